@@ -1,0 +1,1 @@
+"""Errors, clocks, addresses and small values that every room shares."""

@@ -1,0 +1,1 @@
+"""The wanted state of one host as values, its rendering, and the kernel."""

@@ -1,0 +1,1 @@
+"""Plain hands on the kernel: netlink, libnftables, sysctl."""

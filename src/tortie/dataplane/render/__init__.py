@@ -1,0 +1,1 @@
+"""From wanted state to nftables text, elements and routes. Pure."""

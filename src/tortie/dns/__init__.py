@@ -1,0 +1,1 @@
+"""Mesos-DNS: records from the master's state, server, HTTP API."""

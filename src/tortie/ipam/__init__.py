@@ -1,0 +1,1 @@
+"""Addresses of containers: blocks, affinities, handles."""

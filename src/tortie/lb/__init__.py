@@ -1,0 +1,1 @@
+"""The load balancer: HAProxy from Marathon's apps and their labels."""

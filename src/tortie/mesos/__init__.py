@@ -1,0 +1,1 @@
+"""A Mesos-compatible cluster manager."""

@@ -1,0 +1,1 @@
+"""The agent: containers of one host."""

@@ -1,0 +1,1 @@
+"""Calico v3 resources as values, their keys and their JSON. Pure."""

@@ -1,0 +1,16 @@
+"""BGPConfiguration `default` and `node.NAME`: AS number and mesh."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tortie.model.resource import Kind
+
+
+class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    log_severity_screen: str | None = None
+    node_to_node_mesh_enabled: bool | None = None
+    as_number: int | None = None
+
+
+BGP_CONFIGURATION = Kind(name="BGPConfiguration", plural="bgpconfigurations", spec=BGPConfigurationSpec)

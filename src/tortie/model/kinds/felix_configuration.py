@@ -1,0 +1,23 @@
+"""FelixConfiguration `default` and `node.NAME` (the node's fields win one by one): settings of the node agent.
+
+`hostServices` is ours: Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tortie.model.resource import Kind
+
+
+class FelixConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """None means not set here; the agent's default applies (Drop, Disabled, cali)."""
+
+    default_endpoint_to_host_action: Literal["Drop", "Return", "Accept"] | None = None
+    host_services: Literal["Enabled", "Disabled"] | None = None
+    interface_prefix: str | None = None
+
+
+FELIX_CONFIGURATION = Kind(name="FelixConfiguration", plural="felixconfigurations", spec=FelixConfigurationSpec)

@@ -1,0 +1,112 @@
+"""What every Calico v3 resource has: kind, metadata, spec; and its stored form.
+
+Sources: the public v3 API and etcd v3 data model. A stored value is a JSON object
+`kind, apiVersion, metadata, spec[, status]`; `resourceVersion` is never stored, it is the revision of the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from tortie.base.errors import Invalid
+
+API_VERSION = "projectcalico.org/v3"
+ROOT = "/calico/resources/v3/projectcalico.org/"
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a resource: the field's path and what is wrong with it."""
+
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    name: str
+    namespace: str | None = None
+    uid: str | None = None
+    creation_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+def no_problems(_spec: Any) -> Iterator[Problem]:
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[S]):
+    """One kind of resource. `check` yields every fault of a spec, not only the first."""
+
+    name: str
+    plural: str
+    spec: type[S]
+    namespaced: bool = False
+    check: Callable[[S], Iterator[Problem]] = no_problems
+
+    @property
+    def prefix(self) -> str:
+        """The key prefix of all resources of this kind."""
+        return f"{ROOT}{self.plural}/"
+
+    def key(self, name: str, namespace: str | None = None) -> str:
+        return f"{self.prefix}{namespace}/{name}" if self.namespaced else f"{self.prefix}{name}"
+
+    def parse_key(self, key: str) -> tuple[str | None, str]:
+        """(namespace or None, name) of a key under `prefix`."""
+        rest = key.removeprefix(self.prefix)
+        if self.namespaced:
+            namespace, _, name = rest.partition("/")
+            return namespace, name
+        return None, rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(Generic[S]):
+    """One resource. `revision` is 0 for one that was not read from a store."""
+
+    kind: Kind[S]
+    metadata: Metadata
+    spec: S
+    revision: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def key(self) -> str:
+        return self.kind.key(self.metadata.name, self.metadata.namespace)
+
+
+def encode(resource: Resource[Any]) -> bytes:
+    """The stored form."""
+    return msgspec.json.encode(
+        {
+            "kind": resource.kind.name,
+            "apiVersion": API_VERSION,
+            "metadata": resource.metadata,
+            "spec": resource.spec,
+        }
+    )
+
+
+def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
+    """A resource from its stored form; Invalid names the field that does not fit."""
+    try:
+        raw = msgspec.json.decode(value)
+        metadata = msgspec.convert(raw.get("metadata") or {}, Metadata)
+        spec = msgspec.convert(raw.get("spec") or {}, kind.spec)
+    except (msgspec.MsgspecError, AttributeError) as error:
+        raise Invalid(f"{kind.name}: {error}") from error
+    return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision)

@@ -1,0 +1,1 @@
+"""The ways in which a container runtime asks for a network."""

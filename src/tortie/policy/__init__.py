@@ -1,0 +1,1 @@
+"""What the rules mean: label index, resolved policy, changes. Pure."""

@@ -1,0 +1,1 @@
+"""The Stars visualiser: probe, collector, page."""

@@ -1,0 +1,1 @@
+"""The datastore: one port, its backends, and the typed client on top."""

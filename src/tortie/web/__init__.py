@@ -1,0 +1,1 @@
+"""What all HTTP fronts share: serving, streams, errors, and the look of the pages."""

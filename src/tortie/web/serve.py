@@ -1,0 +1,64 @@
+"""Serving an ASGI application on TCP addresses and unix sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tortie.base.errors import Unavailable
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the program: several servers may run on one event loop."""
+
+    def install_signal_handlers(self) -> None:
+        """Signals belong to the program."""
+
+    def capture_signals(self) -> Any:
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+def tcp_listener(host: str, port: int) -> socket.socket:
+    """A listening socket; Unavailable names the address when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    sock.listen(1024)
+    return sock
+
+
+def unix_listener(path: Path, mode: int = 0o600) -> socket.socket:
+    """A listening unix socket put in place atomically: bound beside, then renamed over a stale one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(os.fspath(beside))
+        beside.chmod(mode)
+        sock.listen(1024)
+        beside.rename(path)
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"cannot listen on {path}: {error.strerror}") from error
+    return sock
+
+
+async def serve(app: Any, sockets: Sequence[socket.socket]) -> None:
+    """Serve until cancelled; open streams are cut after one second."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1, timeout_keep_alive=75
+    )
+    await _Server(config).serve(sockets=list(sockets))

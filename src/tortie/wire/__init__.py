@@ -1,0 +1,1 @@
+"""Message shapes and clients of public protocols that several rooms speak."""
