@@ -10,7 +10,7 @@ class EndpointGate(Protocol):
 
     async def wait_programmed(self, key: str, revision: int, timeout: float) -> None:
         """Returns once the WorkloadEndpoint at `key`, as of `revision` or later, is in force in the kernel:
-        policy, legal source, route, interface. Raises Unavailable after `timeout` seconds (the text says what is missing)."""
+        policy, legal source, route, interface. Raises Unavailable, saying what is missing, after `timeout` seconds."""
         ...
 
     async def wait_removed(self, key: str, timeout: float) -> None:
