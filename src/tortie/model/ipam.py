@@ -5,6 +5,7 @@ These are no resources: no kind, no metadata. Field order is that of the origina
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, TypeAlias
 
@@ -84,8 +85,12 @@ class IpamConfig(Value, frozen=True, kw_only=True):
 DEFAULT_CONFIG = IpamConfig(auto_allocate_blocks=True)
 
 
+@lru_cache(maxsize=256)
 def parse_block(value: bytes, key: str) -> Block:
-    """A block from its stored form. Invalid when its parts do not fit together: better no address than one twice."""
+    """A block from its stored form. Invalid when its parts do not fit together: better no address than one twice.
+
+    Remembered by its value: a host reads its full blocks again and again.
+    """
     block = from_json(Block, value, f"block {key}")
     try:
         size = ip_network(block.cidr).num_addresses
@@ -139,6 +144,7 @@ def _dashed(cidr: Network) -> str:
     return str(cidr).replace("/", "-")
 
 
+@lru_cache(maxsize=4096)
 def _network(key: str) -> Network | None:
     try:
         return ip_network(key.rpartition("/")[2].replace("-", "/"))
