@@ -108,7 +108,8 @@ class Collector:
         yield b"retry: 1000\n\n"
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._version != seen, timeout=HEARTBEAT_SECONDS)
+                if self._version == seen:
+                    self._changed.wait(HEARTBEAT_SECONDS)
                 version_now = self._version
             if version_now == seen:
                 yield b": still here\n\n"

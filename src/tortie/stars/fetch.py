@@ -64,7 +64,7 @@ def split_url(url: str) -> Url:
         port = after[1:] if after.startswith(":") else "80"
     elif ":" in authority:
         host, _, port = authority.rpartition(":")
-    if not host or "@" in authority or ":" in host and not authority.startswith("["):
+    if not host or "@" in authority or (":" in host and not authority.startswith("[")):
         raise ValueError(f"{url!r} names no host")
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{url!r}: {port!r} is no port")

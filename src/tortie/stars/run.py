@@ -36,7 +36,7 @@ class Log:
 
 
 class Schedule:
-    """Calls `job(key)` for each key every period, one thread per key: a slow key delays nobody else and never piles up."""
+    """Calls `job(key)` for each key every period, one thread each: a slow key delays nobody and never piles up."""
 
     def __init__(self, period: float, job: Callable[[str], None]) -> None:
         self._period = period
