@@ -112,7 +112,7 @@ class Collector:
                     self._changed.wait(HEARTBEAT_SECONDS)
                 version_now = self._version
             if version_now == seen:
-                yield b": still here\n\n"
+                yield b"event: beat\ndata: {}\n\n"
                 continue
             seen = version_now
             yield f"id: {self._boot}-{seen}\nevent: state\ndata: ".encode() + _compact(self.state()) + b"\n\n"
@@ -169,7 +169,8 @@ class Front:
             return Response(200, b"", "text/event-stream", headers)
         if not self._streams.acquire(blocking=False):
             return Response(503, b"too many open pages\n", "text/plain", {"Retry-After": "5"})
-        last_id = request.headers.get("last-event-id", "")
+        resumed = [part[14:] for part in request.query.split("&") if part.startswith("last-event-id=")]
+        last_id = request.headers.get("last-event-id") or (resumed[0] if resumed else "")
         return Response(200, b"", "text/event-stream", headers, self._released(last_id))
 
     def _released(self, last_id: str) -> Iterator[bytes]:
