@@ -53,8 +53,8 @@ export function live(url, { events = {}, mark = null, opened = null, lost = null
 
   function open() {
     // The browser sends Last-Event-ID only when it reconnects by itself; this is the same for our own reconnects.
-    const mark = lastId ? `${url.includes("?") ? "&" : "?"}last-event-id=${encodeURIComponent(lastId)}` : "";
-    source = new EventSource(url + mark);
+    const resume = lastId ? `${url.includes("?") ? "&" : "?"}last-event-id=${encodeURIComponent(lastId)}` : "";
+    source = new EventSource(url + resume);
     source.onopen = (event) => {
       fresh(event);
       opened?.();
