@@ -1,4 +1,4 @@
-"""Brings one host into being: `python -m tortie.lab.boot SPEC` makes its namespaces, wires it and leaves process 1 behind.
+"""Brings one host into being: `python -m tortie.lab.boot SPEC` makes its namespaces, wires it, leaves process 1 behind.
 
 Ends with 0 once process 1 supervises; else with 1 and one line on standard error, and nothing left.
 """
@@ -57,6 +57,7 @@ def boot(spec: Mapping[str, Any]) -> None:
         run=where.host_run(host.name),
         store=where.store,
         keep=[Path(path) for path in spec["keep"]],
+        shared=[(source, at) for source, at in spec["shared"]],
     )
     built = root.build(own)
     wanted = [

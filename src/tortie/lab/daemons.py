@@ -21,6 +21,9 @@ PYTHON = "/usr/local/lib/tortie/python"
 DOCKER_SOCKET = "/run/docker.sock"
 NODE_SOCKET = "/run/tortie/node.sock"
 MASTER = f"{PREFIX}101"
+SERVICES = "/var/lib/tortie/services"
+IMAGES = "/var/cache/tortie/images"
+"""Made once on a machine, kept by all its labs."""
 PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
 SERVICE_PORTS = "20001-29999"
 
@@ -73,7 +76,12 @@ def master_daemons(lab: str) -> tuple[Daemon, ...]:
             ready=Ready("listens", f"{MASTER}:5050"),
         ),
         Daemon("marathon", marathon, ("master",), Ready("listens", f"{MASTER}:8080")),
-        Daemon("dns", (TORTIE, "dns", "run", "--config", "/etc/mesos-dns/config.json"), ("master",), Ready("listens", f"{MASTER}:53")),
+        Daemon(
+            "dns",
+            (TORTIE, "dns", "run", "--config", "/etc/mesos-dns/config.json"),
+            ("master",),
+            Ready("listens", f"{MASTER}:53"),
+        ),
         Daemon("lb", balancer, ("marathon",), Ready("listens", f"{MASTER}:80")),
     )
 
@@ -90,8 +98,12 @@ def agent_daemons(lab: str, name: str, address: str) -> tuple[Daemon, ...]:
 def switch(lab: str, pages: tuple[Page, ...]) -> Host:
     """The bridge's own namespace: the image registry, the artifact server, and the way in from 127.0.0.1."""
     forward = (PYTHON, "-m", "tortie.lab.forward", *(f"{page.name}={page.target}" for page in pages))
+    services = (
+        *(PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS),
+        *("--state", SERVICES, "--images", IMAGES),
+    )
     daemons = (
-        Daemon("services", (PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS), ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
+        Daemon("services", services, ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
         Daemon("forward", forward, listen=tuple(page.name for page in pages)),
     )
     return Host(SWITCH, SWITCH_ADDRESS, "switch", daemons)
@@ -113,7 +125,10 @@ def stars(lab: str, options: Options) -> Plan:
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
         Host("laptop", f"{PREFIX}10", "outside", routes=((POOL, agents[0][1]),), nameserver=MASTER),
         Host("master", MASTER, "master", master_daemons(lab), nameserver=MASTER),
-        *(Host(name, address, "agent", agent_daemons(lab, name, address), nameserver=MASTER) for name, address in agents),
+        *(
+            Host(name, address, "agent", agent_daemons(lab, name, address), nameserver=MASTER)
+            for name, address in agents
+        ),
     )
     return Plan(lab, options, hosts, STARS_PAGES)
 

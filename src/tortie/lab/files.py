@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tortie.lab.daemons import MASTER, PYTHON
-from tortie.lab.plan import Host
+from tortie.lab.plan import SWITCH_ADDRESS, Host
 
 ENTRY = """\
 import sys
@@ -26,6 +26,8 @@ PROGRAMS = {
     "systemctl": "tortie.lab.systemctl",
 }
 DOCUMENTS = Path(__file__).with_name("files")
+INTERNET = ("github.com", "raw.githubusercontent.com")
+"""Names that lead to the lab's own artifact server."""
 CA_NAME = "tortie-lab-ca"
 
 
@@ -62,6 +64,7 @@ def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[st
 def etc_hosts(host: Host, hosts: Sequence[Host]) -> str:
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     lines += [f"{other.address}\t{other.name}" for other in hosts if other.role != "switch" or other is host]
+    lines.append(f"{SWITCH_ADDRESS}\t{' '.join(INTERNET)}")
     return "\n".join(lines) + "\n"
 
 
@@ -89,7 +92,7 @@ def mesos_dns() -> str:
 def programs(python: str, path: Sequence[str]) -> list[File]:
     """Our commands on the host's PATH, run by the interpreter and the code that made the lab."""
     quoted, found = shlex.quote(python), shlex.quote(":".join(path))
-    files = [File(PYTHON, f"#!/bin/sh\nPYTHONPATH={found}${{PYTHONPATH:+:$PYTHONPATH}} exec {quoted} -P \"$@\"\n", 0o755)]
+    files = [File(PYTHON, f'#!/bin/sh\nPYTHONPATH={found}${{PYTHONPATH:+:$PYTHONPATH}} exec {quoted} -P "$@"\n', 0o755)]
     for name, module in PROGRAMS.items():
         entry = f"/usr/local/lib/tortie/{name}.py"
         files.append(File(entry, ENTRY.format(path=list(path), name=name, module=module)))

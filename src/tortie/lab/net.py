@@ -23,7 +23,7 @@ SWITCH_SETTINGS = {
 
 
 def settings(host: Host) -> dict[str, str]:
-    """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals that probes read."""
+    """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals."""
     if host.role == "switch":
         return SWITCH_SETTINGS
     return {
@@ -69,7 +69,7 @@ def join_switch(host: Host, switch_pid: int) -> None:
             *(f"route add {destination} via {gateway}" for destination, gateway in host.routes),
         ]
     )
-    _ip([f"link set {host.name} master {BRIDGE} up"], inside=switch_pid)
+    _ip([f"link set dev {host.name} master {BRIDGE} up"], inside=switch_pid)
 
 
 def _ip(commands: Sequence[str], inside: int | None = None) -> None:

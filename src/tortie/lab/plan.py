@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
@@ -97,7 +97,9 @@ class Plan:
 def check_name(name: str) -> str:
     """The name of a lab becomes part of paths and cgroups: letters, digits, `-`; at most 32."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
-        raise Invalid(f"lab name {name!r}: expected at most 32 lower-case letters, digits and `-`, not beginning with `-`")
+        raise Invalid(
+            f"lab name {name!r}: expected at most 32 lower-case letters, digits and `-`, not beginning with `-`"
+        )
     return name
 
 
@@ -114,7 +116,9 @@ def check_options(
     elif document != "stars":
         problems.insert(0, f"no document {document!r}; there is stars")
     given = {"store": (store, "sqlite"), "routing": (routing, "direct"), "runtime": (runtime, "docker")}
-    problems += [f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has]
+    problems += [
+        f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has
+    ]
     if agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
     if problems:
@@ -151,3 +155,19 @@ def in_order(daemons: Sequence[Daemon]) -> list[Daemon]:
         done.update(daemon.name for daemon in able)
         left = [daemon for daemon in left if daemon not in able]
     return ordered
+
+
+def limited(plan: Plan, names: Sequence[str]) -> Plan:
+    """The plan with these daemons only (of the hosts that have them); Invalid names one that no host has."""
+    known = {daemon.name for host in plan.hosts for daemon in host.daemons}
+    if unknown := [name for name in names if name not in known]:
+        raise Invalid(*(f"no daemon {name}; there are {', '.join(sorted(known))}" for name in unknown))
+    kept = set(names)
+
+    def of(host: Host) -> Host:
+        daemons = tuple(
+            replace(d, after=tuple(a for a in d.after if a in kept)) for d in host.daemons if d.name in kept
+        )
+        return replace(host, daemons=daemons)
+
+    return replace(plan, hosts=tuple(map(of, plan.hosts)))

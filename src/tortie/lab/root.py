@@ -15,9 +15,21 @@ from tortie.base.errors import Unavailable
 from tortie.lab import linux
 
 REAL_FILE_SYSTEMS = frozenset(
-    "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs nfs nfs4 cifs 9p virtiofs vboxsf fuseblk vfat squashfs erofs".split()
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "squashfs", "erofs", "vfat", "fuseblk"}
+    | {"nfs", "nfs4", "cifs", "9p", "virtiofs", "vboxsf"}
 )
-NOT_BROUGHT_IN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/boot", "/snap", "/var/lib/docker", "/var/lib/containerd")
+NOT_BROUGHT_IN = (
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/tmp",
+    "/root",
+    "/boot",
+    "/snap",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+)
 DEVICES = {
     "null": (1, 3),
     "zero": (1, 5),
@@ -44,12 +56,14 @@ OWN_DATA = {
 @dataclass(frozen=True, slots=True)
 class HostFiles:
     """`data`: the host's directory on the real file system; `run`: seen inside as /run/lab; `store`: of all hosts;
-    `keep`: paths that programs of ours need and that must be seen inside at the same place."""
+    `keep`: paths that programs of ours need and that must be seen inside at the same place; `shared`: more directories
+    of the machine, each with the path at which this host sees and writes it."""
 
     data: Path
     run: Path
     store: Path
     keep: Sequence[Path]
+    shared: Sequence[tuple[str, str]] = ()
 
 
 def submounts(mountinfo: str, own: Path) -> list[str]:
@@ -83,6 +97,8 @@ def build(files: HostFiles) -> Path:
         (files.data / name).chmod(mode)
         _bind(files.data / name, root / where.lstrip("/"))
     _bind(files.store, root / "var/lib/tortie/store")
+    for source, at in files.shared:
+        _bind(Path(source), root / at.lstrip("/"))
     for path in files.keep:
         if not (root / str(path).lstrip("/")).exists():
             _bind(path, root / str(path).lstrip("/"))

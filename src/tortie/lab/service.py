@@ -1,4 +1,4 @@
-"""What a supervisor knows of one daemon, and when it acts: start, give up on, start again. `now` is monotonic seconds."""
+"""What a supervisor knows of one daemon, and when it acts: start, kill, start again. `now` is monotonic seconds."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def next_event(services: Iterable[Service], now: float) -> float:
     """Seconds until something is due, at most one."""
     times = [s.next_start for s in services if s.wanted and s.state == "backoff"]
     times += [s.kill_at for s in services if s.kill_at is not None]
-    soonest = min((t - now for t in times), default=1.0)
+    soonest = min([t - now for t in times], default=1.0)
     if any(s.state == "starting" and s.daemon.ready.kind in ("listens", "http") for s in services):
         soonest = min(soonest, 0.03)
-    return min(max(soonest, 0.0), 1.0)
+    return float(min(max(soonest, 0.0), 1.0))

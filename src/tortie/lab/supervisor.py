@@ -37,7 +37,13 @@ class Supervisor:
     """Runs until its process ends; there is no way back from being process 1."""
 
     def __init__(
-        self, daemons: Sequence[Daemon], *, control: Path, logs: Path, env: Mapping[str, str], sockets: Mapping[str, int]
+        self,
+        daemons: Sequence[Daemon],
+        *,
+        control: Path,
+        logs: Path,
+        env: Mapping[str, str],
+        sockets: Mapping[str, int],
     ) -> None:
         self.services = {daemon.name: Service(daemon) for daemon in daemons}
         self._checks = {daemon.name: Check(daemon.ready) for daemon in daemons}
@@ -90,7 +96,7 @@ class Supervisor:
         log = self._open_log(daemon.name)
         passed = {str(name): self._sockets[name] for name in daemon.listen if name in self._sockets}
         env = {**self._env, **daemon.env, "LAB_SOCKETS": json.dumps(passed)} if passed else {**self._env, **daemon.env}
-        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
         actions += [(os.POSIX_SPAWN_DUP2, log, n) for n in (1, 2)]
         for fd in self._sockets.values():
             os.set_inheritable(fd, fd in passed.values())
