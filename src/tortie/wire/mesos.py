@@ -421,10 +421,19 @@ class Launch(Message):
     task_infos: list[TaskInfo] = []
 
 
+class TaskGroup(Message):
+    tasks: list[TaskInfo] = []
+
+
+class LaunchGroup(Message):
+    executor: ExecutorInfo
+    task_group: TaskGroup
+
+
 class Operation(Message):
     type: str
     launch: Launch | None = None
-    launch_group: dict[str, Any] | None = None
+    launch_group: LaunchGroup | None = None
     reserve: dict[str, Any] | None = None
     unreserve: dict[str, Any] | None = None
     create: dict[str, Any] | None = None
