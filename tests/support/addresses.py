@@ -27,9 +27,7 @@ class PlainAddresses:
             raise Unavailable("the store is away")
         return [pool.spec.cidr for pool in Client(self._datastore).list(IP_POOL).items]
 
-    def auto_assign(
-        self, handle: str, attributes: Mapping[str, str], pool: str | None = None, *, now: datetime
-    ) -> str:
+    def auto_assign(self, handle: str, attributes: Mapping[str, str], pool: str | None = None, *, now: datetime) -> str:
         for cidr in [pool] if pool else self._pools():
             for address in ip_network(cidr):
                 if self._datastore.get(f"{PREFIX}{address}") is None:

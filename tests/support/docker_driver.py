@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from tests.support.addresses import PlainAddresses
 from tortie.base.errors import Unavailable
@@ -30,7 +31,7 @@ class KernelGate:
         with anyio.move_on_after(timeout):
             while self._shut is not None and self._shut.exists():
                 await anyio.sleep(0.02)
-            if any(name.startswith("cali") for name in veth.names()):
+            if any(name.startswith("cali") for name in await anyio.to_thread.run_sync(veth.names)):
                 return
         raise Unavailable(f"endpoint {key} is not programmed: the gate is shut")
 

@@ -134,6 +134,8 @@ class Replicator:
         ]
         try:
             await blocking(self._store.commit, [Drop(TABLE + name), *marks], [Compare(TABLE + name, revision)])
+            if name in self._table and self._table[name][1] == revision:
+                del self._table[name]
             log.info("network %s was removed here, so it goes everywhere", name)
         except CompareFailed:
             log.info("network %s was declared anew while it was removed here", name)
@@ -199,11 +201,13 @@ class Replicator:
         """The profile first: whoever sees the network in the table can use its profile."""
         known = self._table.get(declared.name)
         await blocking(self._driver.ensure_profile, declared.name)
-        await blocking(
+        revision = await blocking(
             self._store.commit,
             [Put(TABLE + declared.name, msgspec.json.encode(declared))],
             [Compare(TABLE + declared.name, known[1] if known else 0)],
         )
+        if self._table.get(declared.name) == known:
+            self._table[declared.name] = (declared, revision)
         log.info("network %s is declared to all hosts", declared.name)
 
     async def _create(self, declared: Declared) -> None:
