@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -32,8 +33,9 @@ class PlainAddresses:
         for cidr in [pool] if pool else self._pools():
             for address in ip_network(cidr):
                 if self._datastore.get(f"{PREFIX}{address}") is None:
-                    self.assign(str(address), handle, attributes, now=now)
-                    return address
+                    with contextlib.suppress(Conflict):  # another was quicker
+                        self.assign(str(address), handle, attributes, now=now)
+                        return address
         raise Unavailable("There are no available IP addresses in the configured Calico IP pools")
 
     def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: float) -> None:
