@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import signal
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _seconds(milliseconds: int) -> float:
@@ -20,7 +23,7 @@ def marathon() -> None:
     """Marathon: apps, groups and deployments as a Mesos framework."""
 
 
-def _flag(*names: str, **options: Any) -> Any:
+def _flag(*names: str, **options: Any) -> Callable[[F], F]:
     """An option that may be written with dashes or, as Marathon's own flags, with underscores."""
     spelled = [form for name in names for form in {name, "--" + name.removeprefix("--").replace("-", "_")}]
     return click.option(*sorted(spelled, key=lambda form: "_" in form), **options)
