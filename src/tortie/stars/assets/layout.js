@@ -2,18 +2,18 @@
 // so nothing moves when a probe begins or ceases to answer.
 
 export const WIDTH = 800;
-export const HEIGHT = 520;
+export const HEIGHT = 600;
 
 export function places(ids) {
   const n = ids.length;
   const radius = Math.max(14, Math.min(38, 250 / Math.max(n, 1)));
-  const middle = { x: WIDTH / 2, y: HEIGHT / 2 - 12 };
+  const middle = { x: WIDTH / 2, y: HEIGHT / 2 };
   if (n === 1) return { radius, at: new Map([[ids[0], middle]]) };
   // Three read from left over the top to the right, two from left to right, more like a clock.
   const first = n === 2 ? Math.PI : n === 3 ? (5 / 6) * Math.PI : -Math.PI / 2;
   const wide = n === 3 ? 290 : WIDTH / 2 - radius - 70;
-  const high = n === 3 ? 235 : HEIGHT / 2 - radius - 46;
-  const drop = n === 3 ? 52 : 0;
+  const high = n === 3 ? 270 : HEIGHT / 2 - radius - 60;
+  const drop = n === 3 ? 72 : 0;
   const at = new Map(
     ids.map((id, i) => {
       const angle = first + (i * 2 * Math.PI) / n;
@@ -21,6 +21,11 @@ export function places(ids) {
     }),
   );
   return { radius, at };
+}
+
+// The name goes to the side that faces away from the others: above in the upper half, below elsewhere.
+export function above(place) {
+  return place.y < HEIGHT / 2 - 1;
 }
 
 // The curve of one direction; the other direction bends to the other side.

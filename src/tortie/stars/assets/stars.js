@@ -2,7 +2,7 @@
 
 import { clock, live } from "../static/live.js";
 import { ago, el, keyed, keys, note, put, svg, tick, when } from "../static/parts.js";
-import { curve, places } from "./layout.js";
+import { above, curve, places } from "./layout.js";
 
 const $ = (selector) => document.querySelector(selector);
 const TICK = "M-5 0.5 L-1.5 4 L5 -4";
@@ -113,9 +113,11 @@ function picture(edges, names) {
     group.querySelector("circle").setAttribute("r", radius);
     put(group.querySelector(".id"), node.id.length > 3 ? node.id.slice(0, 3) : node.id);
     group.querySelector(".id").style.fontSize = `${(radius * (node.id.length > 1 ? 0.62 : 0.9)).toFixed(0)}px`;
-    put(group.querySelector(".name"), node.name === node.id ? (node.id.length > 3 ? node.id : "") : node.name);
-    group.querySelector(".name").setAttribute("y", radius + 20);
-    group.querySelector(".age").setAttribute("y", radius + (node.name === node.id && node.id.length <= 3 ? 20 : 38));
+    const name = node.name === node.id && node.id.length <= 3 ? "" : node.name;
+    put(group.querySelector(".name"), name);
+    const up = above(place);
+    group.querySelector(".name").setAttribute("y", up ? -radius - 28 : radius + 22);
+    group.querySelector(".age").setAttribute("y", up ? -radius - 10 : radius + (name ? 40 : 20));
     group.querySelector(".age").dataset.unix = node.at;
   });
   ages();
@@ -136,7 +138,7 @@ function newEdge(key) {
     svg("path", { class: "line" }),
     svg("path", { class: "tip", d: "M0 0 L-13 -6.5 L-13 6.5 Z" }),
     svg("circle", { class: "marker", r: 5 }),
-    svg("g", { class: "sign" }, svg("circle", { class: "ring", r: 15 }), svg("circle", { r: 11 }), svg("path")),
+    svg("g", { class: "sign" }, svg("circle", { class: "ring", r: 15 }), svg("circle", { class: "disc", r: 11 }), svg("path")),
   );
 }
 
@@ -160,15 +162,17 @@ function words(edges) {
   const silent = state.nodes.filter((node) => !node.answers);
   const up = state.nodes.length - silent.length;
   const bright = state.edges.filter((edge) => edge.reachable).length;
-  const counted = `${up} of ${state.nodes.length} probes answer, ${bright} of ${state.edges.length} connections open`;
-  put($("#summary"), state.nodes.length ? counted : "");
+  const counted = [`${up} of ${state.nodes.length} probes answer`];
+  if (up) counted.push(`${bright} of ${state.edges.length} connections open`);
+  put($("#summary"), state.nodes.length ? counted.join(", ") : "");
   const place = $("#note");
   const shown = up ? "" : state.nodes.length ? (silent.every((node) => node.asked) ? "silent" : "first") : "none";
   if (place.dataset.shown !== shown) {
     place.dataset.shown = shown;
     place.replaceChildren(...empty(shown));
   }
-  const lines = silent.map((node) => `${node.name} does not answer: ${WORDS[node.error] ?? "not asked yet"}.`);
+  const lines = up && silent.length ? [`Without an answer: ${silent.map((node) => node.name).join(", ")}.`] : [];
+  if (!up && state.nodes.length) lines.push("No measurements: a row fills when its probe answers the collector.");
   const hidden = state.edges.length - edges.length;
   if (hidden) lines.push(`${hidden} closed ${hidden === 1 ? "connection is" : "connections are"} hidden.`);
   put($("#matrix-note"), lines.join(" "));
