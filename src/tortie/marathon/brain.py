@@ -5,7 +5,7 @@ Every public method leaves what it wants done in `world.out` (`world.take()`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -90,15 +90,17 @@ class Brain:
         now: float,
         *,
         base: str = ids.ROOT,
+        paths: Mapping[str, str] | None = None,
         force: bool = False,
         restart: Iterable[str] = (),
         sentenced: Iterable[str] = (),
     ) -> Accepted:
         """Makes the tree that `build` gives the current one and starts its deployment.
 
+        `base` is the app or group that is changed; `paths` the given apps with their places in the document.
         Raises NotValid, or Locked unless forced; then nothing has changed.
         """
-        new, plan = self.propose(build, now, base=base, restart=restart, sentenced=sentenced)
+        new, plan = self.propose(build, now, paths=paths, restart=restart, sentenced=sentenced)
         held = [other for other in self.world.plans.values() if other.affected & plan.affected]
         if held and not force:
             raise Locked([other.id for other in held])
@@ -112,7 +114,7 @@ class Brain:
         build: Callable[[Tree], Tree],
         now: float,
         *,
-        base: str = ids.ROOT,
+        paths: Mapping[str, str] | None = None,
         restart: Iterable[str] = (),
         sentenced: Iterable[str] = (),
     ) -> tuple[Tree, Plan]:
@@ -123,7 +125,7 @@ class Brain:
             low, high = self.options.port_min, self.options.port_max
             raise Unavailable(f"All ports in the range [{low}-{high}) are already in use")
         new = stamp(old, new, after(old.version, now), restart)
-        if problems := tree_problems(new, base):
+        if problems := tree_problems(new, paths or {}):
             raise NotValid(problems)
         return new, make_plan(old, new, self.new_id(), restart=restart, sentenced=sentenced)
 

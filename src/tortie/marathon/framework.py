@@ -54,6 +54,7 @@ class Framework:
         self.on_disconnect = on_disconnect
         self.max_pause = max_pause
         self.leader: str | None = None
+        self.subscriptions = 0
         self._stream: Stream | None = None
         self._calls: asyncio.Queue[tuple[Stream, mesos.Call]] = asyncio.Queue()
         self._broken = asyncio.Event()
@@ -69,18 +70,26 @@ class Framework:
     async def run(self) -> None:
         """Until cancelled. Raises FrameworkRemoved when the master refuses the framework id."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_calls(session))
-            pause, turn = 0.2, 0
-            while True:
-                try:
-                    await self._follow(session, self.masters[turn % len(self.masters)])
-                    pause = 0.2
-                except (Unavailable, Invalid) as error:
-                    log.warning("master: %s; next try in %.1f s", error, pause)
-                turn += 1
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, self.max_pause)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            sender = asyncio.ensure_future(self._send_calls(session))
+            try:
+                await self._keep_following(session)
+            finally:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+
+    async def _keep_following(self, session: aiohttp.ClientSession) -> None:
+        pause, turn = 0.2, 0
+        while True:
+            subscriptions = self.subscriptions
+            try:
+                await self._follow(session, self.masters[turn % len(self.masters)])
+            except (Unavailable, Invalid) as error:
+                pause = 0.2 if self.subscriptions > subscriptions else pause
+                log.warning("master: %s; next try in %.1f s", error, pause)
+            turn += 1
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self.max_pause)
 
     async def _follow(self, session: aiohttp.ClientSession, master: str) -> None:
         """One subscription from beginning to end."""
@@ -116,6 +125,7 @@ class Framework:
                     raise _refusal(event.error.message)
                 if event.type == "SUBSCRIBED" and event.subscribed is not None:
                     self.leader = where
+                    self.subscriptions += 1
                     self._stream = Stream(where + PATH, stream_id, event.subscribed.framework_id.value)
                     patience = (event.subscribed.heartbeat_interval_seconds or 15.0) * MISSED_BEATS
                 await self.on_event(event)

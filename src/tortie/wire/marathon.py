@@ -5,7 +5,7 @@ Only fields that readers of ours use are named; others, and versions that write 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -196,7 +196,7 @@ class MarathonClient:
     async def delete_app(self, app: str) -> Deployed:
         return await self._call("DELETE", f"/v2/apps/{app.strip('/')}", Deployed)
 
-    async def events(self, types: Sequence[str] = ()) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, types: Sequence[str] = ()) -> AsyncGenerator[dict[str, Any], None]:
         """Events as they come, the own attachment first. Ends with Unavailable when nothing is heard for 60 s."""
         query = "?plan-format=light" + "".join(f"&event_type={name}" for name in types)
         headers = {"Accept": "text/event-stream"}

@@ -102,7 +102,9 @@ class Apps:
             return tree.put(app)
 
         accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(build, now, base=app_id, force=flag(request, "force"))
+            lambda now: self.engine.brain.change(
+                build, now, base=app_id, paths={app_id: ""}, force=flag(request, "force")
+            )
         )
         self._posted(request, [app_id])
         shown = app_view(self.world, self.app(app_id), frozenset({"tasks"}), self.engine.clock())
@@ -123,7 +125,9 @@ class Apps:
             self.app(app_id)
         change = self._change_of(app_id, body, Place(), partial=partial)
         accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(change, now, base=app_id, force=flag(request, "force"))
+            lambda now: self.engine.brain.change(
+                change, now, base=app_id, paths={app_id: ""}, force=flag(request, "force")
+            )
         )
         self._posted(request, [app_id])
         return deployed(accepted, 200 if exists else 201, {} if exists else {"Location": f"/v2/apps{app_id}"})
@@ -156,7 +160,8 @@ class Apps:
         body = await json_body(request)
         if not isinstance(body, list):
             raise BadJson({"/": ["error.expected.jsarray"]})
-        changes, named, problems = [], [], Place()
+        changes, problems = [], Place()
+        named: dict[str, str] = {}
         for index, item in enumerate(body):
             place = problems.item(index)
             given = fields(item, place)
@@ -166,7 +171,7 @@ class Apps:
             app_id = ids.resolve(text(given["id"], place.at("id")))
             if not may_create:
                 self.app(app_id)
-            named.append(app_id)
+            named[app_id] = place.path
             changes.append(self._change_of(app_id, given, place, partial=partial))
         if problems.problems:
             raise BadJson(problems.problems)
@@ -176,7 +181,9 @@ class Apps:
                 tree = change(tree)
             return tree
 
-        accepted = await self.engine.do(lambda now: self.engine.brain.change(build, now, force=flag(request, "force")))
+        accepted = await self.engine.do(
+            lambda now: self.engine.brain.change(build, now, paths=named, force=flag(request, "force"))
+        )
         self._posted(request, named)
         return deployed(accepted)
 

@@ -65,7 +65,9 @@ class Groups:
             return apply_group(tree, update)
 
         accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(build, now, base=update.id, force=flag(request, "force"))
+            lambda now: self.engine.brain.change(
+                build, now, base=update.id, paths=update.paths, force=flag(request, "force")
+            )
         )
         self._posted(request, update.id)
         return deployed(accepted, 201, {"Location": f"/v2/groups{update.id}"})
@@ -79,9 +81,11 @@ class Groups:
             return self._changed(tree, update)
 
         if flag(request, "dryRun"):
-            _, plan = brain.propose(build, self.engine.clock(), base=base)
+            _, plan = brain.propose(build, self.engine.clock(), paths=update.paths)
             return answer({"steps": [{"actions": show_actions(step)} for step in plan.steps]})
-        accepted = await self.engine.do(lambda now: brain.change(build, now, base=base, force=flag(request, "force")))
+        accepted = await self.engine.do(
+            lambda now: brain.change(build, now, base=base, paths=update.paths, force=flag(request, "force"))
+        )
         self._posted(request, base)
         return deployed(accepted)
 

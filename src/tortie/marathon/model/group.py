@@ -19,7 +19,10 @@ from tortie.marathon.model.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class GroupUpdate:
-    """What a body says about one group. `apps` and `groups` None: keep what is there; given: replace the whole list."""
+    """What a body says about one group. `apps` and `groups` None: keep what is there; given: replace the whole list.
+
+    `paths` says where in the body each of its apps stands.
+    """
 
     id: str
     apps: tuple[App, ...] | None = None
@@ -28,6 +31,7 @@ class GroupUpdate:
     scale_by: float | None = None
     version: str | None = None
     problems: Mapping[str, list[str]] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_group(body: Any, path: str) -> GroupUpdate:
@@ -56,14 +60,17 @@ def _group(body: Any, place: Place, base: str) -> GroupUpdate:
     here = ids.resolve(take(given, place, "id", text, "."), base)
     astray: dict[str, list[str]] = {}
     apps = groups = None
+    paths: dict[str, str] = {}
     if "apps" in given:
         apps = listed(lambda value, where: _app(value, where, here, astray))(given["apps"], place.at("apps"))
         _twice(apps, place.at("apps"))
+        paths = {app.id: place.at("apps").item(index).path for index, app in enumerate(apps)}
     if "groups" in given:
         groups = listed(lambda value, where: _nested(value, where, here))(given["groups"], place.at("groups"))
         _twice(groups, place.at("groups"))
         for group in groups:
             astray |= group.problems
+            paths |= group.paths
     dependencies = take(given, place, "dependencies", listed(text), None)
     return GroupUpdate(
         id=here,
@@ -73,6 +80,7 @@ def _group(body: Any, place: Place, base: str) -> GroupUpdate:
         scale_by=take(given, place, "scaleBy", number, None),
         version=take(given, place, "version", text, None),
         problems=astray,
+        paths=paths,
     )
 
 

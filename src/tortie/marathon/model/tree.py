@@ -72,25 +72,25 @@ def layers(needs: Mapping[str, set[str]]) -> list[list[str]] | None:
     return found
 
 
-def tree_problems(tree: Tree, base: str = ids.ROOT) -> Problems:
-    """Everything wrong with the tree; apps are checked below `base` only, shapes everywhere."""
+def tree_problems(tree: Tree, paths: Mapping[str, str]) -> Problems:
+    """Everything wrong with the tree. `paths` names the apps to check, and where in the document each one stands."""
     problems: Problems = {}
-    for path, text in _found(tree, base):
+    for path, text in _found(tree, paths):
         texts = problems.setdefault(path, [])
         if text not in texts:
             texts.append(text)
     return problems
 
 
-def _found(tree: Tree, base: str) -> Iterator[tuple[str, str]]:
+def _found(tree: Tree, paths: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for group in tree.groups:
         if group != ids.ROOT and any(ids.problems(group)):
             yield "/id", next(ids.problems(group))
         if group in tree.apps:
             yield "/", "Groups and Applications may not have the same identifier."
-    for index, app in enumerate(tree.apps_below(base)):
-        prefix = "" if base == app.id else f"/apps({index})"
-        yield from ((prefix + ("" if path == "/" else path) or "/", text) for path, text in check(app))
+    for app_id, where in paths.items():
+        found = check(tree.apps[app_id]) if app_id in tree.apps else ()
+        yield from ((where + ("" if path == "/" else path) or "/", text) for path, text in found)
     if layers(tree.needs()) is None:
         yield "/", "Dependency graph has cyclic dependencies."
 
