@@ -129,9 +129,6 @@ def _routes(service: Service, *, secure: bool) -> Iterator[str]:
     if service.path:
         yield f"  acl path_{service.name} path_beg {service.path}"
         condition = f"{host} path_{service.name}"
-    if service.auth:
-        yield f"  acl auth_{service.name} http_auth(user_{service.name})"
-        yield f"  http-request auth realm {service.auth[0]} if {condition} !auth_{service.name}"
     if service.redirect_to_https and not secure:
         yield f"  redirect scheme https code 301 if !{{ ssl_fc }} {condition}"
     yield f"  use_backend {service.name} if {condition}"
@@ -190,6 +187,9 @@ def _http_back(service: Service) -> Iterator[str]:
     yield "  http-request disable-l7-retry unless METH_GET"
     if service.allowed:
         yield f"  http-request deny deny_status 403 if !{{ src {' '.join(service.allowed)} }}"
+    if service.auth:
+        # Asked for here and not at the virtual host: the service port and the app id lead here as well.
+        yield f"  http-request auth realm {service.auth[0]} unless {{ http_auth(user_{service.name}) }}"
     yield "  option forwardfor"
     yield "  http-request set-header X-Forwarded-Port %[dst_port]"
     yield "  http-request add-header X-Forwarded-Proto https if { ssl_fc }"
