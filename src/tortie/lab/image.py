@@ -163,7 +163,7 @@ def _entries() -> dict[str, _Entry]:
     entries.update((f"usr/bin/{name}", _Entry(source=path, mode=0o755)) for name, path in programs.items())
     modules = _modules()
     binaries = [*programs.values(), *(path for path in modules if ".so" in path.suffixes)]
-    for path in [*modules, *_libraries(binaries)]:
+    for path in [*modules, *_libraries(binaries), *_unlisted()]:
         entries[_inside(path)] = _Entry(source=path, mode=0o755 if ".so" in path.name else 0o644)
     python = PYTHON.resolve().name
     entries[f"usr/bin/{python}"] = entries.pop("usr/bin/python3")
@@ -214,6 +214,14 @@ def _libraries(binaries: Iterable[Path]) -> list[Path]:
             elif "not found" in line:
                 raise Unavailable(f"star image: {binary}: {line.strip()}")
     return sorted(found)
+
+
+def _unlisted() -> list[Path]:
+    """What glibc opens by itself when a thread is cancelled: the loader does not know of it."""
+    for line in _run(["ldconfig", "-p"]).splitlines():
+        if match := re.search(r"libgcc_s\.so\.1 .*x86-64.* => (/\S+)|libgcc_s\.so\.1 .*AArch64.* => (/\S+)", line):
+            return [Path(match[1] or match[2])]
+    return []
 
 
 def _inside(path: Path) -> str:

@@ -145,7 +145,7 @@ def display_names(nodes: Iterable[Node]) -> dict[str, str]:
     addresses = all(host.replace(".", "").isdigit() for host in hosts.values())
     if addresses or len(set(short.values())) < len(short) or not all(short.values()):
         return {id: id for id in hosts}
-    return short
+    return {id: id if name == id.lower() else name for id, name in short.items()}
 
 
 def _polled(old: Node, answer: Answer, now: float) -> Node:

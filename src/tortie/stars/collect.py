@@ -12,10 +12,11 @@ from typing import Any
 
 from tortie.stars import board as boards
 from tortie.stars.board import Answer, Board
-from tortie.stars.example import EXAMPLE
+from tortie.stars.example import EXAMPLE, example_board
 from tortie.stars.fetch import CONNECT_SECONDS, TOTAL_SECONDS, fetch
 from tortie.stars.flags import crash, number, parse
 from tortie.stars.http1 import Request, Response
+from tortie.stars.matrix import matrix
 from tortie.stars.pages import Pages
 from tortie.stars.run import Log, Schedule, quick_names, serve, small_stacks
 
@@ -112,7 +113,7 @@ class Collector:
                     self._changed.wait(HEARTBEAT_SECONDS)
                 version_now = self._version
             if version_now == seen:
-                yield b": still here\n\n"
+                yield b"event: beat\ndata: {}\n\n"
                 continue
             seen = version_now
             yield f"id: {self._boot}-{seen}\nevent: state\ndata: ".encode() + _compact(self.state()) + b"\n\n"
@@ -134,6 +135,8 @@ class Front:
             return Response(404)
         if request.path == "/v1/events":
             return self._events(request)
+        if request.target == "/v1/state?example=true":
+            return _json(boards.state(example_board(time.time()), time.time(), self._collector.period))
         return self._json(request.path) or self._pages.answer(request) or Response(404)
 
     def _json(self, path: str) -> Response | None:
@@ -146,6 +149,8 @@ class Front:
             return _json(EXAMPLE)
         if path == "/v1/state":
             return _json(self._collector.state())
+        if path == "/v1/matrix":
+            return Response(200, matrix(board).encode(), "text/plain; charset=utf-8", {"Cache-Control": "no-store"})
         room, _, id = path[1:].partition("/")
         node = board.nodes.get(_unquote(id)) if room in ("resources", "responses") else None
         if node is None:
@@ -169,7 +174,8 @@ class Front:
             return Response(200, b"", "text/event-stream", headers)
         if not self._streams.acquire(blocking=False):
             return Response(503, b"too many open pages\n", "text/plain", {"Retry-After": "5"})
-        last_id = request.headers.get("last-event-id", "")
+        resumed = [part[14:] for part in request.query.split("&") if part.startswith("last-event-id=")]
+        last_id = request.headers.get("last-event-id") or (resumed[0] if resumed else "")
         return Response(200, b"", "text/event-stream", headers, self._released(last_id))
 
     def _released(self, last_id: str) -> Iterator[bytes]:

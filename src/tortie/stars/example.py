@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from tortie.stars.board import Answer, Board, put, record
 
 _REACHES = {"A": "BC", "B": "AC", "C": "D", "D": "A"}
 
@@ -17,3 +20,16 @@ def _response(id: str) -> dict[str, Any]:
 
 
 EXAMPLE: dict[str, Any] = {"responses": {id: _response(id) if id in _REACHES else None for id in "ABCDE"}}
+
+
+def example_board(now: float) -> Board:
+    """The sample as the page shows it."""
+    board = Board()
+    for id in EXAMPLE["responses"]:
+        board = put(board, id, _url(id))
+    for id, response in EXAMPLE["responses"].items():
+        answer = Answer(error="timeout", detail="no answer within 3 s")
+        if response is not None:
+            answer = Answer(200, json.dumps(response["json"]).encode())
+        board = record(board, id, _url(id), answer, now)
+    return board
