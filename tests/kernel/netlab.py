@@ -84,7 +84,7 @@ class Host:
             [
                 *("ip", "netns", "exec", self.netns, sys.executable, "-m", "tests.kernel.run_node"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
-                *("--store", self.lab.url, *options),
+                *("--store", self.lab.url, "--no-docker", *options),
             ],
             stderr=self.log.open("ab"),
             cwd=Path(__file__).parents[2],

@@ -43,6 +43,7 @@ class Options:
     store: str
     path: str
     own_table: bool
+    docker: bool
     debug: bool
 
 
@@ -57,13 +58,14 @@ def node() -> None:
 @click.option("--store", envvar="TORTIE_STORE", default=DEFAULT, show_default=True, help="Address of the datastore.")
 @click.option("--socket", "path", default="/run/tortie/node.sock", show_default=True, help="Health, status, metrics.")
 @click.option("--own-table/--share-table", default=True, help="Let nobody else change our nftables table (Linux 6.9).")
+@click.option("--docker/--no-docker", default=True, help="Serve Docker's network and address plug-ins.")
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
     options = Options(**given)
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
-    anyio.run(_run, logger, options, _companions())
+    anyio.run(_run, logger, options, _companions(options))
 
 
 @node.command()
@@ -79,9 +81,17 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
-def _companions() -> Sequence[Companion]:
+def _companions(options: Options) -> Sequence[Companion]:
     """The servers that live in this process beside the agent."""
-    return ()
+    return [_docker] if options.docker else []
+
+
+async def _docker(agent: Agent, datastore: Datastore) -> None:
+    from tortie.ipam.allocator import Allocator
+    from tortie.plugins.docker.service import run_docker_driver
+
+    addresses = Allocator(datastore, agent.brain.node)
+    await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
 
 
 def _check_root() -> None:

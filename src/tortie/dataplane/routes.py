@@ -8,21 +8,13 @@ host is reached on its interface, whoever owns the block.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tortie.dataplane.want import Route
+from tortie.ipam.cluster import Ownership
 
 GATEWAY = "169.254.1.1/32"
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block of addresses. `holders`: the node of each address that is in use, where it is known."""
-
-    cidr: str
-    owner: str | None
-    holders: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ class Uplink:
 
 
 def remote_routes(
-    node: str, uplink: Uplink, nodes: Mapping[str, str], blocks: Iterable[Block]
+    node: str, uplink: Uplink, nodes: Mapping[str, str], held: Ownership
 ) -> tuple[dict[str, Route], list[str]]:
     """(routes to what is not a workload of this host, what cannot be reached and why). `nodes`: address by name."""
     reach = _Reach(uplink, ipaddress.ip_interface(uplink.address).network, nodes)
@@ -43,15 +35,16 @@ def remote_routes(
     else:
         # Without a route to the workloads' gateway by another interface the kernel does not answer their ARP for it.
         reach.routes[GATEWAY] = Route("link", uplink.device)
-    for block in blocks:
-        if block.owner == node:
-            if not block.cidr.endswith("/32"):
-                reach.routes[block.cidr] = Route("blackhole")
-        elif block.owner is not None:
-            reach.by_node(block.cidr, block.owner)
-        for address, holder in block.holders.items():
-            if holder not in (block.owner, node):
-                reach.by_node(f"{address}/32", holder)
+    for cidr, owner in held.owners.items():
+        if cidr.version != 4:
+            continue
+        if owner != node:
+            reach.by_node(str(cidr), owner)
+        elif cidr.prefixlen < 32:
+            reach.routes[str(cidr)] = Route("blackhole")
+    for address, holder in held.borrowed.items():
+        if address.version == 4 and holder != node:
+            reach.by_node(f"{address}/32", holder)
     return reach.routes, list(dict.fromkeys(reach.problems))
 
 

@@ -9,10 +9,12 @@ from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.routes import Uplink, remote_routes, workload_routes
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route
+from tortie.ipam.cluster import ownership
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.resource import decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
@@ -35,9 +37,7 @@ class Brain:
         self._uplink = Uplink(address, None)
         self._up: frozenset[str] = frozenset()
         self._nodes: dict[str, str] = {}
-        self._blocks: dict[str, dict[str, str]] = {}
-        self._block_keys: dict[str, str] = {}
-        self._owners: dict[str, tuple[str, str]] = {}
+        self._ipam: dict[str, bytes] = {}
         self._felix: dict[str, FelixConfigurationSpec] = {}
         self._known: set[str] = set()
         self._remote: dict[str, Route] = {}
@@ -76,7 +76,7 @@ class Brain:
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
             self._learn_settings(key, value)
-        elif key.startswith(records.IPAM):
+        elif key.startswith(IPAM):
             self._learn_ipam(key, value)
 
     def _change(self, changes: Sequence[Changed]) -> None:
@@ -102,19 +102,13 @@ class Brain:
         self.table.set_settings(settings)
 
     def _learn_ipam(self, key: str, value: bytes | None) -> None:
-        if key.startswith(records.BLOCKS):
-            self._blocks.pop(self._block_keys.pop(key, ""), None)
-            block = records.parse_block(value) if value is not None else None
-            if block is not None:
-                self._block_keys[key] = block[0]
-                self._blocks[block[0]] = block[1]
-            self._remote_stale = True
-        elif key.startswith(records.HOSTS):
-            self._owners.pop(key, None)
-            found = records.parse_affinity(key, value) if value is not None else None
-            if found is not None and found[2]:
-                self._owners[key] = (found[1], found[0])
-            self._remote_stale = True
+        if not key.startswith((BLOCKS, HOSTS)):
+            return
+        if value is None:
+            self._ipam.pop(key, None)
+        else:
+            self._ipam[key] = value
+        self._remote_stale = True
 
     def set_uplink(self, device: str | None) -> None:
         """The interface that has this host's address."""
@@ -131,8 +125,9 @@ class Brain:
     def settle_routes(self) -> None:
         """Bring the wanted routes up to date with everything learned so far."""
         if self._remote_stale:
-            blocks = records.join_blocks(self._blocks, dict(self._owners.values()))
-            self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, blocks)
+            found = ownership(self._ipam)
+            self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, found)
+            self.unreadable |= dict.fromkeys(found.unreadable, "not a block or an affinity")
             self._remote_stale = False
         wanted = {**self._remote, **workload_routes(self.table.addresses(), self._up)}
         for destination in [d for d in self.routes.want if d not in wanted]:
