@@ -13,5 +13,6 @@ def setup(name: str, *, debug: bool = False) -> logging.Logger:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
-    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    for library in ("aiohttp", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     return logging.getLogger(name)

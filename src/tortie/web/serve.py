@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Sequence
@@ -61,4 +62,11 @@ async def serve(app: Any, sockets: Sequence[socket.socket]) -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1, timeout_keep_alive=75
     )
-    await _Server(config).serve(sockets=list(sockets))
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=list(sockets)))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True  # a cancelled uvicorn logs a traceback instead of shutting down
+        await serving
+        raise

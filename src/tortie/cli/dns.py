@@ -1,0 +1,63 @@
+"""`tortie dns run`: the name server of the cluster, in Mesos-DNS's role, or a forwarding resolver of one host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tortie.base.errors import Invalid, NotFound
+
+
+@click.group()
+def dns() -> None:
+    """Names of tasks: a Mesos-DNS compatible server."""
+
+
+@dns.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The original's JSON configuration.")
+@click.option("--role", type=click.Choice(["mesos-dns", "resolver"]), default="mesos-dns", show_default=True)
+@click.option("--listen", help="resolver: ADDRESS or ADDRESS:PORT to answer on.")
+@click.option("--forward", multiple=True, metavar="ZONE=ADDRESS", help="resolver: who answers a zone; may repeat.")
+@click.option("--upstream", multiple=True, metavar="ADDRESS", help="resolver: who answers all other names.")
+@click.option("--debug", is_flag=True)
+def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) -> None:
+    """Serve names until stopped."""
+    from tortie.base import log
+
+    log.setup("dns", debug=debug)
+    if role == "resolver":
+        _run_resolver(**resolver)
+        return
+    if config_file is None:
+        raise click.UsageError("--config FILE is needed")
+    if any(resolver.values()):
+        raise click.UsageError("--listen, --forward and --upstream go with --role resolver")
+    from tortie.cli.stopping import run_until_stopped
+    from tortie.dns.config import parse
+    from tortie.dns.run import run as serve
+
+    try:
+        text = config_file.read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"{config_file}: no such file") from error
+    except OSError as error:
+        raise Invalid(f"{config_file}: {error.strerror}") from error
+    run_until_stopped(serve(parse(text, str(config_file))))
+
+
+def _run_resolver(listen: str | None, forward: tuple[str, ...], upstream: tuple[str, ...]) -> None:
+    from tortie.cli.stopping import run_until_stopped
+    from tortie.dns.config import parse_forwards, resolver_address, split_address
+    from tortie.dns.forward import Forwarder, make_zones
+    from tortie.dns.run import run_resolver
+
+    if listen is None:
+        raise click.UsageError("--listen ADDRESS is needed")
+    try:
+        address = split_address(resolver_address(listen), 53)
+        others = [resolver_address(item) for item in upstream]
+    except ValueError as error:
+        raise Invalid(f"resolver: {error}") from error
+    run_until_stopped(run_resolver(address, Forwarder(make_zones(parse_forwards(forward)), others)))

@@ -1,0 +1,172 @@
+"""`tortie master run` and `tortie agent run`, with the original's flags in either spelling."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from tortie.base import log
+from tortie.base.errors import Invalid
+from tortie.mesos.flags import seconds, value
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def flag(name: str, *, read: Callable[[str], Any] | None = None, **options: Any) -> Callable[[F], F]:
+    """`--some-flag`, `--some_flag` and MESOS_SOME_FLAG are one; `file:///path` is read; `read` makes the value."""
+    spelled = [f"--{name.replace('_', '-')}"] + ([f"--{name}"] if "_" in name else [])
+    options.setdefault("envvar", f"MESOS_{name.upper()}")
+
+    def from_text(context: click.Context, param: click.Parameter, raw: Any) -> Any:
+        if not isinstance(raw, str):
+            return raw
+        try:
+            return read(value(raw)) if read else value(raw)
+        except Invalid as error:
+            raise click.BadParameter(str(error), context, param) from error
+
+    return click.option(*spelled, name, callback=from_text, **options)
+
+
+def _flags(context: click.Context) -> dict[str, str]:
+    """Every option's value as text, for /flags."""
+    return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in context.params.items() if v is not None}
+
+
+@click.group()
+def master() -> None:
+    """The Mesos-compatible master."""
+
+
+@master.command("run")
+@flag("ip", required=True, help="Address to listen on and to be known by.")
+@flag("port", type=click.IntRange(1, 65535), default=5050, show_default=True)
+@click.option("--store", envvar="TORTIE_STORE", default="sqlite:///var/lib/tortie/store", show_default=True)
+@flag("hostname", help="Name that others see; the address if not given.")
+@flag("cluster", help="Name of the cluster.")
+@flag("allocation_interval", read=seconds, default="1secs", show_default=True)
+@flag("agent_ping_timeout", read=seconds, default="15secs", show_default=True)
+@flag("max_agent_ping_timeouts", type=click.IntRange(1), default=5, show_default=True)
+@flag("agent_reregister_timeout", read=seconds, default="10mins", show_default=True)
+@flag("offer_timeout", read=seconds, help="Unanswered offers are rescinded after this time.")
+@flag("roles", help="Comma-separated roles that frameworks may have; all if not given.")
+@flag("max_completed_frameworks", type=click.IntRange(0), default=50, show_default=True)
+@click.option("--debug", is_flag=True)
+@click.pass_context
+def master_run(context: click.Context, /, debug: bool, **options: Any) -> None:
+    """Run the master in the foreground until SIGTERM."""
+    from tortie.mesos.master.cluster import Settings
+    from tortie.mesos.master.run import Options, run
+
+    log.setup("master", debug=debug)
+    roles = frozenset(filter(None, options["roles"].split(","))) if options["roles"] is not None else None
+    settings = Settings(
+        ping_timeout=options["agent_ping_timeout"],
+        max_pings=options["max_agent_ping_timeouts"],
+        reregister_timeout=options["agent_reregister_timeout"],
+        offer_timeout=options["offer_timeout"],
+        roles=roles,
+        max_completed_frameworks=options["max_completed_frameworks"],
+    )
+    wanted = Options(
+        ip=options["ip"],
+        port=options["port"],
+        store=options["store"],
+        hostname=options["hostname"] or options["ip"],
+        cluster=options["cluster"],
+        allocation_interval=options["allocation_interval"],
+        settings=settings,
+        flags=_flags(context),
+    )
+    anyio.run(run, wanted)
+
+
+def default_hostname(ip: str) -> str:
+    """The name that the address has, else the address."""
+    try:
+        return socket.gethostbyaddr(ip)[0]
+    except OSError:
+        return ip
+
+
+@click.group()
+def agent() -> None:
+    """The Mesos-compatible agent."""
+
+
+@agent.command("run")
+@flag("master", required=True, help="HOST:PORT of the master.")
+@flag("ip", required=True, help="Address to listen on and to be known by.")
+@flag("port", type=click.IntRange(1, 65535), default=5051, show_default=True)
+@flag("hostname", help="Name that frameworks see; found from the address if not given.")
+@flag("resources", default="", help="cpus:4;mem:4096;ports:[…]; what is not named is detected.")
+@flag("default_role", default="*", show_default=True, help="Role of resources that name none.")
+@flag("attributes", default="", help="rack:abc;level:10")
+@flag("work_dir", default="/var/lib/mesos", show_default=True)
+@flag("fetcher_cache_dir", default="/tmp/mesos/fetch", show_default=True)
+@flag("containerizers", default="docker", show_default=True)
+@flag("docker", default="docker", show_default=True, help="The docker command.")
+@flag("docker_socket", default="/var/run/docker.sock", show_default=True)
+@flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
+@flag("docker_stop_timeout", read=seconds, default="0ns", show_default=True)
+@flag("docker_kill_orphans", type=bool, default=True, show_default=True)
+@flag("executor_shutdown_grace_period", read=seconds, default="5secs", show_default=True)
+@flag("gc_delay", read=seconds, default="1weeks", show_default=True)
+@click.option("--debug", is_flag=True)
+@click.pass_context
+def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
+    """Run the agent in the foreground; SIGTERM leaves its containers running."""
+    from pathlib import Path
+
+    from tortie.mesos.agent.host import with_detected
+    from tortie.mesos.agent.run import run
+    from tortie.mesos.agent.runtime import Settings
+    from tortie.mesos.resources import parse, parse_attributes, to_wire
+    from tortie.wire.mesos import AgentInfo
+
+    log.setup("agent", debug=debug)
+    work_dir = Path(options["work_dir"])
+    _check_agent(options)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(f"--work-dir {work_dir}: {error.strerror}") from error
+    role = options["default_role"]
+    info = AgentInfo(
+        hostname=options["hostname"] or default_hostname(options["ip"]),
+        port=options["port"],
+        resources=to_wire(with_detected(parse(options["resources"], role), work_dir, role)),
+        attributes=parse_attributes(options["attributes"]),
+    )
+    settings = Settings(
+        master=options["master"],
+        ip=options["ip"],
+        work_dir=work_dir,
+        fetcher_cache=Path(options["fetcher_cache_dir"]),
+        docker=options["docker"],
+        docker_socket=options["docker_socket"].removeprefix("unix://"),
+        default_grace=max(options["executor_shutdown_grace_period"], options["docker_stop_timeout"]),
+        remove_delay=options["docker_remove_delay"],
+        gc_delay=options["gc_delay"],
+        kill_orphans=options["docker_kill_orphans"],
+        flags=_flags(context),
+    )
+    anyio.run(run, info, settings)
+
+
+def _check_agent(options: dict[str, Any]) -> None:
+    """What can be told to be wrong before anything begins. Raises Invalid."""
+    host, colon, port = options["master"].rpartition(":")
+    if not colon or not host or not port.isdigit() or "/" in host:
+        raise Invalid(f"--master {options['master']}: HOST:PORT is expected")
+    try:
+        ipaddress.ip_address(options["ip"])
+    except ValueError as error:
+        raise Invalid(f"--ip {options['ip']}: {error}") from error
+    if options["containerizers"].split(",") != ["docker"]:
+        raise Invalid(f"--containerizers {options['containerizers']}: only docker is served")

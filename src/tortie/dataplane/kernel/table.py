@@ -1,0 +1,109 @@
+"""The agent's side of the nftables child: start it, ask it, notice its death and changes by others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from tortie.base.errors import Unavailable
+from tortie.dataplane.kernel import protocol
+from tortie.dataplane.want import Have
+
+ANSWER_SECONDS = 60.0
+
+
+class KernelTable:
+    """Blocking calls, one at a time, from any thread. After Unavailable the kernel's state is unknown: `open` again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+        self.notices: socket.socket | None = None
+        self._decoder: msgspec.msgpack.Decoder[protocol.Reply] = msgspec.msgpack.Decoder(protocol.Reply)
+
+    def open(self, *, owner: bool, closed: str) -> protocol.Opened:
+        """Start the child (again) and take the table. `notices` becomes readable when others change it."""
+        self.close()
+        requests, theirs = socket.socketpair()
+        notices, their_notices = socket.socketpair()
+        numbers = (theirs.fileno(), their_notices.fileno())
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "tortie.dataplane.kernel.child", *map(str, numbers)],
+            pass_fds=numbers,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        theirs.close()
+        their_notices.close()
+        notices.setblocking(False)
+        requests.settimeout(ANSWER_SECONDS)
+        self._requests, self.notices = requests, notices
+        reply = self._ask(protocol.Open(owner, closed))
+        if not isinstance(reply, protocol.Opened):
+            raise Unavailable(f"nftables child: unexpected answer {reply!r}")
+        return reply
+
+    def read(self) -> Have:
+        reply = self._ask(protocol.Read())
+        if not isinstance(reply, protocol.State):
+            raise Unavailable(f"nftables child: unexpected answer {reply!r}")
+        return Have(reply.sets, reply.chains, reply.elements)
+
+    def text(self, text: str) -> None:
+        """One transaction; Unavailable with nft's reason when it was refused."""
+        self._ask(protocol.Text(text))
+
+    def elements(self, changes: Sequence[protocol.Change]) -> None:
+        """One transaction."""
+        self._ask(protocol.Elements(changes))
+
+    def _ask(self, request: protocol.Request) -> protocol.Reply:
+        with self._lock:
+            if self._requests is None:
+                raise Unavailable("nftables child: not started")
+            try:
+                protocol.send(self._requests, request)
+                reply = self._decoder.decode(protocol.receive(self._requests))
+            except OSError as error:
+                self._drop()
+                raise Unavailable(f"nftables child: {error or type(error).__name__}") from error
+            except Unavailable:
+                self._drop()
+                raise
+        if isinstance(reply, protocol.Failed):
+            raise Unavailable(reply.reason)
+        return reply
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    def close(self) -> None:
+        """End the child; the table stays in the kernel as it is."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        for sock in (self._requests, self.notices):
+            if sock is not None:
+                sock.close()
+        self._requests = self.notices = None
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(2.0)
+            if self._child.poll() is None:
+                self._child.kill()
+                self._child.wait()
+            self._child = None

@@ -1,0 +1,250 @@
+"""The table of one host, kept in step with its policy: each change touches only the objects that it is about.
+
+Endpoints with the same profiles share one stack of chains, reached by interface through a verdict map. An endpoint that
+cannot be enforced as meant is closed: its interface's verdict is `drop`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from tortie.dataplane.ledger import Ledger
+from tortie.dataplane.render import base, rules
+from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.want import Chain, SetDef
+from tortie.policy.values import (
+    Changed,
+    Direction,
+    EndpointChanged,
+    MembersChanged,
+    ProfileChanged,
+    Resolved,
+    RuleLists,
+    SelectorGone,
+)
+
+DIRECTIONS: tuple[Direction, Direction] = ("ingress", "egress")
+MAPS: dict[Direction, str] = {"ingress": base.TO, "egress": base.FROM}
+INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+NOTE = re.compile(r"[^A-Za-z0-9_.:/ -]")
+
+
+class HostTable:
+    """Turns what the policy says changed into what the table shall hold (`ledger`)."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.ledger = Ledger()
+        self._settings = settings or Settings()
+        self._endpoints: dict[str, Resolved] = {}
+        self._profiles: dict[str, RuleLists] = {}
+        self._listing: dict[str, set[str]] = {}
+        self._interfaces: dict[str, set[str]] = {}
+        self._addresses: dict[str, set[str]] = {}
+        self._written: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], str]]] = {}
+        self._stacks: Counter[tuple[str, ...]] = Counter()
+        self._content_sets: Counter[str] = Counter()
+        self._chain_sets: dict[str, frozenset[str]] = {}
+        for name, definition in base.LIVE_SETS.items():
+            self.ledger.put_set(name, definition)
+        self.set_settings(self._settings)
+
+    def set_settings(self, settings: Settings) -> None:
+        self._settings = settings
+        chains = base.base_chains(settings)
+        for name, chain in chains.items():
+            self.ledger.put_chain(name, chain)
+        self._rewrite(set(self._endpoints))
+
+    def learn(self, change: Changed) -> None:
+        match change:
+            case EndpointChanged():
+                self._set_endpoint(change.key, change.value)
+            case ProfileChanged():
+                self._set_profile(change.name, change.value)
+            case MembersChanged():
+                self._set_members(change)
+            case SelectorGone():
+                for version in (4, 6):
+                    self.ledger.drop_set(rules.selector_set(change.selector, version))
+
+    def endpoint(self, key: str) -> Resolved | None:
+        return self._endpoints.get(key)
+
+    def owner(self, address: str) -> str | None:
+        """The endpoint of this host that an address belongs to: of several that claim it, the first by key."""
+        return min(self._addresses.get(address, ()), default=None)
+
+    def addresses(self) -> dict[str, str]:
+        """Every address of this host's endpoints with its owner's interface."""
+        return {a: self._endpoints[min(keys)].interface for a, keys in self._addresses.items() if keys}
+
+    def problems(self, key: str) -> list[str]:
+        """Why the endpoint is closed, or wholly or partly out of the table; empty when it is enforced as meant."""
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            return []
+        found = [*endpoint.problems, *self._interface_problems(key, endpoint)]
+        if endpoint.ingress_tiers or endpoint.egress_tiers:
+            found.append("policies in tiers cannot be enforced")
+        for name in endpoint.profiles:
+            listed = self._profiles.get(name)
+            if listed is not None:
+                found += [f"profile {name}: {problem}" for problem in listed.problems]
+        return found
+
+    def notes(self, key: str) -> list[str]:
+        """What a person should know of an endpoint that is enforced as meant."""
+        endpoint = self._endpoints.get(key)
+        if endpoint is None:
+            return []
+        found = [
+            f"profile {name} does not exist: it closes" for name in endpoint.profiles if name not in self._profiles
+        ]
+        for address in endpoint.addresses:
+            owner = self.owner(address)
+            if owner not in (key, None):
+                found.append(f"address {address} belongs to {owner}")
+        return found
+
+    def _interface_problems(self, key: str, endpoint: Resolved) -> list[str]:
+        name, prefix = endpoint.interface, self._settings.interface_prefix
+        if not INTERFACE.fullmatch(name):
+            return [f"interface name {name!r} is not 1 to 15 letters, digits, dots, dashes"]
+        if not name.startswith(prefix):
+            return [f"interface {name} does not begin with {prefix}"]
+        first = min(self._interfaces.get(name, {key}))
+        return [] if first == key else [f"interface {name} belongs to {first}"]
+
+    def _set_endpoint(self, key: str, endpoint: Resolved | None) -> None:
+        old = self._endpoints.pop(key, None)
+        touched: set[str] = set()
+        if old is not None:
+            touched |= self._claim(key, old, present=False)
+        if endpoint is not None:
+            self._endpoints[key] = endpoint
+            touched |= self._claim(key, endpoint, present=True)
+        self._rewrite(touched | {key})
+
+    def _claim(self, key: str, endpoint: Resolved, *, present: bool) -> set[str]:
+        """Enter or remove an endpoint in the registers; the endpoints that share something with it."""
+        shared: set[str] = set()
+        for register, names in (
+            (self._listing, endpoint.profiles),
+            (self._interfaces, (endpoint.interface,)),
+            (self._addresses, endpoint.addresses),
+        ):
+            for name in names:
+                keys = register.setdefault(name, set())
+                (keys.add if present else keys.discard)(key)
+                if register is not self._listing:
+                    shared |= keys
+                if not keys:
+                    del register[name]
+        return shared
+
+    def _rewrite(self, keys: set[str]) -> None:
+        """Bring the map elements, legal sources and stacks of endpoints up to date, all together: one may take over
+        the interface or an address of another."""
+        wanted = {key: self._wanted(key) for key in sorted(keys)}
+        written = {key: self._written.pop(key) for key in wanted if key in self._written}
+        for stack, _ in wanted.values():
+            if stack:
+                self._hold(stack)
+        for _, elements in written.values():
+            for element in elements:
+                self.ledger.drop_element(*element)
+        for key, (stack, elements) in wanted.items():
+            for element, verdict in elements.items():
+                self.ledger.put_element(*element, verdict)
+            if key in self._endpoints:
+                self._written[key] = (stack, elements)
+        for stack, _ in written.values():
+            if stack:
+                self._release(stack)
+
+    def _wanted(self, key: str) -> tuple[tuple[str, ...], dict[tuple[str, str], str]]:
+        """The profiles whose stack the endpoint needs, behind a marker, and its elements by set and key."""
+        endpoint = self._endpoints.get(key)
+        if endpoint is None or self._interface_problems(key, endpoint):
+            return (), {}
+        interface = f'"{endpoint.interface}"'
+        closed = bool(self.problems(key))
+        elements = {
+            (MAPS[d], interface): "drop" if closed else f"goto {rules.stack_chain(d, endpoint.profiles)}"
+            for d in DIRECTIONS
+        }
+        for address in endpoint.addresses:
+            if self.owner(address) == key:
+                elements[(base.SOURCES6 if ":" in address else base.SOURCES4, f"{interface} . {address}")] = ""
+        return () if closed else ("stack", *endpoint.profiles), elements
+
+    def _hold(self, stack: tuple[str, ...]) -> None:
+        self._stacks[stack] += 1
+        if self._stacks[stack] > 1:
+            return
+        profiles = stack[1:]
+        for name in profiles:
+            self._write_profile(name)
+        for direction in DIRECTIONS:
+            written = rules.write_stack(direction, profiles)
+            note = NOTE.sub("?", f"{direction} {' '.join(profiles)}")[:100]
+            self._put_chain(rules.stack_chain(direction, profiles), written.chain(note), written.sets)
+
+    def _release(self, stack: tuple[str, ...]) -> None:
+        self._stacks[stack] -= 1
+        if self._stacks[stack]:
+            return
+        del self._stacks[stack]
+        for direction in DIRECTIONS:
+            self._drop_chain(rules.stack_chain(direction, stack[1:]))
+        still = {name for other in self._stacks for name in other[1:]}
+        for name in set(stack[1:]) - still:
+            for direction in DIRECTIONS:
+                self._drop_chain(rules.profile_chain(name, direction))
+
+    def _set_profile(self, name: str, value: RuleLists | None) -> None:
+        if value is None:
+            self._profiles.pop(name, None)
+        else:
+            self._profiles[name] = value
+        if any(name in stack[1:] for stack in self._stacks):
+            self._write_profile(name)
+        self._rewrite(self._listing.get(name, set()))
+
+    def _write_profile(self, name: str) -> None:
+        for direction in DIRECTIONS:
+            written = rules.write_profile(self._profiles.get(name), direction)
+            note = NOTE.sub("?", f"profile {name} {direction}")[:100]
+            self._put_chain(rules.profile_chain(name, direction), written.chain(note), written.sets)
+
+    def _put_chain(self, name: str, chain: Chain, sets: dict[str, SetDef]) -> None:
+        old = self._chain_sets.get(name, frozenset())
+        for set_name, definition in sets.items():
+            if set_name not in old:
+                self._content_sets[set_name] += 1
+            self.ledger.put_set(set_name, definition)
+        self.ledger.put_chain(name, chain)
+        self._chain_sets[name] = frozenset(sets)
+        self._let_go(old - sets.keys())
+
+    def _drop_chain(self, name: str) -> None:
+        self.ledger.drop_chain(name)
+        self._let_go(self._chain_sets.pop(name, frozenset()))
+
+    def _let_go(self, sets: frozenset[str]) -> None:
+        for name in sets:
+            self._content_sets[name] -= 1
+            if not self._content_sets[name]:
+                del self._content_sets[name]
+                self.ledger.drop_set(name)
+
+    def _set_members(self, change: MembersChanged) -> None:
+        names = {version: rules.selector_set(change.selector, version) for version in (4, 6)}
+        for version, name in names.items():
+            if name not in self.ledger.defs:
+                self.ledger.put_set(name, SetDef(f"ipv{version}_addr"))
+        for address in change.removed:
+            self.ledger.drop_element(names[6 if ":" in address else 4], address)
+        for address in change.added:
+            self.ledger.put_element(names[6 if ":" in address else 4], address)

@@ -1,0 +1,160 @@
+"""The sockets of the name server: UDP and TCP on one address, each query handed to `answer`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from tortie.base.errors import Unavailable
+from tortie.dns.forward import Forwarder
+from tortie.dns.message import SERVFAIL, Forward, Question, bare_error
+
+log = logging.getLogger("dns")
+
+Answerer = Callable[[bytes, bool], bytes | Forward | None]
+_BATCH = 64
+_MAX_TCP = 256
+_TCP_IDLE = 10.0
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_TTL_SPACE = socket.CMSG_SPACE(64)
+
+
+@dataclass(slots=True)
+class Server:
+    """Serve `answer` on one address and port until cancelled; what is not ours goes through `forwarder`."""
+
+    host: str
+    port: int
+    answer: Answerer
+    forwarder: Forwarder
+    queries: int = 0
+    _tcp_open: int = 0
+    _sockets: list[socket.socket] = field(default_factory=list)
+
+    def bind(self) -> None:
+        """Unavailable names the address that is taken. Called before anything else starts."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        for kind, word in ((socket.SOCK_DGRAM, "udp"), (socket.SOCK_STREAM, "tcp")):
+            sock = socket.socket(family, kind)
+            sock.setblocking(False)
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((self.host, self.port))
+            except OSError as error:
+                sock.close()
+                self.close()
+                raise Unavailable(f"cannot listen on {self.host}:{self.port} ({word}): {error.strerror}") from error
+            self._sockets.append(sock)
+            self.port = sock.getsockname()[1]
+        udp, tcp = self._sockets
+        tcp.listen(128)
+        if self.host == "0.0.0.0":
+            udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        elif self.host == "::":
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    async def run(self) -> None:
+        udp, tcp = self._sockets
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                loop.add_reader(udp.fileno(), self._drain, udp, group)
+                server = await asyncio.start_server(self._connection, sock=tcp)
+                async with server:
+                    await server.serve_forever()
+        finally:
+            if udp.fileno() >= 0:
+                loop.remove_reader(udp.fileno())
+            self.close()
+
+    def _drain(self, sock: socket.socket, group: asyncio.TaskGroup) -> None:
+        """Answer what has arrived, a batch at most: other work on the loop gets its turn."""
+        for _ in range(_BATCH):
+            try:
+                query, controls, _, peer = sock.recvmsg(4096, _TTL_SPACE)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP error of an earlier reply
+                log.debug("receive: %s", error)
+                return
+            back = _source(controls)
+            reply = self._answer(query, tcp=False)
+            if isinstance(reply, Forward):
+                group.create_task(self._pass_on(sock, query, reply.question, back, peer))
+            elif reply is not None:
+                _send(sock, reply, back, peer)
+
+    def _answer(self, query: bytes, *, tcp: bool) -> bytes | Forward | None:
+        self.queries += 1
+        try:
+            return self.answer(query, tcp)
+        except Exception:  # one bad query must not stop the server; the fault is logged whole
+            log.exception("fault while answering %s", query[:64].hex())
+            return bare_error(query, SERVFAIL) if len(query) >= 12 else None
+
+    async def _pass_on(
+        self, sock: socket.socket, query: bytes, question: Question, back: list[tuple[int, int, bytes]], peer: object
+    ) -> None:
+        _send(sock, await self.forwarder.ask(query, question, tcp=False), back, peer)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._tcp_open >= _MAX_TCP:
+            writer.close()
+            return
+        self._tcp_open += 1
+        try:
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+                await self._conversation(reader, writer)
+        finally:
+            self._tcp_open -= 1
+            writer.close()
+
+    async def _conversation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            async with asyncio.timeout(_TCP_IDLE):
+                (size,) = struct.unpack("!H", await reader.readexactly(2))
+                query = await reader.readexactly(size)
+            reply = self._answer(query, tcp=True)
+            if isinstance(reply, Forward):
+                reply = await self.forwarder.ask(query, reply.question, tcp=True)
+            if reply is None:
+                return
+            async with asyncio.timeout(_TCP_IDLE):
+                writer.write(struct.pack("!H", len(reply)) + reply)
+                await writer.drain()
+
+
+def _source(controls: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Answer from the address that was asked: on a wildcard socket the kernel would choose by the route."""
+    back = []
+    for level, kind, data in controls:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            _, local, _ = struct.unpack("I4s4s", data[:12])
+            back.append((level, kind, struct.pack("I4s4s", 0, local, bytes(4))))
+        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            back.append((level, kind, data))
+    return back
+
+
+def _send(sock: socket.socket, reply: bytes, back: list[tuple[int, int, bytes]], peer: object) -> None:
+    try:
+        sock.sendmsg([reply], back, 0, peer)  # type: ignore[arg-type]  # typeshed wants a tuple, recvmsg says Any
+    except OSError as error:  # full buffer, unreachable asker: the asker asks again
+        log.debug("reply to %s: %s", peer, error)
+
+
+def shuffler() -> random.Random:
+    """Order of answers: no secret hangs on it, so a quick generator will do."""
+    return random.Random()

@@ -1,0 +1,145 @@
+"""What `tortie up` does: find the lab that was asked for, or make it and replay its document on it."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.lab import create, remove, state
+from tortie.lab.api import Lab
+from tortie.lab.daemons import PLANS
+from tortie.lab.plan import Options, Plan, as_json, limited
+
+NOTHING, END = "0", "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for. `until`: a step of the document, `0` for none, `end` for its end as meant."""
+
+    name: str
+    options: Options
+    until: str = NOTHING
+    daemons: tuple[str, ...] | None = None
+    """Only these, when given; the rest of the document's stay away."""
+
+
+class Meter(create.Progress, Protocol):
+    def say(self, text: str) -> None: ...
+
+
+def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab, bool]:
+    """The lab, and whether it was made now. Raises Conflict when another one has its name; changes nothing then.
+
+    Ctrl-C, SIGTERM and a host that does not come up remove what was made; a daemon that does not come up, or a step
+    that does not do as the document says, leaves the lab to be looked at.
+    """
+    plan = _plan(wish)
+    until = _step(wish)
+    with state.locked(wish.name, lambda: meter.say(f"another command is at work on lab {wish.name}; waiting")):
+        found = _found(wish, until, meter)
+        if found:
+            return found, False
+        with _interruptible(), _undone_on_interrupt(wish.name):
+            lab = _make(plan, wish, until, meter)
+            if until != NOTHING:
+                create.note(lab.switch.where, phase="replaying")
+                _replay(wish, lab, until, replay_progress)
+                create.note(lab.switch.where, phase="up")
+        return Lab.find(wish.name), True
+
+
+def _plan(wish: Wish) -> Plan:
+    plan = PLANS[wish.options.document](wish.name, wish.options)
+    return plan if wish.daemons is None else limited(plan, wish.daemons)
+
+
+def _step(wish: Wish) -> str:
+    """The key of the step to stop behind; Invalid when the document has none of that name."""
+    if wish.until == NOTHING:
+        return NOTHING
+    walk = _walk(wish)
+    step = walk.STEPS[-1] if wish.until == END else walk.STEPS[walk.step_index(wish.until)]
+    return str(step.key)
+
+
+def _walk(wish: Wish) -> Any:
+    # Late: a walk brings the prober and the wanted pictures, which a lab alone does not need.
+    return importlib.import_module(f"tortie.lab.walks.{wish.options.document.replace('-', '_')}")
+
+
+def _found(wish: Wish, until: str, meter: Meter) -> Lab | None:
+    """The running lab when it is the one asked for; None when there is none; what is left of a broken one goes."""
+    try:
+        lab = Lab.find(wish.name)
+    except NotFound:
+        if remove.exists(wish.name):
+            meter.say(f"removing what is left of an earlier lab {wish.name}")
+            remove.remove(wish.name)
+        return None
+    asked = {"options": as_json(wish.options), "until": until, "daemons": wish.daemons and list(wish.daemons)}
+    broken = _broken(lab)
+    if broken:
+        meter.say(f"lab {wish.name} is not whole ({broken}): making it anew")
+        remove.remove(wish.name)
+        return None
+    if any(lab.state.get(key) != value for key, value in asked.items()):
+        is_now = f"{lab.state['options']['document']} until step {lab.state['until']}"
+        raise Conflict(
+            f"lab {wish.name} is up with other options ({is_now}); nothing was changed\n"
+            f"`tortie down` ends it, `--name OTHER` makes another beside it"
+        )
+    return lab
+
+
+def _broken(lab: Lab) -> str:
+    """Why the lab cannot be gone on with, or nothing."""
+    if lab.state["phase"] != "up":
+        return f"`up` ended while {lab.state['phase']}"
+    dead = [host.name for host in (lab.switch, *lab.hosts.values()) if not host.alive]
+    return f"{', '.join(dead)} ended" if dead else ""
+
+
+def _make(plan: Plan, wish: Wish, until: str, meter: Meter) -> Lab:
+    asked = {"until": until, "daemons": wish.daemons and list(wish.daemons)}
+    try:
+        return create.create(plan, asked, meter)
+    except create.DaemonMissing:
+        raise
+    except Exception:
+        remove.remove(plan.name)
+        raise
+
+
+def _replay(wish: Wish, lab: Lab, until: str, progress: Any) -> None:
+    if progress is None:
+        raise Invalid("a replay needs somewhere to show its progress")
+    _walk(wish).replay(lab, progress, until)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends `up` like Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undone_on_interrupt(name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        remove.remove(name)
+        raise

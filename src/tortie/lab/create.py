@@ -1,0 +1,185 @@
+"""`up`: from a plan to running hosts. It is noted before it exists: `down` finds it after any end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import tortie
+from tortie.base.errors import Unavailable
+from tortie.lab import artifacts, network, pages, state
+from tortie.lab.api import Lab
+from tortie.lab.boot import PATH
+from tortie.lab.daemons import IMAGES, SERVICES
+from tortie.lab.plan import SWITCH, Host, Plan, as_json, in_order
+
+BOOT_SECONDS = 60.0
+READY_SECONDS = 120.0
+TAIL_LINES = 5
+
+
+class DaemonMissing(Unavailable):
+    """A daemon of the lab does not come up; the text has the end of its log."""
+
+
+class Progress(Protocol):
+    """Told what `up` is doing."""
+
+    def doing(self, what: str, done: int, of: int) -> None: ...
+
+
+def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
+    """Make the lab's hosts and wait for their daemons. The caller holds the lock and removes what a failure leaves.
+
+    `asked` is noted beside the plan's options. Raises Unavailable naming the host that could not be made, DaemonMissing
+    when the hosts are there but a daemon does not come up.
+    """
+    for host in plan.hosts:
+        in_order(host.daemons)
+    where = state.places(plan.name)
+    where.run.mkdir(parents=True)
+    opened = pages.listen(plan.pages)
+    noted = {
+        "name": plan.name,
+        "options": as_json(plan.options),
+        **asked,
+        "phase": "starting",
+        "started": time.time(),
+        "hosts": [{"name": host.name, "address": host.address, "role": host.role} for host in plan.hosts],
+        "pages": [{**as_json(o.page), "local": o.port, "said": o.said} for o in opened],
+    }
+    state.write(where.run / "state.json", noted)
+    try:
+        where.store.mkdir(parents=True)
+        network.write_defaults(where.store)
+        _boot_all(plan, where, opened, progress)
+    finally:
+        for page in opened:
+            page.socket.close()
+    note(where, phase="daemons")
+    lab = Lab.find(plan.name)
+    wait_ready(lab, progress)
+    note(where, phase="up")
+    return Lab.find(plan.name)
+
+
+def note(where: state.Places, **changes: Any) -> None:
+    """Change what is noted of a lab."""
+    state.write(where.run / "state.json", {**state.state_of(where), **changes})
+
+
+def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], progress: Progress) -> None:
+    """The switch first, then every host at once."""
+    total = len(plan.hosts)
+    progress.doing("hosts", 0, total)
+    common = {
+        "lab": plan.name,
+        "hosts": as_json(plan)["hosts"],
+        "python": sys.executable,
+        "path": _import_path(),
+        "keep": _keep(),
+        "ca": _authority(where),
+    }
+    shared = [(str(where.data / "services"), SERVICES), (IMAGES, IMAGES)]
+    Path(IMAGES).mkdir(parents=True, exist_ok=True)
+    sockets = {page.page.name: page.socket.fileno() for page in opened}
+    switch = _boot(plan.host(SWITCH), where, {**common, "shared": shared, "sockets": sockets}, tuple(sockets.values()))
+    _wait_booted([switch], lambda _: None)
+    switch_pid = state.live_pid(where.host_run(SWITCH) / "pid.json")
+    others = [host for host in plan.hosts if host.role != "switch"]
+    rest = {**common, "shared": [], "sockets": {}, "switch_pid": switch_pid}
+    _wait_booted([_boot(host, where, rest, ()) for host in others], lambda n: progress.doing("hosts", n + 1, total))
+
+
+def _import_path() -> list[str]:
+    """Where Python finds our packages, when that is not its own site directory."""
+    source = Path(tortie.__file__).parent.parent
+    return [str(source)]
+
+
+def _keep() -> list[str]:
+    """What programs of ours need at the same path inside: the checkout, the environment, the interpreter behind it."""
+    source = Path(tortie.__file__).parent.parent
+    checkout = source.parent if (source.parent / "pyproject.toml").exists() else source
+    found = dict.fromkeys(
+        map(str, (checkout, Path(sys.prefix), Path(sys.base_prefix), Path(os.path.realpath(sys.executable))))
+    )
+    return [path for path in found if path not in ("/", "/usr")]
+
+
+def _authority(where: state.Places) -> dict[str, str]:
+    made = artifacts.authority(where.data / "services" / "authority", sorted(artifacts.HOSTS))
+    ran = subprocess.run(
+        ["openssl", "x509", "-in", str(made.ca), "-noout", "-hash"], capture_output=True, text=True, check=False
+    )
+    if ran.returncode != 0:
+        raise Unavailable(f"openssl x509: {ran.stderr.strip()}")
+    return {"certificate": made.ca.read_text(), "hashed": ran.stdout.strip()}
+
+
+def _boot(
+    host: Host, where: state.Places, spec: dict[str, Any], inherit: tuple[int, ...]
+) -> tuple[str, subprocess.Popen[str]]:
+    where.host_run(host.name).mkdir(mode=0o700)
+    (where.data / host.name).mkdir(parents=True, exist_ok=True)
+    path = where.host_run(host.name) / "spec.json"
+    state.write(path, {**spec, "host": host.name})
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", state.BOOT_MODULE, str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=inherit,
+        start_new_session=True,
+        cwd="/",
+        env={"PATH": PATH, "PYTHONPATH": ":".join(_import_path()), "LANG": "C.UTF-8"},
+    )
+    return host.name, process
+
+
+def _wait_booted(booting: Sequence[tuple[str, subprocess.Popen[str]]], done: Callable[[int], None]) -> None:
+    for n, (name, process) in enumerate(booting, 1):
+        try:
+            _, said = process.communicate(timeout=BOOT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"host {name} did not come up within {BOOT_SECONDS:g} s") from None
+        if process.returncode != 0:
+            raise Unavailable(said.strip() or f"host {name}: ended with {process.returncode} before it was up")
+        done(n)
+
+
+def wait_ready(lab: Lab, progress: Progress) -> None:
+    """Until every daemon of every host is ready. DaemonMissing names the first that is not, with the end of its log."""
+    deadline = time.monotonic() + READY_SECONDS
+    hosts = [lab.switch, *lab.hosts.values()]
+    while True:
+        reports = [(host, report) for host in hosts for report in host.daemons()]
+        ready = [report for _, report in reports if report["state"] in ("running", "done")]
+        progress.doing("daemons", len(ready), len(reports))
+        if len(ready) == len(reports):
+            return
+        for host, report in reports:
+            hopeless = report["state"] == "backoff" and report["restarts"] >= GIVE_UP_RESTARTS
+            if hopeless or (time.monotonic() > deadline and report not in ready):
+                state_now = f"{report['state']}, {report['last_exit'] or 'no exit'}"
+                log = tail(host.log(report["name"]))
+                raise DaemonMissing(f"{report['name']} on {host.name} is not up ({state_now})\n{log}")
+        time.sleep(0.05)
+
+
+GIVE_UP_RESTARTS = 8
+"""By then the waits between starts have grown to seconds: it will not come."""
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, or nothing."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""

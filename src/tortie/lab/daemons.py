@@ -1,0 +1,136 @@
+"""The hosts and daemons of each document, in one place."""
+
+from __future__ import annotations
+
+from tortie.lab.plan import (
+    POOL,
+    PREFIX,
+    SWITCH,
+    SWITCH_ADDRESS,
+    Daemon,
+    Host,
+    Options,
+    Page,
+    Plan,
+    Ready,
+)
+
+STORE = "sqlite:///var/lib/tortie/store"
+TORTIE = "/usr/local/bin/tortie"
+PYTHON = "/usr/local/lib/tortie/python"
+DOCKER_SOCKET = "/run/docker.sock"
+NODE_SOCKET = "/run/tortie/node.sock"
+MASTER = f"{PREFIX}101"
+SERVICES = "/var/lib/tortie/services"
+IMAGES = "/var/cache/tortie/images"
+"""Made once on a machine, kept by all its labs."""
+PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
+SERVICE_PORTS = "20001-29999"
+
+
+def dockerd(lab: str, host: str) -> Daemon:
+    """The host's own engine, without a bridge and without rules of its own; its containers' cgroups are the lab's."""
+    argv = (
+        "dockerd",
+        "--host=unix:///var/run/docker.sock",
+        "--bridge=none",
+        "--iptables=false",
+        "--live-restore",
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+        f"--cgroup-parent=/{cgroup(lab)}/{host}",
+        f"--registry-mirror=http://{SWITCH_ADDRESS}:5000",
+    )
+    # Engines from 29 on refuse clients of the API version that everyone else still speaks, unless told.
+    env = {"DOCKER_MIN_API_VERSION": "1.24"}
+    return Daemon("dockerd", argv, ("node-boot",), Ready("http", DOCKER_SOCKET, "/_ping"), env, grace=15)
+
+
+def cgroup(lab: str) -> str:
+    """The lab's cgroup, by the same path in every hierarchy."""
+    return f"tortie-{lab}"
+
+
+def node(host: str, address: str) -> tuple[Daemon, Daemon]:
+    """A closed table before anything else runs, then the node agent."""
+    boot = Daemon("node-boot", (TORTIE, "node", "boot"), ready=Ready("exit"))
+    argv = (TORTIE, "node", "run", "--hostname", host, "--address", f"{address}/24", "--store", STORE)
+    return boot, Daemon("node", argv, ("node-boot",), Ready("listens", NODE_SOCKET))
+
+
+def master_daemons(lab: str) -> tuple[Daemon, ...]:
+    marathon = (
+        *(TORTIE, "marathon", "run", "--master", f"{MASTER}:5050", "--http-port", "8080", "--store", STORE),
+        *("--mesos-role", "slave_public", "--default-accepted-resource-roles", "*"),
+    )
+    balancer = (
+        *(TORTIE, "lb", "run", "--marathon", f"http://{MASTER}:8080", "--group", "external"),
+        f"--auto-assign-service-ports={SERVICE_PORTS}",
+    )
+    return (
+        *node("master", MASTER),
+        dockerd(lab, "master"),
+        Daemon(
+            "master",
+            (TORTIE, "master", "run", "--ip", MASTER, "--port", "5050", "--store", STORE),
+            ready=Ready("listens", f"{MASTER}:5050"),
+        ),
+        Daemon("marathon", marathon, ("master",), Ready("listens", f"{MASTER}:8080")),
+        Daemon(
+            "dns",
+            (TORTIE, "dns", "run", "--config", "/etc/mesos-dns/config.json"),
+            ("master",),
+            Ready("listens", f"{MASTER}:53"),
+        ),
+        Daemon("lb", balancer, ("marathon",), Ready("listens", f"{MASTER}:80")),
+    )
+
+
+def agent_daemons(lab: str, name: str, address: str) -> tuple[Daemon, ...]:
+    argv = (
+        *(TORTIE, "agent", "run", "--master", f"{MASTER}:5050", "--ip", address, "--port", "5051"),
+        *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PRIVATE_PORTS}", "--work-dir", "/var/lib/mesos"),
+    )
+    agent = Daemon("agent", argv, ("dockerd", "node"), Ready("listens", f"{address}:5051"))
+    return (*node(name, address), dockerd(lab, name), agent)
+
+
+def switch(lab: str, pages: tuple[Page, ...]) -> Host:
+    """The bridge's own namespace: the image registry, the artifact server, and the way in from 127.0.0.1."""
+    forward = (PYTHON, "-m", "tortie.lab.forward", *(f"{page.name}={page.target}" for page in pages))
+    services = (
+        *(PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS),
+        *("--state", SERVICES, "--images", IMAGES),
+    )
+    daemons = (
+        Daemon("services", services, ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
+        Daemon("forward", forward, listen=tuple(page.name for page in pages)),
+    )
+    return Host(SWITCH, SWITCH_ADDRESS, "switch", daemons)
+
+
+STARS_PAGES = (
+    Page("stars", 23078, f"{MASTER}:23078"),
+    Page("marathon", 8080, f"{MASTER}:8080"),
+    Page("mesos", 5050, f"{MASTER}:5050"),
+    Page("haproxy", 9090, f"{MASTER}:9090"),
+)
+
+
+def stars(lab: str, options: Options) -> Plan:
+    """laptop .10 outside everything, master .101, agents from .102 on."""
+    agents = [(f"agent-{n}", f"{PREFIX}{101 + n}") for n in range(1, options.agents + 1)]
+    hosts = (
+        switch(lab, STARS_PAGES),
+        # The outside client reaches containers by way of agent-1; answers may come back by another way.
+        Host("laptop", f"{PREFIX}10", "outside", routes=((POOL, agents[0][1]),), nameserver=MASTER),
+        Host("master", MASTER, "master", master_daemons(lab), nameserver=MASTER),
+        *(
+            Host(name, address, "agent", agent_daemons(lab, name, address), nameserver=MASTER)
+            for name, address in agents
+        ),
+    )
+    return Plan(lab, options, hosts, STARS_PAGES)
+
+
+PLANS = {"stars": stars}

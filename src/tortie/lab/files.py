@@ -1,0 +1,108 @@
+"""What a host finds in its /etc, on its PATH and in its /root. Texts are decided here; `root.put` writes them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tortie.lab.daemons import MASTER, PYTHON
+from tortie.lab.plan import SWITCH_ADDRESS, Host
+
+ENTRY = """\
+import sys
+sys.path[:0] = {path!r}
+sys.argv[0] = {name!r}
+from {module} import main
+sys.exit(main())
+"""
+PROGRAMS = {
+    "tortie": "tortie.cli.main",
+    "calicoctl": "tortie.cli.calicoctl.main",
+    "star-probe": "tortie.stars.probe",
+    "star-collect": "tortie.stars.collect",
+    "systemctl": "tortie.lab.systemctl",
+}
+INTERNET = ("github.com", "raw.githubusercontent.com")
+"""Names that lead to the lab's own artifact server."""
+CA_NAME = "tortie-lab-ca"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """`text` as a whole file, or, with `append`, behind what is there already; or a link to another path."""
+
+    path: str
+    text: str = ""
+    mode: int = 0o644
+    append: bool = False
+    link: str = ""
+
+
+def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[str]) -> list[File]:
+    """Everything but the lab's CA. `python`: the interpreter; `path`: what it needs to find our packages."""
+    files = [
+        File("/etc/hostname", f"{host.name}\n"),
+        File("/etc/hosts", etc_hosts(host, hosts)),
+        File("/etc/nsswitch.conf", nsswitch()),
+        # Settings of the machine's own engine, proxies and the like have no place in a lab.
+        File("/etc/docker/daemon.json", "{}\n"),
+        File("/etc/environment"),
+        File("/etc/mtab", link="/proc/self/mounts"),
+        *programs(python, path),
+    ]
+    if host.nameserver:
+        files.append(File("/etc/resolv.conf", f"nameserver {host.nameserver}\n"))
+    if host.role == "master":
+        files.append(File("/etc/mesos-dns/config.json", mesos_dns()))
+    return files
+
+
+def etc_hosts(host: Host, hosts: Sequence[Host]) -> str:
+    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    lines += [f"{other.address}\t{other.name}" for other in hosts if other.role != "switch" or other is host]
+    lines.append(f"{SWITCH_ADDRESS}\t{' '.join(INTERNET)}")
+    return "\n".join(lines) + "\n"
+
+
+def nsswitch() -> str:
+    sources = {"passwd": "files", "group": "files", "shadow": "files", "hosts": "files dns", "networks": "files"}
+    return "".join(f"{name}:\t{where}\n" for name, where in sources.items())
+
+
+def mesos_dns() -> str:
+    config = {
+        "masters": [f"{MASTER}:5050"],
+        "refreshSeconds": 5,
+        "ttl": 60,
+        "domain": "mesos",
+        "port": 53,
+        "listener": MASTER,
+        "httpPort": 8123,
+        "resolvers": [],
+        "externalOn": False,
+        "IPSources": ["netinfo", "mesos", "host"],
+    }
+    return json.dumps(config, indent=2) + "\n"
+
+
+def programs(python: str, path: Sequence[str]) -> list[File]:
+    """Our commands on the host's PATH, run by the interpreter and the code that made the lab."""
+    quoted, found = shlex.quote(python), shlex.quote(":".join(path))
+    files = [File(PYTHON, f'#!/bin/sh\nPYTHONPATH={found}${{PYTHONPATH:+:$PYTHONPATH}} exec {quoted} -P "$@"\n', 0o755)]
+    for name, module in PROGRAMS.items():
+        entry = f"/usr/local/lib/tortie/{name}.py"
+        files.append(File(entry, ENTRY.format(path=list(path), name=name, module=module)))
+        files.append(File(f"/usr/local/bin/{name}", f'#!/bin/sh\nexec {quoted} -P {entry} "$@"\n', 0o755))
+    return files
+
+
+def authority(certificate: str, hashed: str) -> list[File]:
+    """The lab's CA where Debian's programs look for authorities; `hashed`: OpenSSL's name for it."""
+    return [
+        File(f"/usr/local/share/ca-certificates/{CA_NAME}.crt", certificate),
+        File(f"/etc/ssl/certs/{CA_NAME}.pem", certificate),
+        File(f"/etc/ssl/certs/{hashed}.0", link=f"{CA_NAME}.pem"),
+        File("/etc/ssl/certs/ca-certificates.crt", certificate, append=True),
+    ]

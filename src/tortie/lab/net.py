@@ -1,0 +1,81 @@
+"""The wire of a lab: a bridge in the switch's network namespace, one veth pair to each host, settings of each host.
+
+Everything is made from inside the new namespaces; the machine's own network is never touched.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tortie.base.errors import Unavailable
+from tortie.lab.plan import Host
+
+BRIDGE = "br0"
+UPLINK = "eth0"
+SWITCH_SETTINGS = {
+    "net/bridge/bridge-nf-call-iptables": "0",
+    "net/bridge/bridge-nf-call-ip6tables": "0",
+    "net/bridge/bridge-nf-call-arptables": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+}
+
+
+def settings(host: Host) -> dict[str, str]:
+    """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals."""
+    if host.role == "switch":
+        return SWITCH_SETTINGS
+    return {
+        "net/ipv4/ip_forward": "1" if host.forwards else "0",
+        **{f"net/ipv4/conf/{which}/send_redirects": "0" for which in ("all", "default")},
+        **{f"net/ipv4/conf/{which}/accept_redirects": "0" for which in ("all", "default")},
+        # Spoofing is the node agent's to refuse, on workload interfaces; answers to laptop may take another way.
+        **{f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default")},
+        "net/ipv4/icmp_ratelimit": "0",
+        "net/ipv6/conf/all/accept_ra": "0",
+        "net/ipv6/conf/default/accept_dad": "0",
+    }
+
+
+def apply_settings(host: Host) -> None:
+    """In the caller's network namespace. What this kernel does not have (no bridge filter, no IPv6) is passed over."""
+    for name, value in settings(host).items():
+        path = Path("/proc/sys", name)
+        if path.exists() and path.read_text().strip() != value:
+            path.write_text(value)
+
+
+def make_switch(address: str) -> None:
+    """The bridge, in the caller's network namespace."""
+    _ip(
+        [
+            "link set lo up",
+            f"link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0",
+            f"addr add {address}/24 dev {BRIDGE}",
+            f"link set {BRIDGE} up",
+        ]
+    )
+
+
+def join_switch(host: Host, switch_pid: int) -> None:
+    """Wire the caller's network namespace to the switch whose process 1 is `switch_pid`."""
+    _ip(
+        [
+            "link set lo up",
+            f"link add {UPLINK} type veth peer name {host.name} netns {switch_pid}",
+            f"addr add {host.address}/24 dev {UPLINK}",
+            f"link set {UPLINK} up",
+            *(f"route add {destination} via {gateway}" for destination, gateway in host.routes),
+        ]
+    )
+    _ip([f"link set dev {host.name} master {BRIDGE} up"], inside=switch_pid)
+
+
+def _ip(commands: Sequence[str], inside: int | None = None) -> None:
+    enter = ["nsenter", f"--net=/proc/{inside}/ns/net"] if inside else []
+    ran = subprocess.run(
+        [*enter, "ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, check=False
+    )
+    if ran.returncode != 0:
+        raise Unavailable(f"ip: {ran.stderr.strip()}")

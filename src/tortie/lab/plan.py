@@ -1,0 +1,173 @@
+"""What a lab is made of, as values: hosts, daemons, forwarded pages. Nothing here touches the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from tortie.base.errors import Invalid
+
+SUBNET = "172.24.197.0/24"
+PREFIX = "172.24.197."
+SWITCH = "switch"
+SWITCH_ADDRESS = f"{PREFIX}2"
+POOL = "192.168.0.0/16"
+DEFAULT_NAME = "default"
+MAX_AGENTS = 99
+"""Agents have .102 to .200; public agents of later documents begin at .201."""
+
+Role = Literal["switch", "outside", "master", "agent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """When a daemon counts as up. `exit`: it ran to its end with 0; `listens`: something takes connections at `at`;
+    `http`: a GET of `path` there is answered with 200. `at` is HOST:PORT or the path of a unix socket."""
+
+    kind: Literal["started", "exit", "listens", "http"] = "started"
+    at: str = ""
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One program that a host's supervisor keeps running; it starts once every daemon in `after` is ready."""
+
+    name: str
+    argv: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    ready: Ready = Ready()
+    env: Mapping[str, str] = field(default_factory=dict)
+    grace: float = 5.0
+    """Seconds between SIGTERM and SIGKILL when it is stopped."""
+    listen: tuple[str, ...] = ()
+    """Names of forwarded pages whose listening sockets it inherits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    name: str
+    address: str
+    role: Role
+    daemons: tuple[Daemon, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    """(destination, gateway) pairs that the lab itself sets."""
+    nameserver: str = ""
+
+    @property
+    def forwards(self) -> bool:
+        """Whether it passes packets on between its interfaces."""
+        return self.role in ("master", "agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page shown on 127.0.0.1: asked for at `port` if that is free, led to `target` inside the lab."""
+
+    name: str
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person asked `up` for; two labs are the same when these are equal."""
+
+    document: str = "stars"
+    agents: int = 2
+    store: str = "sqlite"
+    routing: str = "direct"
+    runtime: str = "docker"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    name: str
+    options: Options
+    hosts: tuple[Host, ...]
+    pages: tuple[Page, ...]
+
+    def host(self, name: str) -> Host:
+        """Raises KeyError."""
+        return next(host for host in self.hosts if host.name == name)
+
+
+def check_name(name: str) -> str:
+    """The name of a lab becomes part of paths and cgroups: letters, digits, `-`; at most 32."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise Invalid(
+            f"lab name {name!r}: expected at most 32 lower-case letters, digits and `-`, not beginning with `-`"
+        )
+    return name
+
+
+LATER_DOCUMENTS = ("hello", "net-modules", "environments")
+
+
+def check_options(
+    document: str, *, agents: int | None, later: Mapping[str, Any], store: str, routing: str, runtime: str
+) -> Options:
+    """The options of a lab; Invalid names every one that this version does not have."""
+    problems = [f"{name} is not available yet" for name, value in later.items() if value]
+    if document in LATER_DOCUMENTS:
+        problems.insert(0, f"document {document} is not available yet; stars is")
+    elif document != "stars":
+        problems.insert(0, f"no document {document!r}; there is stars")
+    given = {"store": (store, "sqlite"), "routing": (routing, "direct"), "runtime": (runtime, "docker")}
+    problems += [
+        f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has
+    ]
+    if agents is not None and not 1 <= agents <= MAX_AGENTS:
+        problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
+    if problems:
+        raise Invalid(*problems)
+    return Options(document, 2 if agents is None else agents, store, routing, runtime)
+
+
+def as_json(value: Any) -> Any:
+    """A plan or a part of it as plain dictionaries and lists."""
+    return asdict(value)
+
+
+def daemon_from(raw: Mapping[str, Any]) -> Daemon:
+    """The reverse of `as_json` for a daemon."""
+    return Daemon(
+        name=raw["name"],
+        argv=tuple(raw["argv"]),
+        after=tuple(raw["after"]),
+        ready=Ready(**raw["ready"]),
+        env=dict(raw["env"]),
+        grace=raw["grace"],
+        listen=tuple(raw["listen"]),
+    )
+
+
+def in_order(daemons: Sequence[Daemon]) -> list[Daemon]:
+    """Each after those it waits for; Invalid when one waits for an unknown one or for itself."""
+    left, done, ordered = list(daemons), set[str](), list[Daemon]()
+    while left:
+        able = [daemon for daemon in left if done.issuperset(daemon.after)]
+        if not able:
+            raise Invalid(*(f"daemon {d.name} waits for {', '.join(d.after)}" for d in left))
+        ordered += able
+        done.update(daemon.name for daemon in able)
+        left = [daemon for daemon in left if daemon not in able]
+    return ordered
+
+
+def limited(plan: Plan, names: Sequence[str]) -> Plan:
+    """The plan with these daemons only (of the hosts that have them); Invalid names one that no host has."""
+    known = {daemon.name for host in plan.hosts for daemon in host.daemons}
+    if unknown := [name for name in names if name not in known]:
+        raise Invalid(*(f"no daemon {name}; there are {', '.join(sorted(known))}" for name in unknown))
+    kept = set(names)
+
+    def of(host: Host) -> Host:
+        daemons = tuple(
+            replace(d, after=tuple(a for a in d.after if a in kept)) for d in host.daemons if d.name in kept
+        )
+        return replace(host, daemons=daemons)
+
+    return replace(plan, hosts=tuple(map(of, plan.hosts)))

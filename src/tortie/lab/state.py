@@ -1,0 +1,140 @@
+"""What is known of the labs on this machine: directories, the lock of each name, processes 1 of hosts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tortie.base.errors import NotFound
+from tortie.lab.plan import check_name
+
+RUN = Path("/run/tortie/labs")
+DATA = Path("/var/lib/tortie-labs")
+BOOT_MODULE = "tortie.lab.boot"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where one lab keeps what it has: `run` ends with the machine's run, `data` lies on a real file system."""
+
+    name: str
+
+    @property
+    def run(self) -> Path:
+        return RUN / self.name
+
+    @property
+    def data(self) -> Path:
+        return DATA / self.name
+
+    @property
+    def store(self) -> Path:
+        return self.data / "store"
+
+    def host_run(self, host: str) -> Path:
+        return self.run / host
+
+    def control(self, host: str) -> Path:
+        return self.run / host / "control.sock"
+
+    def log(self, host: str, daemon: str) -> Path:
+        return self.data / host / "log" / f"{daemon}.log"
+
+
+def places(name: str) -> Places:
+    """Invalid when `name` cannot be a lab's."""
+    return Places(check_name(name))
+
+
+def write(path: Path, value: Any) -> None:
+    """As JSON, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value))
+    beside.replace(path)
+
+
+def read(path: Path) -> Any:
+    """None when it is absent or was never finished."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def start_time(pid: int) -> str | None:
+    """When a process was started, in the kernel's ticks: tells it from a later one of the same number."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def note_pid(path: Path, pid: int) -> None:
+    write(path, {"pid": pid, "started": start_time(pid)})
+
+
+def live_pid(path: Path) -> int | None:
+    """The process noted there, if it is still the same one and alive."""
+    noted = read(path)
+    if not noted or noted["started"] is None or start_time(noted["pid"]) != noted["started"]:
+        return None
+    return int(noted["pid"])
+
+
+def boot_processes(name: str) -> list[int]:
+    """Every process that is, or is about to become, process 1 of a host of this lab, whatever was noted of it."""
+    prefix = f"{RUN / name}/".encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                argv = Path(f"/proc/{entry.name}/cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if BOOT_MODULE.encode() in argv and any(word.startswith(prefix) for word in argv):
+                found.append(int(entry.name))
+    return found
+
+
+@contextmanager
+def locked(name: str, waiting: Any = None) -> Iterator[Path]:
+    """Hold the lab's name alone; `waiting()` is called once if another holds it. Gives the lock's file."""
+    path = RUN / f"{name}.lock"
+    RUN.mkdir(parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            # `down` removes the file while it holds it: who waited on the old one takes the new one.
+            if path.exists() and os.fstat(fd).st_ino == path.stat().st_ino:
+                yield path
+                return
+        finally:
+            os.close(fd)
+
+
+def labs() -> list[str]:
+    """The names of all labs of which anything exists."""
+    named = {path.name for base in (RUN, DATA) if base.is_dir() for path in base.iterdir() if path.is_dir()}
+    return sorted(named)
+
+
+def state_of(where: Places) -> dict[str, Any]:
+    """What `up` noted. Raises NotFound when there is no such lab."""
+    state: dict[str, Any] | None = read(where.run / "state.json")
+    if state is None:
+        raise NotFound(f"no lab {where.name} is up; `tortie up` makes one")
+    return state

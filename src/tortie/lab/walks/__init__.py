@@ -1,0 +1,1 @@
+"""The documents, replayed as typed and checked with real packets after every step."""

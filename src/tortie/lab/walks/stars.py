@@ -1,0 +1,346 @@
+"""The Stars document (the walk-through with the Mesos Docker containerizer), step by step.
+
+Commands are typed as the document prints them. Where the document contradicts itself the treatment is stated at the
+step: step 9 opens port 9001 while every probe talks on 9000, so it runs as written (9a: no edge turns bright) and then
+as meant (9b: client -> frontend -> backend).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tortie.base.errors import Invalid
+from tortie.lab.walks.matrix import Allow, Probe, Stage
+from tortie.lab.walks.ports import Lab
+from tortie.lab.walks.walk import Progress, Report, StepFailed, Walk
+
+NETWORKS = ("management-ui", "client", "frontend", "backend")
+PROBES = (Probe("tcp", 9000), Probe("tcp", 9001), Probe("tcp", 22), Probe("udp", 9000), Probe("icmp"))
+LISTENS = {network: frozenset({Probe("tcp", 9001 if network == "management-ui" else 9000)}) for network in NETWORKS}
+UI_ADDRESS = "192.168.255.254"
+VHOST = "my.marathon.app"
+MARATHON = "http://172.24.197.101:8080"
+PERIOD = 5.0
+"""Seconds between two probes of a star-probe, and between two polls of the collector."""
+
+_own = {network: (Allow(source=network),) for network in NETWORKS}
+_after_7: Stage = {**_own, "management-ui": (Allow(protocol="tcp", port=9001),)}
+_from_ui = Allow(source="management-ui", protocol="tcp", port=9000)
+_after_8: Stage = {
+    **_after_7,
+    **{network: (*_own[network], _from_ui) for network in ("client", "frontend", "backend")},
+}
+
+
+def _opened(stage: Stage, port: int) -> Stage:
+    """Client may reach frontend, frontend may reach backend, on one more port."""
+    return {
+        **stage,
+        "frontend": (*stage["frontend"], Allow(source="client", protocol="tcp", port=port)),
+        "backend": (*stage["backend"], Allow(source="frontend", protocol="tcp", port=port)),
+    }
+
+
+_after_9a = _opened(_after_8, 9001)
+STAGES: dict[str, Stage] = {
+    "3": _own,
+    "7": _after_7,
+    "8": _after_8,
+    "9a": _after_9a,
+    "9b": _opened(_after_9a, 9000),
+}
+
+CREATE = (
+    "docker network create --driver calico --ipam-driver calico --subnet=192.168.0.0/16 management-ui",
+    "docker network create --driver calico --ipam-driver calico client",
+    "docker network create --driver calico --ipam-driver calico frontend",
+    "docker network create --driver calico --ipam-driver calico backend",
+)
+LAUNCH = (
+    "export MARATHON_IP=172.24.197.101; "
+    'curl -sS -X PUT -H "Content-Type: application/json" '
+    "http://$MARATHON_IP:8080/v2/groups/calico-stars  -d @stars.json"
+)
+EXPORT = "export ETCD_AUTHORITY=172.24.197.101:2379; "
+DEFAULT_RULES = "Inbound rules:\n   1 allow from tag {0}\nOutbound rules:\n   1 allow\n"
+OPEN_UI = (
+    "calicoctl profile management-ui rule remove inbound allow from tag management-ui",
+    "calicoctl profile management-ui rule add inbound allow tcp to ports 9001",
+)
+OPEN_PROBES = tuple(
+    f"calicoctl profile {name} rule add inbound allow tcp from tag management-ui to ports 9000"
+    for name in ("client", "backend", "frontend")
+)
+AS_WRITTEN = (
+    "calicoctl profile frontend rule add inbound allow tcp from tag client to ports 9001",
+    "calicoctl profile backend rule add inbound allow tcp from tag frontend to ports 9001",
+)
+AS_MEANT = tuple(command.replace("9001", "9000") for command in AS_WRITTEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`do` types the step's commands and waits for what they bring about; `look` checks it, on a walk only."""
+
+    key: str
+    title: str
+    do: Callable[[Walk], None]
+    look: Callable[[Walk], None] | None = None
+
+
+def pull(walk: Walk) -> None:
+    for agent in walk.agents:
+        walk.must(agent, "docker pull calico/star:v0.5.0", timeout=120)
+
+
+def create_networks(walk: Walk) -> None:
+    for line in CREATE:
+        printed = walk.must("agent-1", line)
+        walk.check("prints the id", re.fullmatch(r"[0-9a-f]{64}\n", printed) is not None, printed)
+
+
+def list_networks(walk: Walk) -> None:
+    other = walk.agents[-1]
+
+    def missing() -> list[str]:
+        listed = walk.lab.hosts[other].run(["docker", "network", "ls", "--format", "{{.Name}} {{.Driver}}"])
+        return [name for name in NETWORKS if f"{name} calico" not in listed.stdout.splitlines()]
+
+    walk.wait(f"the networks to appear on {other}", lambda: not missing(), 2)
+    walk.must(other, "docker network ls")
+    walk.check(f"networks made on agent-1 are listed on {other} within 2 s", not missing(), ", ".join(missing()))
+
+
+def launch(walk: Walk) -> None:
+    answer = json.loads(walk.must("agent-1", LAUNCH))
+    walk.check("Marathon answers with version and deploymentId", {"version", "deploymentId"} <= answer.keys())
+    if not walk.wait("four tasks to run", lambda: _running(walk) == len(NETWORKS) and not _deployments(walk), 60):
+        raise StepFailed(f"step 3: {_running(walk)} of {len(NETWORKS)} tasks run after 60 s: {_reasons(walk)}")
+
+
+def look_launched(walk: Walk) -> None:
+    apps = _json(walk, f"{MARATHON}/v2/groups/calico-stars?embed=group.apps&embed=group.apps.tasks")["apps"]
+    tasks = {app["id"].rpartition("/")[2]: app["tasks"] for app in apps}
+    walk.check("one task each", all(len(tasks.get(name, ())) == 1 for name in NETWORKS), str(list(tasks)))
+    address = tasks["management-ui"][0]["ipAddresses"][0]["ipAddress"]
+    walk.check(f"management-ui has {UI_ADDRESS}", address == UI_ADDRESS, address)
+    for host in walk.lab.hosts:
+        for name in NETWORKS:
+            _look_up(walk, host, f"{name}-calico-stars.marathon.mesos")
+    _look_up(walk, "laptop", "frontend.calico-stars.marathon.mesos")
+    walk.add_peers(NETWORKS)
+    look_matrix("3")(walk)
+
+
+def dashboard(walk: Walk) -> None:
+    ran = walk.typed("laptop", f"curl -sS -o /dev/null -w '%{{http_code}}' -L {MARATHON}/")
+    walk.check("the dashboard answers", ran.stdout == "200", ran.stdout + ran.stderr)
+
+
+def closed_page(walk: Walk) -> None:
+    code, seconds = _page(walk)
+    walk.check("503 after the balancer's connect time-outs", code == "503" and 10 < seconds < 15, f"{code} {seconds}")
+
+
+def show_rules(walk: Walk) -> None:
+    printed = walk.must("agent-1", EXPORT + "calicoctl profile management-ui rule show")
+    walk.check("the default rules", printed.strip() == DEFAULT_RULES.format("management-ui").strip(), printed)
+
+
+def open_ui(walk: Walk) -> None:
+    for line in OPEN_UI:
+        walk.silent("agent-1", EXPORT + line)
+
+
+def look_open_page(walk: Walk) -> None:
+    shown = walk.must("agent-1", EXPORT + "calicoctl profile management-ui rule show")
+    wanted = "Inbound rules:\n   1 allow tcp to ports 9001\nOutbound rules:\n   1 allow"
+    walk.check("the changed rules", shown.strip() == wanted, shown)
+    walk.wait("the page", lambda: _page(walk)[0] == "200", 20)
+    walk.check("the page answers", _page(walk)[0] == "200")
+    _picture(walk, "no node", {"C": None, "F": None, "B": None})
+    look_matrix("7")(walk)
+
+
+def open_probes(walk: Walk) -> None:
+    for line in OPEN_PROBES:
+        walk.silent("agent-1", EXPORT + line)
+
+
+def look_nodes(walk: Walk) -> None:
+    _picture(walk, "three nodes, no bright edge", _edges())
+    look_matrix("8")(walk)
+
+
+def as_written(walk: Walk) -> None:
+    for line in AS_WRITTEN:
+        walk.silent("agent-1", EXPORT + line)
+
+
+def look_as_written(walk: Walk) -> None:
+    shown = walk.must("agent-1", EXPORT + "calicoctl profile frontend rule show")
+    rules = ["allow from tag frontend", "allow tcp from tag management-ui to ports 9000"]
+    rules.append("allow tcp from tag client to ports 9001")
+    lines = [f"   {i} {rule}" for i, rule in enumerate(rules, 1)]
+    walk.check("the frontend's rules", shown.splitlines()[1:4] == lines, shown)
+    bright = walk.wait("an edge that must not come", lambda: _bright(_responses(walk)) != set(), 2 * PERIOD)
+    walk.check("no edge turns bright: 9001 was opened, the probes talk on 9000", not bright)
+    look_matrix("9a")(walk)
+
+
+def as_meant(walk: Walk) -> None:
+    for line in AS_MEANT:
+        walk.silent("agent-1", EXPORT + line)
+
+
+def look_as_meant(walk: Walk) -> None:
+    _picture(walk, "client -> frontend -> backend", _edges(("C", "F"), ("F", "B")))
+    look_matrix("9b")(walk)
+
+
+def look_matrix(stage: str) -> Callable[[Walk], None]:
+    return lambda walk: walk.matrix(STAGES[stage], LISTENS, PROBES)
+
+
+STEPS = (
+    Step("pull", "pull the image on each agent", pull),
+    Step("1", "create a Docker network for each service", create_networks),
+    Step("2", "list the networks on another agent", list_networks),
+    Step("3", "launch the demo", launch, look_launched),
+    Step("4", "view Marathon's dashboard", dashboard),
+    Step("5", "try the page before any policy", lambda _walk: None, closed_page),
+    Step("6", "show the rules of management-ui", show_rules),
+    Step("7", "let anyone reach the page", open_ui, look_open_page),
+    Step("8", "let management-ui reach the probes", open_probes, look_nodes),
+    Step("9a", "policy between the services, as written (port 9001)", as_written, look_as_written),
+    Step("9b", "policy between the services, as meant (port 9000)", as_meant, look_as_meant),
+)
+ALIASES = {"9": "9a", "10": "9b"}
+
+
+def step_index(key: str) -> int:
+    """Position of a step; Invalid lists the steps."""
+    wanted = ALIASES.get(key, key)
+    for index, step in enumerate(STEPS):
+        if step.key == wanted:
+            return index
+    raise Invalid(f"stars has no step {key}; it has {', '.join(step.key for step in STEPS)}")
+
+
+def replay(lab: Lab, progress: Progress, until: str = "9b", after: str | None = None) -> None:
+    """Type the document's commands up to a step; StepFailed names the first that does not do as it says."""
+    walk = Walk(lab, progress)
+    for step in STEPS[step_index(after) + 1 if after else 0 : step_index(until) + 1]:
+        walk.begin(step.key, step.title)
+        step.do(walk)
+        failed = [check for check in walk.report.checks if not check.holds]
+        if failed:
+            raise StepFailed(f"step {step.key}: {failed[0].name}: {failed[0].detail}")
+
+
+def walk_all(lab: Lab, progress: Progress, after: str | None = None) -> Report:
+    """Type every command after step `after` and look at everything each step brings about."""
+    walk = Walk(lab, progress)
+    try:
+        for step in STEPS[step_index(after) + 1 if after else 0 :]:
+            walk.begin(step.key, step.title)
+            step.do(walk)
+            if step.look:
+                step.look(walk)
+    finally:
+        walk.remove_peers(NETWORKS)
+    return walk.report
+
+
+def check_step(lab: Lab, progress: Progress, key: str) -> Report:
+    """Compare one step's matrix with what the running lab lets through; nothing of the document is typed."""
+    stage = ALIASES.get(key, key)
+    if stage not in STAGES:
+        raise Invalid(f"step {key} of stars has no matrix; those with one: {', '.join(STAGES)}")
+    walk = Walk(lab, progress)
+    walk.begin(stage, f"the matrix after step {stage}")
+    try:
+        walk.add_peers(NETWORKS)
+        look_matrix(stage)(walk)
+    finally:
+        walk.remove_peers(NETWORKS)
+    return walk.report
+
+
+# -- looking
+
+
+def _json(walk: Walk, url: str) -> Any:
+    ran = walk.lab.hosts["laptop"].run(["curl", "-sS", "--max-time", "10", url])
+    return json.loads(ran.stdout or "{}")
+
+
+def _running(walk: Walk) -> int:
+    group = _json(walk, f"{MARATHON}/v2/groups/calico-stars?embed=group.apps&embed=group.apps.counts")
+    return sum(app.get("tasksRunning", 0) for app in group.get("apps", []))
+
+
+def _deployments(walk: Walk) -> int:
+    return len(_json(walk, f"{MARATHON}/v2/deployments"))
+
+
+def _reasons(walk: Walk) -> str:
+    return json.dumps(_json(walk, f"{MARATHON}/v2/queue"))[:2000]
+
+
+def _look_up(walk: Walk, host: str, name: str) -> None:
+    ran = walk.lab.hosts[host].run(["dig", "+short", "+time=2", "+tries=3", name])
+    answer = ran.stdout.split()
+    holds = len(answer) == 1 and answer[0].startswith("192.168.")
+    walk.check(f"{name} is a container's address on {host}", holds, ran.stdout)
+
+
+def _page(walk: Walk) -> tuple[str, float]:
+    """Status and seconds of the Stars page as the laptop's browser gets it."""
+    curl = ["curl", "-s", "-o", "/dev/null", "--max-time", "30", "-w", "%{http_code} %{time_total}"]
+    ran = walk.lab.hosts["laptop"].run([*curl, "-H", f"Host: {VHOST}", "http://172.24.197.101/"])
+    code, seconds = ran.stdout.split()
+    return code, float(seconds)
+
+
+Edges = dict[str, dict[str, bool] | None]
+"""For each node None (no answer) or whether it reaches each other node."""
+
+
+def _edges(*bright: tuple[str, str]) -> Edges:
+    return {a: {b: (a, b) in bright for b in "CFB" if b != a} for a in "CFB"}
+
+
+def _responses(walk: Walk) -> Edges:
+    ran = walk.lab.hosts["laptop"].run(
+        ["curl", "-s", "--max-time", "20", "-H", f"Host: {VHOST}", "http://172.24.197.101/responses"]
+    )
+    try:
+        return edges_of(json.loads(ran.stdout))
+    except (ValueError, KeyError):
+        return {}
+
+
+def edges_of(answer: dict[str, Any]) -> Edges:
+    """The picture in the collector's `/responses`: a target's first letter names the node."""
+    picture: Edges = {}
+    for node, response in answer["responses"].items():
+        if response is None:
+            picture[node] = None
+            continue
+        targets = response["json"]["status"]["targets"]
+        picture[node] = {str(t["url"]).removeprefix("http://")[0].upper(): bool(t["reachable"]) for t in targets}
+    return picture
+
+
+def _bright(picture: Edges) -> set[tuple[str, str]]:
+    return {(a, b) for a, reached in picture.items() for b, yes in (reached or {}).items() if yes}
+
+
+def _picture(walk: Walk, name: str, wanted: Edges) -> None:
+    walk.wait(name, lambda: _responses(walk) == wanted, 30)
+    walk.check(f"picture: {name}", (seen := _responses(walk)) == wanted, json.dumps(seen))

@@ -1,0 +1,191 @@
+"""Replaying a document: commands typed on lab hosts, checks with real packets, one report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tortie.base.errors import TortieError
+from tortie.lab.walks.matrix import Cell, Party, Probe, Seen, Stage, cells
+from tortie.lab.walks.ports import Host, Lab, Ran
+from tortie.lab.walks.prober import Target, probe_all
+
+PEER_PREFIX = "walk-peer-"
+PEER_IMAGE = "calico/star:v0.5.0"
+ANSWER_SECONDS = 1.5
+SLOW_SECONDS = 4.0
+
+
+class StepFailed(TortieError):
+    """A command of the document did not do what the document says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at after a step."""
+
+    step: str
+    name: str
+    holds: bool
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    checks: list[Check] = field(default_factory=list)
+    matrices: dict[str, list[Cell]] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+
+class Progress(Protocol):
+    """Who watches a walk."""
+
+    def step(self, key: str, title: str) -> None: ...
+    def command(self, host: str, text: str) -> None: ...
+    def waiting(self, what: str, seconds: float) -> None: ...
+    def check(self, check: Check) -> None: ...
+    def matrix(self, step: str, seen: Sequence[Cell]) -> None: ...
+
+
+class Walk:
+    """The hands of a replay: types commands, waits for conditions, looks and notes what it saw."""
+
+    def __init__(self, lab: Lab, progress: Progress) -> None:
+        self.lab = lab
+        self.progress = progress
+        self.report = Report()
+        self.step_key = ""
+        self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
+
+    def begin(self, key: str, title: str) -> None:
+        self.step_key = key
+        self.progress.step(key, title)
+
+    def typed(self, host: str, text: str, *, timeout: float = 60) -> Ran:
+        """Type one line of the document on a host, as a person at a shell would."""
+        self.progress.command(host, text)
+        return self.lab.hosts[host].run(["bash", "-c", text], timeout=timeout)
+
+    def must(self, host: str, text: str, *, timeout: float = 60) -> str:
+        """`typed`, and StepFailed with the command's own words unless it ends with 0. Returns what it printed."""
+        ran = self.typed(host, text, timeout=timeout)
+        if ran.returncode != 0:
+            said = (ran.stderr or ran.stdout).strip()
+            raise StepFailed(f"step {self.step_key} on {host}: {text}: exit {ran.returncode}: {said}")
+        return ran.stdout
+
+    def check(self, name: str, holds: bool, detail: str = "") -> bool:
+        check = Check(self.step_key, name, holds, detail)
+        self.report.checks.append(check)
+        self.progress.check(check)
+        return holds
+
+    def wait(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
+        """True as soon as the condition holds, False when it did not within the time."""
+        start = time.monotonic()
+        while not condition():
+            passed = time.monotonic() - start
+            if passed > seconds:
+                return False
+            self.progress.waiting(what, passed)
+            time.sleep(0.1)
+        return True
+
+    def silent(self, host: str, text: str) -> None:
+        """A command that must print nothing and end with 0."""
+        ran = self.typed(host, text)
+        self.check(f"silent: {text}", ran.returncode == 0 and not ran.stdout, ran.stdout + ran.stderr)
+
+    # -- parties and packets
+
+    def containers(self, networks: Sequence[str], listens: dict[str, frozenset[Probe]]) -> list[tuple[Party, Path]]:
+        """Every running container of these networks on every host with an engine, with its network namespace."""
+        found = []
+        for host in self.lab.hosts.values():
+            for container in _inspect_all(host):
+                for network, attached in container["NetworkSettings"]["Networks"].items():
+                    if network not in networks or not container["State"]["Running"]:
+                        continue
+                    name = container["Name"].lstrip("/")
+                    peer = name.startswith(PEER_PREFIX)
+                    party = Party(
+                        name=f"{network}@{host.name}" if peer else network,
+                        role="peer" if peer else "app",
+                        host=host.name,
+                        address=attached["IPAddress"],
+                        network=network,
+                        listens=frozenset() if peer else listens[network],
+                    )
+                    found.append((party, host.netns_of(container["State"]["Pid"])))
+        return sorted(found, key=lambda item: (item[0].role, item[0].name))
+
+    def add_peers(self, networks: Sequence[str]) -> None:
+        """A second container for each network on each agent: `same network`, and both placements of every pair."""
+        for host in self.agents:
+            present = self.lab.hosts[host].run(["docker", "ps", "-a", "--format", "{{.Names}}"]).stdout.split()
+            for network in networks:
+                name = PEER_PREFIX + network
+                if name not in present:
+                    self.must(
+                        host,
+                        f"docker run -d --name {name} --net {network} -m 32m --entrypoint sleep {PEER_IMAGE} 86400",
+                    )
+
+    def remove_peers(self, networks: Sequence[str]) -> None:
+        for host in self.agents:
+            names = " ".join(PEER_PREFIX + network for network in networks)
+            self.lab.hosts[host].run(["bash", "-c", f"docker rm -f {names} 2>/dev/null"], timeout=60)
+
+    def matrix(self, stage: Stage, listens: dict[str, frozenset[Probe]], probes: Sequence[Probe]) -> None:
+        """Try everything, compare with the stage, note the outcome under the present step."""
+        parties = self.containers(list(stage), listens)
+        at: dict[Party, Path] = dict(parties)
+        for host in self.lab.hosts.values():
+            at[Party(host.name, "host", host.name, host.address)] = host.netns()
+        listed = cells(stage, list(at), [party for party, _ in parties], probes)
+        seen = _measure(listed, at, ANSWER_SECONDS)
+        # A busy machine may answer late; silence where an answer is wanted gets a second, longer look.
+        late = [cell for cell in seen if not cell.holds and cell.seen is Seen.DROPPED]
+        if late:
+            again = {(c.source, c.destination, c.probe): c for c in _measure(late, at, SLOW_SECONDS)}
+            seen = [again.get((c.source, c.destination, c.probe), c) for c in seen]
+        self.report.matrices[self.step_key] = seen
+        self.progress.matrix(self.step_key, seen)
+        wrong = [cell for cell in seen if not cell.holds]
+        self.check(f"matrix: {len(seen)} probes", bool(seen) and not wrong, "; ".join(map(_words, wrong[:5])))
+
+
+def _measure(listed: Sequence[Cell], at: dict[Party, Path], timeout: float) -> list[Cell]:
+    by_source: dict[Path, list[Cell]] = {}
+    for cell in listed:
+        by_source.setdefault(at[cell.source], []).append(cell)
+    work = {
+        netns: [Target(cell.destination.address, cell.probe) for cell in group] for netns, group in by_source.items()
+    }
+    results = probe_all(work, timeout)
+    return [
+        replace(cell, seen=outcome)
+        for netns, group in by_source.items()
+        for cell, outcome in zip(group, results[netns], strict=True)
+    ]
+
+
+def _words(cell: Cell) -> str:
+    seen = cell.seen.value if cell.seen else "nothing"
+    return f"{cell.source.name} -> {cell.destination.name} {cell.probe}: wanted {cell.wanted.value}, saw {seen}"
+
+
+def _inspect_all(host: Host) -> list[dict[str, Any]]:
+    listed = host.run(["bash", "-c", "command -v docker >/dev/null && docker ps -q"])
+    ids = listed.stdout.split()
+    if listed.returncode != 0 or not ids:
+        return []
+    inspected: list[dict[str, Any]] = json.loads(host.run(["docker", "inspect", *ids]).stdout)
+    return inspected

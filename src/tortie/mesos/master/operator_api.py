@@ -1,0 +1,135 @@
+"""POST /api/v1: the operator API, as far as reading goes, and TEARDOWN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from tortie.mesos.http import Refusal, document, posted_json
+from tortie.mesos.master import frameworks, state
+from tortie.mesos.master.cluster import Framework
+from tortie.mesos.master.runtime import Master
+from tortie.mesos.resources import total
+from tortie.wire import mesos as wire
+
+
+class TeardownCall(wire.Message):
+    framework_id: wire.ID
+
+
+class OperatorCall(wire.Message):
+    type: str | None = None
+    teardown: TeardownCall | None = None
+
+
+class OperatorApi:
+    def __init__(self, master: Master) -> None:
+        self.master = master
+
+    async def __call__(self, request: Request) -> ASGIApp:
+        call = wire.decode(await posted_json(request), OperatorCall)
+        if call.type is None:
+            raise Refusal(400, "Failed to validate master::Call: Expecting 'type' to be present")
+        if call.type == "TEARDOWN":
+            return self._teardown(call)
+        read = getattr(self, f"_{call.type.lower()}", None) if call.type in READS else None
+        if read is None:
+            raise Refusal(501, f"Call {call.type} is not served by this master")
+        return document(request, {"type": call.type, call.type.lower(): read()})
+
+    def _teardown(self, call: OperatorCall) -> ASGIApp:
+        if call.teardown is None:
+            raise Refusal(400, "Failed to validate master::Call: Expecting 'teardown' to be present")
+        framework = self.master.cluster.frameworks.get(call.teardown.framework_id.value)
+        if framework is None:
+            raise Refusal(400, "No framework found with specified ID")
+        frameworks.remove(self.master.cluster, framework, self.master.clock())
+        self.master.poke(allocate=True)
+        return Response(status_code=200)
+
+    def _get_health(self) -> dict[str, Any]:
+        return {"healthy": True}
+
+    def _get_version(self) -> dict[str, Any]:
+        return {"version_info": state.version()}
+
+    def _get_flags(self) -> dict[str, Any]:
+        return {"flags": [{"name": k, "value": v} for k, v in self.master.me.flags.items()]}
+
+    def _get_metrics(self) -> dict[str, Any]:
+        values = state.metrics(self.master.cluster, self.master.me, self.master.clock())
+        return {"metrics": [{"name": k, "value": v} for k, v in values.items()]}
+
+    def _get_master(self) -> dict[str, Any]:
+        return {"master_info": msgspec.to_builtins(self.master.cluster.info)}
+
+    def _get_agents(self) -> dict[str, Any]:
+        cluster = self.master.cluster
+        rows = []
+        for agent in cluster.agents.values():
+            offered = total(o.resources for o in cluster.offers.values() if o.agent_id == agent.id)
+            rows.append(state.operator_agent(agent, offered))
+        return {"agents": rows, "recovered_agents": [msgspec.to_builtins(r.info) for r in cluster.recovered.values()]}
+
+    def _get_frameworks(self) -> dict[str, Any]:
+        cluster = self.master.cluster
+        return {
+            "frameworks": [_framework(f) for f in cluster.frameworks.values()],
+            "completed_frameworks": [_framework(f) for f in cluster.completed.values()],
+        }
+
+    def _get_executors(self) -> dict[str, Any]:
+        return {"executors": []}
+
+    def _get_tasks(self) -> dict[str, Any]:
+        cluster = self.master.cluster
+        everyone = [*cluster.frameworks.values(), *cluster.completed.values()]
+        return {
+            "tasks": [state.operator_task(t) for t in cluster.tasks()],
+            "unreachable_tasks": [state.operator_task(t) for f in everyone for t in f.unreachable.values()],
+            "completed_tasks": [state.operator_task(t) for f in everyone for t in f.completed],
+        }
+
+    def _get_state(self) -> dict[str, Any]:
+        parts = ("tasks", "executors", "frameworks", "agents")
+        return {f"get_{part}": getattr(self, f"_get_{part}")() for part in parts}
+
+    def _get_roles(self) -> dict[str, Any]:
+        rows = state.roles(self.master.cluster)["roles"]
+        return {
+            "roles": [
+                {"name": r["name"], "weight": r["weight"], "frameworks": [{"value": f} for f in r["frameworks"]]}
+                for r in rows
+            ]
+        }
+
+
+READS = frozenset(
+    {
+        "GET_HEALTH",
+        "GET_VERSION",
+        "GET_FLAGS",
+        "GET_METRICS",
+        "GET_MASTER",
+        "GET_AGENTS",
+        "GET_FRAMEWORKS",
+        "GET_EXECUTORS",
+        "GET_TASKS",
+        "GET_STATE",
+        "GET_ROLES",
+    }
+)
+
+
+def _framework(framework: Framework) -> dict[str, Any]:
+    return {
+        "framework_info": msgspec.to_builtins(framework.info),
+        "active": framework.connected,
+        "connected": framework.connected,
+        "recovered": framework.recovered,
+        "registered_time": {"nanoseconds": int(framework.registered * 1e9)},
+    }

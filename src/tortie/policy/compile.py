@@ -1,0 +1,125 @@
+"""From the rules people write to compiled rules: names become numbers, selectors their canonical text."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from tortie.base.errors import Invalid
+from tortie.model.kinds.profile import ProfileSpec
+from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
+from tortie.model.selector import parse
+from tortie.policy.values import CompiledRule, IcmpMatch, PortRange, RuleLists, Side
+
+PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
+WITH_PORTS = frozenset({6, 17, 132, 136})
+ICMP, ICMPV6 = 1, 58
+
+
+def compile_profile(spec: ProfileSpec) -> RuleLists:
+    """Every rule that can be compiled, and a problem for each that cannot."""
+    problems: list[str] = []
+    ingress = _compile_list("ingress", spec.ingress, problems)
+    egress = _compile_list("egress", spec.egress, problems)
+    return RuleLists(ingress, egress, tuple(problems))
+
+
+def _compile_list(direction: str, rules: Sequence[Rule], problems: list[str]) -> tuple[CompiledRule, ...]:
+    compiled = []
+    for index, rule in enumerate(rules):
+        try:
+            compiled.append(compile_rule(rule))
+        except Invalid as error:
+            problems.append(f"{direction} rule {index}: {error}")
+    return tuple(compiled)
+
+
+def compile_rule(rule: Rule) -> CompiledRule:
+    """Invalid names the first thing that cannot be enforced."""
+    protocol, not_protocol = _protocol(rule.protocol), _protocol(rule.not_protocol)
+    sides = (_side(rule.source), _side(rule.destination))
+    if any(side.ports or side.not_ports for side in sides) and protocol not in WITH_PORTS:
+        raise Invalid("ports need a protocol that has ports: TCP, UDP, SCTP or UDPLite")
+    if (rule.icmp or rule.not_icmp) and protocol not in (ICMP, ICMPV6):
+        raise Invalid("icmp needs the protocol ICMP or ICMPv6")
+    return CompiledRule(
+        action=rule.action,
+        ip_version=rule.ip_version,
+        protocol=protocol,
+        not_protocol=not_protocol,
+        icmp=_icmp(rule.icmp),
+        not_icmp=_icmp(rule.not_icmp),
+        source=sides[0],
+        destination=sides[1],
+    )
+
+
+def _protocol(value: Protocol | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        number = PROTOCOLS.get(value.upper())
+        if number is None and not value.isdecimal():
+            raise Invalid(f"unknown protocol {value!r}")
+        value = int(value) if number is None else number
+    if not 1 <= value <= 255:
+        raise Invalid(f"protocol {value} is not between 1 and 255")
+    return value
+
+
+def _icmp(value: Icmp | None) -> IcmpMatch | None:
+    if value is None:
+        return None
+    if value.type is None:
+        raise Invalid("an icmp match needs a type")
+    if not 0 <= value.type <= 254 or not 0 <= (value.code or 0) <= 255:
+        raise Invalid(f"icmp type {value.type} code {value.code} is out of range")
+    return IcmpMatch(value.type, value.code)
+
+
+def _side(entity: EntityRule) -> Side:
+    if entity.namespace_selector:
+        raise Invalid("a namespaceSelector needs namespaces, which this datastore has none of")
+    return Side(
+        nets=_nets(entity.nets),
+        not_nets=_nets(entity.not_nets),
+        selector=_selector(entity.selector),
+        not_selector=_selector(entity.not_selector),
+        ports=_ports(entity.ports),
+        not_ports=_ports(entity.not_ports),
+    )
+
+
+def _selector(text: str) -> str | None:
+    return parse(text).canonical if text else None
+
+
+def _nets(values: Sequence[str]) -> tuple[str, ...]:
+    try:
+        nets = {ipaddress.ip_network(value, strict=False) for value in values}
+    except ValueError as error:
+        raise Invalid(f"net: {error}") from error
+    fours: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 4)]
+    sixes: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 6)]
+    return tuple(fours + sixes)
+
+
+def _ports(values: Sequence[Port]) -> tuple[PortRange, ...]:
+    """Sorted, overlapping and neighbouring ranges joined."""
+    joined: list[PortRange] = []
+    for low, high in sorted(map(_port, values)):
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def _port(value: Port) -> PortRange:
+    parts: list[str] = str(value).split(":")
+    if not all(part.isdecimal() for part in parts) or len(parts) > 2:
+        raise Invalid(f"port {value!r}: named ports cannot be enforced yet")
+    low, high = int(parts[0]), int(parts[-1])
+    if not 0 <= low <= high <= 65535:
+        raise Invalid(f"port {value!r} is not between 0 and 65535, low before high")
+    return low, high

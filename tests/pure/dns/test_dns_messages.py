@@ -1,0 +1,211 @@
+"""The wire side, read back by dnspython: an independent reader of every reply."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.fake_mesos_master import state, task
+
+from tortie.dns.config import Config
+from tortie.dns.message import Forward, handle
+from tortie.dns.records import build
+from tortie.dns.state import decode
+from tortie.dns.zone import Zone, encode, wire_name
+
+CONFIG = Config(masters=("172.24.197.101:5050",), ttl=60)
+APEX = wire_name("mesos")
+
+
+def zone(tasks: list[dict[str, Any]], before: Zone | None = None) -> Zone:
+    records = build(decode(json.dumps(state(tasks)).encode()), CONFIG, ("172.24.197.101",))
+    return encode(records, CONFIG, 7, before, random.Random(1))
+
+
+DISCOVERY = {
+    "name": "frontend.calico-stars",
+    "ports": {"ports": [{"number": 9000, "name": "http", "protocol": "tcp"}]},
+}
+MANY = [task("many", f"10.0.{i // 250}.{i % 250}", id=f"many.{i}") for i in range(300)]
+ZONE = zone([task("frontend.calico-stars", "192.168.0.1", discovery=DISCOVERY), *MANY])
+
+
+def raw(query: bytes, *, tcp: bool = False, within: Zone | None = ZONE) -> bytes | Forward | None:
+    return handle(query, within, random.Random(3), tcp=tcp, recursion=True, mark_cut=True, apex=APEX)
+
+
+def ask(name: str, kind: str = "A", *, tcp: bool = False, **options: Any) -> dns.message.Message:
+    query = dns.message.make_query(name, kind, **options)
+    reply = raw(query.to_wire(), tcp=tcp)
+    assert isinstance(reply, bytes)
+    message = dns.message.from_wire(reply)
+    assert query.is_response(message)
+    assert message.to_wire(max_size=65535)
+    return message
+
+
+def addresses(message: dns.message.Message) -> list[str]:
+    return [str(data) for rrset in message.answer for data in rrset]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "frontend.calico-stars.marathon.mesos",
+        "frontend-calico-stars.marathon.mesos",
+        "FrontEnd-calico-stars.MARATHON.mesos.",
+    ],
+)
+def test_a_name_in_any_spelling_answers_with_the_address(name: str) -> None:
+    reply = ask(name)
+    assert addresses(reply) == ["192.168.0.1"]
+    assert reply.answer[0].ttl == 60
+    assert reply.flags & dns.flags.AA
+    assert reply.flags & dns.flags.RA
+
+
+def test_aaaa_of_a_known_name_is_empty_but_no_error() -> None:
+    reply = ask("frontend.calico-stars.marathon.mesos", "AAAA")
+    assert reply.rcode() == dns.rcode.NOERROR
+    assert not reply.answer
+    assert reply.authority[0].rdtype == dns.rdatatype.SOA
+    assert str(reply.authority[0].name) == "mesos."
+
+
+def test_a_parent_of_names_exists_without_data() -> None:
+    for name in ("calico-stars.marathon.mesos", "_tcp.marathon.mesos"):
+        assert ask(name).rcode() == dns.rcode.NOERROR
+    assert ask("nothing.marathon.mesos").rcode() == dns.rcode.NXDOMAIN
+
+
+def test_an_unknown_name_is_denied_with_the_soa() -> None:
+    reply = ask("nobody.marathon.mesos")
+    assert reply.rcode() == dns.rcode.NXDOMAIN
+    soa = reply.authority[0][0]
+    assert (str(soa.mname), str(soa.rname), soa.serial) == ("ns1.mesos.", "root.ns1.mesos.", 7)
+
+
+def test_services_carry_the_addresses_of_their_targets() -> None:
+    reply = ask("_frontend-calico-stars._tcp.marathon.mesos", "SRV")
+    service = reply.answer[0][0]
+    assert (service.priority, service.weight, service.port) == (0, 1, 9000)
+    assert reply.additional[0].name == service.target
+    assert str(reply.additional[0][0]) == "192.168.0.1"
+    empty = ask("_none._tcp.marathon.mesos", "SRV")
+    assert (empty.rcode(), empty.answer, empty.authority) == (dns.rcode.NOERROR, [], [])
+
+
+def test_the_apex_answers_soa_and_ns() -> None:
+    assert ask("mesos", "SOA").answer[0].rdtype == dns.rdatatype.SOA
+    assert str(ask("mesos", "NS").answer[0][0]) == "ns1.mesos."
+    assert addresses(ask("ns1.mesos")) == ["172.24.197.101"]
+
+
+def test_any_gives_all_types() -> None:
+    kinds = {rrset.rdtype for rrset in ask("mesos", "ANY").answer}
+    assert kinds == {dns.rdatatype.SOA, dns.rdatatype.NS}
+    assert addresses(ask("frontend.calico-stars.marathon.mesos", "ANY")) == ["192.168.0.1"]
+
+
+def test_a_star_label_is_passed_over() -> None:
+    assert addresses(ask("*.frontend.calico-stars.marathon.mesos")) == ["192.168.0.1"]
+
+
+def test_a_long_answer_is_cut_to_what_the_asker_takes_and_whole_over_tcp() -> None:
+    plain = ask("many.marathon.mesos")
+    assert plain.flags & dns.flags.TC
+    assert len(plain.to_wire()) <= 512
+    assert 25 <= len(addresses(plain)) < 32
+    large = ask("many.marathon.mesos", use_edns=0, payload=4096)
+    assert large.flags & dns.flags.TC
+    assert len(addresses(large)) > 60
+    assert large.edns == 0
+    whole = ask("many.marathon.mesos", tcp=True)
+    assert not whole.flags & dns.flags.TC
+    assert len(set(addresses(whole))) == 300
+
+
+def test_orders_differ_and_every_address_comes_first() -> None:
+    few = zone([task("few", f"10.0.0.{i}", id=f"few.{i}") for i in range(4)])
+    dice = random.Random(5)
+    query = dns.message.make_query("few.marathon.mesos", "A").to_wire()
+    first = set()
+    for _ in range(100):
+        reply = handle(query, few, dice, tcp=False, recursion=True, mark_cut=True, apex=APEX)
+        assert isinstance(reply, bytes)
+        first.add(addresses(dns.message.from_wire(reply))[0])
+    assert first == {f"10.0.0.{i}" for i in range(4)}
+
+
+def test_names_of_others_are_passed_on() -> None:
+    for name in ("example.org", "xmesos", "mesos.example", "."):
+        assert isinstance(raw(dns.message.make_query(name, "A").to_wire()), Forward)
+
+
+def test_before_the_first_state_our_own_names_are_a_server_failure_not_a_denial() -> None:
+    reply = raw(dns.message.make_query("a.mesos", "A").to_wire(), within=None)
+    assert isinstance(reply, bytes)
+    assert dns.message.from_wire(reply).rcode() == dns.rcode.SERVFAIL
+
+
+@pytest.mark.parametrize(
+    ("change", "rcode"),
+    [
+        (lambda q: q[:14], dns.rcode.FORMERR),
+        (lambda q: q[:4] + b"\0\2" + q[6:], dns.rcode.FORMERR),
+        (lambda q: q[:4] + b"\0\0" + q[6:], dns.rcode.FORMERR),
+        (lambda q: q[:12] + b"\xc0\x0c" + q[-4:], dns.rcode.FORMERR),
+        (lambda q: q[:10] + b"\0\1" + q[12:], dns.rcode.FORMERR),
+        (lambda q: q[:2] + b"\x28" + q[3:], dns.rcode.NOTIMP),
+        (lambda q: q[:-2] + b"\0\3", dns.rcode.REFUSED),
+        (lambda q: q[:-4] + b"\0\xfc\0\1", dns.rcode.NOTIMP),
+    ],
+)
+def test_a_bad_query_is_told_what_is_wrong(change: Any, rcode: int) -> None:
+    reply = raw(change(dns.message.make_query("a.mesos", "A").to_wire()))
+    assert isinstance(reply, bytes)
+    assert reply[3] & 15 == rcode
+
+
+def test_an_unknown_edns_version_is_told_so() -> None:
+    assert ask("many.marathon.mesos", use_edns=1).rcode() == dns.rcode.BADVERS
+
+
+def test_replies_and_scraps_are_dropped() -> None:
+    query = dns.message.make_query("a.mesos", "A").to_wire()
+    assert raw(query[:2] + b"\x80" + query[3:]) is None
+    assert raw(query[:11]) is None
+    assert raw(b"") is None
+
+
+@given(st.binary(max_size=600))
+def test_noise_never_breaks_the_server(data: bytes) -> None:
+    reply = raw(data)
+    if isinstance(reply, bytes):
+        assert reply[:2] == data[:2]
+        assert len(reply) <= 1232
+
+
+@given(st.integers(0, 80), st.integers(0, 255), st.booleans())
+def test_a_query_with_one_byte_changed_gets_a_sound_reply_or_none(at: int, value: int, edns: bool) -> None:
+    query = bytearray(dns.message.make_query("a.many.marathon.mesos", "A", use_edns=0 if edns else -1).to_wire())
+    query[at % len(query)] = value
+    reply = raw(bytes(query))
+    if isinstance(reply, bytes):
+        dns.message.from_wire(reply, ignore_trailing=False)
+
+
+def test_answers_of_unchanged_names_are_taken_over_and_changed_ones_made_anew() -> None:
+    later = zone([task("frontend.calico-stars", "192.168.0.2", discovery=DISCOVERY), *MANY], ZONE)
+    same, other = wire_name("many.marathon.mesos"), wire_name("frontend.calico-stars.marathon.mesos")
+    assert later.answers[same] is ZONE.answers[same]
+    assert later.answers[other] is not ZONE.answers[other]
