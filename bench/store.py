@@ -99,7 +99,9 @@ def _command(url: str) -> list[tuple[str, str]]:
 
     def call(program: str) -> float:
         return _median(
-            lambda _: subprocess.run([sys.executable, "-c", program], env=environ, stdout=subprocess.DEVNULL, check=True),
+            lambda _: subprocess.run(
+                [sys.executable, "-c", program], env=environ, stdout=subprocess.DEVNULL, check=True
+            ),
             15,
         )
 
