@@ -213,7 +213,7 @@ STEPS = (
     Step("1", "create a Docker network for each service", create_networks),
     Step("2", "list the networks on another agent", list_networks),
     Step("3", "launch the demo", launch, look_launched),
-    Step("4", "view Marathon's dashboard", dashboard),
+    Step("4", "view Marathon's dashboard", lambda _walk: None, dashboard),
     Step("5", "try the page before any policy", lambda _walk: None, closed_page),
     Step("6", "show the rules of management-ui", show_rules),
     Step("7", "let anyone reach the page", open_ui, look_open_page),
