@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+
 from tortie.dataplane.render.settings import Settings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.node import NodeSpec
