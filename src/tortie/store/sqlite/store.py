@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tortie.base.errors import NotFound, Unavailable
 from tortie.store.port import Compacted, Compare, CompareFailed, Drop, Event, KeyValue, Listing, Put, Watch, Write
-from tortie.store.sqlite.changes import BELL, FileWatch
 
 FILE = "store.db"
+BELL = "bell"
 KEEP_REVISIONS = 20_000
 BUSY_SECONDS = 10.0
 
@@ -208,6 +208,9 @@ class SqliteWatch:
         self._store = store
         self._prefix = prefix
         self._after = after
+        # Imported here: only watchers pay for ctypes, a command line that reads one key does not.
+        from tortie.store.sqlite.changes import FileWatch
+
         self._files = FileWatch(os.fspath(store.directory / BELL))
         self._closed = threading.Event()
 

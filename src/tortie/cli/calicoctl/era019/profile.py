@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -199,6 +198,8 @@ def _rules_text(spec: ProfileSpec) -> str:
 
 
 def _rules_json(name: str, spec: ProfileSpec) -> str:
+    import json
+
     rules = {
         "id": name,
         "inbound_rules": [to_wire(rule) for rule in spec.ingress],
@@ -218,6 +219,8 @@ def _rules_update(client: Client, name: str, text: bytes) -> str:
 
 
 def _rules_of_json(name: str, text: bytes) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    import json
+
     try:
         raw = json.loads(text)
     except ValueError as error:
