@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tortie.mesos.master import offers, registry
-from tortie.mesos.master.cluster import Agent, Cluster, Framework, HangUp, RecoveredAgent, Say, Task
+from tortie.mesos.master.cluster import Agent, Cluster, Framework, HangUp, RecoveredAgent, Task
 from tortie.mesos.master.tasks import fresh_status, kill_message, master_status, record, say_status, to_completed
 from tortie.mesos.master.validate import wanted
 from tortie.mesos.protocol import AgentSubscribe, MasterMessage, Registered, TaskRecord
@@ -11,8 +11,8 @@ from tortie.mesos.resources import from_wire
 from tortie.wire import mesos as wire
 
 
-def subscribe(cluster: Cluster, request: AgentSubscribe, stream: str, now: float) -> Agent | None:
-    """Registers the agent on `stream`, or takes it back under its id. None: it was told to shut down."""
+def subscribe(cluster: Cluster, request: AgentSubscribe, stream: str, now: float) -> Agent:
+    """Registers the agent on `stream`, or takes it back under its id."""
     info = request.agent_info
     again = info.id is not None
     agent_id = info.id.value if info.id else _new_id(cluster)
@@ -85,6 +85,7 @@ def _take_up(cluster: Cluster, agent: Agent, framework: Framework, theirs: TaskR
     task_id = theirs.info.task_id.value
     task = framework.tasks.get(task_id)
     back = framework.unreachable.pop(task_id, None)
+    lost_before = any(done.id == task_id for done in framework.completed)
     if task is None:
         task = back or Task(theirs.info, framework.id, agent.id, wanted(theirs.info))
         task.released = False
@@ -97,7 +98,7 @@ def _take_up(cluster: Cluster, agent: Agent, framework: Framework, theirs: TaskR
         task.sent_state, task.sent_uuid = theirs.pending.state, theirs.pending.uuid
     if task.terminal:
         task.released = True
-    elif back and not framework.info.can("PARTITION_AWARE"):
+    elif (back and not framework.info.can("PARTITION_AWARE")) or lost_before:
         cluster.tell(agent, kill_message(framework.id, wire.Kill(task_id=theirs.info.task_id)))
     elif task.kill:
         cluster.tell(agent, kill_message(framework.id, task.kill))
@@ -196,7 +197,3 @@ def unregistered(cluster: Cluster, agent_id: str, now: float) -> None:
     _drop_stream(cluster, agent, now)
     cluster.outbox.append(registry.forget_agent(agent_id))
     _say_failure(cluster, agent_id)
-
-
-def refuse(cluster: Cluster, stream: str, reason: str) -> None:
-    cluster.outbox += [Say(stream, MasterMessage(type="SHUTDOWN", reason=reason)), HangUp(stream)]
