@@ -106,7 +106,7 @@ def test_a_subscription_begins_with_its_id_and_a_heartbeat(framework: Framework)
 
 
 def test_a_refused_subscription_is_an_event_and_the_end(port: int) -> None:
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"failover_timeout": -1}, "The framework failover_timeout (-1.0) is invalid"),
         ({"role": "a/b"}, "Role 'a/b' is invalid"),
         (
@@ -138,7 +138,7 @@ def test_a_framework_that_left_is_known_but_not_subscribed(port: int) -> None:
     away = Framework(port, name="away").subscribe()
     away.close()
     assert away.ended.wait(10)
-    wait_for(lambda: not [f for f in get(port, "/state")["frameworks"] if f["id"] == away.id][0]["connected"])
+    wait_for(lambda: not own(port, away)["connected"])
     assert away.call("REVIVE") == (403, "Framework is not subscribed")
     away.subscribe()
     assert away.call("TEARDOWN")[0] == 202
@@ -214,7 +214,7 @@ def test_reconciliation_and_kills_of_what_is_not_known(framework: Framework, age
 
 
 def test_an_agent_that_falls_silent_is_told_of(port: int, framework: Framework) -> None:
-    silent = BareAgent(port, "silent.test").subscribe()
+    silent = BareAgent(port, "silent.test", silent=True).subscribe()
     offer = framework.offer()
     framework.accept(offer, task(offer, "doomed", command={"value": "x"}))
     lost = framework.status("doomed", "TASK_LOST")

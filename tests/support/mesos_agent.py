@@ -1,4 +1,4 @@
-"""An agent over plain HTTP, for tests of the master: it does nothing on its own."""
+"""An agent over plain HTTP, for tests of the master: all that it does on its own is to answer pings, unless it is `silent`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ Json = dict[str, Any]
 class BareAgent:
     """`heard` holds the master's messages."""
 
-    def __init__(self, port: int, hostname: str = "agent.test", resources: str = "cpus:4;mem:1024") -> None:
+    def __init__(
+        self, port: int, hostname: str = "agent.test", resources: str = "cpus:4;mem:1024", *, silent: bool = False
+    ) -> None:
+        self.silent = silent
         self.port = port
         info = wire.AgentInfo(hostname=hostname, resources=to_wire(parse(resources)))
         self.info: Json = json.loads(wire.encode(info))
@@ -52,9 +55,12 @@ class BareAgent:
         deframer = Deframer()
         try:
             while data := reply.read1(65536):
+                records = [json.loads(record) for record in deframer.feed(data)]
                 with self._changed:
-                    self.heard += [json.loads(record) for record in deframer.feed(data)]
+                    self.heard += records
                     self._changed.notify_all()
+                if not self.silent and any(r["type"] == "PING" for r in records):
+                    self.say("PONG")
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
             return
 

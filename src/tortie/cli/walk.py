@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tortie.cli.lab import Meter, json_option, need_root
 from tortie.lab.walks.matrix import Cell, Party
 from tortie.lab.walks.walk import Check, Report
 
@@ -79,7 +80,7 @@ def matrix_table(seen: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def as_json(report: Report) -> str:
+def as_report(report: Report) -> str:
     """The report as one JSON object."""
     checks = [{"step": c.step, "name": c.name, "holds": c.holds, "detail": c.detail} for c in report.checks]
     matrices = {
@@ -97,3 +98,75 @@ def as_json(report: Report) -> str:
         for step, cells in report.matrices.items()
     }
     return json.dumps({"holds": report.holds, "checks": checks, "matrices": matrices})
+
+
+@click.command(epilog="Examples:  tortie walk stars    tortie walk stars --here --check 9b")
+@click.argument("document")
+@click.option("--here", is_flag=True, help="On the running lab, from where it stands, instead of a lab of its own.")
+@click.option("--check", "step", metavar="STEP", help="Only compare this step's matrix, on the running lab.")
+@click.option("--agents", type=int, help="How many agents (2).")
+@click.option("--name", metavar="LAB", help="The lab's name; without it, yours with --here, else walk-DOCUMENT.")
+@json_option
+def walk(document: str, here: bool, step: str | None, agents: int | None, name: str | None, as_json: bool) -> None:
+    """Replay DOCUMENT as typed and compare who reaches whom with what it says, after every step, with real packets.
+
+    Exits 0 only if every step did what the document says and every matrix is the wanted one.
+    """
+    from tortie.base.errors import Invalid
+    from tortie.lab import plan
+
+    need_root("walk")
+    options = plan.check_options(document, agents=agents, later={}, store="sqlite", routing="direct", runtime="docker")
+    if (here or step) and agents is not None:
+        raise Invalid("--agents is for a lab of the walk's own; the running lab has the agents it has")
+    terminal = Terminal()
+    if here or step:
+        report = _on_running(name or plan.DEFAULT_NAME, document, step, terminal)
+    else:
+        report = _on_own(plan.check_name(name or f"walk-{document}"), options, terminal)
+    if as_json:
+        click.echo(as_report(report))
+    wrong = [check for check in report.checks if not check.holds]
+    held = f"{len(report.checks) - len(wrong)} of {len(report.checks)} checks hold"
+    click.echo(f"\n{held}" + "".join(f"\n  step {c.step}: {c.name}: {c.detail}" for c in wrong), err=True)
+    sys.exit(0 if report.holds else 1)
+
+
+def _on_running(name: str, document: str, step: str | None, terminal: Terminal) -> Report:
+    """Go on from where the lab stands, and note how far it came; or only look, with `step`."""
+    from tortie.base.errors import Conflict
+    from tortie.lab import create
+    from tortie.lab.api import Lab
+    from tortie.lab.walks import stars
+
+    lab = Lab.find(name)
+    if lab.state["options"]["document"] != document:
+        raise Conflict(f"lab {name} is up for {lab.state['options']['document']}, not for {document}")
+    if step:
+        return stars.check_step(lab, terminal, step)
+    done = lab.state["until"]
+    if done == stars.STEPS[-1].key:
+        return stars.check_step(lab, terminal, done)
+    report = stars.walk_all(lab, terminal, None if done == "0" else done)
+    create.note(lab.switch.where, until=stars.STEPS[-1].key)
+    return report
+
+
+def _on_own(name: str, options: Any, terminal: Terminal) -> Report:
+    """A lab for this walk alone, removed behind it."""
+    from tortie.base.errors import Conflict
+    from tortie.lab import remove, state
+    from tortie.lab.bring_up import Wish, bring_up
+    from tortie.lab.walks import stars
+
+    if remove.exists(name):
+        raise Conflict(f"lab {name} is up already; `tortie down --name {name}` ends it, `--here --name {name}` uses it")
+    meter = Meter()
+    try:
+        lab, _ = bring_up(Wish(name, options), meter)
+        meter.close()
+        return stars.walk_all(lab, terminal)
+    finally:
+        with state.locked(name) as lock:
+            remove.remove(name)
+            lock.unlink(missing_ok=True)

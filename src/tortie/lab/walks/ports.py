@@ -26,6 +26,11 @@ class Host(Protocol):
         """Its IPv4 address on the lab's segment."""
         ...
 
+    @property
+    def role(self) -> str:
+        """`outside`, `master` or `agent`."""
+        ...
+
     def run(self, argv: Sequence[str], *, timeout: float = 60) -> Ran:
         """Run to its end as on that host, in its /root. Raises Unavailable after `timeout` seconds."""
         ...

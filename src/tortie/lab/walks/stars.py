@@ -19,8 +19,6 @@ from tortie.lab.walks.ports import Lab
 from tortie.lab.walks.walk import Progress, Report, StepFailed, Walk
 
 NETWORKS = ("management-ui", "client", "frontend", "backend")
-AGENTS = ("agent-1", "agent-2")
-HOSTS = ("laptop", "master", *AGENTS)
 PROBES = (Probe("tcp", 9000), Probe("tcp", 9001), Probe("tcp", 22), Probe("udp", 9000), Probe("icmp"))
 LISTENS = {network: frozenset({Probe("tcp", 9001 if network == "management-ui" else 9000)}) for network in NETWORKS}
 UI_ADDRESS = "192.168.255.254"
@@ -95,7 +93,7 @@ class Step:
 
 
 def pull(walk: Walk) -> None:
-    for agent in AGENTS:
+    for agent in walk.agents:
         walk.must(agent, "docker pull calico/star:v0.5.0", timeout=120)
 
 
@@ -106,13 +104,15 @@ def create_networks(walk: Walk) -> None:
 
 
 def list_networks(walk: Walk) -> None:
+    other = walk.agents[-1]
+
     def missing() -> list[str]:
-        listed = walk.lab.hosts["agent-2"].run(["docker", "network", "ls", "--format", "{{.Name}} {{.Driver}}"])
+        listed = walk.lab.hosts[other].run(["docker", "network", "ls", "--format", "{{.Name}} {{.Driver}}"])
         return [name for name in NETWORKS if f"{name} calico" not in listed.stdout.splitlines()]
 
-    walk.wait("the networks to appear on agent-2", lambda: not missing(), 2)
-    walk.must("agent-2", "docker network ls")
-    walk.check("networks made on agent-1 are listed on agent-2 within 2 s", not missing(), ", ".join(missing()))
+    walk.wait(f"the networks to appear on {other}", lambda: not missing(), 2)
+    walk.must(other, "docker network ls")
+    walk.check(f"networks made on agent-1 are listed on {other} within 2 s", not missing(), ", ".join(missing()))
 
 
 def launch(walk: Walk) -> None:
@@ -128,11 +128,11 @@ def look_launched(walk: Walk) -> None:
     walk.check("one task each", all(len(tasks.get(name, ())) == 1 for name in NETWORKS), str(list(tasks)))
     address = tasks["management-ui"][0]["ipAddresses"][0]["ipAddress"]
     walk.check(f"management-ui has {UI_ADDRESS}", address == UI_ADDRESS, address)
-    for host in HOSTS:
+    for host in walk.lab.hosts:
         for name in NETWORKS:
             _look_up(walk, host, f"{name}-calico-stars.marathon.mesos")
     _look_up(walk, "laptop", "frontend.calico-stars.marathon.mesos")
-    walk.add_peers(NETWORKS, AGENTS)
+    walk.add_peers(NETWORKS)
     look_matrix("3")(walk)
 
 
@@ -203,11 +203,11 @@ def look_as_meant(walk: Walk) -> None:
 
 
 def look_matrix(stage: str) -> Callable[[Walk], None]:
-    return lambda walk: walk.matrix(STAGES[stage], LISTENS, PROBES, HOSTS)
+    return lambda walk: walk.matrix(STAGES[stage], LISTENS, PROBES)
 
 
 STEPS = (
-    Step("0", "pull the image on each agent", pull),
+    Step("pull", "pull the image on each agent", pull),
     Step("1", "create a Docker network for each service", create_networks),
     Step("2", "list the networks on another agent", list_networks),
     Step("3", "launch the demo", launch, look_launched),
@@ -252,7 +252,7 @@ def walk_all(lab: Lab, progress: Progress, after: str | None = None) -> Report:
             if step.look:
                 step.look(walk)
     finally:
-        walk.remove_peers(NETWORKS, AGENTS)
+        walk.remove_peers(NETWORKS)
     return walk.report
 
 
@@ -264,10 +264,10 @@ def check_step(lab: Lab, progress: Progress, key: str) -> Report:
     walk = Walk(lab, progress)
     walk.begin(stage, f"the matrix after step {stage}")
     try:
-        walk.add_peers(NETWORKS, AGENTS)
+        walk.add_peers(NETWORKS)
         look_matrix(stage)(walk)
     finally:
-        walk.remove_peers(NETWORKS, AGENTS)
+        walk.remove_peers(NETWORKS)
     return walk.report
 
 

@@ -62,6 +62,7 @@ class Walk:
         self.progress = progress
         self.report = Report()
         self.step_key = ""
+        self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
 
     def begin(self, key: str, title: str) -> None:
         self.step_key = key
@@ -125,9 +126,9 @@ class Walk:
                     found.append((party, host.netns_of(container["State"]["Pid"])))
         return sorted(found, key=lambda item: (item[0].role, item[0].name))
 
-    def add_peers(self, networks: Sequence[str], hosts: Sequence[str]) -> None:
-        """A second container for each network on each host: `same network`, and both placements of every pair."""
-        for host in hosts:
+    def add_peers(self, networks: Sequence[str]) -> None:
+        """A second container for each network on each agent: `same network`, and both placements of every pair."""
+        for host in self.agents:
             present = self.lab.hosts[host].run(["docker", "ps", "-a", "--format", "{{.Names}}"]).stdout.split()
             for network in networks:
                 name = PEER_PREFIX + network
@@ -137,20 +138,17 @@ class Walk:
                         f"docker run -d --name {name} --net {network} -m 32m --entrypoint sleep {PEER_IMAGE} 86400",
                     )
 
-    def remove_peers(self, networks: Sequence[str], hosts: Sequence[str]) -> None:
-        for host in hosts:
+    def remove_peers(self, networks: Sequence[str]) -> None:
+        for host in self.agents:
             names = " ".join(PEER_PREFIX + network for network in networks)
             self.lab.hosts[host].run(["bash", "-c", f"docker rm -f {names} 2>/dev/null"], timeout=60)
 
-    def matrix(
-        self, stage: Stage, listens: dict[str, frozenset[Probe]], probes: Sequence[Probe], hosts: Sequence[str]
-    ) -> None:
+    def matrix(self, stage: Stage, listens: dict[str, frozenset[Probe]], probes: Sequence[Probe]) -> None:
         """Try everything, compare with the stage, note the outcome under the present step."""
         parties = self.containers(list(stage), listens)
         at: dict[Party, Path] = dict(parties)
-        for name in hosts:
-            host = self.lab.hosts[name]
-            at[Party(name, "host", name, host.address)] = host.netns()
+        for host in self.lab.hosts.values():
+            at[Party(host.name, "host", host.name, host.address)] = host.netns()
         listed = cells(stage, list(at), [party for party, _ in parties], probes)
         seen = _measure(listed, at, ANSWER_SECONDS)
         # A busy machine may answer late; silence where an answer is wanted gets a second, longer look.

@@ -1,0 +1,173 @@
+"""The Stars demo at its end: the page, faults of every daemon, forged and early packets, and what `down` leaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.stars_lab import ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
+
+from tortie.lab.api import Lab
+from tortie.lab.walks.matrix import Probe, Seen
+from tortie.lab.walks.prober import Target, probe_all
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+
+NAME = "systest"
+DAEMONS = [
+    ("agent-1", "node"),
+    ("agent-2", "node"),
+    ("agent-1", "agent"),
+    ("agent-2", "dockerd"),
+    ("master", "node"),
+    ("master", "master"),
+    ("master", "marathon"),
+    ("master", "dns"),
+    ("master", "lb"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    ran = tortie("up", "stars", "--name", NAME, timeout=400)
+    try:
+        assert ran.returncode == 0, ran.stderr
+        yield Lab.find(NAME)
+    finally:
+        tortie("down", "--name", NAME)
+
+
+def check(step: str = "9b") -> None:
+    ran = tortie("walk", "stars", "--here", "--check", step, "--name", NAME)
+    assert ran.returncode == 0, ran.stderr
+
+
+def reach(netns: Path, address: str, probe: Probe, timeout: float = 1.0) -> Seen:
+    return probe_all({netns: [Target(address, probe)]}, timeout)[netns][0]
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab) -> Iterator[tuple[Container, Container]]:
+    """Two containers of the network `client`, one on each agent; the first echoes on port 7000."""
+    server = Container(lab.host("agent-1"), "t-echo", "client", ("python3", "-c", ECHO))
+    client = Container(lab.host("agent-2"), "t-client", "client")
+    yield client, server
+    client.remove()
+    server.remove()
+
+
+def test_the_matrix_of_the_last_step_holds(lab: Lab) -> None:
+    check()
+
+
+def test_a_second_up_finds_the_lab(lab: Lab) -> None:
+    again = tortie("up", "stars", "--name", NAME)
+    assert again.returncode == 0
+    assert "already" in again.stderr
+    other = tortie("up", "stars", "--name", NAME, "--agents", "3")
+    assert other.returncode == 4
+
+
+def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
+    from playwright.sync_api import sync_playwright
+
+    status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
+    url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        page = browser.new_page()
+        page.goto(url)
+        page.wait_for_function("window.stars && window.stars.edges().filter(e => e.reachable).length === 2")
+        edges = page.evaluate("window.stars.edges()")
+        browser.close()
+    assert {(e["from"], e["to"]) for e in edges if e["reachable"]} == {("C", "F"), ("F", "B")}
+    assert len(edges) == 6
+
+
+@pytest.mark.parametrize(("host", "daemon"), DAEMONS)
+def test_a_killed_daemon_comes_back_and_nothing_else_changes(
+    lab: Lab, pair: tuple[Container, Container], host: str, daemon: str
+) -> None:
+    """Running conversations go on while it is away, and the policy of the last step still holds behind it."""
+    talk = Conversation(*pair)
+    before = daemon_pid(lab, host, daemon)
+    assert before
+    lab.host(host).run(["kill", "-9", str(before)])
+    assert talk.speak()
+    wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before), 60)
+    assert talk.speak()
+    talk.close()
+    check()
+
+
+def send_udp(source: str, destination: str, port: int) -> None:
+    """One datagram with whatever source address; the kernel fills in the header's checksum."""
+    udp = struct.pack("!HHHH", 5555, port, 8 + 5, 0) + b"hello"
+    ends = socket.inet_aton(source) + socket.inet_aton(destination)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0) + ends
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        sock.sendto(head + udp, (destination, 0))
+
+
+def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Container]) -> None:
+    """The forged address belongs to a network that may speak to the target: only the spoof guard stands between."""
+    client, server = pair
+
+    def send(source: str) -> Callable[[], None]:
+        return lambda: send_udp(source, server.address, 7001)
+
+    def listener() -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((server.address, 7001))
+        sock.settimeout(2)
+        return sock
+
+    with in_netns(server.netns, listener) as heard:
+        for forged in (server.address, "172.24.197.101", "127.0.0.1", "192.168.77.77"):
+            in_netns(client.netns, send(forged))
+        in_netns(client.netns, send(client.address))
+        payload, (source, _) = heard.recvfrom(99)
+        assert (payload, source) == (b"hello", client.address)
+        heard.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            heard.recvfrom(99)
+
+
+def test_a_container_started_without_the_node_does_not_get_through(lab: Lab, pair: tuple[Container, Container]) -> None:
+    _, server = pair
+    agent = lab.host("agent-2")
+    agent.order("stop", "node")
+    try:
+        ran = agent.run(
+            ["docker", "run", "--rm", "--name", "t-early", "--net", "client", "--entrypoint", "python3"]
+            + ["calico/star:v0.5.0", "-c", f"import socket; socket.create_connection(('{server.address}', 7000), 3)"],
+            timeout=120,
+        )
+        assert ran.returncode != 0, "a container came up and spoke while no node agent ran"
+    finally:
+        agent.order("start", "node")
+        agent.run(["docker", "rm", "-f", "t-early"])
+    check()
+
+
+def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
+    lab: Lab, pair: tuple[Container, Container]
+) -> None:
+    client, server = pair
+    agent = lab.host("agent-1")
+    agent.order("stop", "node")
+    try:
+        assert agent.run(["nft", "delete", "table", "inet", "tortie"]).returncode == 0
+        agent.order("restart", "node-boot")
+        assert reach(client.netns, server.address, Probe("tcp", 7000)) is Seen.DROPPED
+        assert reach(lab.host("laptop").netns(), server.address, Probe("icmp")) is Seen.DROPPED
+    finally:
+        agent.order("start", "node")
+    wait_for("the policy", lambda: reach(client.netns, server.address, Probe("tcp", 7000)) is Seen.OPEN)
+    check()
