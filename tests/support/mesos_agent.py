@@ -1,4 +1,4 @@
-"""An agent over plain HTTP, for tests of the master: all that it does on its own is to answer pings, unless it is `silent`."""
+"""An agent over plain HTTP, for tests of the master. On its own it only answers pings, unless it is `silent`."""
 
 from __future__ import annotations
 
