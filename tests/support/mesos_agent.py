@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.mesos_client import request
-
 from tortie.mesos.protocol import PATH
 from tortie.mesos.resources import parse, to_wire
 from tortie.wire import mesos as wire

@@ -7,7 +7,6 @@ from tortie.dataplane.render.settings import Settings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.node import NodeSpec
 
-
 def node_address(spec: NodeSpec) -> str | None:
     """A node's IPv4 address without its mask."""
     text = spec.bgp.ipv4_address if spec.bgp else None
