@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from tests.support.mesos_agent import BareAgent
 from tests.support.mesos_client import Framework, get, request, task
 from tests.support.mesos_cluster import TORTIE, Daemon, free_port, run_once
+
+from tortie.wire.recordio import Deframer
 
 API = "/api/v1/scheduler"
 JSON = {"Content-Type": "application/json"}
@@ -248,6 +251,31 @@ def test_documents_of_the_master(port: int, framework: Framework, agent: BareAge
         400,
         "No framework found with specified ID",
     )
+
+
+def test_the_operator_stream_tells_of_tasks_and_agents(port: int, framework: Framework) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("POST", "/api/v1", json.dumps({"type": "SUBSCRIBE"}), JSON)
+    reply = connection.getresponse()
+    deframer, heard = Deframer(), list[dict[str, Any]]()
+
+    def until(kind: str) -> dict[str, Any]:
+        while not [e for e in heard if e["type"] == kind]:
+            heard.extend(json.loads(record) for record in deframer.feed(reply.read1(65536)))
+        return next(e for e in heard if e["type"] == kind)
+
+    assert until("SUBSCRIBED")["subscribed"]["get_state"]["get_frameworks"]["frameworks"]
+    until("HEARTBEAT")
+    agent = BareAgent(port).subscribe()
+    assert until("AGENT_ADDED")["agent_added"]["agent"]["agent_info"]["id"]["value"] == agent.id
+    offer = framework.offer()
+    framework.accept(offer, task(offer, "seen", command={"value": "x"}))
+    assert until("TASK_ADDED")["task_added"]["task"]["task_id"]["value"] == "seen"
+    agent.update(str(framework.id), "seen", "TASK_RUNNING")
+    assert until("TASK_UPDATED")["task_updated"]["state"] == "TASK_RUNNING"
+    agent.say("UNREGISTER")
+    assert until("AGENT_REMOVED")["agent_removed"]["agent_id"]["value"] == agent.id
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 
 from tortie.mesos.master import offers, registry
 from tortie.mesos.master.cluster import Cluster, Framework, HangUp, Say
-from tortie.mesos.master.tasks import master_status, to_completed
+from tortie.mesos.master.tasks import announce_update, master_status, to_completed
 from tortie.mesos.master.validate import bad_id
 from tortie.mesos.protocol import MasterMessage
 from tortie.wire import mesos as wire
@@ -127,6 +127,7 @@ def remove(cluster: Cluster, framework: Framework, now: float) -> None:
             task.state = "TASK_KILLED"
             status = master_status(task, "TASK_KILLED", "Framework was removed", "REASON_FRAMEWORK_REMOVED", now=now)
             task.statuses.append(status)
+            announce_update(cluster, task, status)
         cluster.release(task)
         to_completed(cluster, framework, task)
     for agent in cluster.agents.values():
