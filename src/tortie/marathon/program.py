@@ -26,6 +26,7 @@ from tortie.marathon.engine import Engine
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
+from tortie.marathon.pages import pages
 from tortie.marathon.world import World
 from tortie.store.open import open_store
 from tortie.web.serve import serve, tcp_listener
@@ -95,7 +96,7 @@ def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str,
 
     engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
     system = System(engine, leadership, About(_config(settings), settings.http_port))
-    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system))
+    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system), pages())
 
 
 def _config(settings: Settings) -> dict[str, Any]:
