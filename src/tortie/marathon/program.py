@@ -24,6 +24,7 @@ from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.brain import Brain, Options
 from tortie.marathon.engine import Engine
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
+from tortie.marathon.health import Checker
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
 from tortie.marathon.pages import pages
@@ -142,7 +143,7 @@ async def _lead(settings: Settings, leadership: Leadership, door: _Door) -> None
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
-        await _first_failure(leadership.keep(), engine.run(), engine.framework.run())
+        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run())
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise

@@ -138,7 +138,8 @@ function draw() {
   const shown = apps.filter(wanted);
   const items = [];
   let group = null;
-  for (const app of shown.sort((a, b) => (parent(a.id) + "/" < parent(b.id) + "/" ? -1 : parent(a.id) === parent(b.id) && a.id < b.id ? -1 : 1))) {
+  shown.sort((a, b) => compare(parent(a.id), parent(b.id)) || compare(a.id, b.id));
+  for (const app of shown) {
     if (parent(app.id) !== group) {
       group = parent(app.id);
       items.push({ kind: "group", key: `group ${group}`, group });
@@ -153,6 +154,10 @@ function draw() {
   const tasks = apps.reduce((sum, app) => sum + app.tasksRunning, 0);
   put($("#sums"), `${shown.length} of ${apps.length} apps, ${tasks} tasks running`);
   $("#board").setAttribute("aria-busy", "false");
+}
+
+function compare(a, b) {
+  return a < b ? -1 : Number(a > b);
 }
 
 function parent(id) {
@@ -223,7 +228,7 @@ function detail(cell, app) {
       ["Last failure", failure ? `${failure.state} on ${failure.host}: ${failure.message || "no message"} (${failure.timestamp})` : ""],
       ["Definition", el("a", { href: `../v2/apps${app.id}` }, app.version)],
     ];
-    const list = el("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+    const list = el("dl", {}, facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
     const heads = ["Task", "State", "Address", "Host", "Since"].map((name) => el("th", { scope: "col" }, name));
     const body = app.tasks.map((task) => el("tr", {},
       el("td", { class: "mono" }, task.id),
