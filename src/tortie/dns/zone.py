@@ -134,10 +134,11 @@ def encode_name(found: NameRecords, config: Config, dice: random.Random) -> dict
     return answers
 
 
-def by_name(records: Records, known: Mapping[str, object]) -> dict[str, NameRecords]:
-    """The records of each name, sorted; names that the DNS cannot carry are left out. `known` ones can be carried."""
-    names = {}
-    for name in records.a.keys() | records.aaaa.keys() | records.srv.keys():
+def by_name(records: Records, before: Zone | None) -> dict[str, NameRecords]:
+    """The records of each name, sorted; names that the DNS cannot carry are left out, unchanged ones taken over."""
+    known = before.wires if before is not None else {}
+    names = _unchanged(records, before) if before is not None else {}
+    for name in (records.a.keys() | records.aaaa.keys() | records.srv.keys()) - names.keys():
         if name not in known and not _fits(name):
             continue
         srv = _sorted(s for s in records.srv.get(name, ()) if s[0] in known or _fits(s[0]))
@@ -147,6 +148,25 @@ def by_name(records: Records, known: Mapping[str, object]) -> dict[str, NameReco
         if found.a or found.aaaa or found.srv:
             names[name] = found
     return names
+
+
+def _unchanged(records: Records, before: Zone) -> dict[str, NameRecords]:
+    """Names of `before` that own the same as then, the addresses of their services' targets included."""
+    old = before.records
+    moved = {
+        name
+        for now, had in ((records.a, old.a), (records.aaaa, old.aaaa))
+        for name in now.keys() | had.keys()
+        if now.get(name) != had.get(name)
+    }
+    same = {}
+    for name, found in before.names.items():
+        services = records.srv.get(name)
+        if name in moved or services != old.srv.get(name):
+            continue
+        if services is None or not any(target in moved for target, _ in services):
+            same[name] = found
+    return same
 
 
 def _sorted(items: Iterable[T]) -> tuple[T, ...]:
@@ -199,12 +219,12 @@ def encode(
     """The zone of these records; answers of names that did not change since `before` are taken over."""
     dice = dice or random.Random(serial)
     known = before.wires if before is not None else {}
-    names = by_name(records, known)
+    names = by_name(records, before)
     wires = {name: known.get(name) or wire_name(name) for name in names}
     answers: dict[bytes, Mapping[int, Answer]] = {}
     for name, found in names.items():
         wire = wires[name]
-        if before is not None and before.names.get(name) == found and wire != before.apex:
+        if before is not None and before.names.get(name) is found and wire != before.apex:
             answers[wire] = before.answers[wire]
         else:
             answers[wire] = encode_name(found, config, dice)
