@@ -4,9 +4,10 @@ BIN := .venv/bin
 .PHONY: help check lint types imports test bench down lock
 
 help:            ## what can be made
-	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/'
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-check: lint types imports  ## lint, types, import contracts
+check:           ## lint, types, import contracts
+	bash scripts/check.sh
 
 lint:            ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -63,9 +63,9 @@ def boot(spec: Mapping[str, Any]) -> None:
     wanted = [
         *files.of_host(host, hosts, python=spec["python"], path=spec["path"]),
         *files.authority(spec["ca"]["certificate"], spec["ca"]["hashed"]),
-        *files.documents(host),
+        *root.documents(host),
     ]
-    files.put(built, wanted)
+    root.put(built, wanted)
     linux.pivot_into(str(built))
     os.environ.clear()
     os.environ.update(ENVIRONMENT)

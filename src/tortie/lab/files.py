@@ -1,4 +1,4 @@
-"""What a host finds in its /etc, on its PATH and in its /root. Texts are decided here; `put` writes them."""
+"""What a host finds in its /etc, on its PATH and in its /root. Texts are decided here; `root.put` writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tortie.lab.daemons import MASTER, PYTHON
 from tortie.lab.plan import SWITCH_ADDRESS, Host
@@ -25,7 +24,6 @@ PROGRAMS = {
     "star-collect": "tortie.stars.collect",
     "systemctl": "tortie.lab.systemctl",
 }
-DOCUMENTS = Path(__file__).with_name("files")
 INTERNET = ("github.com", "raw.githubusercontent.com")
 """Names that lead to the lab's own artifact server."""
 CA_NAME = "tortie-lab-ca"
@@ -108,24 +106,3 @@ def authority(certificate: str, hashed: str) -> list[File]:
         File(f"/etc/ssl/certs/{hashed}.0", link=f"{CA_NAME}.pem"),
         File("/etc/ssl/certs/ca-certificates.crt", certificate, append=True),
     ]
-
-
-def documents(host: Host) -> list[File]:
-    """The documents' files, in /root of the hosts where people type."""
-    if host.role not in ("outside", "agent") or not DOCUMENTS.is_dir():
-        return []
-    return [File(f"/root/{path.name}", path.read_text()) for path in sorted(DOCUMENTS.iterdir()) if path.is_file()]
-
-
-def put(root: Path, files: Sequence[File]) -> None:
-    """Write them below `root`. Links on the way in are replaced, never followed out of it."""
-    for file in files:
-        at = root / file.path.lstrip("/")
-        at.parent.mkdir(parents=True, exist_ok=True)
-        before = at.read_text() if file.append and at.is_file() else ""
-        at.unlink(missing_ok=True)
-        if file.link:
-            at.symlink_to(file.link)
-            continue
-        at.write_text(before + file.text)
-        at.chmod(file.mode)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lab import linux
+from tortie.lab.files import File
+from tortie.lab.plan import Host
 
 REAL_FILE_SYSTEMS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "squashfs", "erofs", "vfat", "fuseblk"}
@@ -42,6 +44,7 @@ DEVICES = {
     "loop-control": (10, 237),
 }
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
+DOCUMENTS = Path(__file__).with_name("files")
 OWN_DATA = {
     "root": ("/root", 0o700),
     "tmp": ("/tmp", 0o1777),
@@ -156,3 +159,24 @@ def _devices(dev: Path) -> None:
     linux.mount("devpts", f"{dev}/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620,gid=5")
     (dev / "shm").mkdir()
     linux.mount("tmpfs", f"{dev}/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777")
+
+
+def documents(host: Host) -> list[File]:
+    """The documents' files, in /root of the hosts where people type."""
+    if host.role not in ("outside", "agent") or not DOCUMENTS.is_dir():
+        return []
+    return [File(f"/root/{path.name}", path.read_text()) for path in sorted(DOCUMENTS.iterdir()) if path.is_file()]
+
+
+def put(root: Path, files: Sequence[File]) -> None:
+    """Write them below `root`. Links on the way in are replaced, never followed out of it."""
+    for file in files:
+        at = root / file.path.lstrip("/")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        before = at.read_text() if file.append and at.is_file() else ""
+        at.unlink(missing_ok=True)
+        if file.link:
+            at.symlink_to(file.link)
+            continue
+        at.write_text(before + file.text)
+        at.chmod(file.mode)

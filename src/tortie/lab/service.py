@@ -10,6 +10,7 @@ from tortie.lab.plan import Daemon
 
 State = Literal["waiting", "starting", "running", "backoff", "stopping", "stopped", "done"]
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
+LOOK_SECONDS = 0.03
 STEADY_SECONDS = 10.0
 """Who ran at least this long starts again after the first delay."""
 
@@ -110,7 +111,7 @@ class Service:
 
 def delay(failures: int) -> float:
     """Seconds before the next start after this many short lives in a row: doubling, at most LONGEST_DELAY."""
-    return min(FIRST_DELAY * 2 ** min(failures - 1, 16), LONGEST_DELAY)
+    return min(FIRST_DELAY * 2.0 ** min(failures - 1, 16), LONGEST_DELAY)
 
 
 def ready_names(services: Iterable[Service]) -> set[str]:
@@ -119,9 +120,12 @@ def ready_names(services: Iterable[Service]) -> set[str]:
 
 def next_event(services: Iterable[Service], now: float) -> float:
     """Seconds until something is due, at most one."""
-    times = [s.next_start for s in services if s.wanted and s.state == "backoff"]
-    times += [s.kill_at for s in services if s.kill_at is not None]
-    soonest = min([t - now for t in times], default=1.0)
-    if any(s.state == "starting" and s.daemon.ready.kind in ("listens", "http") for s in services):
-        soonest = min(soonest, 0.03)
-    return float(min(max(soonest, 0.0), 1.0))
+    soonest = now + 1.0
+    for service in services:
+        if service.wanted and service.state == "backoff":
+            soonest = min(soonest, service.next_start)
+        if service.kill_at is not None:
+            soonest = min(soonest, service.kill_at)
+        if service.state == "starting" and service.daemon.ready.kind in ("listens", "http"):
+            soonest = min(soonest, now + LOOK_SECONDS)
+    return max(soonest - now, 0.0)

@@ -1,0 +1,152 @@
+"""The hosts and daemons of a lab, as values."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from tortie.base.errors import Invalid
+from tortie.lab import files
+from tortie.lab.daemons import PLANS, STARS_PAGES
+from tortie.lab.plan import Daemon, Options, as_json, check_name, check_options, daemon_from, in_order, limited
+
+PLAIN: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+
+
+def test_stars_has_the_documents_hosts_and_addresses() -> None:
+    plan = PLANS["stars"]("t", Options())
+    assert {host.name: host.address for host in plan.hosts if host.role != "switch"} == {
+        "laptop": "172.24.197.10",
+        "master": "172.24.197.101",
+        "agent-1": "172.24.197.102",
+        "agent-2": "172.24.197.103",
+    }
+    assert plan.host("switch").address == "172.24.197.2"
+
+
+def test_more_agents_get_the_next_addresses_and_none_twice() -> None:
+    plan = PLANS["stars"]("t", Options(agents=99))
+    addresses = [ipaddress.ip_address(host.address) for host in plan.hosts]
+    assert len(set(addresses)) == len(addresses)
+    assert plan.host("agent-99").address == "172.24.197.200"
+
+
+def test_laptop_runs_nothing_and_reaches_the_pool_by_the_first_agent() -> None:
+    laptop = PLANS["stars"]("t", Options()).host("laptop")
+    assert laptop.daemons == ()
+    assert laptop.routes == (("192.168.0.0/16", "172.24.197.102"),)
+    assert not laptop.forwards
+
+
+def test_the_closed_table_is_loaded_before_any_engine() -> None:
+    for host in PLANS["stars"]("t", Options()).hosts:
+        order = [daemon.name for daemon in in_order(host.daemons)]
+        if "dockerd" in order:
+            assert order.index("node-boot") < order.index("dockerd")
+            assert "node-boot" in next(d for d in host.daemons if d.name == "dockerd").after
+
+
+def test_engines_of_two_labs_have_cgroups_of_their_own() -> None:
+    def parents(name: str) -> set[str]:
+        daemons = (d for host in PLANS["stars"](name, Options()).hosts for d in host.daemons if d.name == "dockerd")
+        return {word for d in daemons for word in d.argv if word.startswith("--cgroup-parent")}
+
+    assert len(parents("a")) == 3
+    assert not parents("a") & parents("b")
+
+
+def test_agents_offer_the_same_whatever_the_machine_has() -> None:
+    agent = next(d for d in PLANS["stars"]("t", Options()).host("agent-2").daemons if d.name == "agent")
+    words = dict(zip(agent.argv, agent.argv[1:], strict=False))
+    assert words["--hostname"] == "172.24.197.103"
+    assert words["--resources"].startswith("cpus:4;mem:4096;ports:[1025-2180,")
+
+
+def test_a_page_leads_to_each_port_that_the_document_opens_in_a_browser() -> None:
+    assert {page.name: page.target for page in STARS_PAGES} == {
+        "stars": "172.24.197.101:23078",
+        "marathon": "172.24.197.101:8080",
+        "mesos": "172.24.197.101:5050",
+        "haproxy": "172.24.197.101:9090",
+    }
+
+
+def test_a_daemon_survives_the_way_through_json() -> None:
+    for host in PLANS["stars"]("t", Options()).hosts:
+        for daemon in host.daemons:
+            assert daemon_from(as_json(daemon)) == daemon
+
+
+def test_a_circle_of_daemons_is_refused() -> None:
+    with pytest.raises(Invalid, match="daemon a waits for b"):
+        in_order([Daemon("a", ("a",), ("b",)), Daemon("b", ("b",), ("a",))])
+
+
+def test_a_limited_plan_does_not_wait_for_what_it_leaves_out() -> None:
+    plan = limited(PLANS["stars"]("t", Options()), ["dockerd"])
+    assert [d.name for d in plan.host("agent-1").daemons] == ["dockerd"]
+    assert plan.host("agent-1").daemons[0].after == ()
+    with pytest.raises(Invalid, match="no daemon dokcerd"):
+        limited(plan, ["dokcerd"])
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "a/b", "..", "a b", "a" * 33])
+def test_a_name_that_could_leave_its_directory_is_refused(name: str) -> None:
+    with pytest.raises(Invalid):
+        check_name(name)
+
+
+def test_defaults_are_stars_with_two_agents() -> None:
+    assert check_options("stars", **PLAIN) == Options("stars", 2, "sqlite", "direct", "docker")
+
+
+@pytest.mark.parametrize(
+    ("document", "change", "named"),
+    [
+        ("hello", {}, "document hello"),
+        ("net-modules", {}, "document net-modules"),
+        ("environments", {}, "document environments"),
+        ("nonsense", {}, "nonsense"),
+        ("stars", {"later": {"--bare": True}}, "--bare"),
+        ("stars", {"later": {"--subnets": 2}}, "--subnets"),
+        ("stars", {"later": {"--public-agents": 1}}, "--public-agents"),
+        ("stars", {"store": "etcd"}, "--store etcd"),
+        ("stars", {"routing": "vxlan"}, "--routing vxlan"),
+        ("stars", {"routing": "bgp"}, "--routing bgp"),
+        ("stars", {"runtime": "ucr"}, "--runtime ucr"),
+        ("stars", {"agents": 0}, "--agents 0"),
+        ("stars", {"agents": 100}, "--agents 100"),
+    ],
+)
+def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[str, Any], named: str) -> None:
+    with pytest.raises(Invalid, match=named):
+        check_options(document, **{**PLAIN, **change})
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        check_options("hello", **{**PLAIN, "store": "etcd", "routing": "bgp"})
+    assert len(caught.value.problems) == 3
+
+
+def test_hosts_know_each_other_and_the_lab_s_own_internet() -> None:
+    hosts = PLANS["stars"]("t", Options()).hosts
+    lines = files.etc_hosts(hosts[1], hosts).splitlines()
+    assert "172.24.197.103\tagent-2" in lines
+    assert "172.24.197.2\tgithub.com raw.githubusercontent.com" in lines
+    assert not any("switch" in line for line in lines)
+
+
+def test_the_resolver_of_every_host_is_the_master() -> None:
+    hosts = PLANS["stars"]("t", Options()).hosts
+    for host in hosts[1:]:
+        listed = {file.path: file.text for file in files.of_host(host, hosts, python="/p", path=["/src"])}
+        assert listed["/etc/resolv.conf"] == "nameserver 172.24.197.101\n"
+        assert ("/etc/mesos-dns/config.json" in listed) == (host.name == "master")
+
+
+def test_a_path_with_blanks_and_quotes_is_quoted_in_the_programs() -> None:
+    written = {file.path: file.text for file in files.programs("/a b/it's/python", ["/c d"])}
+    assert "exec '/a b/it'\"'\"'s/python' -P" in written["/usr/local/bin/tortie"]
