@@ -13,8 +13,8 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from tests.support.addresses import PlainAddresses
 
+from tests.support.addresses import PlainAddresses
 from tortie.base.errors import Unavailable
 from tortie.base.log import setup
 from tortie.dataplane.kernel import veth

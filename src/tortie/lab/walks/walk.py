@@ -124,7 +124,7 @@ class Walk:
                         listens=frozenset() if peer else listens[network],
                     )
                     found.append((party, host.netns_of(container["State"]["Pid"])))
-        return sorted(found, key=lambda item: (item[0].role, item[0].name))
+        return sorted(found, key=lambda item: (item[0].role, networks.index(item[0].network or ""), item[0].host))
 
     def add_peers(self, networks: Sequence[str]) -> None:
         """A second container for each network on each agent: `same network`, and both placements of every pair."""
