@@ -147,11 +147,10 @@ def down(name: str, as_json: bool) -> None:
     need_root("down")
     start = time.monotonic()
     where = state.places(name)
-    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)) as lock:
+    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)):
         found = remove.exists(name)
         if found:
             remove.remove(where.name)
-        lock.unlink(missing_ok=True)
     if as_json:
         click.echo(json.dumps({"name": name, "removed": found}))
     else:

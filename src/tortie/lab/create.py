@@ -173,7 +173,7 @@ def wait_ready(lab: Lab, progress: Progress) -> None:
         time.sleep(0.05)
 
 
-GIVE_UP_RESTARTS = 8
+GIVE_UP_RESTARTS = 5
 """By then the waits between starts have grown to seconds: it will not come."""
 
 
