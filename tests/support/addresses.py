@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.model.kinds.ip_pool import IP_POOL
@@ -27,24 +27,27 @@ class PlainAddresses:
             raise Unavailable("the store is away")
         return [pool.spec.cidr for pool in Client(self._datastore).list(IP_POOL).items]
 
-    def auto_assign(self, handle: str, attributes: Mapping[str, str], pool: str | None = None, *, now: datetime) -> str:
+    def auto_assign(
+        self, handle: str, attributes: Mapping[str, str], *, now: float, pool: str | None = None
+    ) -> IPv4Address | IPv6Address:
         for cidr in [pool] if pool else self._pools():
             for address in ip_network(cidr):
                 if self._datastore.get(f"{PREFIX}{address}") is None:
-                    self.assign(str(address), handle, attributes, now=now)
-                    return str(address)
+                    with contextlib.suppress(Conflict):  # another was quicker
+                        self.assign(str(address), handle, attributes, now=now)
+                        return address
         raise Unavailable("There are no available IP addresses in the configured Calico IP pools")
 
-    def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: datetime) -> None:
+    def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: float) -> None:
         if not any(ip_address(address) in ip_network(pool) for pool in self._pools()):
             raise Invalid(f"{address} is in no pool")
         key = PREFIX + address
         try:
             self._datastore.commit([Put(key, handle.encode())], [Compare(key, 0)])
         except CompareFailed as error:
-            raise Conflict(f"{address} is taken") from error
+            raise Conflict(f"The address {address} is already in use") from error
 
-    def release_by_handle(self, handle: str, *, now: datetime) -> None:
+    def release_by_handle(self, handle: str, *, now: float) -> None:
         drops = [Drop(kv.key) for kv in self._datastore.list(PREFIX).items if kv.value.decode() == handle]
         self._datastore.commit(drops)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 from pathlib import Path
 
 import anyio
@@ -29,11 +30,14 @@ class KernelGate:
 
     async def wait_programmed(self, key: str, revision: int, timeout: float) -> None:
         with anyio.move_on_after(timeout):
-            while self._shut is not None and self._shut.exists():
-                await anyio.sleep(0.02)
+            await anyio.to_thread.run_sync(self._wait_open, abandon_on_cancel=True)
             if any(name.startswith("cali") for name in await anyio.to_thread.run_sync(veth.names)):
                 return
         raise Unavailable(f"endpoint {key} is not programmed: the gate is shut")
+
+    def _wait_open(self) -> None:
+        while self._shut is not None and self._shut.exists():
+            time.sleep(0.02)
 
     async def wait_removed(self, key: str, timeout: float) -> None:
         return None

@@ -3,8 +3,8 @@
     with DockerHost("a1") as host:
         host.docker("run", "--net=none", host.image, "true")
 
-Seen from outside, the host's /run is `host.run_dir` (so its plug-in directory is `host.plugin_dir`) and its engine answers
-at `host.socket`. Killing process 1 of the host ends everything in it; nothing is left after `close`.
+Seen from outside, the host's /run is `host.run_dir` (so its plug-in directory is `host.plugin_dir`) and its engine
+answers at `host.socket`. Killing process 1 of the host ends everything in it; nothing is left after `close`.
 """
 
 from __future__ import annotations
@@ -110,8 +110,7 @@ class DockerHost:
         self.plugin_dir.mkdir(parents=True)
         script = f"mount --bind {self.run_dir} /run && hostname {self.name} && exec /usr/bin/python3 -IS -c '{REAPER}'"
         self._init = subprocess.Popen(
-            [*self._inside_net("unshare"), "-m", "-u", "-p", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", "-c", script],
+            self._inside_net("unshare", "-m", "-u", "-p", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def flag(name: str, *, read: Callable[[str], Any] | None = None, **options: Any) -> Callable[[F], F]:
-    """`--some-flag`, `--some_flag` and MESOS_SOME_FLAG are one. A text may be `file:///path`; `read` makes a value of it."""
+    """`--some-flag`, `--some_flag` and MESOS_SOME_FLAG are one; `file:///path` is read; `read` makes the value."""
     spelled = [f"--{name.replace('_', '-')}"] + ([f"--{name}"] if "_" in name else [])
     options.setdefault("envvar", f"MESOS_{name.upper()}")
 
@@ -91,3 +92,81 @@ def default_hostname(ip: str) -> str:
         return socket.gethostbyaddr(ip)[0]
     except OSError:
         return ip
+
+
+@click.group()
+def agent() -> None:
+    """The Mesos-compatible agent."""
+
+
+@agent.command("run")
+@flag("master", required=True, help="HOST:PORT of the master.")
+@flag("ip", required=True, help="Address to listen on and to be known by.")
+@flag("port", type=click.IntRange(1, 65535), default=5051, show_default=True)
+@flag("hostname", help="Name that frameworks see; found from the address if not given.")
+@flag("resources", default="", help="cpus:4;mem:4096;ports:[…]; what is not named is detected.")
+@flag("default_role", default="*", show_default=True, help="Role of resources that name none.")
+@flag("attributes", default="", help="rack:abc;level:10")
+@flag("work_dir", default="/var/lib/mesos", show_default=True)
+@flag("fetcher_cache_dir", default="/tmp/mesos/fetch", show_default=True)
+@flag("containerizers", default="docker", show_default=True)
+@flag("docker", default="docker", show_default=True, help="The docker command.")
+@flag("docker_socket", default="/var/run/docker.sock", show_default=True)
+@flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
+@flag("docker_stop_timeout", read=seconds, default="0ns", show_default=True)
+@flag("docker_kill_orphans", type=bool, default=True, show_default=True)
+@flag("executor_shutdown_grace_period", read=seconds, default="5secs", show_default=True)
+@flag("gc_delay", read=seconds, default="1weeks", show_default=True)
+@click.option("--debug", is_flag=True)
+@click.pass_context
+def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
+    """Run the agent in the foreground; SIGTERM leaves its containers running."""
+    from pathlib import Path
+
+    from tortie.mesos.agent.host import with_detected
+    from tortie.mesos.agent.run import run
+    from tortie.mesos.agent.runtime import Settings
+    from tortie.mesos.resources import parse, parse_attributes, to_wire
+    from tortie.wire.mesos import AgentInfo
+
+    log.setup("agent", debug=debug)
+    work_dir = Path(options["work_dir"])
+    _check_agent(options)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(f"--work-dir {work_dir}: {error.strerror}") from error
+    role = options["default_role"]
+    info = AgentInfo(
+        hostname=options["hostname"] or default_hostname(options["ip"]),
+        port=options["port"],
+        resources=to_wire(with_detected(parse(options["resources"], role), work_dir, role)),
+        attributes=parse_attributes(options["attributes"]),
+    )
+    settings = Settings(
+        master=options["master"],
+        ip=options["ip"],
+        work_dir=work_dir,
+        fetcher_cache=Path(options["fetcher_cache_dir"]),
+        docker=options["docker"],
+        docker_socket=options["docker_socket"].removeprefix("unix://"),
+        default_grace=max(options["executor_shutdown_grace_period"], options["docker_stop_timeout"]),
+        remove_delay=options["docker_remove_delay"],
+        gc_delay=options["gc_delay"],
+        kill_orphans=options["docker_kill_orphans"],
+        flags=_flags(context),
+    )
+    anyio.run(run, info, settings)
+
+
+def _check_agent(options: dict[str, Any]) -> None:
+    """What can be told to be wrong before anything begins. Raises Invalid."""
+    host, colon, port = options["master"].rpartition(":")
+    if not colon or not host or not port.isdigit() or "/" in host:
+        raise Invalid(f"--master {options['master']}: HOST:PORT is expected")
+    try:
+        ipaddress.ip_address(options["ip"])
+    except ValueError as error:
+        raise Invalid(f"--ip {options['ip']}: {error}") from error
+    if options["containerizers"].split(",") != ["docker"]:
+        raise Invalid(f"--containerizers {options['containerizers']}: only docker is served")

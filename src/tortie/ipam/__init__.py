@@ -1,1 +1,1 @@
-"""Addresses of containers: blocks, affinities, handles."""
+"""Addresses: blocks that hosts claim, and single addresses out of them."""

@@ -25,27 +25,11 @@ from tortie.base.errors import Unavailable
 
 PYTHON = Path("/usr/bin/python3")
 # No nslookup: Debian's brings 40 MB of libraries; getent asks the same resolver.
-TOOLS = (
-    *(
-        "sh",
-        "sleep",
-        "cat",
-        "ls",
-        "echo",
-        "env",
-        "true",
-        "date",
-        "head",
-        "tail",
-        "grep",
-        "id",
-        "kill",
-        "uname",
-        "touch",
-    ),
-    *("rm", "mkdir", "hostname", "ip", "ping", "curl", "wget", "getent"),
-)
-NEEDED_TOOLS = ("sh", "sleep", "cat", "ls")
+_SHELL = ("bash", "sleep", "cat", "ls", "echo", "env", "true")
+_FILES_AND_TEXT = ("date", "head", "tail", "grep", "id", "kill", "uname", "touch", "rm", "mkdir", "tr", "wc", "cut")
+_NETWORK = ("sed", "hostname", "ip", "ping", "curl", "wget", "getent")
+TOOLS = _SHELL + _FILES_AND_TEXT + _NETWORK
+NEEDED_TOOLS = ("bash", "sleep", "cat", "ls")
 # What our programs use, and what a person who types python3 in a container would miss first.
 MODULES = (
     "encodings.idna",
@@ -88,6 +72,8 @@ _LINKS = {
     "sbin": "usr/sbin",
     "lib": "usr/lib",
     "lib64": "usr/lib64",
+    # Bash replaces itself by a single command: with `/bin/sh -c CMD` the program is process 1 and gets SIGTERM itself.
+    "usr/bin/sh": "bash",
     "usr/bin/star-probe": "/star/target/debug/star-probe",
     "usr/bin/star-collect": "/star/target/debug/star-collect",
 }

@@ -13,9 +13,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.model.codec import Value, from_builtins, restored, to_builtins, unknown_of
 
 API_VERSION = "projectcalico.org/v3"
 ROOT = "/calico/resources/v3/projectcalico.org/"
+ENVELOPE = frozenset(("kind", "apiVersion", "metadata", "spec"))
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -31,7 +33,7 @@ class Problem:
         return f"{self.field}: {self.reason}"
 
 
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Metadata(Value, frozen=True, kw_only=True):
     name: str
     namespace: str | None = None
     uid: str | None = None
@@ -73,12 +75,13 @@ class Kind(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource(Generic[S]):
-    """One resource. `revision` is 0 for one that was not read from a store."""
+    """One resource. `revision` is 0 for one that was not read from a store; `unknown`: top-level fields not ours."""
 
     kind: Kind[S]
     metadata: Metadata
     spec: S
     revision: int = 0
+    unknown: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,8 +98,9 @@ def encode(resource: Resource[Any]) -> bytes:
         {
             "kind": resource.kind.name,
             "apiVersion": API_VERSION,
-            "metadata": resource.metadata,
-            "spec": resource.spec,
+            "metadata": to_builtins(resource.metadata),
+            "spec": to_builtins(resource.spec),
+            **restored(resource.unknown),
         }
     )
 
@@ -104,9 +108,9 @@ def encode(resource: Resource[Any]) -> bytes:
 def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
     """A resource from its stored form; Invalid names the field that does not fit."""
     try:
-        raw = msgspec.json.decode(value)
-        metadata = msgspec.convert(raw.get("metadata") or {}, Metadata)
-        spec = msgspec.convert(raw.get("spec") or {}, kind.spec)
-    except (msgspec.MsgspecError, AttributeError) as error:
+        raw = msgspec.json.decode(value, type=dict[str, Any])
+        metadata = from_builtins(Metadata, raw.get("metadata") or {})
+        spec = from_builtins(kind.spec, raw.get("spec") or {})
+    except msgspec.MsgspecError as error:
         raise Invalid(f"{kind.name}: {error}") from error
-    return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision)
+    return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision, unknown=unknown_of(raw, ENVELOPE))

@@ -6,11 +6,13 @@ from typing import Literal
 
 import msgspec
 
+from tortie.model.codec import Value
+
 Port = int | str
 Protocol = int | str
 
 
-class EntityRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class EntityRule(Value, frozen=True, kw_only=True):
     """One side of a rule. Different fields are ANDed, the values of one list ORed."""
 
     nets: tuple[str, ...] = ()
@@ -22,12 +24,12 @@ class EntityRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     not_ports: tuple[Port, ...] = ()
 
 
-class Icmp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Icmp(Value, frozen=True, kw_only=True):
     type: int | None = None
     code: int | None = None
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Rule(Value, frozen=True, kw_only=True):
     action: Literal["Allow", "Deny", "Log", "Pass"]
     ip_version: Literal[4, 6] | None = None
     protocol: Protocol | None = None

@@ -200,10 +200,10 @@ def _node_change(old: Node, new: Node, name: str, now: float) -> list[Change]:
 def _edge_changes(
     known: dict[tuple[str, str], bool], nodes: dict[str, Node], polled: Node, names: dict[str, str], now: float
 ) -> tuple[dict[tuple[str, str], bool], list[Change]]:
-    """Edges of the node just polled against what was known; a first look at a closed edge is no change."""
+    """Edges at the node just polled against what was known; a first look at a closed edge is no change."""
     after, changes = dict(known), []
     for source, target, edge in drawn_edges(nodes.values()):
-        if source.id != polled.id:
+        if polled.id not in (source.id, target.id):
             continue
         pair = (source.id, target.id)
         if known.get(pair, False) != edge.reachable:

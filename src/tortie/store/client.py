@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -94,10 +93,12 @@ class Client:
 
 def _stamp(resource: Resource[S]) -> Resource[S]:
     """With uid and time of creation, where it has none yet."""
+    from uuid import uuid4
+
     meta = resource.metadata
     stamped = msgspec.structs.replace(
         meta,
-        uid=meta.uid or str(uuid.uuid4()),
+        uid=meta.uid or str(uuid4()),
         creation_timestamp=meta.creation_timestamp or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     return replace(resource, metadata=stamped)

@@ -12,11 +12,14 @@ from tortie.store.sqlite.store import SqliteStore
 DEFAULT = "sqlite:///var/lib/tortie/store"
 
 
-def open_store(url: str = DEFAULT) -> Datastore:
-    """Open the store at `url`: `sqlite:///DIRECTORY`, made when absent. Invalid says what is wrong with the address."""
+def open_store(url: str = DEFAULT, *, create: bool = True) -> Datastore:
+    """Open the store at `url`: `sqlite:///DIRECTORY`. One that is absent is made, or with `create` false Unavailable.
+
+    Invalid says what is wrong with the address.
+    """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         if parts.netloc or not parts.path:
             raise Invalid(f"store {url}: expected sqlite:///DIRECTORY")
-        return SqliteStore(Path(parts.path))
+        return SqliteStore(Path(parts.path), create=create)
     raise Invalid(f"store {url}: unknown kind {parts.scheme or url!r}; known: sqlite")

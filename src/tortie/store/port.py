@@ -8,8 +8,9 @@ event loop call them through a worker thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from tortie.base.errors import Conflict, TortieError
 
@@ -26,8 +27,7 @@ class CompareFailed(Conflict):
         super().__init__(f"{key} is at another revision")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(msgspec.Struct, frozen=True):
     """One key as it was read. `revision`: of its last write; `created`: of its first since it was last absent."""
 
     key: str
@@ -37,31 +37,27 @@ class KeyValue:
     lease: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """All keys under a prefix, sorted by key, as of one `revision` of the store."""
 
     items: Sequence[KeyValue]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(msgspec.Struct, frozen=True):
     """Holds when `key` is at `revision`; revision 0 means that the key is absent."""
 
     key: str
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     key: str
     value: bytes
     lease: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Removes a key; removing an absent key is no error and makes no event."""
 
     key: str
@@ -70,8 +66,7 @@ class Drop:
 Write: TypeAlias = Put | Drop
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One change of one key. `value` None: the key is gone. `previous`: what it held before, None if absent."""
 
     key: str

@@ -67,6 +67,17 @@ class DockerClient:
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"docker {self.socket}: {error}") from error
 
+    async def chunks(self, method: str, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a streaming reply as they come, such as a container's logs."""
+        try:
+            async with self._http().request(method, f"http://docker/{API}{path}", params=_query(query)) as reply:
+                if reply.status >= 400:
+                    _raise_for(reply.status, await reply.read())
+                async for data in reply.content.iter_any():
+                    yield data
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"docker {self.socket}: {error}") from error
+
 
 def _query(query: Mapping[str, Any] | None) -> dict[str, str]:
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in (query or {}).items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from tortie.mesos import system
 from tortie.mesos.http import Handler, Refusal, Router, document
 from tortie.mesos.master import frameworks, state
 from tortie.mesos.master.api import AgentApi, SchedulerApi
@@ -85,10 +85,10 @@ class Reads:
     async def metrics(self, request: Request) -> ASGIApp:
         now = self.master.clock()
         values: dict[str, Any] = state.metrics(self.master.cluster, self.master.me, now)
-        return document(request, values | system_metrics())
+        return document(request, values | system.metrics())
 
     async def system(self, request: Request) -> ASGIApp:
-        return document(request, system_stats())
+        return document(request, system.stats())
 
     async def teardown(self, request: Request) -> ASGIApp:
         if request.method != "POST":
@@ -109,28 +109,3 @@ def _whole(request: Request, name: str, default: int) -> int:
     if not text.isdigit():
         raise Refusal(400, f"Failed to parse {name}: '{text}'\n")
     return int(text)
-
-
-def system_stats() -> dict[str, Any]:
-    load = os.getloadavg()
-    page = os.sysconf("SC_PAGE_SIZE")
-    return {
-        "avg_load_1min": load[0],
-        "avg_load_5min": load[1],
-        "avg_load_15min": load[2],
-        "cpus_total": os.cpu_count() or 1,
-        "mem_total_bytes": page * os.sysconf("SC_PHYS_PAGES"),
-        "mem_free_bytes": page * os.sysconf("SC_AVPHYS_PAGES"),
-    }
-
-
-def system_metrics() -> dict[str, Any]:
-    stats = system_stats()
-    return {
-        "system/cpus_total": stats["cpus_total"],
-        "system/load_1min": stats["avg_load_1min"],
-        "system/load_5min": stats["avg_load_5min"],
-        "system/load_15min": stats["avg_load_15min"],
-        "system/mem_total_bytes": stats["mem_total_bytes"],
-        "system/mem_free_bytes": stats["mem_free_bytes"],
-    }

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import anyio
 
 from tortie.base.errors import Invalid
+from tortie.mesos.clock import SteadyClock
 from tortie.mesos.master.cluster import Cluster, Settings
 from tortie.mesos.master.front import router
-from tortie.mesos.master.runtime import Master, SteadyClock
+from tortie.mesos.master.runtime import Master
 from tortie.mesos.master.state import Identity
 from tortie.mesos.protocol import VERSION
 from tortie.store.open import open_store

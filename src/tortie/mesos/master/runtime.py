@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 import uuid
 
 import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from tortie.mesos.clock import SteadyClock
 from tortie.mesos.master import agents, frameworks, offers, registry
 from tortie.mesos.master.cluster import Cluster, Effect, HangUp, Keep, Say
 from tortie.mesos.master.state import Identity
@@ -19,16 +19,6 @@ from tortie.wire import mesos as wire
 
 log = logging.getLogger("master")
 BACKLOG = 10_000
-
-
-class SteadyClock:
-    """Seconds since the epoch that never jump: the wall clock at the start, counted on by the monotonic one."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def __call__(self) -> float:
-        return time.monotonic() + self._offset
 
 
 class Master:

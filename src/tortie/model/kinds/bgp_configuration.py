@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 
-class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class BGPConfigurationSpec(Value, frozen=True, kw_only=True):
     log_severity_screen: str | None = None
     node_to_node_mesh_enabled: bool | None = None
     as_number: int | None = None

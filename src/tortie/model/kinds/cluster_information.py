@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 
-class ClusterInformationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class ClusterInformationSpec(Value, frozen=True, kw_only=True):
     cluster_guid: str = msgspec.field(default="", name="clusterGUID")
     cluster_type: str = ""
     calico_version: str = ""

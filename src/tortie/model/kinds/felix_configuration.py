@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 
-class FelixConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class FelixConfigurationSpec(Value, frozen=True, kw_only=True):
     """None means not set here; the agent's default applies (Drop, Disabled, cali)."""
 
     default_endpoint_to_host_action: Literal["Drop", "Return", "Accept"] | None = None

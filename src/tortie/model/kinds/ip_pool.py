@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 Encapsulation = Literal["Never", "Always", "CrossSubnet"]
 
 
-class IPPoolSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class IPPoolSpec(Value, frozen=True, kw_only=True, omit_defaults=False):
     cidr: str
     vxlan_mode: Encapsulation = "Never"
     ipip_mode: Encapsulation = "Never"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 
-class NodeBgp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class NodeBgp(Value, frozen=True, kw_only=True):
     """`ipv4_address` carries the mask of the host's subnet."""
 
     as_number: int | None = None
@@ -15,12 +16,12 @@ class NodeBgp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     ipv6_address: str | None = msgspec.field(default=None, name="ipv6Address")
 
 
-class NodeAddress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class NodeAddress(Value, frozen=True, kw_only=True):
     address: str
     type: str = "CalicoNodeIP"
 
 
-class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class NodeSpec(Value, frozen=True, kw_only=True):
     bgp: NodeBgp | None = None
     addresses: tuple[NodeAddress, ...] = ()
 

@@ -5,13 +5,12 @@ A tag of the older grammars is a label to apply with an empty value.
 
 from __future__ import annotations
 
-import msgspec
-
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 from tortie.model.rule import Rule
 
 
-class ProfileSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class ProfileSpec(Value, frozen=True, kw_only=True):
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
     labels_to_apply: dict[str, str] = {}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 
-class EndpointPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class EndpointPort(Value, frozen=True, kw_only=True):
     name: str
     protocol: int | str
     port: int
 
 
-class WorkloadEndpointSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class WorkloadEndpointSpec(Value, frozen=True, kw_only=True):
     """`ip_networks` holds addresses with /32 or /128; `interface_name` is the host's side of the pair."""
 
     orchestrator: str = ""

@@ -6,32 +6,30 @@ Two selectors with the same canonical text are the same selector: whoever keeps 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(msgspec.Struct, frozen=True):
     """Matches everything."""
 
-    canonical = "all()"
+    canonical: ClassVar[str] = "all()"
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
+class Global(msgspec.Struct, frozen=True):
     """Matches everything here; means "without a namespace" in a rule's namespaceSelector, where it is rewritten."""
 
-    canonical = "global()"
+    canonical: ClassVar[str] = "global()"
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Has:
+class Has(msgspec.Struct, frozen=True):
     label: str
 
     @property
@@ -42,8 +40,7 @@ class Has:
         return self.label in labels
 
 
-@dataclass(frozen=True, slots=True)
-class Equal:
+class Equal(msgspec.Struct, frozen=True):
     label: str
     value: str
 
@@ -55,8 +52,7 @@ class Equal:
         return labels.get(self.label) == self.value
 
 
-@dataclass(frozen=True, slots=True)
-class NotEqual:
+class NotEqual(msgspec.Struct, frozen=True):
     """True as well when the label is absent."""
 
     label: str
@@ -70,8 +66,7 @@ class NotEqual:
         return labels.get(self.label) != self.value
 
 
-@dataclass(frozen=True, slots=True)
-class In:
+class In(msgspec.Struct, frozen=True):
     label: str
     values: frozenset[str]
 
@@ -83,8 +78,7 @@ class In:
         return labels.get(self.label) in self.values
 
 
-@dataclass(frozen=True, slots=True)
-class NotIn:
+class NotIn(msgspec.Struct, frozen=True):
     """True as well when the label is absent."""
 
     label: str
@@ -98,8 +92,7 @@ class NotIn:
         return labels.get(self.label) not in self.values
 
 
-@dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(msgspec.Struct, frozen=True):
     label: str
     value: str
 
@@ -111,8 +104,7 @@ class Contains:
         return self.label in labels and self.value in labels[self.label]
 
 
-@dataclass(frozen=True, slots=True)
-class StartsWith:
+class StartsWith(msgspec.Struct, frozen=True):
     label: str
     value: str
 
@@ -124,8 +116,7 @@ class StartsWith:
         return self.label in labels and labels[self.label].startswith(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class EndsWith:
+class EndsWith(msgspec.Struct, frozen=True):
     label: str
     value: str
 
@@ -137,8 +128,7 @@ class EndsWith:
         return self.label in labels and labels[self.label].endswith(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(msgspec.Struct, frozen=True):
     operand: Node
 
     @property
@@ -149,8 +139,7 @@ class Not:
         return not self.operand.matches(labels)
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(msgspec.Struct, frozen=True):
     operands: tuple[Node, ...]
 
     @property
@@ -161,8 +150,7 @@ class And:
         return all(node.matches(labels) for node in self.operands)
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(msgspec.Struct, frozen=True):
     operands: tuple[Node, ...]
 
     @property
@@ -176,12 +164,11 @@ class Or:
 Node: TypeAlias = All | Global | Has | Equal | NotEqual | In | NotIn | Contains | StartsWith | EndsWith | Not | And | Or
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(msgspec.Struct, frozen=True, eq=False):
     """A parsed selector; equal to every other one with the same canonical text."""
 
-    node: Node = field(compare=False)
-    canonical: str = ""
+    node: Node
+    canonical: str
 
     @classmethod
     def of(cls, node: Node) -> Selector:
@@ -189,6 +176,12 @@ class Selector:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return self.node.matches(labels)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Selector) and self.canonical == other.canonical
+
+    def __hash__(self) -> int:
+        return hash(self.canonical)
 
     def __str__(self) -> str:
         return self.canonical

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -67,7 +67,7 @@ class Driver:
         links: Links,
         node: str,
         mtu: int | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.datastore = datastore
         self.client = Client(datastore)
@@ -107,27 +107,21 @@ class Driver:
     async def _take(self, pool: str | None, wanted: str | None) -> str:
         """Record, take, record again: an attempt that dies anywhere in between leaves something to be collected."""
         now = self._clock()
-        stored = await blocking(self.holdings.open, now.timestamp())
-        attributes = {"node": self.node, "type": "docker", "timestamp": now.isoformat()}
+        stored = await blocking(self.holdings.open, now)
         with self._working_on(stored.key):
             try:
-                address = await blocking(self._assign, stored.holding.handle, attributes, pool, wanted, now)
+                address = await blocking(self._assign, stored.holding.handle, pool, wanted, now)
             except TortieError:
                 await blocking(self.holdings.drop, stored)
                 raise
-            holding = msgspec.structs.replace(stored.holding, address=address)
-            await blocking(self.holdings.step, stored, holding)
+            await blocking(self.holdings.step, stored, msgspec.structs.replace(stored.holding, address=address))
         return address
 
-    def _assign(
-        self, handle: str, attributes: dict[str, str], pool: str | None, wanted: str | None, now: datetime
-    ) -> str:
+    def _assign(self, handle: str, pool: str | None, wanted: str | None, now: float) -> str:
+        attributes = {"type": "docker"}
         if wanted is None:
-            return self._addresses.auto_assign(handle, attributes, pool, now=now)
-        try:
-            self._addresses.assign(wanted, handle, attributes, now=now)
-        except Conflict as error:
-            raise Conflict(f"The address {wanted} is already in use") from error
+            return str(self._addresses.auto_assign(handle, attributes, now=now, pool=pool))
+        self._addresses.assign(wanted, handle, attributes, now=now)
         return wanted
 
     async def release_address(self, request: messages.ReleaseAddress) -> None:
@@ -159,7 +153,7 @@ class Driver:
             await blocking(self.ensure_profile, network)
             holding = msgspec.structs.replace(
                 stored.holding,
-                since=self._clock().timestamp(),
+                since=self._clock(),
                 endpoint=request.endpoint_id,
                 network=network,
                 network_id=request.network_id,
@@ -198,7 +192,7 @@ class Driver:
         for other in everything:
             if request.sandbox_key and other.holding.sandbox == request.sandbox_key and other is not stored:
                 raise Invalid(f"the container is already on the Calico network {other.holding.network}: one at a time")
-        holding = msgspec.structs.replace(stored.holding, sandbox=request.sandbox_key, since=self._clock().timestamp())
+        holding = msgspec.structs.replace(stored.holding, sandbox=request.sandbox_key, since=self._clock())
         return await blocking(self.holdings.step, stored, holding)
 
     async def _attach(self, request: messages.Join, stored: Stored) -> None:

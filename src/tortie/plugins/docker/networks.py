@@ -15,8 +15,11 @@ import msgspec
 from tortie.plugins.docker.names import DRIVER, REPLICA_LABEL
 from tortie.plugins.docker.ports import LocalNetwork
 
-TABLE = "/tortie/v1/docker/networks/"
-REMOVED = "/tortie/v1/docker/removed/"
+BOTH = "/tortie/v1/docker/networks"
+"""Prefix of the table and of the marks: one watch sees them in step. A removal drops a declaration and sets marks in
+one transaction; a host that saw the first without the second would declare its original anew."""
+TABLE = f"{BOTH}/"
+REMOVED = f"{BOTH}-removed/"
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

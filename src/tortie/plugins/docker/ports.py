@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 
 class Addresses(Protocol):
-    """Calico's IPAM for one node. Every call blocks."""
+    """Calico's IPAM for one node. Every call blocks; `now` is Unix time."""
 
-    def auto_assign(self, handle: str, attributes: Mapping[str, str], pool: str | None = None, *, now: datetime) -> str:
-        """A free address, of `pool` when one is named. Raises Unavailable or Conflict when there is none."""
+    def auto_assign(
+        self, handle: str, attributes: Mapping[str, str], *, now: float, pool: str | None = None
+    ) -> IPv4Address | IPv6Address:
+        """A free address, of the pool with this CIDR when one is named. Raises Unavailable when there is none."""
         ...
 
-    def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: datetime) -> None:
+    def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: float) -> None:
         """Takes this address. Raises Conflict when somebody has it, Invalid when no pool holds it."""
         ...
 
-    def release_by_handle(self, handle: str, *, now: datetime) -> None:
+    def release_by_handle(self, handle: str, *, now: float) -> object:
         """Frees all that the handle holds; nothing held is no error."""
         ...
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import anyio
 
@@ -32,7 +32,7 @@ class Collector:
         links: Links,
         *,
         grace: float = GRACE_SECONDS,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._driver = driver
         self._engine = engine
@@ -76,7 +76,7 @@ class Collector:
             alive=alive,
             interfaces=interfaces,
             busy=frozenset(self._driver.busy),
-            now=self._clock().timestamp(),
+            now=self._clock(),
             grace=self._grace,
         )
 

@@ -13,7 +13,7 @@ import msgspec
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.plugins.docker.driver import Driver, blocking
 from tortie.plugins.docker.names import DRIVER
-from tortie.plugins.docker.networks import REMOVED, TABLE, Declared, Plan, plan, replica_labels
+from tortie.plugins.docker.networks import BOTH, REMOVED, TABLE, Declared, Plan, plan, replica_labels
 from tortie.plugins.docker.ports import Engine, LocalNetwork, NetworkEvent
 from tortie.store.follow import follow
 from tortie.store.port import Compare, CompareFailed, Drop, Event, Put
@@ -43,22 +43,21 @@ class Replicator:
 
     async def run(self) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._follow, TABLE, self._learn_declared)
-            group.start_soon(self._follow, REMOVED, self._learn_removed)
+            group.start_soon(self._follow)
             group.start_soon(self._watch_engine)
             await self._settle_forever()
 
     # What is learned
 
-    async def _follow(self, prefix: str, learn: Callable[[bool, list[Event]], None]) -> None:
+    async def _follow(self) -> None:
         """A store that is away for a while is followed again when it is back."""
         told = False
         while True:
             try:
-                stream = cast("AsyncGenerator[tuple[bool, list[Event]], None]", follow(self._store, prefix))
+                stream = cast("AsyncGenerator[tuple[bool, list[Event]], None]", follow(self._store, BOTH))
                 async with aclosing(stream):
                     async for whole, events in stream:
-                        learn(whole, events)
+                        self._learn(whole, events)
                         self._nudge()
                         told = False
             except Unavailable as error:
@@ -67,28 +66,27 @@ class Replicator:
                 told = True
             await anyio.sleep(RETRY_SECONDS)
 
-    def _learn_declared(self, whole: bool, events: list[Event]) -> None:
+    def _learn(self, whole: bool, events: list[Event]) -> None:
         if whole:
             self._table.clear()
+            self._removed.clear()
             self._listed = True
         for event in events:
-            name = event.key.removeprefix(TABLE)
-            self._table.pop(name, None)
-            if event.value is not None:
-                try:
-                    self._table[name] = (msgspec.json.decode(event.value, type=Declared), event.revision)
-                except msgspec.DecodeError as error:
-                    log.error("declaration of network %s cannot be read: %s", name, error)
-
-    def _learn_removed(self, whole: bool, events: list[Event]) -> None:
-        if whole:
-            self._removed.clear()
-        for event in events:
-            network_id = event.key.removeprefix(REMOVED)
-            if event.value is None:
-                self._removed.pop(network_id, None)
+            if event.key.startswith(TABLE):
+                self._learn_declared(event)
+            elif event.value is None:
+                self._removed.pop(event.key.removeprefix(REMOVED), None)
             else:
-                self._removed[network_id] = event.value.decode(errors="replace")
+                self._removed[event.key.removeprefix(REMOVED)] = event.value.decode(errors="replace")
+
+    def _learn_declared(self, event: Event) -> None:
+        name = event.key.removeprefix(TABLE)
+        self._table.pop(name, None)
+        if event.value is not None:
+            try:
+                self._table[name] = (msgspec.json.decode(event.value, type=Declared), event.revision)
+            except msgspec.DecodeError as error:
+                log.error("declaration of network %s cannot be read: %s", name, error)
 
     async def _watch_engine(self) -> None:
         """One line of log when the engine comes and one when it goes, however long it is away."""
@@ -120,10 +118,10 @@ class Replicator:
 
     async def _undeclare(self, network_id: str) -> None:
         """A user removed a declared network here: it goes everywhere. What we removed ourselves says nothing."""
+        name = self._ours.pop(network_id, None)
         if network_id in self._dropping:
             self._dropping.discard(network_id)
             return
-        name = self._ours.pop(network_id, None)
         if name is None or name not in self._table:
             return
         declared, revision = self._table[name]
@@ -164,7 +162,7 @@ class Replicator:
             log.debug("list of networks: %s", error)
             return False
         todo = plan({n: d for n, (d, _) in self._table.items()}, self._removed, local, self._driver.node)
-        self._ours = dict(todo.ours)
+        self._ours.update(todo.ours)  # an id stays known: its removal may be listed before its event is heard
         self._report(todo)
         results = [
             *[await self._try(f"declare network {d.name}", self._publish, d) for d in todo.publish],

@@ -82,6 +82,7 @@ function draw() {
 function picture(edges, names) {
   const { radius, at } = places(state.nodes.map((node) => node.id));
   const graph = $("#graph");
+  graph.classList.toggle("dense", state.nodes.length > 8);
   let lines = graph.querySelector(".edges");
   if (!lines) {
     lines = svg("g", { class: "edges" });
@@ -111,7 +112,7 @@ function picture(edges, names) {
     const place = at.get(node.id);
     group.setAttribute("transform", `translate(${place.x.toFixed(1)} ${place.y.toFixed(1)})`);
     group.querySelector("circle").setAttribute("r", radius);
-    put(group.querySelector(".id"), node.id.length > 3 ? node.id.slice(0, 3) : node.id);
+    put(group.querySelector(".id"), node.id.length > 3 ? "" : node.id); // a longer one stands beside the circle
     group.querySelector(".id").style.fontSize = `${(radius * (node.id.length > 1 ? 0.62 : 0.9)).toFixed(0)}px`;
     const name = node.name === node.id && node.id.length <= 3 ? "" : node.name;
     put(group.querySelector(".name"), name);

@@ -12,7 +12,6 @@ import struct
 
 from tortie.base.errors import Unavailable
 
-BELL = "bell"
 IN_MODIFY = 0x2
 IN_CLOEXEC = 0o2000000
 IN_NONBLOCK = 0o4000

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tortie.base.errors import NotFound, Unavailable
 from tortie.store.port import Compacted, Compare, CompareFailed, Drop, Event, KeyValue, Listing, Put, Watch, Write
-from tortie.store.sqlite.changes import BELL, FileWatch
 
+FILE = "store.db"
+BELL = "bell"
 KEEP_REVISIONS = 20_000
 BUSY_SECONDS = 10.0
 
@@ -32,8 +33,11 @@ INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('compacted', 0);
 class SqliteStore:
     """A directory with one database. Any number of processes in any namespaces may open it at once."""
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Path, *, create: bool = True) -> None:
+        if create:
+            directory.mkdir(parents=True, exist_ok=True)
+        elif not (directory / FILE).exists():
+            raise Unavailable(f"store {directory}: there is none")
         self.directory = directory
         self._lock = threading.Lock()
         self._db = self._connect()
@@ -45,7 +49,7 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(
-                self.directory / "store.db", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self.directory / FILE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
@@ -204,6 +208,9 @@ class SqliteWatch:
         self._store = store
         self._prefix = prefix
         self._after = after
+        # Imported here: only watchers pay for ctypes, a command line that reads one key does not.
+        from tortie.store.sqlite.changes import FileWatch
+
         self._files = FileWatch(os.fspath(store.directory / BELL))
         self._closed = threading.Event()
 

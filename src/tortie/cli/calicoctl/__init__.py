@@ -1,0 +1,1 @@
+"""`calicoctl`: the command grammars of the eras on the one store."""

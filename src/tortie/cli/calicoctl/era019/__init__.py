@@ -1,0 +1,1 @@
+"""The grammar of calicoctl 0.19: strictly ordered words, messages on standard output."""

@@ -1,0 +1,81 @@
+"""calicoctl 0.19: the first word picks the command."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+
+from tortie.base.errors import TortieError
+from tortie.cli.calicoctl.era019 import environment, usage
+from tortie.cli.calicoctl.era019.line import Failure, UsageError
+from tortie.store.client import Client
+
+LATER = ("status", "node", "container", "bgp", "ipam", "checksystem", "diags", "config")
+USAGE = {"profile": usage.PROFILE, "endpoint": usage.ENDPOINT, "pool": usage.POOL}
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The exit code; what there is to say has been printed."""
+    word = arguments[0] if arguments else ""
+    if word == "version" and len(arguments) == 1:
+        print(_version())
+        return 0
+    if word in LATER:
+        print(f"calicoctl: {word} is not available in this version", file=sys.stderr)
+        return 1
+    if word not in USAGE:
+        print(usage.MAIN, end="")
+        return 0 if word in ("-h", "--help") else 1
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE[word], end="")
+        return 0
+    return _run(word, arguments[1:], environ)
+
+
+def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    from tortie.store.open import open_store
+
+    try:
+        command = _command(word, arguments)
+        environment.check(environ)
+        told = environment.note(environ)
+        if told and sys.stderr.isatty():
+            print(told, file=sys.stderr)
+        store = open_store(environment.store_url(environ), create=False)
+        try:
+            text = command(Client(store))
+        finally:
+            store.close()
+    except UsageError as error:
+        print(error.usage, end="", file=sys.stderr)
+        return 1
+    except Failure as failure:
+        if failure.text:
+            print(failure.text)
+        return failure.code
+    except TortieError as error:
+        print(textwrap.fill(str(error), 80) + "\n")
+        return 1
+    if text:
+        print(text)
+    return 0
+
+
+def _command(word: str, arguments: Sequence[str]) -> Callable[[Client], str]:
+    if word == "profile":
+        from tortie.cli.calicoctl.era019.profile import command
+
+        return command(arguments)
+    from tortie.cli.calicoctl.era019 import show
+
+    return show.pool(arguments) if word == "pool" else show.endpoint(arguments)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"tortie {version('tortie')} (grammar 0.19)"
+    except PackageNotFoundError:
+        return "tortie (grammar 0.19)"

@@ -1,0 +1,164 @@
+"""`tortie node`: the agent of one host."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import click
+
+from tortie.base import log as logs
+from tortie.base.errors import Invalid, TortieError, Unavailable
+from tortie.dataplane.kernel.table import KernelTable
+from tortie.dataplane.render.base import closed_table
+from tortie.node.agent import Agent
+from tortie.node.bootstrap import write_defaults, write_node
+from tortie.node.http import application
+from tortie.store.client import Client
+from tortie.store.open import DEFAULT, open_store
+from tortie.store.port import Datastore
+from tortie.web.serve import serve, unix_listener
+
+RETRY_SECONDS = 1.0
+
+Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
+"""A server that lives in the agent's process, such as a plug-in; it runs until cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `tortie node run` was started with."""
+
+    hostname: str
+    address: str
+    store: str
+    path: str
+    own_table: bool
+    docker: bool
+    debug: bool
+
+
+@click.group()
+def node() -> None:
+    """The agent of one host: network and policy of its containers."""
+
+
+@node.command()
+@click.option("--hostname", default=socket.gethostname, help="This node's name.")
+@click.option("--address", required=True, help="This host's IPv4 address with its subnet's mask: 172.24.197.102/24.")
+@click.option("--store", envvar="TORTIE_STORE", default=DEFAULT, show_default=True, help="Address of the datastore.")
+@click.option("--socket", "path", default="/run/tortie/node.sock", show_default=True, help="Health, status, metrics.")
+@click.option("--own-table/--share-table", default=True, help="Let nobody else change our nftables table (Linux 6.9).")
+@click.option("--docker/--no-docker", default=True, help="Serve Docker's network and address plug-ins.")
+@click.option("--debug", is_flag=True)
+def run(**given: Any) -> None:
+    """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
+    options = Options(**given)
+    logger = logs.setup("tortie.node", debug=options.debug)
+    _check(options)
+    anyio.run(_run, logger, options, _companions(options))
+
+
+@node.command()
+@click.option("--interface-prefix", default="cali", show_default=True)
+def boot(interface_prefix: str) -> None:
+    """Load a closed table when none of ours is there: nothing of a workload passes until the agent has come."""
+    _check_root()
+    table = KernelTable()
+    try:
+        opened = table.open(owner=True, closed=closed_table(interface_prefix))
+    finally:
+        table.close()
+    click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
+
+
+def _companions(options: Options) -> Sequence[Companion]:
+    """The servers that live in this process beside the agent."""
+    return [_docker] if options.docker else []
+
+
+async def _docker(agent: Agent, datastore: Datastore) -> None:
+    from tortie.ipam.allocator import Allocator
+    from tortie.plugins.docker.service import run_docker_driver
+
+    addresses = Allocator(datastore, agent.brain.node)
+    await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
+
+
+def _check_root() -> None:
+    if os.geteuid() != 0:
+        raise Invalid("this needs root: it changes routes and nftables")
+
+
+def _check(options: Options) -> None:
+    _check_root()
+    hostname, address = options.hostname, options.address
+    problems = []
+    if not hostname or "/" in hostname:
+        problems.append(f"--hostname {hostname!r}: a name without slashes is needed")
+    try:
+        parsed = ipaddress.IPv4Interface(address)
+        if "/" not in address or parsed.network.prefixlen == 32:
+            problems.append(f"--address {address}: the mask of the host's subnet is missing, as in {parsed.ip}/24")
+    except ValueError:
+        problems.append(f"--address {address}: not an IPv4 address with a mask")
+    if problems:
+        raise Invalid(*problems)
+
+
+async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
+    listener = unix_listener(Path(options.path))
+    datastore = await _open(logger, options.store)
+    name = options.hostname.lower()
+    agent = Agent(name, options.address, datastore, own_table=options.own_table)
+    logger.info("node %s address=%s store=%s", name, options.address, options.store)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)
+        tasks.start_soon(serve, application(agent), [listener])
+        tasks.start_soon(_write_own, logger, Client(datastore), name, options.address)
+        tasks.start_soon(agent.run)
+        for companion in companions:
+            tasks.start_soon(companion, agent, datastore)
+    datastore.close()
+
+
+async def _open(logger: logging.Logger, store: str) -> Datastore:
+    """The store, as soon as it is there; a wrong address is Invalid at once."""
+    while True:
+        try:
+            return await anyio.to_thread.run_sync(open_store, store)
+        except Unavailable as error:
+            logger.warning("store is away, the kernel stays as it is: %s", error)
+            await anyio.sleep(RETRY_SECONDS)
+
+
+async def _write_own(logger: logging.Logger, client: Client, hostname: str, address: str) -> None:
+    """This node and the cluster's first settings, as soon as the store takes them."""
+    while True:
+        try:
+            for name in await anyio.to_thread.run_sync(write_defaults, client):
+                logger.info("created %s", name)
+            await anyio.to_thread.run_sync(write_node, client, hostname, address)
+            return
+        except Invalid:
+            raise
+        except TortieError as error:
+            logger.warning("own node not written yet: %s", error)
+            await anyio.sleep(RETRY_SECONDS)
+
+
+async def _end_on_signal(scope: anyio.CancelScope, logger: logging.Logger) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            logger.info("%s: ending, the kernel stays as it is", signal.Signals(number).name)
+            scope.cancel()
+            return

@@ -1,0 +1,18 @@
+"""Kernel settings that a host and each workload's interface need."""
+
+from __future__ import annotations
+
+HOST = {"net/ipv4/ip_forward": "1"}
+
+
+def workload(interface: str) -> dict[str, str]:
+    """For the host's side of a workload's pair: answer ARP for its gateway at once, forward, take no routes from it."""
+    four, six = f"net/ipv4/conf/{interface}", f"net/ipv6/conf/{interface}"
+    return {
+        f"{four}/proxy_arp": "1",
+        f"net/ipv4/neigh/{interface}/proxy_delay": "0",
+        f"{four}/forwarding": "1",
+        f"{four}/rp_filter": "1",
+        f"{four}/route_localnet": "1",
+        f"{six}/accept_ra": "0",
+    }

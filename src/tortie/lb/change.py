@@ -1,0 +1,107 @@
+"""From the servers that HAProxy has to those wanted, as commands of its runtime API. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+Key = tuple[str, str]
+_MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
+_DRAIN = 0x08 | 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """A server as the running worker has it."""
+
+    address: str
+    port: int
+    maintenance: bool
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`must` commands have to succeed, else a reload mends it; the others are tried again later."""
+
+    text: str
+    must: bool = True
+    good: str = ""
+
+
+def parse_state(text: str) -> dict[Key, Have]:
+    """The answer of `show servers state`."""
+    columns: list[str] = []
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            columns = line[1:].split()
+        elif columns and (values := line.split()) and len(values) >= len(columns):
+            row = dict(zip(columns, values, strict=False))
+            admin = int(row["srv_admin_state"])
+            found[row["be_name"], row["srv_name"]] = Have(
+                row["srv_addr"], int(row["srv_port"]), bool(admin & _MAINTENANCE), bool(admin & _DRAIN)
+            )
+    return found
+
+
+def plan(want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[str]) -> Iterator[Command]:
+    """New servers first, so that a backend never runs dry between; backends in `fixed` are left alone."""
+    for key, options in want.items():
+        name = "/".join(key)
+        if key not in have:
+            yield Command(f"add server {name} {options}", good="New server registered.")
+            if " check " in options:
+                yield Command(f"enable health {name}")
+            yield Command(f"set server {name} state ready")
+            continue
+        address, _, port = options.split(" ", 1)[0].rpartition(":")
+        now = have[key]
+        if (address.strip("[]"), int(port)) != (now.address, now.port):
+            yield Command(f"set server {name} addr {address.strip('[]')} port {port}", good="changed")
+        if now.maintenance or now.draining:
+            yield Command(f"set server {name} state ready")
+    for key, now in have.items():
+        if key in want or key[0] in fixed:
+            continue
+        name = "/".join(key)
+        if not now.maintenance:
+            yield Command(f"set server {name} state maint")
+        # Refused while connections are left: those go on undisturbed, and the server is asked to go again later.
+        yield Command(f"del server {name}", must=False, good="Server deleted.")
+
+
+def settled(want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[str]) -> bool:
+    """Whether nothing is left to do but to delete servers that still finish their connections."""
+    return not any(command.must for command in plan(want, have, fixed))
+
+
+def succeeded(command: Command, answer: str) -> bool:
+    """Most commands answer with nothing when all is well."""
+    said = answer.strip()
+    return command.good in said if command.good else not said
+
+
+def fixed_backends(text: str, servers: Mapping[Key, str]) -> set[str]:
+    """Backends of a configuration whose server lines only a reload may change."""
+    backend, found = "", {"stats", "tortie_lb_control"}
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] in (["backend"], ["listen"]) and len(words) > 1:
+            backend = words[1]
+        elif words[:1] == ["server"] and (backend, words[1]) not in servers:
+            found.add(backend)
+    return found
+
+
+def binds(text: str) -> dict[tuple[str, int], str]:
+    """Where a configuration listens: address and port, with the section's name."""
+    section, found = "", {}
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] in (["frontend"], ["listen"]) and len(words) > 1:
+            section = words[1]
+        elif words[:1] == ["bind"] and (match := re.fullmatch(r"(.*):(\d+)", words[1])):
+            found[match[1], int(match[2])] = section
+    return found

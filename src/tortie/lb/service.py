@@ -1,0 +1,83 @@
+"""What the balancer serves, as values: a service is one port of one app, with its servers. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tortie.lb.marathon_apps import HealthCheck
+
+_DYNAMIC_BALANCE = frozenset(("roundrobin", "leastconn", "random", "first"))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Server:
+    """`name` is marathon-lb's; `id` is stable, unique in its backend."""
+
+    host: str
+    address: str
+    port: int
+    name: str = ""
+    id: int = 0
+    check_port: int = 0
+
+    @property
+    def cookie(self) -> str:
+        return hashlib.sha1(self.name.encode(), usedforsecurity=False).hexdigest()[:10]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    app_id: str
+    index: int
+    port: int
+    mode: str = "tcp"
+    vhosts: tuple[str, ...] = ()
+    path: str = ""
+    balance: str = "roundrobin"
+    bind_address: str = "*"
+    bind_options: str = ""
+    ssl_cert: str = ""
+    sticky: bool = False
+    redirect_to_https: bool = False
+    hsts: bool = False
+    weight: int = 0
+    auth: tuple[str, str, str] | None = None
+    allowed: tuple[str, ...] = ()
+    proxypass: str = ""
+    revproxy: str = ""
+    redirect: str = ""
+    health: HealthCheck | None = None
+    health_port_index: int | None = None
+    servers: tuple[Server, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{plain_id(self.app_id)}_{self.port}"
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether servers may come and go at run time: not with cookies, not with a static algorithm."""
+        return not self.sticky and self.balance.split("(")[0].split(" ")[0] in _DYNAMIC_BALANCE
+
+
+def plain_id(app_id: str) -> str:
+    return app_id.removeprefix("/").replace("/", "_")
+
+
+def server_name(host: str, address: str, port: int) -> str:
+    parts = (address, str(port)) if host == address else (host, address, str(port))
+    return re.sub(r"[^A-Za-z0-9-]", "_", "_".join(parts))
+
+
+def server_id(name: str, taken: Collection[int] = ()) -> int:
+    """Between 1 and 32766, from the name; a clash within the backend is hashed on."""
+    text = name
+    while True:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        number = int(digest, 16) % 32767
+        if number and number not in taken:
+            return number
+        text = f"{name} {digest}"

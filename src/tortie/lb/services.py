@@ -1,0 +1,146 @@
+"""From Marathon's apps to the services of the balancer: one per app and service port. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from tortie.lb.labels import in_group, labelled, make_service, truth
+from tortie.lb.marathon_apps import App, Task
+from tortie.lb.ports import choose
+from tortie.lb.service import Server, Service, server_id, server_name
+
+_ADDRESS = re.compile(r"^[0-9A-Fa-f:.]+$")
+_ENDED = frozenset(
+    f"TASK_{state}"
+    for state in (
+        "STAGING", "STARTING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR", "DROPPED", "GONE",
+        "GONE_BY_OPERATOR", "UNKNOWN",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says about apps."""
+
+    groups: tuple[str, ...]
+    ports: range = range(0)
+    strict: bool = False
+    health_check: bool = False
+    own_app: str = ""
+    reserved: frozenset[int] = frozenset()
+
+
+Resolve = Callable[[str], str | None]
+
+
+def services(
+    apps: Collection[App], choice: Choice, resolve: Resolve, remembered: Mapping[str, bool] | None = None
+) -> tuple[list[Service], list[str]]:
+    """The services in the order of the file, and a line for everything that was left out."""
+    said: list[str] = []
+    taken = {port for app in apps for port in app.service_ports() if port} | set(choice.reserved)
+    found = []
+    for app in sorted(apps, key=lambda a: a.id):
+        if choice.own_app and app.id.replace("/", "") == choice.own_app.replace("/", ""):
+            continue
+        ports = _service_ports(app, choice, taken, said)
+        for index, port in enumerate(ports):
+            if not port or not in_group(app, index, choice.groups):
+                continue
+            try:
+                service = make_service(app, index, port)
+            except ValueError as error:
+                said.append(f"{app.id}: port {index} left out: {error}")
+                continue
+            if truth(labelled(app, index, "ENABLED"), not choice.strict):
+                tasks = [t for t in app.tasks or () if _takes_part(t, app, choice, remembered or {})]
+                found.append(_with_servers(service, app, tasks, resolve, said))
+    return _without_clashes(sorted(found, key=lambda s: (s.app_id, s.port)), choice, said), said
+
+
+def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -> list[int]:
+    """Marathon's service ports, chosen ones in the gaps of apps whose containers have addresses of their own."""
+    given = app.service_ports()
+    if app.mode() != "container":
+        return given
+    inner = app.container_ports()
+    ports = []
+    for index, task_port in enumerate(inner):
+        port = given[index] if index < len(given) else 0
+        if not port and choice.ports:
+            port = choose(app.id, task_port, choice.ports, taken) or 0
+            taken.add(port)
+            if not port:
+                said.append(f"{app.id}: port {index} left out: Service ports are exhausted")
+        ports.append(port)
+    if not inner and any(in_group(app, index, choice.groups) for index in range(max(1, len(given)))):
+        said.append(f"{app.id}: left out: it names no ports of its containers (ipAddress.discovery.ports)")
+    return ports
+
+
+def _with_servers(service: Service, app: App, tasks: list[Task], resolve: Resolve, said: list[str]) -> Service:
+    wanted = set()
+    for task in tasks:
+        ports = app.task_ports(task)
+        address = _address(task, app, resolve)
+        if address is None or service.index >= len(ports) or not 0 < ports[service.index] < 65536:
+            said.append(f"{app.id}: task {task.id} left out: it has no {'port' if address else 'address'} yet")
+            continue
+        wanted.add(Server(task.host, address, ports[service.index], check_port=_check_port(service, ports)))
+    servers, ids = [], set[int]()
+    for server in sorted(wanted, key=lambda s: (s.host, s.port, s.address)):
+        name = server_name(server.host, server.address, server.port)
+        number = server_id(name, ids)
+        ids.add(number)
+        servers.append(replace(server, name=name, id=number))
+    return replace(service, servers=tuple(servers))
+
+
+def _check_port(service: Service, ports: list[int]) -> int:
+    """Which port of the task a check goes to; 0 without a check."""
+    if service.health is None:
+        return 0
+    if service.health_port_index is not None and service.health_port_index < len(ports):
+        return ports[service.health_port_index]
+    return service.health.port or ports[service.index]
+
+
+def _takes_part(task: Task, app: App, choice: Choice, remembered: Mapping[str, bool]) -> bool:
+    if task.state in _ENDED or (task.state is None and task.started_at is None):
+        return False
+    if not choice.health_check or not app.health_checks:
+        return True
+    results = [result for result in task.health_check_results or () if result is not None]
+    if not results:
+        return remembered.get(task.id, False)
+    return any(result.alive for result in results)
+
+
+def _address(task: Task, app: App, resolve: Resolve) -> str | None:
+    if app.mode() != "container":
+        return resolve(task.host) if task.host else None
+    found = [item.ip_address for item in task.ip_addresses or () if item.ip_address]
+    return found[0] if found and _ADDRESS.match(found[0]) else None
+
+
+def _without_clashes(found: list[Service], choice: Choice, said: list[str]) -> list[Service]:
+    """Two services cannot listen on one port: the first in order keeps it."""
+    owners: dict[int, str] = dict.fromkeys(choice.reserved, "the balancer itself")
+    kept = []
+    for service in found:
+        if service.port in owners:
+            said.append(f"{service.app_id}: port {service.index} left out: {service.port} is {owners[service.port]}'s")
+            continue
+        owners[service.port] = service.app_id
+        kept.append(service)
+    return kept
+
+
+def resolvable(apps: Collection[App]) -> Iterator[str]:
+    """Hosts of tasks that are reached through their host."""
+    for app in apps:
+        if app.mode() != "container":
+            yield from (task.host for task in app.tasks or () if task.host)

@@ -1,0 +1,1 @@
+"""Marathon's REST interface and its stream of events."""

@@ -1,0 +1,119 @@
+"""/v2/groups and everything below it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.marathon.api.replies import answer, deployed, flag, json_body
+from tortie.marathon.api.views import app_view, embeds, group_view
+from tortie.marathon.clock import parse
+from tortie.marathon.engine import Engine
+from tortie.marathon.events import event, show_actions
+from tortie.marathon.model import ids
+from tortie.marathon.model.group import GroupUpdate, apply_group, read_group
+from tortie.marathon.model.show import show_app
+from tortie.marathon.model.tree import Tree
+
+
+class Groups:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.world = engine.brain.world
+
+    def _known(self, group: str, tree: Tree | None = None) -> str:
+        if group not in (tree or self.world.tree).groups:
+            raise NotFound(f"Group '{group}' does not exist")
+        return group
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def get(self, request: Request, group: str) -> Response:
+        asked = request.query_params.getlist("embed")
+        embed = embeds(asked) if asked else None
+        return answer(group_view(self.world, self.world.tree, self._known(group), embed, self.engine.clock()))
+
+    async def apps(self, request: Request, group: str) -> Response:
+        embed, now = embeds(request.query_params.getlist("embed")), self.engine.clock()
+        found = self.world.tree.apps_below(self._known(group))
+        return answer([app_view(self.world, app, embed, now) for app in found])
+
+    async def versions(self, _request: Request, group: str) -> Response:
+        self._known(group)
+        return answer(sorted((v for v, r in self.world.roots.items() if group in r.groups), reverse=True))
+
+    async def version(self, _request: Request, group: str, version: str) -> Response:
+        tree = self._at(parse(version))
+        return answer(group_view(self.world, tree, self._known(group, tree), None, self.engine.clock()))
+
+    def _at(self, version: str) -> Tree:
+        if version not in self.world.roots:
+            raise Invalid(f"Group version {version} does not exist")
+        return self.world.tree_at(version)
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    async def create(self, request: Request, group: str) -> Response:
+        update = read_group(await json_body(request), group)
+
+        def build(tree: Tree) -> Tree:
+            if update.id in tree.apps:
+                raise Conflict(f"An app with the path {update.id} already exists.")
+            if update.id in tree.groups:
+                raise Conflict(f"Group {update.id} is already created. Use PUT to change this group.")
+            return apply_group(tree, update)
+
+        accepted = await self.engine.do(
+            lambda now: self.engine.brain.change(
+                build, now, base=update.id, paths=update.paths, force=flag(request, "force")
+            )
+        )
+        self._posted(request, update.id)
+        return deployed(accepted, 201, {"Location": f"/v2/groups{update.id}"})
+
+    async def put(self, request: Request, group: str) -> Response:
+        """Create or replace; with `dryRun=true` only the steps."""
+        update = read_group(await json_body(request), group)
+        brain, base = self.engine.brain, update.id
+
+        def build(tree: Tree) -> Tree:
+            return self._changed(tree, update)
+
+        if flag(request, "dryRun"):
+            _, plan = brain.propose(build, self.engine.clock(), paths=update.paths)
+            return answer({"steps": [{"actions": show_actions(step)} for step in plan.steps]})
+        accepted = await self.engine.do(
+            lambda now: brain.change(build, now, base=base, paths=update.paths, force=flag(request, "force"))
+        )
+        self._posted(request, base)
+        return deployed(accepted)
+
+    def _changed(self, tree: Tree, update: GroupUpdate) -> Tree:
+        if update.version is None:
+            if update.scale_by is not None:
+                self._known(update.id, tree)
+            return apply_group(tree, update)
+        old = self._at(parse(update.version))
+        tree = tree.drop_group(self._known(update.id, old))
+        for group, dependencies in old.groups.items():
+            if ids.within(group, update.id):
+                tree = tree.put_group(group, dependencies)
+        for app in old.apps_below(update.id):
+            tree = tree.put(app)
+        return tree
+
+    async def delete(self, request: Request, group: str) -> Response:
+        def build(tree: Tree) -> Tree:
+            return tree.drop_group(self._known(group, tree))
+
+        accepted = await self.engine.do(
+            lambda now: self.engine.brain.change(build, now, base=group, force=flag(request, "force"))
+        )
+        return deployed(accepted)
+
+    def _posted(self, request: Request, group: str) -> None:
+        client = request.client.host if request.client else ""
+        for app in self.world.tree.apps_below(group):
+            about = {"clientIp": client, "uri": request.url.path, "appDefinition": show_app(app)}
+            self.engine.broadcast.publish(event("api_post_event", self.engine.clock(), **about))

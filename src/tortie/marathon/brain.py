@@ -1,0 +1,390 @@
+"""What Marathon decides: changes of the tree, words about tasks, the passing of time. No I/O; `now` is given.
+
+Every public method leaves what it wants done in `world.out` (`world.take()`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from tortie.base.errors import NotFound, Unavailable
+from tortie.marathon import events
+from tortie.marathon.clock import after, iso
+from tortie.marathon.deploy import rolling
+from tortie.marathon.deploy.backoff import Delay, after_failure, left
+from tortie.marathon.deploy.instance import (
+    FAILURES,
+    STAGING,
+    UNREACHABLE,
+    Instance,
+    absorb,
+    ended,
+    meaning,
+)
+from tortie.marathon.deploy.plan import RESTART, START, STOP, Plan, make_plan, revert, stamp
+from tortie.marathon.errors import Locked, NotValid
+from tortie.marathon.model import ids
+from tortie.marathon.model.app import App
+from tortie.marathon.model.tree import Tree, assign_ports, tree_problems
+from tortie.marathon.offers.task import kill_policy
+from tortie.marathon.world import TaskFailure, World
+from tortie.wire import mesos
+
+_BACKS_OFF = FAILURES | {"TASK_FINISHED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings that decisions depend on; times in seconds, as the flags' defaults of Marathon 1.4 unless said."""
+
+    roles: frozenset[str] = frozenset({"*"})
+    port_min: int = 10000
+    port_max: int = 20000
+    decline_seconds: float = 120.0
+    min_revive_seconds: float = 1.0
+    max_tasks_per_offer: int = 100
+    kill_retry_seconds: float = 10.0
+    confirm_seconds: float = 10.0
+    launch_seconds: float = 300.0
+    reconcile_first_seconds: float = 15.0
+    reconcile_seconds: float = 600.0
+    env_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a change: it will be done."""
+
+    version: str
+    deployment: str
+
+
+class Brain:
+    """Decides; owns nothing but the world and what can be computed again after a restart."""
+
+    def __init__(self, world: World, options: Options, new_id: Callable[[], str]) -> None:
+        self.world = world
+        self.options = options
+        self.new_id = new_id
+        self.delays: dict[str, Delay] = {}
+        self.demand: dict[str, int] = {}
+        self.woken = False
+        self._done: dict[str, bool] = {}
+        self._kill_sent: dict[str, float] = {}
+        self._sleeping: set[str] = set()
+        self._asked = 0.0
+        self._dirty: set[str] = {
+            *world.tree.apps,
+            *world.by_app,
+            *(a for p in world.plans.values() for a in p.affected),
+        }
+
+    # -- changes by people ---------------------------------------------------------------------------------------------
+
+    def change(
+        self,
+        build: Callable[[Tree], Tree],
+        now: float,
+        *,
+        base: str = ids.ROOT,
+        paths: Mapping[str, str] | None = None,
+        force: bool = False,
+        restart: Iterable[str] = (),
+        sentenced: Iterable[str] = (),
+    ) -> Accepted:
+        """Makes the tree that `build` gives the current one and starts its deployment.
+
+        `base` is the app or group that is changed; `paths` the given apps with their places in the document.
+        Raises NotValid, or Locked unless forced; then nothing has changed.
+        """
+        new, plan = self.propose(build, now, paths=paths, restart=restart, sentenced=sentenced)
+        held = [other for other in self.world.plans.values() if other.affected & plan.affected]
+        if held and not force:
+            raise Locked([other.id for other in held])
+        for other in held:
+            self._end(other, "deployment_failed", now)
+        self._accept(new, plan, base, now)
+        return Accepted(plan.version, plan.id)
+
+    def propose(
+        self,
+        build: Callable[[Tree], Tree],
+        now: float,
+        *,
+        paths: Mapping[str, str] | None = None,
+        restart: Iterable[str] = (),
+        sentenced: Iterable[str] = (),
+    ) -> tuple[Tree, Plan]:
+        """The tree and the plan a change would lead to. Raises NotValid."""
+        old = self.world.tree
+        new = assign_ports(old, build(old), self.options.port_min, self.options.port_max)
+        if new is None:
+            low, high = self.options.port_min, self.options.port_max
+            raise Unavailable(f"All ports in the range [{low}-{high}) are already in use")
+        new = stamp(old, new, after(old.version, now), restart)
+        if problems := tree_problems(new, paths or {}):
+            raise NotValid(problems)
+        return new, make_plan(old, new, self.new_id(), restart=restart, sentenced=sentenced)
+
+    def _accept(self, new: Tree, plan: Plan, group: str, now: float) -> None:
+        world = self.world
+        for gone in world.tree.apps.keys() - new.apps.keys():
+            world.drop_failure(gone)
+            self.delays.pop(gone, None)
+        world.put_tree(new)
+        world.out.events.append(events.event("group_change_success", now, groupId=group, version=new.version))
+        if not plan.steps:
+            world.out.events.append(events.deployment("deployment_success", plan, now))
+            self._dirty |= plan.affected
+            return
+        for action in (action for step in plan.steps for action in step if action.action == RESTART):
+            self.delays.pop(action.app, None)
+        world.put_plan(plan)
+        world.out.events.append(events.deployment("deployment_info", plan, now))
+        self._dirty |= plan.affected
+
+    def cancel(self, plan_id: str, now: float, *, force: bool) -> Accepted | None:
+        """Stops a deployment: rolled back by a new one, or (forced) left where it is. Raises NotFound."""
+        plan = self.world.plans.get(plan_id)
+        if plan is None:
+            raise NotFound(f"DeploymentPlan {plan_id} does not exist")
+        if not force:
+            return self.change(lambda tree: revert(tree, plan), now, force=True)
+        self._end(plan, "deployment_failed", now)
+        return None
+
+    def kill(self, instances: Iterable[Instance], now: float) -> list[Instance]:
+        """Asks for the end of these tasks; their apps get others."""
+        killed = []
+        for instance in instances:
+            self._kill(instance, now)
+            self._dirty.add(instance.app)
+            killed.append(instance)
+        return killed
+
+    def reset_delay(self, app_id: str) -> None:
+        self.delays.pop(app_id, None)
+        self._dirty.add(app_id)
+
+    # -- words about tasks ---------------------------------------------------------------------------------------------
+
+    def status(self, status: mesos.TaskStatus, now: float) -> None:
+        """One status update, ours or not; acknowledged when it asks for that."""
+        state = meaning(status)
+        instance = self.world.instances.get(status.task_id.value)
+        if instance is None:
+            self._stranger(status, state, now)
+        elif ended(state):
+            self._ended(instance, status, state, now)
+        else:
+            self._alive(instance, status, now)
+        if status.uuid is not None and status.agent_id is not None:
+            acknowledge = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
+            self.world.out.calls.append(mesos.Call(type="ACKNOWLEDGE", acknowledge=acknowledge))
+
+    def _stranger(self, status: mesos.TaskStatus, state: str, now: float) -> None:
+        """A task we do not know: it is killed if it runs."""
+        task_id = status.task_id.value
+        if ended(state):
+            if state != "TASK_UNKNOWN":
+                kind = "unknown_instance_terminated_event"
+                spec, condition = ids.app_of_task(task_id), state.removeprefix("TASK_").capitalize()
+                self.world.out.events.append(
+                    events.event(kind, now, instanceId=task_id, runSpecId=spec, condition=condition)
+                )
+        elif state != UNREACHABLE:
+            kill = mesos.Kill(task_id=status.task_id, agent_id=status.agent_id)
+            self.world.out.calls.append(mesos.Call(type="KILL", kill=kill))
+
+    def _alive(self, instance: Instance, status: mesos.TaskStatus, now: float) -> None:
+        new = absorb(instance, status, now)
+        if new == instance:
+            return
+        self.world.put_instance(new)
+        if (new.state, new.addresses) != (instance.state, instance.addresses) or not instance.confirmed:
+            self._tell(new, new.state, status.message or "", now)
+        if new.healthy != instance.healthy and new.healthy is not None:
+            self.tell_health(new, now)
+        self._dirty.add(instance.app)
+
+    def _ended(self, instance: Instance, status: mesos.TaskStatus, state: str, now: float) -> None:
+        self.world.drop_instance(instance)
+        self._kill_sent.pop(instance.id, None)
+        message = status.message or ""
+        shown = "TASK_LOST" if state == "TASK_UNKNOWN" else state
+        if state in FAILURES:
+            self.failed(instance, shown, message, now)
+        app = self.world.tree.apps.get(instance.app)
+        if app is not None and state in _BACKS_OFF and not instance.leaving:
+            self.delays[app.id] = after_failure(app, self.delays.get(app.id), now)
+        self._tell(instance, shown, message, now)
+        self._dirty.add(instance.app)
+
+    def failed(self, instance: Instance, state: str, message: str, now: float) -> None:
+        """Keeps it as the app's last failure, if the app is still there."""
+        if instance.app in self.world.tree.apps:
+            failure = TaskFailure(
+                app_id=instance.app,
+                host=instance.host,
+                message=message,
+                state=state,
+                task_id=instance.id,
+                timestamp=iso(now),
+                version=instance.version,
+                slave_id=instance.agent,
+            )
+            self.world.put_failure(failure)
+
+    def launched(self, instance: Instance, now: float) -> None:
+        """A task that is about to be launched: known before Mesos hears of it."""
+        self.world.put_instance(instance)
+        self._tell(instance, STAGING, "", now)
+        self._move(instance.app, now)
+
+    def healthy(self, instance_id: str, healthy: bool, now: float) -> None:
+        """The result of a health check of our own, when it has changed."""
+        instance = self.world.instances.get(instance_id)
+        if instance is not None and instance.healthy != healthy:
+            new = msgspec.structs.replace(instance, healthy=healthy)
+            self.world.put_instance(new)
+            self.tell_health(new, now)
+            self._dirty.add(new.app)
+
+    def _tell(self, instance: Instance, state: str, message: str, now: float) -> None:
+        self.world.out.events.append(events.status_update(instance, state, message, now))
+        self.world.out.events.append(events.instance_changed(instance, state, now))
+
+    def tell_health(self, instance: Instance, now: float) -> None:
+        about = {"appId": instance.app, "taskId": instance.id, "instanceId": instance.id, "version": instance.version}
+        kind = "health_status_changed_event"
+        self.world.out.events.append(events.event(kind, now, **about, alive=instance.healthy))
+
+    # -- towards what is wanted ----------------------------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Kills, demands and steps of deployments that follow from everything learned so far."""
+        while self._dirty:
+            touched, self._dirty = self._dirty, set()
+            for app_id in sorted(touched):
+                self._move(app_id, now)
+            for plan in list(self.world.plans.values()):
+                if touched & plan.affected:
+                    self._advance(plan, now)
+
+    def _move(self, app_id: str, now: float) -> None:
+        moves = self._moves(app_id)
+        for instance in moves.kill:
+            self._kill(instance, now)
+        self._done[app_id] = moves.done
+        if moves.launch > 0:
+            self.demand[app_id] = moves.launch
+            if self.delay_left(app_id, now) > 0:
+                self._sleeping.add(app_id)
+            else:
+                self.woken = True
+        else:
+            self.demand.pop(app_id, None)
+
+    def _moves(self, app_id: str) -> rolling.Moves:
+        app = self.world.tree.apps.get(app_id)
+        instances = self.world.instances_of(app_id)
+        if app is None:
+            return rolling.stop(instances)
+        plan = next((p for p in self.world.plans.values() if app_id in p.affected), None)
+        if plan is None:
+            return rolling.scale(app, instances)
+        steps = [n for n, step in enumerate(plan.steps) if any(a.app == app_id and a.action != START for a in step)]
+        if steps and steps[0] > plan.current:
+            return rolling.Moves(done=True)
+        if any(a.app == app_id and a.action == RESTART for a in plan.actions):
+            return rolling.roll(app, instances, lambda i: self._outdated(plan, app, i))
+        return rolling.scale(app, instances, plan.sentenced)
+
+    def _outdated(self, plan: Plan, app: App, instance: Instance) -> bool:
+        if app.id in plan.restarts:
+            return instance.version < plan.version
+        return not self.world.up_to_date(app, instance)
+
+    def _advance(self, plan: Plan, now: float) -> None:
+        if not all(self._done.get(action.app, False) or action.action == START for action in plan.actions):
+            return
+        out = self.world.out.events
+        out.append(events.deployment("deployment_step_success", plan, now))
+        out += [events.event("app_terminated_event", now, appId=a.app) for a in plan.actions if a.action == STOP]
+        further = msgspec.structs.replace(plan, current=plan.current + 1)
+        if further.actions:
+            self.world.put_plan(further)
+            out.append(events.deployment("deployment_info", further, now))
+        else:
+            self._end(further, "deployment_success", now)
+        self._dirty |= plan.affected
+
+    def _end(self, plan: Plan, kind: str, now: float) -> None:
+        self.world.drop_plan(plan)
+        self.world.out.events.append(events.deployment(kind, plan, now))
+        self._dirty |= plan.affected
+
+    def _kill(self, instance: Instance, now: float) -> None:
+        """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back."""
+        app = self.world.definition_of(instance)
+        self._send_kill(instance, app, now)
+        if instance.state == UNREACHABLE:
+            self.world.drop_instance(instance)
+            self._dirty.add(instance.app)
+        elif instance.killed_at is None:
+            self.world.put_instance(msgspec.structs.replace(instance, killed_at=now))
+
+    def _send_kill(self, instance: Instance, app: App | None, now: float) -> None:
+        policy = kill_policy(app) if app else None
+        agent = mesos.ID(value=instance.agent)
+        kill = mesos.Kill(task_id=mesos.ID(value=instance.id), agent_id=agent, kill_policy=policy)
+        self.world.out.calls.append(mesos.Call(type="KILL", kill=kill))
+        self._kill_sent[instance.id] = now
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Kills that nobody answered, launches that nobody confirmed, tasks away for too long, back-offs that end."""
+        unconfirmed = []
+        for instance in list(self.world.instances.values()):
+            if instance.leaving:
+                if now - self._kill_sent.get(instance.id, 0) >= self.options.kill_retry_seconds:
+                    self._send_kill(instance, self.world.definition_of(instance), now)
+            elif instance.state == UNREACHABLE:
+                self._away(instance, now)
+            elif instance.state == STAGING and now - instance.staged_at > self.options.launch_seconds:
+                self._kill(instance, now)
+                self._dirty.add(instance.app)
+            elif not instance.confirmed and now - instance.staged_at > self.options.confirm_seconds:
+                unconfirmed.append(instance)
+        if unconfirmed and now - self._asked >= self.options.confirm_seconds:
+            self._asked = now
+            self.ask_about(unconfirmed)
+        for app_id in [key for key in self._sleeping if self.delay_left(key, now) == 0]:
+            self._sleeping.discard(app_id)
+            self.woken = self.woken or app_id in self.demand
+
+    def _away(self, instance: Instance, now: float) -> None:
+        app = self.world.definition_of(instance)
+        away = now - (instance.unreachable_at if instance.unreachable_at is not None else now)
+        if app is None or app.unreachable_strategy.inactive_after_seconds is None:
+            return
+        if away >= (app.unreachable_strategy.expunge_after_seconds or 0):
+            self.world.drop_instance(instance)
+            self._dirty.add(instance.app)
+        elif away >= app.unreachable_strategy.inactive_after_seconds and not instance.inactive:
+            self.world.put_instance(msgspec.structs.replace(instance, inactive=True))
+            self._dirty.add(instance.app)
+
+    def delay_left(self, app_id: str, now: float) -> float:
+        """Seconds of back-off that the app still has to wait."""
+        app = self.world.tree.apps.get(app_id)
+        return left(app, self.delays.get(app_id), now) if app else 0.0
+
+    def ask_about(self, instances: Iterable[Instance]) -> None:
+        """Explicit reconciliation of these; of everything the master knows when there are none."""
+        tasks = [mesos.ReconcileTask(task_id=mesos.ID(value=i.id), agent_id=mesos.ID(value=i.agent)) for i in instances]
+        self.world.out.calls.append(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=tasks)))

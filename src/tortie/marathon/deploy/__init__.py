@@ -1,0 +1,1 @@
+"""Deployments: the plan, its steps, and what each step wants next."""

@@ -1,0 +1,1 @@
+"""The app and group model: read, checked, shown."""

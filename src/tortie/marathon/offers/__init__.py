@@ -1,0 +1,1 @@
+"""Offers of the Mesos master: matching, and the tasks made from them."""

@@ -1,0 +1,64 @@
+"""All routes of an agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from tortie.mesos import system
+from tortie.mesos.agent import state
+from tortie.mesos.agent.runtime import Agent
+from tortie.mesos.files import Files
+from tortie.mesos.http import Handler, Router, document
+
+
+def router(agent: Agent) -> Router:
+    reads = Reads(agent)
+    routes: dict[str, Handler] = {
+        "/health": reads.health,
+        "/version": reads.version,
+        "/flags": reads.flags,
+        "/state": reads.state,
+        "/containers": reads.containers,
+        "/metrics/snapshot": reads.metrics,
+        "/system/stats": reads.system,
+        **Files(reads.sandboxes).routes(),
+    }
+    return Router("slave(1)", routes)
+
+
+class Reads:
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+
+    def sandboxes(self) -> dict[str, Path]:
+        """Each under its own path and under `latest`."""
+        shown = {}
+        for task in [*self.agent.completed, *self.agent.tasks.values()]:
+            shown[str(task.sandbox)] = task.sandbox
+            shown[str(task.sandbox.parent / "latest")] = task.sandbox
+        return shown
+
+    async def health(self, request: Request) -> ASGIApp:
+        return Response(status_code=200)
+
+    async def version(self, request: Request) -> ASGIApp:
+        return document(request, state.version())
+
+    async def flags(self, request: Request) -> ASGIApp:
+        return document(request, {"flags": dict(self.agent.settings.flags)})
+
+    async def state(self, request: Request) -> ASGIApp:
+        return document(request, state.state(self.agent))
+
+    async def containers(self, request: Request) -> ASGIApp:
+        return document(request, state.containers(self.agent))
+
+    async def metrics(self, request: Request) -> ASGIApp:
+        return document(request, state.metrics(self.agent, self.agent.clock()) | system.metrics())
+
+    async def system(self, request: Request) -> ASGIApp:
+        return document(request, system.stats())

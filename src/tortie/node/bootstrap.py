@@ -1,0 +1,69 @@
+"""What a node writes to the store at its start: itself, and the cluster's first settings where they are absent."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from tortie.base.errors import Conflict, NotFound
+from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION, ClusterInformationSpec
+from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.node import NODE, NodeAddress, NodeBgp, NodeSpec
+from tortie.model.resource import Kind, Metadata, Resource
+from tortie.store.client import Client
+
+POOL_NAME, POOL = "default-ipv4-ippool", "192.168.0.0/16"
+TRIES = 20
+
+
+def write_defaults(client: Client) -> list[str]:
+    """Create ClusterInformation, FelixConfiguration and the first pool where absent; the names of those created."""
+    wanted: list[Resource[Any]] = [
+        _resource(
+            CLUSTER_INFORMATION,
+            ClusterInformationSpec(cluster_guid=uuid.uuid4().hex, cluster_type="tortie", datastore_ready=True),
+        ),
+        _resource(FELIX_CONFIGURATION, FelixConfigurationSpec()),
+    ]
+    if not client.datastore.list(IP_POOL.prefix).items:
+        spec = IPPoolSpec(cidr=POOL, nat_outgoing=True, vxlan_mode="CrossSubnet")
+        wanted.append(_resource(IP_POOL, spec, POOL_NAME))
+    created = []
+    for resource in wanted:
+        if client.datastore.get(resource.key) is not None:
+            continue
+        try:
+            client.create(resource)
+        except Conflict:
+            continue  # Another node was first.
+        created.append(f"{resource.kind.name} {resource.name}")
+    return created
+
+
+def write_node(client: Client, name: str, address: str) -> None:
+    """This host's Node with its address and mask; what others wrote into it is kept."""
+    for attempt in range(TRIES):
+        try:
+            found = client.find(NODE, name)
+            if found is None:
+                client.create(_resource(NODE, _with_address(NodeSpec(), address), name))
+            elif (spec := _with_address(found.spec, address)) != found.spec:
+                client.update(replace(found, spec=spec))
+            return
+        except (Conflict, NotFound):
+            if attempt == TRIES - 1:
+                raise
+
+
+def _with_address(spec: NodeSpec, address: str) -> NodeSpec:
+    bgp = msgspec.structs.replace(spec.bgp or NodeBgp(), ipv4_address=address)
+    others = tuple(a for a in spec.addresses if a.type != "CalicoNodeIP")
+    return msgspec.structs.replace(spec, bgp=bgp, addresses=(NodeAddress(address=address), *others))
+
+
+def _resource(kind: Kind[Any], spec: Any, name: str = "default") -> Resource[Any]:
+    return Resource(kind=kind, metadata=Metadata(name=name), spec=spec)

@@ -1,0 +1,137 @@
+"""What one host shall look like, from what the store and the kernel say. Pure: one call per thing learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tortie.base.errors import Invalid
+from tortie.dataplane.render.table import HostTable
+from tortie.dataplane.routes import Uplink, remote_routes, workload_routes
+from tortie.dataplane.track import Tracker
+from tortie.dataplane.want import Route
+from tortie.ipam.cluster import ownership
+from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
+from tortie.model.kinds.node import NODE
+from tortie.model.kinds.profile import PROFILE
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.ipam import BLOCKS, HOSTS, IPAM
+from tortie.model.resource import decode
+from tortie.node import records
+from tortie.policy.engine import PolicyEngine
+from tortie.policy.values import Changed
+from tortie.store.port import Event
+
+
+class Brain:
+    """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on."""
+
+    def __init__(self, node: str, address: str) -> None:
+        self.node = node
+        self.address = address.partition("/")[0]
+        self.table = HostTable()
+        self.routes: Tracker[str, Route] = Tracker()
+        self.revisions: dict[str, int] = {}
+        self.unreadable: dict[str, str] = {}
+        self.route_problems: list[str] = []
+        self._engine = PolicyEngine(node)
+        self._uplink = Uplink(address, None)
+        self._up: frozenset[str] = frozenset()
+        self._nodes: dict[str, str] = {}
+        self._ipam: dict[str, bytes] = {}
+        self._felix: dict[str, FelixConfigurationSpec] = {}
+        self._known: set[str] = set()
+        self._remote: dict[str, Route] = {}
+        self._remote_stale = True
+
+    def replace(self, events: Sequence[Event]) -> None:
+        """Everything that is in the store: what was known and is not among it is gone."""
+        for key in sorted(self._known - {event.key for event in events}):
+            self.learn(Event(key, None, 0))
+        for event in events:
+            self.learn(event)
+
+    def learn(self, event: Event) -> None:
+        """One key. What cannot be read counts as absent, which closes, and is listed in `unreadable`."""
+        (self._known.discard if event.value is None else self._known.add)(event.key)
+        self.unreadable.pop(event.key, None)
+        try:
+            self._learn(event)
+        except Invalid as error:
+            self.unreadable[event.key] = str(error)
+            self._learn(Event(event.key, None, event.revision))
+
+    def _learn(self, event: Event) -> None:
+        key, value = event.key, event.value
+        if key.startswith(WORKLOAD_ENDPOINT.prefix):
+            endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
+            self._change(self._engine.set_endpoint(key, endpoint))
+            if self.table.endpoint(key) is None:
+                self.revisions.pop(key, None)
+            else:
+                self.revisions[key] = event.revision
+        elif key.startswith(PROFILE.prefix):
+            profile = decode(PROFILE, value) if value is not None else None
+            self._change(self._engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
+        elif key.startswith(NODE.prefix):
+            self._learn_node(key, value)
+        elif key.startswith(FELIX_CONFIGURATION.prefix):
+            self._learn_settings(key, value)
+        elif key.startswith(IPAM):
+            self._learn_ipam(key, value)
+
+    def _change(self, changes: Sequence[Changed]) -> None:
+        for change in changes:
+            self.table.learn(change)
+
+    def _learn_node(self, key: str, value: bytes | None) -> None:
+        name = NODE.parse_key(key)[1]
+        address = records.node_address(decode(NODE, value).spec) if value is not None else None
+        if address is None:
+            self._nodes.pop(name, None)
+        else:
+            self._nodes[name] = address
+        self._remote_stale = True
+
+    def _learn_settings(self, key: str, value: bytes | None) -> None:
+        name = FELIX_CONFIGURATION.parse_key(key)[1]
+        if value is None:
+            self._felix.pop(name, None)
+        else:
+            self._felix[name] = decode(FELIX_CONFIGURATION, value).spec
+        settings = records.merge_settings(self._felix.get("default"), self._felix.get(f"node.{self.node}"))
+        self.table.set_settings(settings)
+
+    def _learn_ipam(self, key: str, value: bytes | None) -> None:
+        if not key.startswith((BLOCKS, HOSTS)):
+            return
+        if value is None:
+            self._ipam.pop(key, None)
+        else:
+            self._ipam[key] = value
+        self._remote_stale = True
+
+    def set_uplink(self, device: str | None) -> None:
+        """The interface that has this host's address."""
+        self._uplink = Uplink(self._uplink.address, device)
+        self._remote_stale = True
+
+    def set_up(self, names: frozenset[str]) -> None:
+        """The interfaces that are up."""
+        self._up = names
+
+    def is_up(self, interface: str) -> bool:
+        return interface in self._up
+
+    def settle_routes(self) -> None:
+        """Bring the wanted routes up to date with everything learned so far."""
+        if self._remote_stale:
+            found = ownership(self._ipam)
+            self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, found)
+            self.unreadable |= dict.fromkeys(found.unreadable, "not a block or an affinity")
+            self._remote_stale = False
+        wanted = {**self._remote, **workload_routes(self.table.addresses(), self._up)}
+        for destination in [d for d in self.routes.want if d not in wanted]:
+            self.routes.drop(destination)
+        for destination, route in wanted.items():
+            if self.routes.want.get(destination) != route:
+                self.routes.put(destination, route)

@@ -1,0 +1,31 @@
+"""What the agent reads from the store beside endpoints and profiles: nodes and settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from tortie.dataplane.render.settings import Settings
+from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
+from tortie.model.kinds.node import NodeSpec
+
+def node_address(spec: NodeSpec) -> str | None:
+    """A node's IPv4 address without its mask."""
+    text = spec.bgp.ipv4_address if spec.bgp else None
+    if not text:
+        return None
+    try:
+        return str(ipaddress.IPv4Interface(text).ip)
+    except ValueError:
+        return None
+
+
+def merge_settings(default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None) -> Settings:
+    """The node's own fields win, one by one."""
+    layers = [spec for spec in (own, default) if spec is not None]
+    actions = [s.default_endpoint_to_host_action for s in layers if s.default_endpoint_to_host_action]
+    services = [s.host_services for s in layers if s.host_services]
+    prefixes = [s.interface_prefix for s in layers if s.interface_prefix]
+    return Settings(
+        interface_prefix=prefixes[0] if prefixes else "cali",
+        endpoint_to_host=actions[0] if actions else "Drop",
+        host_services=services[:1] == ["Enabled"],
+    )

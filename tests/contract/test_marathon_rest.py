@@ -1,0 +1,360 @@
+"""Marathon's REST interface as its clients use it, good input and bad."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.marathon_live import Live, marathon, names, sleeper, stars
+from tests.support.waiting import until
+
+from tortie.wire.marathon import MarathonClient
+
+Story = Callable[[Live], Awaitable[None]]
+
+
+def run(tmp_path: Path, story: Story) -> None:
+    async def whole() -> None:
+        async with marathon(tmp_path) as live:
+            await story(live)
+
+    asyncio.run(whole())
+
+
+# The sample of the Stars document has two syntax errors: no comma after "DOCKER", no "value" key.
+BROKEN_SAMPLE = """{
+  "id": "/calico-apps",
+  "apps": [ {
+      "id": "frontend", "cmd": "star-probe",
+      "container": { "type": "DOCKER"
+        "docker": { "image": "mesosphere/star:v0.3.0",
+          "parameters": [ { "key": "net", "management-ui" } ] } } } ]
+}"""
+
+
+def test_bodies_that_cannot_be_used(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        broken = await live.call("PUT", "/v2/groups/calico-stars", BROKEN_SAMPLE)
+        assert broken.status == 400
+        assert broken.body["message"] == "Invalid JSON"
+        assert "line 6" in broken.body["details"]
+        empty = await live.call("PUT", "/v2/groups/calico-stars", "")
+        assert (empty.status, empty.body["message"]) == (400, "Please specify data in JSON format")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        curl = await live.call("PUT", "/v2/groups/x", b"{}", headers=form)
+        assert (curl.status, curl.body) == (415, {"message": "Unsupported Media Type"})
+        for body in ("[]", '"x"', "1", "\xff".encode("latin-1"), "{", '{"id": 1}', '{"apps": [null]}', "[" * 5000):
+            answer = await live.call("PUT", "/v2/groups/x", body)
+            assert answer.status == 400, body
+        missing = await live.call("POST", "/v2/apps", {"cmd": "sleep 1"})
+        assert missing.status == 400
+        assert missing.body["details"] == [{"path": "/id", "errors": ["error.path.missing"]}]
+        big = await live.call("POST", "/v2/apps", sleeper(env={"A": "x" * 5_000_000}))
+        assert big.status == 413
+        assert (await live.call("GET", "/v2/apps")).body == {"apps": []}
+
+    run(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("app", "path", "text"),
+    [
+        ({"id": "A_b"}, "/id", "must fully match regular expression"),
+        ({"cmd": "x", "args": ["y"]}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
+        ({"cmd": None}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
+        ({"instances": -1}, "/instances", "got -1, expected 0 or more"),
+        ({"upgradeStrategy": {"minimumHealthCapacity": 1.5}}, "/upgradeStrategy/minimumHealthCapacity", "got 1.5"),
+        ({"ipAddress": {}, "ports": [80]}, "/", "You cannot specify both an IP address and ports"),
+        ({"constraints": [["hostname", "LIKE", "("]]}, "/constraints(0)", "is not a valid regular expression"),
+        ({"constraints": [["hostname", "MAX_PER", "x"]]}, "/constraints(0)", "is not a number"),
+        ({"ports": [70000]}, "/portDefinitions", "between 0 and 65535"),
+        ({"executor": "/my/executor"}, "/executor", "only the command executor"),
+        ({"healthChecks": [{"portIndex": 3}]}, "/healthChecks(0)", "Health check port indices"),
+    ],
+)
+def test_apps_that_break_a_rule(tmp_path: Path, app: dict[str, Any], path: str, text: str) -> None:
+    async def story(live: Live) -> None:
+        answer = await live.call("POST", "/v2/apps", sleeper() | app)
+        assert answer.status == 422
+        assert answer.body["message"] == "Object is not valid"
+        assert any(d["path"] == path and text in " ".join(d["errors"]) for d in answer.body["details"]), answer.body
+        assert (await live.call("GET", "/v2/apps")).body == {"apps": []}
+
+    run(tmp_path, story)
+
+
+def test_every_problem_of_a_body_is_named_at_once(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        app = sleeper(cpus="1", instances=1.5, labels={"a": 1}, container={"type": "FOO", "docker": {}})
+        answer = await live.call("POST", "/v2/apps", app)
+        assert answer.status == 400
+        found = {d["path"]: d["errors"] for d in answer.body["details"]}
+        assert found == {
+            "/cpus": ["error.expected.jsnumber"],
+            "/instances": ["error.expected.int"],
+            "/labels/a": ["error.expected.jsstring"],
+            "/container/type": ["FOO is not a valid container type"],
+            "/container/docker/image": ["error.path.missing"],
+        }
+
+    run(tmp_path, story)
+
+
+def test_an_app_from_post_to_delete(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        made = await live.call("POST", "/v2/apps", sleeper())
+        assert made.status == 201
+        assert (made.body["id"], made.body["instances"], made.body["tasksRunning"]) == ("/a", 1, 0)
+        assert made.headers["Marathon-Deployment-Id"] == made.body["deployments"][0]["id"]
+        again = await live.call("POST", "/v2/apps", sleeper())
+        assert (again.status, again.body["message"]) == (409, "An app with id [/a] already exists.")
+        await live.settled()
+        for path in ("/v2/apps//a", "/v2/apps/a", "/v2/apps/a/", "/v2/apps/%2Fa"):
+            assert (await live.call("GET", path)).body["app"]["tasksRunning"] == 1, path
+        first = await live.tasks("a")
+        version = (await live.call("GET", "/v2/apps/a")).body["app"]["version"]
+        same = await live.call("PUT", "/v2/apps/a", sleeper())
+        assert same.status == 200
+        assert (await live.call("GET", "/v2/deployments")).body == []
+        await live.call("PUT", "/v2/apps/a", {"instances": 3})
+        await live.settled()
+        app = (await live.call("GET", "/v2/apps/a")).body["app"]
+        assert app["versionInfo"] == {"lastConfigChangeAt": version, "lastScalingAt": app["version"]}
+        assert set(names(first)) < set(names(await live.tasks("a")))
+        await live.call("PUT", "/v2/apps/a", {"labels": {"x": "y"}})
+        await live.settled()
+        assert not set(names(first)) & set(names(await live.tasks("a")))
+        versions = (await live.call("GET", "/v2/apps/a/versions")).body["versions"]
+        assert versions == sorted(versions, reverse=True)
+        old = await live.call("GET", f"/v2/apps/a/versions/{version}")
+        assert (old.body["instances"], old.body["labels"]) == (1, {})
+        back = await live.call("PUT", "/v2/apps/a", {"version": version})
+        assert back.status == 200
+        await live.settled()
+        assert len(live.master.live()) == 1
+        assert (await live.call("DELETE", "/v2/apps/a")).status == 200
+        await until(lambda: not live.master.live())
+        gone = await live.call("GET", "/v2/apps/a")
+        assert (gone.status, gone.body) == (404, {"message": "App '/a' does not exist"})
+
+    run(tmp_path, story)
+
+
+def test_a_locked_app_needs_force_and_a_deployment_can_be_rolled_back(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("POST", "/v2/apps", sleeper())
+        await live.settled()
+        live.master.hold = lambda _task: True
+        first = await live.call("PUT", "/v2/apps/a", {"cmd": "sleep 2"})
+        locked = await live.call("PUT", "/v2/apps/a", {"cmd": "sleep 3"})
+        assert locked.status == 409
+        assert locked.body["deployments"] == [{"id": first.body["deploymentId"]}]
+        assert (await live.call("GET", "/v2/apps/a")).body["app"]["cmd"] == "sleep 2"
+        forced = await live.call("PUT", "/v2/apps/a?force=true", {"cmd": "sleep 3"})
+        assert forced.status == 200
+        before = [task.info["task_id"]["value"] for task in live.master.live() if task.state == "TASK_RUNNING"]
+        undone = await live.call("DELETE", f"/v2/deployments/{forced.body['deploymentId']}")
+        assert undone.status == 200
+        assert (await live.call("GET", "/v2/apps/a")).body["app"]["cmd"] == "sleep 2"
+        stopped = await live.call("DELETE", f"/v2/deployments/{undone.body['deploymentId']}?force=true")
+        assert (stopped.status, stopped.body) == (202, "")
+        nothing = await live.call("DELETE", "/v2/deployments/none")
+        assert (nothing.status, nothing.body) == (404, {"message": "DeploymentPlan none does not exist"})
+        assert len(before) == 1
+
+    run(tmp_path, story)
+
+
+def test_a_rolled_back_creation_is_gone(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        live.master.hold = lambda _task: True
+        put = await live.call("PUT", "/v2/groups/calico-stars", stars())
+        await until(lambda: len(live.master.live()) == 4)
+        assert (await live.call("DELETE", f"/v2/deployments/{put.body['deploymentId']}")).status == 200
+        await until(lambda: not live.master.live())
+        await live.settled()
+        assert (await live.call("GET", "/v2/groups")).body["groups"] == []
+
+    run(tmp_path, story)
+
+
+def test_groups(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        dry = await live.call("PUT", "/v2/groups/calico-stars?dryRun=true", stars())
+        actions = [[a["action"] for a in step["actions"]] for step in dry.body["steps"]]
+        assert actions == [["StartApplication"] * 4, ["ScaleApplication"] * 4]
+        assert (await live.call("GET", "/v2/groups/calico-stars")).status == 404
+        put = await live.call("PUT", "/v2/groups/calico-stars", stars())
+        assert put.headers["Marathon-Deployment-Id"] == put.body["deploymentId"]
+        await live.settled()
+        group = (await live.call("GET", "/v2/groups/calico-stars")).body
+        assert [a["id"].rpartition("/")[2] for a in group["apps"]] == ["backend", "client", "frontend", "management-ui"]
+        again = await live.call("PUT", "/v2/groups/calico-stars", stars())
+        assert again.status == 200
+        assert len(live.master.tasks) == 4
+        fewer = {**stars(), "apps": stars()["apps"][:3]}
+        await live.call("PUT", "/v2/groups/calico-stars", fewer)
+        await live.settled()
+        assert len(live.master.live()) == 3
+        await live.call("PUT", "/v2/groups/calico-stars", {"scaleBy": 2})
+        await live.settled()
+        assert len(live.master.live("client")) == 2
+        mixed = await live.call("PUT", "/v2/groups/calico-stars", {"scaleBy": 2, "apps": []})
+        assert mixed.status == 422
+        exists = await live.call("POST", "/v2/groups", {"id": "calico-stars"})
+        assert exists.status == 409
+        astray = await live.call("PUT", "/v2/groups/g", {"apps": [sleeper("/elsewhere/a")]})
+        assert astray.status == 422
+        assert "Identifier is not child of /g" in json.dumps(astray.body)
+        cycle = {"apps": [sleeper("a", dependencies=["b"]), sleeper("b", dependencies=["a"])]}
+        circular = await live.call("PUT", "/v2/groups/g", cycle)
+        assert (circular.status, circular.body["details"][0]["errors"]) == (
+            422,
+            ["Dependency graph has cyclic dependencies."],
+        )
+        same = await live.call("PUT", "/v2/groups/calico-stars/client", {"apps": []})
+        assert same.status == 422
+        versions = (await live.call("GET", "/v2/groups/calico-stars/versions")).body
+        assert versions == sorted(versions, reverse=True)
+        assert (await live.call("DELETE", "/v2/groups/calico-stars?force=true")).status == 200
+        await until(lambda: not live.master.live())
+        assert (await live.call("DELETE", "/v2/groups/calico-stars")).status == 404
+        back = await live.call("PUT", "/v2/groups/calico-stars?force=true", {"version": versions[-1]})
+        assert back.status == 200
+        await until(lambda: len(live.master.live()) == 4)
+
+    run(tmp_path, story)
+
+
+def test_an_update_of_a_pinned_address_stops_the_old_task_first(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("PUT", "/v2/groups/calico-stars", stars())
+        await live.settled()
+        most = 0
+        real = live.master.run
+
+        def watch(task: Any) -> None:
+            nonlocal most
+            real(task)
+            most = max(most, len(live.master.live("management-ui")))
+
+        live.master.run = watch  # type: ignore[method-assign]
+        assert (await live.call("POST", "/v2/apps/calico-stars/management-ui/restart")).status == 200
+        await live.settled()
+        assert most == 1
+
+    run(tmp_path, story)
+
+
+def test_killing_tasks(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("POST", "/v2/apps", sleeper(instances=3))
+        await live.settled()
+        before = names(await live.tasks("a"))
+        killed = await live.call("DELETE", f"/v2/apps/a/tasks/{before[0]}")
+        assert killed.body["task"]["id"] == before[0]
+        await until(lambda: len(live.master.live()) == 3)
+        assert (await live.call("GET", "/v2/deployments")).body == []
+        before = [task.info["task_id"]["value"] for task in live.master.live()]
+        scaled = await live.call("POST", "/v2/tasks/delete?scale=true", {"ids": [before[0]]})
+        assert scaled.body.keys() == {"version", "deploymentId"}
+        await live.settled()
+        assert sorted(t.info["task_id"]["value"] for t in live.master.live()) == sorted(before[1:])
+        both = await live.call("DELETE", "/v2/apps/a/tasks?scale=true&wipe=true")
+        assert both.body["message"] == "You cannot use scale and wipe at the same time."
+        assert both.status == 400
+        assert (await live.call("DELETE", "/v2/apps/a/tasks/a.nope")).status == 404
+        assert (await live.call("POST", "/v2/tasks/delete", {"ids": ["nodot"]})).status == 400
+        assert (await live.call("POST", "/v2/tasks/delete", {"ids": "x"})).status == 400
+
+    run(tmp_path, story)
+
+
+def test_lists_filters_and_embeds(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("POST", "/v2/apps", sleeper("x", labels={"tier": "web"}))
+        await live.call("POST", "/v2/apps", sleeper("y"))
+        await live.settled()
+        plain = (await live.call("GET", "/v2/apps")).body["apps"]
+        assert names(plain) == ["/x", "/y"]
+        assert all("tasks" not in app and "tasksRunning" in app for app in plain)
+        with_tasks = (await live.call("GET", "/v2/apps?embed=apps.tasks")).body["apps"]
+        assert [len(app["tasks"]) for app in with_tasks] == [1, 1]
+        assert names((await live.call("GET", "/v2/apps?label=tier==web")).body["apps"]) == ["/x"]
+        assert names((await live.call("GET", "/v2/apps?label=tier!=db")).body["apps"]) == ["/x"]
+        assert (await live.call("GET", "/v2/apps?label=tier=web")).status == 422
+        assert names((await live.call("GET", "/v2/apps/*")).body["*"]) == ["/x", "/y"]
+        text = await live.call("GET", "/v2/tasks", headers={"Accept": "text/plain"})
+        assert text.body.startswith("x\t10000\t172.24.197.10")
+        both = (await live.call("GET", "/v2/tasks?status=running")).body["tasks"]
+        assert [task["servicePorts"] for task in sorted(both, key=lambda t: str(t["appId"]))] == [[10000], [10001]]
+        env = live.master.live("x")[0].info["command"]["environment"]["variables"]
+        found = {v["name"]: v["value"] for v in env}
+        port = next(task for task in both if task["appId"] == "/x")["ports"][0]
+        assert (found["PORT0"], found["MARATHON_APP_ID"]) == (str(port), "/x")
+
+    run(tmp_path, story)
+
+
+def test_methods_and_paths_that_are_not_there(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        nope = await live.call("GET", "/v2/nope")
+        assert (nope.status, nope.body) == (404, {"message": "URI not found: /v2/nope"})
+        wrong = await live.call("DELETE", "/v2/info")
+        assert (wrong.status, wrong.body) == (405, {"message": "Method Not Allowed"})
+        assert "GET" in wrong.headers["Allow"]
+        head = await live.call("HEAD", "/v2/apps")
+        assert (head.status, head.body) == (200, "")
+        ping = await live.call("GET", "/ping")
+        assert (ping.status, ping.body) == (200, "pong")
+        assert (await live.call("GET", "/v2/leader")).body["leader"].startswith("127.0.0.1:")
+        assert (await live.call("GET", "/metrics")).body["gauges"]["service.mesosphere.marathon.app.count"][
+            "value"
+        ] == 0
+        sure = await live.call("PUT", "/v2/apps/a?force=maybe", sleeper())
+        assert sure.status == 422
+        assert (await live.call("GET", "/v2/apps/a/versions/yesterday")).status == 422
+        assert (await live.call("GET", "/v2/events", headers={"Accept": "application/json"})).status == 406
+
+    run(tmp_path, story)
+
+
+def test_the_stream_of_events_in_order(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        seen: list[str] = []
+        async with MarathonClient(live.url) as client:
+            events = client.events()
+            first = await anext(events)
+            assert first["eventType"] == "event_stream_attached"
+            await client.put_app("a", sleeper())
+            async for event in events:
+                seen.append(event["eventType"])
+                if event["eventType"] == "deployment_success":
+                    break
+            await events.aclose()
+            (app,) = await client.apps()
+            assert [task.state for task in app.tasks] == ["TASK_RUNNING"]
+        order = [kind for kind in seen if kind not in ("instance_changed_event", "api_post_event")]
+        assert order == [
+            "group_change_success",
+            "deployment_info",
+            "deployment_step_success",
+            "deployment_info",
+            "status_update_event",
+            "status_update_event",
+            "deployment_step_success",
+            "deployment_success",
+        ]
+        url = f"{live.url}/v2/events?event_type=deployment_success"
+        async with live.session.get(url, headers={"Accept": "text/event-stream"}) as reply:
+            assert (await reply.content.readline()) == b"event: event_stream_attached\r\n"
+            await reply.content.readline()
+            await reply.content.readline()
+            await live.call("PUT", "/v2/apps/a", {"instances": 0})
+            assert (await reply.content.readline()) == b"event: deployment_success\r\n"
+
+    run(tmp_path, story)

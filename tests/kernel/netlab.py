@@ -1,0 +1,242 @@
+"""Network namespaces as hosts and containers for the kernel tests: made by hand, removed afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tortie.model.kinds.profile import PROFILE, ProfileSpec
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.resource import Metadata, Resource
+from tortie.model.rule import EntityRule, Rule
+from tortie.store.client import Client
+from tortie.store.open import open_store
+from tortie.store.port import Put
+
+GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
+TAG = f"t{os.getpid() % 100000}"
+
+
+def sh(*words: str, check: bool = True) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(words)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def inside(netns: str, *words: str, check: bool = True) -> str:
+    return sh("ip", "netns", "exec", netns, *words, check=check)
+
+
+def until(what: Callable[[], Any], seconds: float = 15.0, message: str = "") -> Any:
+    """The first true answer; fails with the last answer after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"{message or 'condition'} not reached within {seconds:g} s: {answer!r}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Container:
+    """A namespace with eth0, whose other end is `interface` on the host."""
+
+    netns: str
+    host: Host
+    interface: str
+    address: str
+    key: str
+
+
+@dataclass
+class Host:
+    """A namespace joined to the lab's bridge, with a real agent process."""
+
+    name: str
+    netns: str
+    address: str
+    lab: Lab
+    agent: subprocess.Popen[bytes] | None = None
+    containers: list[Container] = field(default_factory=list)
+
+    @property
+    def socket(self) -> Path:
+        return self.lab.directory / f"{self.name}.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.lab.directory / f"{self.name}.log"
+
+    def start(self, *options: str) -> None:
+        self.agent = subprocess.Popen(
+            [
+                *("ip", "netns", "exec", self.netns, sys.executable, "-m", "tests.kernel.run_node"),
+                *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
+                *("--store", self.lab.url, "--no-docker", *options),
+            ],
+            stderr=self.log.open("ab"),
+            cwd=Path(__file__).parents[2],
+        )
+
+    def ready(self) -> None:
+        until(lambda: self.ask("/readiness") is not None and self.status().get("ready"), message=self.log.read_text())
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        assert self.agent is not None
+        self.agent.send_signal(number)
+        code = self.agent.wait(10)
+        self.agent = None
+        return code
+
+    def ask(self, path: str) -> str | None:
+        done = subprocess.run(
+            ["curl", "-s", "--max-time", "5", "--unix-socket", str(self.socket), f"http://node{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else None
+
+    def status(self) -> dict[str, Any]:
+        answer = self.ask("/status")
+        return json.loads(answer) if answer else {}
+
+    def endpoint(self, container: Container) -> dict[str, Any]:
+        found: dict[str, Any] = self.status().get("endpoints", {}).get(container.key, {})
+        return found
+
+    def link(self, interface: str, address: str) -> str:
+        """A container's namespace on this host, as a plug-in makes it; nothing in the store."""
+        netns = f"{TAG}-{self.name}-{interface[4:]}"
+        self.lab.add_netns(netns)
+        inside(self.netns, "ip", "link", "add", interface, "address", GATEWAY_MAC, "type", "veth",
+               "peer", "name", "eth0", "netns", netns)  # fmt: skip
+        inside(self.netns, "ip", "link", "set", interface, "up")
+        for words in (
+            "link set lo up",
+            "link set eth0 up",
+            f"addr add {address}/32 dev eth0",
+            f"route add {GATEWAY} dev eth0 scope link",
+            f"route add default via {GATEWAY} dev eth0",
+        ):
+            inside(netns, "ip", *words.split())
+        return netns
+
+    def container(self, name: str, address: str, *profiles: str, wait: bool = True) -> Container:
+        """A container with its endpoint in the store, once it is programmed."""
+        interface = f"cali{name}"
+        netns = self.link(interface, address)
+        key = self.lab.put_endpoint(self.name, name, interface, address, profiles)
+        container = Container(netns, self, interface, address, key)
+        self.containers.append(container)
+        if wait:
+            until(lambda: self.endpoint(container).get("state") == "up", message=f"{name} up")
+        return container
+
+
+class Lab:
+    """Hosts on one bridge in a namespace of its own, and a store in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.url = f"sqlite://{directory / 'store'}"
+        self.client = Client(open_store(self.url))
+        self.hosts: list[Host] = []
+        self._undo = ExitStack()
+        self._switch = f"{TAG}-switch"
+        self.add_netns(self._switch)
+        inside(self._switch, "ip", "link", "add", "br0", "type", "bridge")
+        inside(self._switch, "ip", "link", "set", "br0", "up")
+
+    def add_netns(self, name: str) -> None:
+        sh("ip", "netns", "add", name)
+        self._undo.callback(sh, "ip", "netns", "del", name, check=False)
+
+    def plug(self, name: str, address: str) -> str:
+        """A namespace with eth0 on the lab's bridge."""
+        netns = f"{TAG}-{name}"
+        self.add_netns(netns)
+        inside(self._switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
+        inside(self._switch, "ip", "link", "set", name, "master", "br0", "up")
+        inside(netns, "ip", "link", "set", "lo", "up")
+        inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
+        inside(netns, "ip", "link", "set", "eth0", "up")
+        return netns
+
+    def host(self, name: str, address: str, *options: str) -> Host:
+        host = Host(name, self.plug(name, address), address, self)
+        self.hosts.append(host)
+        host.start(*options)
+        host.ready()
+        return host
+
+    def close(self) -> None:
+        for host in self.hosts:
+            if host.agent is not None:
+                host.kill(signal.SIGTERM)
+        self._undo.close()
+        self.client.datastore.close()
+
+    # the store
+
+    def put_endpoint(self, node: str, name: str, interface: str, address: str, profiles: Sequence[str]) -> str:
+        resource = Resource(
+            kind=WORKLOAD_ENDPOINT,
+            metadata=Metadata(name=f"{node}-libnetwork-libnetwork-{name}", namespace="libnetwork"),
+            spec=WorkloadEndpointSpec(
+                orchestrator="libnetwork",
+                workload="libnetwork",
+                node=node,
+                endpoint=name,
+                ip_networks=(f"{address}/32",),
+                profiles=tuple(profiles),
+                interface_name=interface,
+            ),
+        )
+        return self.client.apply(resource).key
+
+    def profile(self, name: str, *ingress: Rule, egress: Sequence[Rule] = (Rule(action="Allow"),)) -> None:
+        spec = ProfileSpec(ingress=ingress, egress=tuple(egress), labels_to_apply={name: ""})
+        self.client.apply(Resource(kind=PROFILE, metadata=Metadata(name=name), spec=spec))
+
+    def block(self, cidr: str, owner: str, holders: dict[int, str] | None = None) -> None:
+        """A block with a confirmed affinity; `holders`: node of an address by its place in the block."""
+        name = cidr.replace("/", "-")
+        nodes = sorted(set((holders or {}).values()))
+        allocations: list[int | None] = [None] * 64
+        for ordinal, node in (holders or {}).items():
+            allocations[ordinal] = nodes.index(node)
+        block = {
+            "cidr": cidr,
+            "affinity": f"host:{owner}",
+            "allocations": allocations,
+            "attributes": [{"handle_id": n, "secondary": {"node": n}} for n in nodes],
+            "unallocated": [i for i, index in enumerate(allocations) if index is None],
+        }
+        self.client.datastore.commit(
+            [
+                Put(f"/calico/ipam/v2/assignment/ipv4/block/{name}", json.dumps(block).encode()),
+                Put(f"/calico/ipam/v2/host/{owner}/ipv4/block/{name}", b'{"state":"confirmed"}'),
+            ]
+        )
+
+
+def own_tag(name: str) -> Rule:
+    return Rule(action="Allow", source=EntityRule(selector=f"{name} == ''"))
+
+
+def allow_tcp(port: int, tag: str = "") -> Rule:
+    source = EntityRule(selector=f"{tag} == ''") if tag else EntityRule()
+    return Rule(action="Allow", protocol="TCP", source=source, destination=EntityRule(ports=(port,)))

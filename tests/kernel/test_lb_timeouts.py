@@ -1,0 +1,47 @@
+"""What a visitor sees when policy drops the balancer's packets: 503 after the connect time-outs, in a namespace."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.fake_marathon import stars_app
+
+from tortie.lb.marathon_apps import decode
+from tortie.lb.render import Settings, render
+from tortie.lb.services import Choice, services
+
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(
+        any(shutil.which(program, path=PATH) is None for program in ("haproxy", "nft", "unshare", "curl")),
+        reason="needs haproxy, nft, unshare and curl",
+    ),
+]
+
+SCRIPT = """
+set -e
+ip link set lo up
+nft 'add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c tcp dport 9001 drop'
+haproxy -f "$1/haproxy.cfg" & pid=$!
+trap 'kill $pid; wait $pid || true' EXIT
+until curl -s -o /dev/null http://127.0.0.1/none; do sleep 0.05; done
+curl -s -o /dev/null -w '%{http_code} %{time_total}' -H 'Host: my.marathon.app' http://127.0.0.1/
+"""
+
+
+def test_a_dropped_server_is_503_after_four_connect_timeouts(tmp_path: Path) -> None:
+    apps, _ = decode(json.dumps({"apps": [stars_app(address="127.0.0.9")]}).encode())
+    found, _ = services(apps, Choice(groups=("external",), ports=range(20001, 30000)), lambda host: host)
+    (tmp_path / "haproxy.cfg").write_text(render(found, Settings(work_dir=str(tmp_path), maxconn=100)).text)
+    command = ["unshare", "-n", "--kill-child", "sh", "-c", SCRIPT, "sh", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env={"PATH": PATH})
+    status, seconds = done.stdout.split()
+    assert status == "503"
+    assert 11 < float(seconds) < 14

@@ -1,0 +1,90 @@
+"""A master and an agent as processes on 127.0.0.1, to be killed and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from tests.support.mesos_client import get, request
+
+TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Daemon:
+    """One program of ours. Its standard error goes to `log`."""
+
+    def __init__(self, port: int, log: Path, *arguments: str) -> None:
+        self.port = port
+        self.log = log
+        self.arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Returns once it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*TORTIE, *self.arguments], stdin=subprocess.DEVNULL, stderr=log)
+        ends = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError):
+                if request(self.port, "GET", "/health")[0] == 200:
+                    return self
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            assert time.monotonic() < ends, self.log.read_text()[-2000:]
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.kill(self.process.pid, how)
+        return self.process.wait(30)
+
+
+class MesosCluster:
+    """`work` holds the store, the work directory and the logs."""
+
+    def __init__(
+        self, work: Path, *, docker_socket: Path | None = None, master: Sequence[str] = (), agent: Sequence[str] = ()
+    ) -> None:
+        self.work_dir = work / "agent"
+        port, agent_port = free_port(), free_port()
+        self.master = Daemon(
+            port,
+            work / "master.log",
+            *("master", "run", "--ip", "127.0.0.1", "--port", str(port), "--store", f"sqlite://{work}/store"),
+            *("--allocation_interval=100ms", *master),
+        )
+        self.agent = Daemon(
+            agent_port,
+            work / "agent.log",
+            *("agent", "run", "--master", f"127.0.0.1:{port}", "--ip", "127.0.0.1", "--port", str(agent_port)),
+            *("--hostname", "agent.test", "--resources", "cpus:4;mem:1024;disk:1000;ports:[31000-31009]"),
+            *("--work-dir", str(self.work_dir), "--fetcher-cache-dir", str(work / "cache")),
+            *("--attributes", "rack:r1;level:3", "--docker-socket", str(docker_socket or work / "no.sock"), *agent),
+        )
+
+    def __enter__(self) -> Self:
+        self.master.start()
+        self.agent.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in (self.agent, self.master):
+            if daemon.process is not None:
+                daemon.stop(signal.SIGKILL)
+
+    def state(self) -> dict[str, object]:
+        found: dict[str, object] = get(self.master.port, "/state")
+        return found
