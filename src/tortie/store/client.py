@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.resource import Kind, Resource, decode, encode
+from tortie.model.resource import Kind, Resource, decode, encode, problems
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -26,7 +26,7 @@ class ResourceList(Generic[S]):
 
 
 class Client:
-    """Create, read, change resources. Problems of the spec are raised as Invalid before anything is written."""
+    """Create, read, change resources. All problems are raised as one Invalid before anything is written."""
 
     def __init__(self, datastore: Datastore) -> None:
         self.datastore = datastore
@@ -85,9 +85,9 @@ class Client:
         self.datastore.commit([Drop(key)])
 
     def _put(self, resource: Resource[S], *compares: Compare) -> int:
-        problems = [f"{resource.kind.name} {resource.name}: {p}" for p in resource.kind.check(resource.spec)]
-        if problems:
-            raise Invalid(*problems)
+        found = [f"{resource.kind.name} {resource.name}: {problem}" for problem in problems(resource)]
+        if found:
+            raise Invalid(*found)
         return self.datastore.commit([Put(resource.key, encode(resource))], compares)
 
 
