@@ -42,12 +42,17 @@ class Table:
         self._nft = Nft()
         self.raw = self._nft.sock or open_socket(NETLINK_NETFILTER)
         enlarge(self.raw)
+        self._opened: protocol.Open | None = None
 
     def answer(self, request: protocol.Request) -> protocol.Reply:
         match request:
             case protocol.Open():
-                return self.open(request.owner, request.closed)
+                self._opened = request
+                return self.open(request)
             case protocol.Read():
+                # Somebody may have deleted the table: closed first, then whatever the agent finds missing.
+                if self._opened is not None and nft.table_flags(self.raw) is None:
+                    self.open(self._opened)
                 return nft.read_table(self.raw)
             case protocol.Text():
                 self._nft.run(request.text)
@@ -55,11 +60,11 @@ class Table:
                 nft.change_elements(self.raw, request.changes)
         return protocol.Done()
 
-    def open(self, owner: bool, closed: str) -> protocol.Opened:
+    def open(self, request: protocol.Open) -> protocol.Opened:
         present = nft.table_flags(self.raw)
-        reason = self._take(owner and self._nft.sock is not None)
+        reason = self._take(request.owner and self._nft.sock is not None)
         if present is None:
-            self._nft.run(closed)
+            self._nft.run(request.closed)
         return protocol.Opened(owned=not reason, made=present is None, reason=reason)
 
     def _take(self, owner: bool) -> str:
