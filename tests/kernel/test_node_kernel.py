@@ -48,6 +48,15 @@ def passing(source: str, address: str, probes: Sequence[Probe] = PROBES) -> froz
     return frozenset(probe for probe, outcome in zip(probes, seen, strict=True) if outcome is not Seen.DROPPED)
 
 
+def matrix_of(sources: Sequence[str], address: str, probes: Sequence[Probe]) -> dict[str, frozenset[Probe]]:
+    """What gets through from several namespaces to one address."""
+    seen = probe_all({netns(s): [Target(address, probe) for probe in probes] for s in sources}, 0.25)
+    return {
+        s: frozenset(p for p, outcome in zip(probes, seen[netns(s)], strict=True) if outcome is not Seen.DROPPED)
+        for s in sources
+    }
+
+
 def passes(source: str, address: str) -> bool:
     return bool(passing(source, address, [Probe("icmp")]))
 
