@@ -231,3 +231,17 @@ def test_settings_change_the_way_to_the_host() -> None:
     assert not any("vmap" in rule or "53" in rule for rule in closed)
     assert any("vmap" in rule for rule in open_)
     assert any("dport 53" in rule for rule in open_)
+
+
+def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> None:
+    table = HostTable()
+    table.learn(ProfileChanged("p", allow()))
+    table.learn(EndpointChanged("e", endpoint()))
+    chain = rules.profile_chain("p", "ingress")
+    assert table.refuse([chain, "fwd_from"], "nft: no")
+    assert table.ledger.elements(base.TO) == {'"calia"': "drop"}
+    assert "nft: no" in table.problems("e")[0]
+    table.learn(ProfileChanged("p", RuleLists()))
+    assert table.problems("e") == []
+    assert table.ledger.elements(base.TO)['"calia"'].startswith("goto ")
+    assert not table.refuse(["fwd_from"], "nft: no")
