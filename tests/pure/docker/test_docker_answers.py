@@ -205,7 +205,6 @@ def test_an_endpoint_is_named_as_calico_names_it() -> None:
         network="client",
         address="192.168.0.7",
         mac="02:00:00:00:00:01",
-        handle="libnetwork.x",
         container="c1",
         labels={"role": "db"},
     )
@@ -216,6 +215,7 @@ def test_an_endpoint_is_named_as_calico_names_it() -> None:
     assert endpoint.spec.ip_networks == ("192.168.0.7/32",)
     assert endpoint.spec.profiles == ("client",)
     assert endpoint.metadata.labels["role"] == "db"
+    assert endpoint.metadata.annotations["org.tortie/ipam-handle"] == f"libnetwork.{ENDPOINT}"
     assert endpoint.metadata.labels["projectcalico.org/orchestrator"] == "libnetwork"
 
 
@@ -224,7 +224,7 @@ def test_only_labels_with_calico_s_prefix_are_carried_and_none_can_pass_for_cali
         "role": "db"
     }
     endpoint = endpoint_resource(
-        node="n", endpoint_id=ENDPOINT, network="n", address="10.0.0.1", mac="", handle="h", container="",
+        node="n", endpoint_id=ENDPOINT, network="n", address="10.0.0.1", mac="",  container="",
         labels={"projectcalico.org/namespace": "mine"},
     )  # fmt: skip
     assert endpoint.metadata.labels["projectcalico.org/namespace"] == "libnetwork"

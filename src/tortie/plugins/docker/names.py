@@ -57,7 +57,6 @@ def endpoint_resource(
     network: str,
     address: str,
     mac: str,
-    handle: str,
     container: str,
     labels: Mapping[str, str],
 ) -> Resource[WorkloadEndpointSpec]:
@@ -73,7 +72,7 @@ def endpoint_resource(
                 "projectcalico.org/orchestrator": ORCHESTRATOR,
             },
             annotations={
-                HANDLE_ANNOTATION: handle,
+                HANDLE_ANNOTATION: handle_of(endpoint_id),
                 NETWORK_ANNOTATION: network,
                 **({CONTAINER_ANNOTATION: container} if container else {}),
             },
