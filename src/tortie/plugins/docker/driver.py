@@ -146,6 +146,7 @@ class Driver:
         address = answers.endpoint_address(request.interface)
         with deadline(CALL_SECONDS, "CreateEndpoint"), self._working_on(request.endpoint_id):
             network = await self._engine.network_name(request.network_id)
+            names.check_network_name(network)
             stored = await blocking(self.holdings.of_address, address)
             if stored is None:
                 raise NotFound(f"address {address} was not assigned by Calico's IPAM on {self.node}")
