@@ -97,8 +97,8 @@ def check_network_name(network: str) -> None:
     """The engine takes any text; profiles, labels and selectors do not. Invalid says which names will do."""
     if not _NETWORK_NAME.fullmatch(network):
         raise Invalid(
-            f"network {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, '.', '_' "
-            "and '-', the first a letter or digit"
+            f"network {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, "
+            "'.', '_' and '-', the first a letter or digit"
         )
 
 
