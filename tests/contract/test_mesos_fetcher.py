@@ -136,7 +136,7 @@ def test_the_cache_is_asked_first_and_stays_within_its_limit(
         ("{http}/none", Unavailable, "HTTP return code 404"),
         ("{http}/broken.zip", Unavailable, "Failed to extract"),
         ("http://127.0.0.1:1/x", Unavailable, "Error downloading"),
-        ("http://[bad/x", TortieError, ""),
+        ("http://[bad/x", Invalid, "is no URI"),
         ("file:///no/such/file", Unavailable, "No such file"),
         ("relative/file", Invalid, "is relative"),
         ("hdfs://h/x", Invalid, "scheme 'hdfs' is not supported"),

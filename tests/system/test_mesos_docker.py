@@ -89,6 +89,9 @@ def test_what_docker_refuses_is_the_message_of_the_failed_task(host: DockerHost,
         "flag": ({"parameters": [{"key": "no-such-flag", "value": "x"}]}, "unknown flag: --no-such-flag"),
         "network": ({"parameters": [{"key": "net", "value": "nowhere"}]}, "network nowhere not found"),
         "ip": ({"parameters": [{"key": "ip", "value": "10.1.1.1"}]}, "Failed to run docker container: "),
+        "null": ({"parameters": [{"key": "label", "value": "a=\0"}]}, "embedded null byte"),
+        "image name": ({"image": "../../info"}, "Failed to launch container: "),
+        "path": ({"parameters": [{"key": "volume", "value": ":::"}]}, "Failed to run docker container: "),
     }
     for name, (docker, expected) in cases.items():
         run(framework, name, "sleep 100", docker=docker)
