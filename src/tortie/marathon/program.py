@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
@@ -61,9 +61,20 @@ class _Door:
         self.leadership = leadership
         self.site: Any = None
 
+    def _named(self, send: Send) -> Send:
+        """Every answer of the leader carries its address."""
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                header = (b"x-marathon-leader", f"http://{self.leadership.name}".encode())
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        return send_named
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.site is not None and scope["type"] != "lifespan":
-            await self.site(scope, receive, send)
+            await self.site(scope, receive, self._named(send))
         elif scope["type"] == "http":
             text = "Could not determine the current leader: this Marathon waits for its turn.\n"
             path = Request(scope).url.path
