@@ -86,6 +86,29 @@ def test_apps_that_break_a_rule(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_numbers_beyond_all_use_leave_nothing_behind(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("POST", "/v2/apps", sleeper("/g/a", instances=2))
+        await live.settled()
+        for field in ("cpus", "mem", "backoffSeconds", "taskKillGracePeriodSeconds", "instances"):
+            for number in ("1e300", "9" * 400, "-1e18", "1e16", "-3"):
+                answer = await live.call("PUT", "/v2/apps/g/a", f'{{"{field}": {number}}}')
+                assert answer.status in (400, 422), (field, number)
+        for number in ("1e300", "1e11", "2147483647", "-1"):
+            answer = await live.call("PUT", "/v2/groups/g", f'{{"scaleBy": {number}}}')
+            assert answer.status in (400, 422), number
+        deep = '{"id":"x","groups":[' * 150 + '{"id":"x"}' + "]}" * 150
+        assert (await live.call("PUT", "/v2/groups/d", deep)).status == 400
+        long = await live.call("PUT", "/v2/groups/" + "a/" * 2000, {"apps": []})
+        assert (long.status, "at most 200 characters" in json.dumps(long.body)) == (422, True)
+        assert names((await live.call("GET", "/v2/groups")).body["groups"]) == ["/g"]
+        app = (await live.call("GET", "/v2/apps/g/a")).body["app"]
+        assert (app["instances"], app["deployments"], app["cpus"]) == (2, [], 0.1)
+        assert len((await live.call("GET", "/v2/apps/g/a/versions")).body["versions"]) == 1
+
+    run(tmp_path, story)
+
+
 def test_every_problem_of_a_body_is_named_at_once(tmp_path: Path) -> None:
     async def story(live: Live) -> None:
         app = sleeper(cpus="1", instances=1.5, labels={"a": 1}, container={"type": "FOO", "docker": {}})
