@@ -164,7 +164,7 @@ def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
 
         def moved(address: str = host.address) -> bool:
             shown = json.loads(lab.host("laptop").run(["curl", "-sS", app]).stdout)["app"]
-            ends = [(task["host"], task["ipAddresses"][0]["ipAddress"]) for task in shown["tasks"]]
+            ends = [(task["host"], a["ipAddress"]) for task in shown["tasks"] for a in task["ipAddresses"]]
             return not shown["deployments"] and ends == [(address, "192.168.255.254")]
 
         wait_for(f"management-ui on {agent}", moved, 60)
