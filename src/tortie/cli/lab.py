@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tortie.base.errors import Invalid, NotFound, Unavailable
+from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 
 DEFAULT_NAME = "default"
 name_option = click.option("--name", default=DEFAULT_NAME, metavar="LAB", help="The lab's name; without it, yours.")
@@ -79,6 +79,7 @@ def up(**given: Any) -> None:
     """
     from tortie.cli.walk import Terminal
     from tortie.lab import plan as plans
+    from tortie.lab import state
     from tortie.lab.bring_up import Wish, bring_up
 
     need_root("up")
@@ -97,6 +98,14 @@ def up(**given: Any) -> None:
     except KeyboardInterrupt:
         meter.say(f"interrupted: lab {name} was removed again")
         sys.exit(130)
+    except TortieError as error:
+        if state.places(name).run.exists() and not isinstance(error, Conflict):
+            lab_option = "" if name == DEFAULT_NAME else f" --name {name}"
+            meter.say(
+                f"lab {name} is left as it is: `tortie status{lab_option}` and `tortie logs{lab_option} HOST DAEMON` "
+                f"show why, `tortie down{lab_option}` ends it"
+            )
+        raise
     finally:
         meter.close()
     said = f"lab {name} is up" if fresh else f"lab {name} is up already, as asked for"
@@ -147,11 +156,10 @@ def down(name: str, as_json: bool) -> None:
     need_root("down")
     start = time.monotonic()
     where = state.places(name)
-    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)) as lock:
+    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)):
         found = remove.exists(name)
         if found:
             remove.remove(where.name)
-        lock.unlink(missing_ok=True)
     if as_json:
         click.echo(json.dumps({"name": name, "removed": found}))
     else:

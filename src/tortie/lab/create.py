@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import tortie
-from tortie.base.errors import Unavailable
+from tortie.base.errors import TortieError, Unavailable
 from tortie.lab import artifacts, network, pages, state
 from tortie.lab.api import Lab
 from tortie.lab.boot import PATH
@@ -23,7 +23,7 @@ READY_SECONDS = 120.0
 TAIL_LINES = 5
 
 
-class DaemonMissing(Unavailable):
+class DaemonMissing(TortieError):
     """A daemon of the lab does not come up; the text has the end of its log."""
 
 
@@ -173,7 +173,7 @@ def wait_ready(lab: Lab, progress: Progress) -> None:
         time.sleep(0.05)
 
 
-GIVE_UP_RESTARTS = 8
+GIVE_UP_RESTARTS = 5
 """By then the waits between starts have grown to seconds: it will not come."""
 
 

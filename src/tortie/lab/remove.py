@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Collection
+from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lab import cgroups, state
 from tortie.lab.daemons import cgroup
 
 GONE_SECONDS = 20.0
+COLLECTED_SECONDS = 4.0
 
 
 def exists(name: str) -> bool:
@@ -29,7 +32,7 @@ def _cgroup_left(name: str) -> list[object]:
 def remove(name: str) -> None:
     """Everything of the lab; the caller holds its lock. Unavailable names what would not go."""
     where = state.places(name)
-    _kill_hosts(name)
+    killed = _kill_hosts(name)
     # Data first gets out of the way by one rename: a new lab of this name never meets half of an old one.
     grave = state.DATA / f".{name}.{os.getpid()}.removed"
     if where.data.exists():
@@ -41,10 +44,19 @@ def remove(name: str) -> None:
         raise Unavailable(f"cannot remove {grave}")
     with contextlib.suppress(OSError):  # other labs have theirs there
         state.DATA.rmdir()
+    _wait_collected(killed)
 
 
-def _kill_hosts(name: str) -> None:
-    """Kill every process 1 and whoever is about to make one; each takes all of its host with it."""
+def _wait_collected(pids: Collection[int]) -> None:
+    """The dead hold their PID namespaces until the machine's process 1 has collected them: some take their time."""
+    deadline = time.monotonic() + COLLECTED_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _kill_hosts(name: str) -> set[int]:
+    """Kill every process 1 and whoever is about to make one; each takes all of its host with it. Whom it killed."""
+    killed: set[int] = set()
     deadline = time.monotonic() + GONE_SECONDS
     while pids := state.boot_processes(name):
         if time.monotonic() > deadline:
@@ -52,4 +64,6 @@ def _kill_hosts(name: str) -> None:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        killed.update(pids)
         time.sleep(0.02)
+    return killed

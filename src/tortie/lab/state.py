@@ -106,7 +106,8 @@ def boot_processes(name: str) -> list[int]:
 
 @contextmanager
 def locked(name: str, waiting: Any = None) -> Iterator[Path]:
-    """Hold the lab's name alone; `waiting()` is called once if another holds it. Gives the lock's file."""
+    """Hold the lab's name alone; `waiting()` is called once if another holds it. Gives the lock's file, which goes
+    when no lab of this name is there at the end."""
     path = RUN / f"{name}.lock"
     RUN.mkdir(parents=True, exist_ok=True)
     while True:
@@ -118,9 +119,13 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
                 if waiting:
                     waiting()
                 fcntl.flock(fd, fcntl.LOCK_EX)
-            # `down` removes the file while it holds it: who waited on the old one takes the new one.
+            # The file may have been removed by who held it: who waited on the old one takes the new one.
             if path.exists() and os.fstat(fd).st_ino == path.stat().st_ino:
-                yield path
+                try:
+                    yield path
+                finally:
+                    if not (RUN / name).exists():
+                        path.unlink(missing_ok=True)
                 return
         finally:
             os.close(fd)

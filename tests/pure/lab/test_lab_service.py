@@ -90,9 +90,9 @@ def test_a_start_while_it_is_being_stopped_brings_it_back() -> None:
 def test_one_that_runs_to_its_end_is_done_and_frees_those_behind_it() -> None:
     boot = service("exit")
     boot.started(10, 0)
-    assert boot.state == "starting"
+    assert ready_names([boot]) == set()
     boot.ended("exit 0", 1)
-    assert boot.state == "done"
+    assert boot.settled()
     assert ready_names([boot]) == {"d"}
 
 
