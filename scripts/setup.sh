@@ -25,7 +25,7 @@ fail() { # what failed, then what to do
     exit 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+have() { [ -x "$(command -v "$1" 2>/dev/null)" ]; } # command -v alone finds files that cannot be run, too
 
 # ---- who and where
 
@@ -82,7 +82,7 @@ find_missing() {
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
-        [ "$(distribution)" = ubuntu ] || need chromium have chromium
+        if [ "$(distribution)" = ubuntu ]; then need libatomic1 library 'libatomic.so.1*'; else need chromium have chromium; fi
     fi
     # Newer Debians have the client in a package of its own.
     if have dockerd && ! have docker; then
@@ -99,7 +99,7 @@ install_missing() {
         'Set-up knows Debian 12 and Ubuntu 24.04 (and later). Install what these packages bring, then type this again.' ;;
     esac
     have apt-get || fail "these packages are missing: ${MISSING[*]}; there is no apt-get." 'Install them, then type this again.'
-    say "system packages to install: ${MISSING[*]}"
+    [ -n "${TORTIE_SETUP_INSIDE:-}" ] || say "system packages to install: ${MISSING[*]}"
     keep_services_stopped
     say 'reading the package lists'
     apt update || true # an old list may still do: the installation tells
@@ -168,17 +168,17 @@ let_services_go() {
 
 # What was installed just now and brings a service must not start with the next boot either.
 stay_disabled() {
-    local package unit
-    have systemctl || return 0
+    local package unit service
     for package in "${MISSING[@]}"; do
         case $package in
-        docker.io) set -- docker.service docker.socket containerd.service ;;
-        haproxy) set -- haproxy.service ;;
+        docker.io) service=docker && set -- docker.service docker.socket containerd.service ;;
+        haproxy) service=haproxy && set -- haproxy.service ;;
         *) continue ;;
         esac
-        for unit in "$@"; do
-            systemctl disable "$unit" >>"$LOG" 2>&1 || true # not every release has all of them
+        for unit in "$@"; do # not every release has all of them, nor every machine systemd
+            DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$unit" >>"$LOG" 2>&1 || true
         done
+        have update-rc.d && { update-rc.d "$service" disable >>"$LOG" 2>&1 || true; }
         say "$package is installed; its service is not running and does not start at boot"
     done
 }
@@ -251,11 +251,9 @@ count_packages() {
 browser_for_ubuntu() {
     have chromium || have google-chrome || [ -e "$VENV/.browser" ] && return
     say 'a browser for the tests of the pages (Playwright brings one)'
-    if "$VENV/bin/playwright" install --with-deps chromium >>"$LOG" 2>&1 </dev/null; then
-        touch "$VENV/.browser"
-    else
+    "$VENV/bin/playwright" install --with-deps chromium >>"$LOG" 2>&1 </dev/null ||
         say "no browser could be installed: the tests of the pages will be skipped (see $LOG)"
-    fi
+    touch "$VENV/.browser" # tried once; a new environment tries again
 }
 
 main() {
