@@ -336,22 +336,30 @@ def test_events_resume_after_the_last_one_seen() -> None:
     with program("collect", "--http-request-seconds=3600") as (port, _):
         call(port, "/resources", "POST", b'{"id":"C","url":"http://127.0.0.1:1/status"}')
         until(lambda: all(node["asked"] for node in get(port, "/v1/state")["nodes"]), "the probe was asked")
-        last, state = next_event(port, "")
+        last, state = next_event(port, "", lambda: None)
         assert [node["id"] for node in state["nodes"]] == ["C"]
-        call(port, "/resources", "POST", b'{"id":"F","url":"http://127.0.0.1:1/status"}')
-        newer, state = next_event(port, last)
-        assert [node["id"] for node in state["nodes"]] == ["C", "F"]
+
+        def add() -> None:
+            call(port, "/resources", "POST", b'{"id":"F","url":"http://127.0.0.1:1/status"}')
+
+        newer, state = next_event(port, last, add)
+        assert [node["id"] for node in state["nodes"]] == ["C", "F"], "what was seen is not sent again"
         assert newer != last
+        another_boot, state = next_event(port, f"0-{newer.partition('-')[2]}", lambda: None)
+        assert len(state["nodes"]) == 2, "an id of another collector counts for nothing"
+        assert another_boot.partition("-")[0] == newer.partition("-")[0]
 
 
-def next_event(port: int, last: str) -> tuple[str, Any]:
-    """The first state on a new stream that resumes after `last`."""
+def next_event(port: int, last: str, then: Callable[[], None]) -> tuple[str, Any]:
+    """The first state on a new stream that resumes after `last`; `then` is done once the stream is open."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/events?last-event-id={last}")
     with urllib.request.urlopen(request, timeout=10) as reply:
         assert reply.headers["Content-Type"] == "text/event-stream"
         id = ""
         for raw in reply:
             line = raw.decode().rstrip("\n")
+            if line.startswith("retry: "):
+                then()
             if line.startswith("id: "):
                 id = line[4:]
             if line.startswith('data: {"changes'):

@@ -1,25 +1,31 @@
 """A process that runs the Docker driver alone, with a gate that looks at the kernel but programs nothing.
 
-`python docker_driver.py STORE HOSTNAME DOCKER_SOCKET PLUGIN_DIR [--gate-file FILE]`: while FILE exists no endpoint is
-declared programmed.
+`python -m tests.support.docker_driver STORE HOSTNAME DOCKER_SOCKET PLUGIN_DIR [--gate-file FILE] [--grace SECONDS]`:
+while FILE exists no endpoint is declared programmed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from tests.support.addresses import PlainAddresses
 
+from tests.support.docker_host import DockerHost, wait_until
 from tortie.base.errors import Unavailable
 from tortie.base.log import setup
 from tortie.dataplane.kernel import veth
-from tortie.plugins.docker.service import run_docker_driver
+from tortie.ipam.allocator import Allocator
+from tortie.plugins.docker.service import SOCKETS, run_docker_driver
 from tortie.store.open import open_store
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class KernelGate:
@@ -29,9 +35,10 @@ class KernelGate:
         self._shut = shut
 
     async def wait_programmed(self, key: str, revision: int, timeout: float) -> None:
+        interface = "cali" + key.rpartition("-")[2][:11]
         with anyio.move_on_after(timeout):
             await anyio.to_thread.run_sync(self._wait_open, abandon_on_cancel=True)
-            if any(name.startswith("cali") for name in await anyio.to_thread.run_sync(veth.names)):
+            if interface in await anyio.to_thread.run_sync(veth.names):
                 return
         raise Unavailable(f"endpoint {key} is not programmed: the gate is shut")
 
@@ -41,6 +48,40 @@ class KernelGate:
 
     async def wait_removed(self, key: str, timeout: float) -> None:
         return None
+
+
+class DriverProcess:
+    """The driver of one test host; `kill` ends it as kill -9 does, `start` gives it a new life."""
+
+    def __init__(self, host: DockerHost, store: str, *, grace: float = 60.0) -> None:
+        self.host = host
+        self.gate_file = host.dir / "gate-is-shut"
+        self.log = host.dir / "driver.log"
+        self._store, self._grace = store, grace
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        for name in SOCKETS:
+            (self.host.plugin_dir / name).unlink(missing_ok=True)
+        command = [sys.executable, "-m", "tests.support.docker_driver", self._store, self.host.name]
+        command += [str(self.host.socket), str(self.host.plugin_dir)]
+        command += ["--gate-file", str(self.gate_file), "--grace", str(self._grace)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.host.netns}", *command],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}"},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+        wait_until(lambda: all((self.host.plugin_dir / name).exists() for name in SOCKETS), 15, "the driver's sockets")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """The exit code, once it has ended."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        return self._process.wait(15)
 
 
 async def main() -> None:
@@ -63,7 +104,7 @@ async def main() -> None:
         await run_docker_driver(
             datastore=datastore,
             gate=KernelGate(options.gate_file),
-            addresses=PlainAddresses(datastore),
+            addresses=Allocator(datastore, options.hostname),
             hostname=options.hostname,
             docker_socket=options.socket,
             plugin_dir=Path(options.plugin_dir),
@@ -72,5 +113,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    setup("docker", debug=False)
+    setup("docker")
     anyio.run(main)

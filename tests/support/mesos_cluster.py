@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,10 @@ TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def run_once(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
 
 
 class Daemon:
@@ -44,6 +48,14 @@ class Daemon:
             assert self.process.poll() is None, self.log.read_text()[-2000:]
             assert time.monotonic() < ends, self.log.read_text()[-2000:]
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        try:
+            yield self.start()
+        finally:
+            if self.process is not None:
+                self.stop(signal.SIGKILL)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.stars_lab import ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
@@ -83,8 +84,13 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
         )
         page = browser.new_page()
         page.goto(url)
-        page.wait_for_function("window.stars && window.stars.edges().filter(e => e.reachable).length === 2")
-        edges = page.evaluate("window.stars.edges()")
+        edges: list[dict[str, Any]] = []
+
+        def drawn() -> bool:
+            edges[:] = page.evaluate("window.stars ? window.stars.edges() : []")
+            return sum(edge["reachable"] for edge in edges) == 2
+
+        wait_for("two bright edges", drawn)
         browser.close()
     assert {(e["from"], e["to"]) for e in edges if e["reachable"]} == {("C", "F"), ("F", "B")}
     assert len(edges) == 6

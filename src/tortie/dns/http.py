@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tortie.dns.config import Config
-from tortie.dns.records import Records
+from tortie.dns.records import Records, by_task
+from tortie.dns.state import State
 from tortie.dns.zone import Zone
 
 
@@ -33,24 +34,24 @@ def services(records: Records, config: Config, name: str) -> list[dict[str, str]
     return found or [{"service": "", "host": "", "ip": "", "port": ""}]
 
 
-def enumerate_tasks(records: Records) -> dict[str, Any]:
+def enumerate_tasks(state: State, config: Config, known: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """Every record made for a task."""
     return {
         "frameworks": [
             {
-                "name": framework,
-                "tasks": [
-                    {
-                        "name": name,
-                        "id": ident,
-                        "records": [{"name": r.name, "host": r.host, "rtype": r.rtype} for r in dict.fromkeys(found)],
-                    }
-                    for (name, ident), found in tasks.items()
-                ],
+                "name": framework.name,
+                "tasks": [{"name": task.name, "id": task.id, "records": _listed(made)} for task, made in tasks],
             }
-            for framework, tasks in records.tasks.items()
+            for framework, tasks in by_task(state, config, known)
         ]
     }
+
+
+def _listed(records: Records) -> list[dict[str, str]]:
+    found = [(name, address, "A") for name, addresses in records.a.items() for address in sorted(addresses)]
+    found += [(name, address, "AAAA") for name, addresses in records.aaaa.items() for address in sorted(addresses)]
+    found += [(name, f"{to}.:{port}", "SRV") for name, data in records.srv.items() for to, port in sorted(data)]
+    return [{"name": f"{name}.", "host": host, "rtype": rtype} for name, host, rtype in found]
 
 
 def axfr(records: Records, config: Config, serial: int) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _full(name: str, config: Config) -> str:
     return plain if plain == config.domain or plain.endswith(f".{config.domain}") else f"{plain}.{config.domain}"
 
 
-def make_app(config: Config, zone: Callable[[], Zone | None]) -> Starlette:
+def make_app(config: Config, zone: Callable[[], Zone | None], tasks: Callable[[], dict[str, Any]]) -> Starlette:
     """503 until the first state has been read; the version answers always."""
 
     def on_zone(answer: Callable[[Zone, Request], Any], *, listing: bool = False) -> Callable[[Request], Any]:
@@ -113,7 +114,7 @@ def make_app(config: Config, zone: Callable[[], Zone | None]) -> Starlette:
             Route("/v1/hosts/{name}/ports", ports, methods=["GET"]),
             Route("/v1/hosts/{name}", on_zone(lambda z, r: hosts(z.records, config, of(r))), methods=["GET"]),
             Route("/v1/services/{name}", on_zone(lambda z, r: services(z.records, config, of(r))), methods=["GET"]),
-            Route("/v1/enumerate", on_zone(lambda z, _: enumerate_tasks(z.records), listing=True), methods=["GET"]),
+            Route("/v1/enumerate", on_zone(lambda _z, _r: tasks(), listing=True), methods=["GET"]),
             Route("/v1/axfr", on_zone(lambda z, _: axfr(z.records, config, z.serial), listing=True), methods=["GET"]),
         ]
     )

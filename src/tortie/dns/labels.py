@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import string
 
@@ -33,16 +34,19 @@ def rfc952(name: str) -> str:
     return _common(name).lstrip("-" + string.digits)[:_MAX_952].rstrip("-")
 
 
+@functools.lru_cache(maxsize=65536)
 def label(name: str, *, strict: bool = False) -> str:
     """A task name as one label."""
     return rfc952(name) if strict else rfc1123(name)
 
 
+@functools.lru_cache(maxsize=65536)
 def domain(name: str, *, strict: bool = False) -> str:
     """A framework or discovery name: mangled part by part, dots kept, empty parts gone."""
     return ".".join(part for part in (label(p, strict=strict) for p in name.split(".")) if part)
 
 
+@functools.lru_cache(maxsize=65536)
 def task_hash(task_id: str) -> str:
     """The five characters that tell tasks of one name apart: zbase32 of the SHA-1 of the task id."""
     number = int.from_bytes(hashlib.sha1(task_id.encode(), usedforsecurity=False).digest(), "big")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tortie.dns import labels
@@ -17,13 +17,6 @@ _STATUS_LABELS = {
 _NO_HOSTS: Mapping[str, tuple[str, ...]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
-    name: str
-    host: str
-    rtype: str
-
-
 @dataclass(slots=True)
 class Records:
     """Owner names in lower case without the last dot; addresses as texts; SRV data as (target, port)."""
@@ -31,22 +24,14 @@ class Records:
     a: dict[str, set[str]] = field(default_factory=dict)
     aaaa: dict[str, set[str]] = field(default_factory=dict)
     srv: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
-    tasks: dict[str, dict[tuple[str, str], list[TaskRecord]]] = field(default_factory=dict)
 
-    def address(self, name: str, addresses: Iterable[str]) -> Iterator[TaskRecord]:
-        """Add addresses of both families and tell what was written."""
+    def address(self, name: str, addresses: Iterable[str]) -> None:
+        """Add addresses of both families."""
         for address in addresses:
-            six = ":" in address
-            (self.aaaa if six else self.a).setdefault(name, set()).add(address)
-            yield TaskRecord(f"{name}.", address, "AAAA" if six else "A")
+            (self.aaaa if ":" in address else self.a).setdefault(name, set()).add(address)
 
-    def service(self, name: str, target: str, port: int) -> Iterator[TaskRecord]:
+    def service(self, name: str, target: str, port: int) -> None:
         self.srv.setdefault(name, set()).add((target, port))
-        yield TaskRecord(f"{name}.", f"{target}.:{port}", "SRV")
-
-    def note(self, framework: str, task: Task, records: Iterable[TaskRecord]) -> None:
-        """Write task records; `/v1/enumerate` shows them in this order."""
-        self.tasks.setdefault(framework, {}).setdefault((task.name, task.id), []).extend(records)
 
 
 def as_address(text: str) -> str | None:
@@ -83,35 +68,48 @@ def build(
 ) -> Records:
     """Every record of the zone. `own` are the listener's addresses, `hosts` the addresses of host names."""
     records = Records()
-    _write(records.address(config.soa_mname, own))
+    records.address(config.soa_mname, own)
     _masters(records, state, config, hosts)
     agents = _agents(records, state.slaves, config, hosts)
     for framework in state.frameworks:
         _framework(records, framework, config, hosts)
-        for task in framework.tasks:
-            if task.state == "TASK_RUNNING" and task.slave_id in agents:
-                _task(records, framework, task, config, agents[task.slave_id])
+        for task in _running(framework, agents):
+            _task(records, framework, task, config, agents[task.slave_id])
     return records
 
 
-def _write(records: Iterator[TaskRecord]) -> None:
-    for _ in records:
-        pass
+def _running(framework: Framework, agents: Container[str]) -> Iterator[Task]:
+    return (task for task in framework.tasks if task.state == "TASK_RUNNING" and task.slave_id in agents)
+
+
+def by_task(
+    state: State, config: Config, hosts: Mapping[str, tuple[str, ...]] = _NO_HOSTS
+) -> Iterator[tuple[Framework, Iterator[tuple[Task, Records]]]]:
+    """The records of each task alone, framework by framework: what `/v1/enumerate` lists."""
+    agents = _agents(Records(), state.slaves, config, hosts)
+
+    def tasks(framework: Framework) -> Iterator[tuple[Task, Records]]:
+        for task in _running(framework, agents):
+            records = Records()
+            _task(records, framework, task, config, agents[task.slave_id])
+            yield task, records
+
+    return ((framework, tasks(framework)) for framework in state.frameworks)
 
 
 def _masters(records: Records, state: State, config: Config, hosts: Mapping[str, tuple[str, ...]]) -> None:
     host, port = pid_host_port(state.leader)
     leader = host_addresses(host, hosts)
     if leader:
-        _write(records.address(f"leader.{config.domain}", leader))
+        records.address(f"leader.{config.domain}", leader)
         for proto in ("_tcp", "_udp"):
-            _write(records.service(f"_leader.{proto}.{config.domain}", f"leader.{config.domain}", port))
+            records.service(f"_leader.{proto}.{config.domain}", f"leader.{config.domain}", port)
     groups = [host_addresses(split_address(master, None)[0], hosts) for master in config.masters]
     if leader and not any(set(leader) & set(group) for group in groups):
         groups.append(leader)
     for index, group in enumerate(groups):
-        _write(records.address(f"master{index}.{config.domain}", group))
-        _write(records.address(f"master.{config.domain}", group))
+        records.address(f"master{index}.{config.domain}", group)
+        records.address(f"master.{config.domain}", group)
 
 
 def _agents(
@@ -125,9 +123,9 @@ def _agents(
         agents[slave.id] = addresses
         if not addresses:
             continue
-        _write(records.address(f"slave.{config.domain}", addresses))
+        records.address(f"slave.{config.domain}", addresses)
         for proto in ("_tcp", "_udp"):
-            _write(records.service(f"_slave.{proto}.{config.domain}", f"slave.{config.domain}", port))
+            records.service(f"_slave.{proto}.{config.domain}", f"slave.{config.domain}", port)
     return agents
 
 
@@ -137,10 +135,10 @@ def _framework(records: Records, framework: Framework, config: Config, hosts: Ma
     addresses = host_addresses(host, hosts)
     if not name or not addresses:
         return
-    _write(records.address(f"{name}.{config.domain}", addresses))
+    records.address(f"{name}.{config.domain}", addresses)
     if port:
         srv = f"_framework._tcp.{name}.{config.domain}"
-        _write(records.service(srv, f"{name}.{config.domain}", port))
+        records.service(srv, f"{name}.{config.domain}", port)
 
 
 def _task(records: Records, framework: Framework, task: Task, config: Config, agent: tuple[str, ...]) -> None:
@@ -158,31 +156,28 @@ def _task(records: Records, framework: Framework, task: Task, config: Config, ag
     for name in names:
         canonical = f"{name}-{tail}"
         for owner in (name, canonical):
-            records.note(framework.name, task, records.address(f"{owner}.{zone}", addresses))
-            records.note(framework.name, task, records.address(f"{owner}.{slave_zone}", agent))
-        for made in _services(records, task, name, (zone, slave_zone), canonical):
-            records.note(framework.name, task, made)
+            records.address(f"{owner}.{zone}", addresses)
+            records.address(f"{owner}.{slave_zone}", agent)
+        _services(records, task, name, (zone, slave_zone), canonical)
 
 
-def _services(
-    records: Records, task: Task, name: str, zones: tuple[str, str], canonical: str
-) -> Iterator[Iterator[TaskRecord]]:
+def _services(records: Records, task: Task, name: str, zones: tuple[str, str], canonical: str) -> None:
     zone, slave_zone = zones
     for port in resource_ports(task):
         for proto in ("_tcp", "_udp"):
             target = f"{canonical}.{slave_zone}"
-            yield records.service(f"_{name}.{proto}.{slave_zone}", target, port)
+            records.service(f"_{name}.{proto}.{slave_zone}", target, port)
             if task.discovery is None:
-                yield records.service(f"_{name}.{proto}.{zone}", target, port)
+                records.service(f"_{name}.{proto}.{zone}", target, port)
     for found in task.discovery.ports.ports if task.discovery else ():
         if not 0 <= found.number < 65536:
             continue
         proto_label = labels.label(found.protocol)
         for proto in (f"_{proto_label}",) if proto_label else ("_tcp", "_udp"):
             target = f"{canonical}.{zone}"
-            yield records.service(f"_{name}.{proto}.{zone}", target, found.number)
+            records.service(f"_{name}.{proto}.{zone}", target, found.number)
             if port_name := labels.label(found.name):
-                yield records.service(f"_{port_name}._{name}.{proto}.{zone}", target, found.number)
+                records.service(f"_{port_name}._{name}.{proto}.{zone}", target, found.number)
 
 
 def resource_ports(task: Task) -> Iterator[int]:

@@ -7,15 +7,17 @@ import logging
 import random
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from tortie.base.errors import TortieError, Unavailable
 from tortie.dns.config import Config, resolver_address
 from tortie.dns.forward import Forwarder, make_zones
-from tortie.dns.http import make_app
+from tortie.dns.http import enumerate_tasks, make_app
 from tortie.dns.message import Forward, handle
 from tortie.dns.records import build, names_to_resolve
 from tortie.dns.server import Server, shuffler
@@ -45,6 +47,7 @@ class NameServer:
         self._state: State | None = None
         self._reachable: bool | None = None
         self._cost = 0.0
+        self._making = asyncio.Lock()
 
     def answer(self, query: bytes, tcp: bool) -> bytes | Forward | None:
         config = self.config
@@ -79,25 +82,34 @@ class NameServer:
                 log.warning("no state from the Mesos master, keeping the records: %s", problem)
             self._reachable = False
             return min(self.config.refresh_seconds, 2.0)
-        self._publish()
+        await self._publish()
         self._cost = time.monotonic() - began
         if self._reachable is not True:
             log.info("reading state from %s", master.leader)
         self._reachable = True
         return float(self.config.refresh_seconds)
 
-    def _publish(self) -> None:
-        """Make the zone from the last state; untouched when no record changed."""
-        if self._state is None:
-            return
-        records = build(self._state, self.config, self._own, self._hosts)
-        before = self.zone
-        if before is not None and (records.a, records.aaaa, records.srv, records.tasks) == (
-            before.records.a, before.records.aaaa, before.records.srv, before.records.tasks,
-        ):  # fmt: skip
-            return
-        self.zone = encode(records, self.config, int(time.time()), before, random.Random())
-        log.info("zone %s serial=%d names=%d", self.config.domain, self.zone.serial, len(self.zone.names))
+    async def _publish(self) -> None:
+        """Make the zone from the last state, in a thread: questions are answered meanwhile, from the old one."""
+        async with self._making:
+            if self._state is None:
+                return
+            zone = await asyncio.to_thread(self._make, self._state, dict(self._hosts), self.zone)
+            if zone is not None:
+                level = logging.INFO if self.zone is None else logging.DEBUG
+                log.log(level, "zone %s serial=%d names=%d", self.config.domain, zone.serial, len(zone.names))
+                self.zone = zone
+
+    def _make(self, state: State, hosts: Mapping[str, tuple[str, ...]], before: Zone | None) -> Zone | None:
+        """None when no record changed."""
+        records = build(state, self.config, self._own, hosts)
+        if before is not None and records == before.records:
+            return None
+        return encode(records, self.config, int(time.time()), before, random.Random())
+
+    def tasks(self) -> dict[str, Any]:
+        """The answer of `/v1/enumerate`."""
+        return enumerate_tasks(self._state or State(), self.config, self._hosts)
 
     async def _hear(self, master: MesosMaster) -> None:
         """Subscribe to the master's events; a master that offers none is asked again now and then."""
@@ -128,7 +140,7 @@ class NameServer:
             self._resolved_at = now
             if found != self._hosts:
                 self._hosts = found
-                self._publish()
+                await self._publish()
 
 
 def own_addresses(listener: str) -> tuple[str, ...]:
@@ -178,7 +190,7 @@ async def run(config: Config) -> None:
         if config.dns_on:
             group.create_task(server.run())
         if http:
-            group.create_task(serve(make_app(config, lambda: names.zone), http))
+            group.create_task(serve(make_app(config, lambda: names.zone, names.tasks), http))
 
 
 async def run_resolver(listen: tuple[str, int], forwarder: Forwarder) -> None:

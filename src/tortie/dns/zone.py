@@ -11,11 +11,13 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from tortie.dns.config import Config
 from tortie.dns.records import Records
 
 A, NS, SOA, PTR, TXT, AAAA, SRV, OPT, ANY = 1, 2, 6, 12, 16, 28, 33, 41, 255
+T = TypeVar("T")
 _OWNER = b"\xc0\x0c"
 _MAX_ORDERS = 32
 _MAX_BODY = 65000
@@ -53,6 +55,7 @@ class Zone:
 
     apex: bytes
     names: Mapping[str, NameRecords]
+    wires: Mapping[str, bytes]
     answers: Mapping[bytes, Mapping[int, Answer]]
     empty: frozenset[bytes]
     nodata: Answer
@@ -102,6 +105,8 @@ def _body(chunks: list[bytes], extra: list[bytes]) -> Body:
 
 def _orders(chunks: list[bytes], extra: list[bytes], dice: random.Random) -> Answer:
     """As many orders as there are records, up to a bound: each record comes first in one of them."""
+    if len(chunks) == 1:
+        return Answer(0, (_body(chunks, extra),))
     dealt = chunks[:]
     dice.shuffle(dealt)
     turns = range(min(len(dealt), _MAX_ORDERS))
@@ -123,27 +128,56 @@ def encode_name(found: NameRecords, config: Config, dice: random.Random) -> dict
     for rtype, chunks in ((A, four), (AAAA, six), (SRV, services)):
         if chunks:
             answers[rtype] = _orders(chunks, extra if rtype == SRV else [], dice)
-    everything = four + six + services
-    answers[ANY] = _orders(everything, extra, dice)
+    kinds = list(answers.values())
+    answers[ANY] = kinds[0] if len(kinds) == 1 else _orders(four + six + services, extra, dice)
     answers.setdefault(SRV, _PLAIN_NODATA)
     return answers
 
 
-def by_name(records: Records) -> dict[str, NameRecords]:
-    """The records of each name, sorted; names that the DNS cannot carry are left out."""
-    names = {}
-    for name in records.a.keys() | records.aaaa.keys() | records.srv.keys():
-        if not _fits(name):
+def by_name(records: Records, before: Zone | None) -> dict[str, NameRecords]:
+    """The records of each name, sorted; names that the DNS cannot carry are left out, unchanged ones taken over."""
+    known = before.wires if before is not None else {}
+    names = _unchanged(records, before) if before is not None else {}
+    for name in (records.a.keys() | records.aaaa.keys() | records.srv.keys()) - names.keys():
+        if name not in known and not _fits(name):
             continue
-        srv = tuple(sorted(s for s in records.srv.get(name, ()) if _fits(s[0])))
-        a, aaaa = sorted(records.a.get(name, ())), sorted(records.aaaa.get(name, ()))
-        if a or aaaa or srv:
-            names[name] = NameRecords(tuple(a), tuple(aaaa), srv, _targets(records, srv))
+        srv = _sorted(s for s in records.srv.get(name, ()) if s[0] in known or _fits(s[0]))
+        found = NameRecords(
+            _sorted(records.a.get(name, ())), _sorted(records.aaaa.get(name, ())), srv, _targets(records, srv)
+        )
+        if found.a or found.aaaa or found.srv:
+            names[name] = found
     return names
+
+
+def _unchanged(records: Records, before: Zone) -> dict[str, NameRecords]:
+    """Names of `before` that own the same as then, the addresses of their services' targets included."""
+    old = before.records
+    moved = {
+        name
+        for now, had in ((records.a, old.a), (records.aaaa, old.aaaa))
+        for name in now.keys() | had.keys()
+        if now.get(name) != had.get(name)
+    }
+    same = {}
+    for name, found in before.names.items():
+        services = records.srv.get(name)
+        if name in moved or services != old.srv.get(name):
+            continue
+        if services is None or not any(target in moved for target, _ in services):
+            same[name] = found
+    return same
+
+
+def _sorted(items: Iterable[T]) -> tuple[T, ...]:
+    found = tuple(items)
+    return found if len(found) < 2 else tuple(sorted(found))  # type: ignore[type-var]  # texts, or texts and ports
 
 
 def _targets(records: Records, srv: tuple[tuple[str, int], ...]) -> tuple[tuple[str, str], ...]:
     """One address of each family per SRV target."""
+    if not srv:
+        return ()
     found = []
     for target in dict.fromkeys(target for target, _ in srv):
         for table in (records.a, records.aaaa):
@@ -184,11 +218,13 @@ def encode(
 ) -> Zone:
     """The zone of these records; answers of names that did not change since `before` are taken over."""
     dice = dice or random.Random(serial)
-    names = by_name(records)
+    known = before.wires if before is not None else {}
+    names = by_name(records, before)
+    wires = {name: known.get(name) or wire_name(name) for name in names}
     answers: dict[bytes, Mapping[int, Answer]] = {}
     for name, found in names.items():
-        wire = wire_name(name)
-        if before is not None and before.names.get(name) == found and wire != before.apex:
+        wire = wires[name]
+        if before is not None and before.names.get(name) is found and wire != before.apex:
             answers[wire] = before.answers[wire]
         else:
             answers[wire] = encode_name(found, config, dice)
@@ -197,7 +233,7 @@ def encode(
     denial = _record(apex, SOA, min(config.ttl, config.soa_minttl), _soa(config, serial))
     body = (Body(denial, authority=1),)
     empty = frozenset(wire_name(name) for name in _parents(names, config.domain) if name not in names)
-    return Zone(apex, names, answers, empty, Answer(0, body), Answer(3, body), serial, records)
+    return Zone(apex, names, wires, answers, empty, Answer(0, body), Answer(3, body), serial, records)
 
 
 def look_up(zone: Zone, name: bytes, rtype: int) -> Answer | None:

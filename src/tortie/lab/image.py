@@ -49,7 +49,7 @@ MTIME = 1451606400  # one fixed moment for every file: bytes do not depend on wh
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-FORMAT = 1  # part of the cache key: raise it when the way of making changes
+FORMAT = 2  # part of the cache key: raise it when the way of making changes
 
 _LAUNCHER = """#!/usr/bin/python3 -IS
 import sys
@@ -244,7 +244,8 @@ def _make(entries: Mapping[str, _Entry], folder: Path) -> None:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _write(tar, {**entries, **_compiled(entries)})
-    packed = gzip.compress(raw.getbuffer(), compresslevel=6, mtime=0)
+    # Pulled inside one machine: making it quickly matters more than a tenth of its size.
+    packed = gzip.compress(raw.getbuffer(), compresslevel=1, mtime=0)
     (folder / "layer.tar.gz").write_bytes(packed)
     config = _config(_digest(raw.getbuffer()))
     (folder / "config.json").write_bytes(config)

@@ -31,13 +31,15 @@ class Balancer:
         self.force_reload = False
         self.left_out: list[str] = []
 
-    async def adopt(self) -> bool:
-        """Whether an HAProxy of an earlier program runs here; it is left as it is."""
-        processes = await self._haproxy.processes()
-        if not processes:
-            return False
-        log.info("found haproxy running, pids %s", " ".join(map(str, processes)))
-        return True
+    async def adopt(self) -> None:
+        """Say whether an HAProxy of an earlier program runs here; it is left as it is."""
+        try:
+            processes = await self._haproxy.processes()
+        except Unavailable as error:
+            log.warning("%s", error)
+            return
+        if processes:
+            log.info("found haproxy running, pids %s", " ".join(map(str, processes)))
 
     async def revive(self) -> None:
         """Start HAProxy on the configuration that is in place, or on one without services: the pages answer 503."""

@@ -24,8 +24,10 @@ from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.brain import Brain, Options
 from tortie.marathon.engine import Engine
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
+from tortie.marathon.health import Checker
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
+from tortie.marathon.pages import pages
 from tortie.marathon.world import World
 from tortie.store.open import open_store
 from tortie.web.serve import serve, tcp_listener
@@ -95,7 +97,7 @@ def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str,
 
     engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
     system = System(engine, leadership, About(_config(settings), settings.http_port))
-    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system))
+    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system), pages())
 
 
 def _config(settings: Settings) -> dict[str, Any]:
@@ -141,7 +143,7 @@ async def _lead(settings: Settings, leadership: Leadership, door: _Door) -> None
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
-        await _first_failure(leadership.keep(), engine.run(), engine.framework.run())
+        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run())
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise

@@ -72,7 +72,7 @@ class AcknowledgeUpdate(wire.Message):
 
 
 class MasterMessage(wire.Message):
-    """`type` names the field that is set. SHUTDOWN: the agent must end its tasks and itself, `reason` says why."""
+    """`type` names the field that is set."""
 
     type: Literal[
         "REGISTERED",
@@ -83,7 +83,6 @@ class MasterMessage(wire.Message):
         "ACKNOWLEDGE",
         "UPDATE_FRAMEWORK",
         "SHUTDOWN_FRAMEWORK",
-        "SHUTDOWN",
     ]
     registered: Registered | None = None
     run_task: RunTask | None = None
@@ -91,4 +90,3 @@ class MasterMessage(wire.Message):
     acknowledge: AcknowledgeUpdate | None = None
     framework: wire.FrameworkInfo | None = None
     framework_id: wire.ID | None = None
-    reason: str | None = None

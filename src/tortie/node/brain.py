@@ -10,11 +10,11 @@ from tortie.dataplane.routes import Uplink, remote_routes, workload_routes
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route
 from tortie.ipam.cluster import ownership
+from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.resource import decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine

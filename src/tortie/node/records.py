@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+
 from tortie.dataplane.render.settings import Settings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.node import NodeSpec
+
 
 def node_address(spec: NodeSpec) -> str | None:
     """A node's IPv4 address without its mask."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tortie.stars.names import display_names, port
 
 MAX_CHANGES = 200
 MAX_NODES = 500
@@ -100,7 +102,7 @@ def record(board: Board, id: str, url: str, answer: Answer, now: float) -> Board
         return board
     new = _polled(old, answer, now)
     nodes = {**board.nodes, id: new}
-    names = display_names(nodes.values())
+    names = display_names({node.id: node.url for node in nodes.values()})
     found = _node_change(old, new, names[id], now)
     known, edges = _edge_changes(board.known, nodes, new, names, now)
     changes = sorted((*board.changes, *found, *edges), key=lambda change: change.at)
@@ -122,30 +124,6 @@ def drawn_edges(nodes: Iterable[Node]) -> list[tuple[Node, Node, Edge]]:
     by_url = {node.url: node for node in up}
     pairs = [(node, by_url.get(edge.url), edge) for node in up for edge in node.edges]
     return [(node, other, edge) for node, other, edge in pairs if other is not None and other.id != node.id]
-
-
-def state(board: Board, now: float, period: float) -> dict[str, Any]:
-    """All that the page shows. Times are Unix seconds by this collector's clock, whose `now` is in it."""
-    names = display_names(board.nodes.values())
-    return {
-        "now": round(now, 3),
-        "period": period,
-        "nodes": [_node_json(node, names[node.id]) for node in board.nodes.values()],
-        "edges": [_edge_json(node, other, edge) for node, other, edge in drawn_edges(board.nodes.values())],
-        "changes": [_change_json(change) for change in board.changes],
-    }
-
-
-def display_names(nodes: Iterable[Node]) -> dict[str, str]:
-    """A short name per id: the URL's host without the part that all hosts end with; the id where that says nothing."""
-    hosts = {node.id: _host(node.url) for node in nodes}
-    parts = {id: _pieces(host) for id, host in hosts.items()}
-    cut = _common_tail(list(parts.values()))
-    short = {id: "".join(pieces[: len(pieces) - cut]).strip(".-") for id, pieces in parts.items()}
-    addresses = all(host.replace(".", "").isdigit() for host in hosts.values())
-    if addresses or len(set(short.values())) < len(short) or not all(short.values()):
-        return {id: id for id in hosts}
-    return {id: id if name == id.lower() else name for id, name in short.items()}
 
 
 def _polled(old: Node, answer: Answer, now: float) -> Node:
@@ -209,51 +187,10 @@ def _edge_changes(
         if known.get(pair, False) != edge.reachable:
             at = min(now, edge.since) if edge.since is not None else now
             verb = "accepts" if edge.reachable else "no longer accepts"
-            text = f"{names[target.id]} {verb} {names[source.id]} on {_port(target.url)}"
+            text = f"{names[target.id]} {verb} {names[source.id]} on {port(target.url)}"
             changes.append(Change(at, "edge", source.id, target.id, edge.reachable, text, edge.error))
         after[pair] = edge.reachable
     return after, changes
-
-
-def _node_json(node: Node, name: str) -> dict[str, Any]:
-    return {
-        "id": node.id,
-        "name": name,
-        "url": node.url,
-        "answers": node.response is not None,
-        "asked": node.asked,
-        "error": node.error,
-        "detail": node.detail,
-        "at": node.at,
-        "since": node.since,
-        "period": node.period,
-    }
-
-
-def _edge_json(source: Node, target: Node, edge: Edge) -> dict[str, Any]:
-    return {
-        "from": source.id,
-        "to": target.id,
-        "port": _port(target.url),
-        "reachable": edge.reachable,
-        "error": edge.error,
-        "detail": edge.detail,
-        "latencyMs": edge.latency_ms,
-        "at": edge.at,
-        "since": edge.since,
-    }
-
-
-def _change_json(change: Change) -> dict[str, Any]:
-    return {
-        "at": round(change.at, 3),
-        "kind": change.kind,
-        "from": change.source,
-        "to": change.target,
-        "up": change.up,
-        "text": change.text,
-        "reason": change.reason,
-    }
 
 
 def _resource(value: Any) -> tuple[str, str]:
@@ -308,38 +245,3 @@ def _text(value: Any) -> str | None:
 def _ago(now: float, age: Any) -> float | None:
     seconds = _number(age)
     return None if seconds is None else round(now - seconds, 3)
-
-
-def _authority(url: str) -> str:
-    return url.partition("://")[2].partition("/")[0]
-
-
-def _host(url: str) -> str:
-    authority = _authority(url)
-    host = authority.partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
-    return host.lower()
-
-
-def _port(url: str) -> int:
-    digits = _authority(url).rpartition("]")[2].rpartition(":")[2]
-    return int(digits) if digits.isdigit() else 80
-
-
-def _pieces(host: str) -> list[str]:
-    """A host name cut before each dot and dash, the marks kept, so that pieces joined give the name again."""
-    pieces, piece = [], ""
-    for letter in host:
-        if letter in ".-" and piece:
-            pieces.append(piece)
-            piece = ""
-        piece += letter
-    return [*pieces, piece]
-
-
-def _common_tail(names: Sequence[list[str]]) -> int:
-    if len(names) < 2:
-        return 0
-    count = 0
-    while all(len(name) > count + 1 for name in names) and len({name[-1 - count] for name in names}) == 1:
-        count += 1
-    return count

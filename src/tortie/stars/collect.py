@@ -19,6 +19,7 @@ from tortie.stars.http1 import Request, Response
 from tortie.stars.matrix import matrix
 from tortie.stars.pages import Pages
 from tortie.stars.run import Log, Schedule, quick_names, serve, small_stacks
+from tortie.stars.view import state
 
 MAX_STREAMS = 48
 HEARTBEAT_SECONDS = 5.0  # shorter than any balancer's idle limit on the way
@@ -71,10 +72,9 @@ class Collector:
     def poll_once(self, id: str) -> None:
         url = self._board.nodes[id].url
         answer = self._ask(url)
-        before = self._board
-        self._update(lambda board: boards.record(board, id, url, answer, time.time()))
-        for change in self._board.changes:
-            if change.at > (before.changes[-1].at if before.changes else 0.0):
+        before, after = self._update(lambda board: boards.record(board, id, url, answer, time.time()))
+        for change in after.changes:
+            if change not in before.changes:
                 self._log(change.text)
 
     def _ask(self, url: str) -> Answer:
@@ -91,14 +91,17 @@ class Collector:
             details = extra.body if extra.error is None and extra.status == 200 else None
         return Answer(got.status, got.body, details)
 
-    def _update(self, step: Callable[[Board], Board]) -> None:
+    def _update(self, step: Callable[[Board], Board]) -> tuple[Board, Board]:
+        """The board before and after one step; everybody who waits for a change is woken."""
         with self._changed:
-            self._board = step(self._board)
+            before = self._board
+            after = self._board = step(before)
             self._version += 1
             self._changed.notify_all()
+        return before, after
 
     def state(self) -> dict[str, Any]:
-        return boards.state(self._board, time.time(), self.period)
+        return state(self._board, time.time(), self.period)
 
     def events(self, last_id: str) -> Iterator[bytes]:
         """Server-sent events: the whole state after each change; nothing is sent again that `last_id` has seen."""
@@ -136,7 +139,7 @@ class Front:
         if request.path == "/v1/events":
             return self._events(request)
         if request.target == "/v1/state?example=true":
-            return _json(boards.state(example_board(time.time()), time.time(), self._collector.period))
+            return _json(state(example_board(time.time()), time.time(), self._collector.period))
         return self._json(request.path) or self._pages.answer(request) or Response(404)
 
     def _json(self, path: str) -> Response | None:

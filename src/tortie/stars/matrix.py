@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tortie.stars.board import Board, display_names, drawn_edges
+from tortie.stars.board import Board, drawn_edges
+from tortie.stars.names import display_names
 
 
 def matrix(board: Board) -> str:
     """A row per source, a column per destination: yes, or why not; `-` where nothing was measured."""
-    names = display_names(board.nodes.values())
+    names = display_names({node.id: node.url for node in board.nodes.values()})
     cells = {
         (a.id, b.id): "yes" if edge.reachable else edge.error or "no"
         for a, b, edge in drawn_edges(board.nodes.values())

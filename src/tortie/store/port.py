@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from tortie.base.errors import Conflict, TortieError
+from tortie.base.errors import Conflict, Invalid, TortieError
 
 
 class Compacted(TortieError):
@@ -73,6 +73,16 @@ class Event(msgspec.Struct, frozen=True):
     value: bytes | None
     revision: int
     previous: bytes | None = None
+
+
+def check_writes(writes: Sequence[Write]) -> None:
+    """What every backend refuses before anything is written: a key twice in one transaction, an empty key."""
+    keys = [write.key for write in writes]
+    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    problems = [f"key {key} is written twice in one transaction" for key in twice]
+    problems += ["a key must not be empty"] if "" in keys else []
+    if problems:
+        raise Invalid(*problems)
 
 
 class Watch(Protocol):

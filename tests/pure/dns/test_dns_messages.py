@@ -209,3 +209,26 @@ def test_answers_of_unchanged_names_are_taken_over_and_changed_ones_made_anew() 
     same, other = wire_name("many.marathon.mesos"), wire_name("frontend.calico-stars.marathon.mesos")
     assert later.answers[same] is ZONE.answers[same]
     assert later.answers[other] is not ZONE.answers[other]
+
+
+TASKS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["10.0.0.1", "10.0.0.2", "fd01::1"])), max_size=5
+)
+
+
+@given(st.lists(TASKS, min_size=1, max_size=4))
+def test_a_zone_made_by_changes_equals_one_made_at_once(story: list[list[tuple[str, str]]]) -> None:
+    made: Zone | None = None
+    for tasks in story:
+        shown = [
+            task(name, address, id=f"{name}.{i}", discovery=DISCOVERY | {"name": name})
+            for i, (name, address) in enumerate(tasks)
+        ]
+        made, anew = zone(shown, made), zone(shown)
+        assert made.names == anew.names
+        assert made.empty == anew.empty
+        assert made.answers.keys() == anew.answers.keys()
+        for name, answers in anew.answers.items():
+            assert {k: sorted(b.data for b in a.bodies) for k, a in answers.items() if len(a.bodies[0].cuts) == 1} == {
+                k: sorted(b.data for b in a.bodies) for k, a in made.answers[name].items() if len(a.bodies[0].cuts) == 1
+            }

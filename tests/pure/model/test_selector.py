@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tortie.base.errors import Invalid
@@ -150,6 +150,7 @@ def _branches(children: st.SearchStrategy[nodes.Node]) -> st.SearchStrategy[node
 TREES = st.recursive(LEAVES, _branches, max_leaves=8)
 
 
+@settings(deadline=None)
 @given(TREES, st.dictionaries(LABELS, VALUES, max_size=4))
 def test_the_canonical_text_means_the_same(node: nodes.Node, labels: dict[str, str]) -> None:
     again = parse(node.canonical)
@@ -158,6 +159,7 @@ def test_the_canonical_text_means_the_same(node: nodes.Node, labels: dict[str, s
     assert again.matches(labels) is node.matches(labels)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abin(){}'\"&|!=, ", max_size=24))
 def test_any_text_is_parsed_or_refused_never_a_crash(text: str) -> None:
     try:
@@ -167,6 +169,7 @@ def test_any_text_is_parsed_or_refused_never_a_crash(text: str) -> None:
     assert parse(selector.canonical) == selector
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_renamed_labels_and_back_is_the_same(node: nodes.Node) -> None:
     there = nodes.map_labels(node, lambda label: f"pcns.{label}")

@@ -11,7 +11,6 @@ from tortie.stars.board import (
     MAX_CHANGES,
     Answer,
     Board,
-    display_names,
     drawn_edges,
     parse_resource,
     parse_resources,
@@ -19,10 +18,11 @@ from tortie.stars.board import (
     record,
     resources,
     responses,
-    state,
 )
 from tortie.stars.example import EXAMPLE, example_board
 from tortie.stars.matrix import matrix
+from tortie.stars.names import display_names
+from tortie.stars.view import state
 
 HOSTS = {"C": "client", "F": "frontend", "B": "backend"}
 URLS = {id: f"http://{host}-calico-stars.marathon.mesos:9000/status" for id, host in HOSTS.items()}
@@ -194,10 +194,7 @@ def test_a_resources_file_must_be_an_array() -> None:
     ],
 )  # fmt: skip
 def test_names_are_what_the_hosts_do_not_share(urls: dict[str, str], names: dict[str, str]) -> None:
-    made = Board()
-    for id, url in urls.items():
-        made = put(made, id, url)
-    assert display_names(made.nodes.values()) == names
+    assert display_names(urls) == names
 
 
 def test_the_state_holds_nodes_edges_and_changes() -> None:

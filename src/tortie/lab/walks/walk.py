@@ -15,6 +15,7 @@ from tortie.lab.walks.ports import Host, Lab, Ran
 from tortie.lab.walks.prober import Target, probe_all
 
 PEER_PREFIX = "walk-peer-"
+TASK_PREFIX = "mesos-"
 PEER_IMAGE = "calico/star:v0.5.0"
 ANSWER_SECONDS = 1.5
 SLOW_SECONDS = 4.0
@@ -106,7 +107,7 @@ class Walk:
     # -- parties and packets
 
     def containers(self, networks: Sequence[str], listens: dict[str, frozenset[Probe]]) -> list[tuple[Party, Path]]:
-        """Every running container of these networks on every host with an engine, with its network namespace."""
+        """Every task and every peer that runs on these networks, with its network namespace; other containers not."""
         found = []
         for host in self.lab.hosts.values():
             for container in _inspect_all(host):
@@ -115,6 +116,8 @@ class Walk:
                         continue
                     name = container["Name"].lstrip("/")
                     peer = name.startswith(PEER_PREFIX)
+                    if not peer and not name.startswith(TASK_PREFIX):
+                        continue
                     party = Party(
                         name=f"{network}@{host.name}" if peer else network,
                         role="peer" if peer else "app",
@@ -124,7 +127,7 @@ class Walk:
                         listens=frozenset() if peer else listens[network],
                     )
                     found.append((party, host.netns_of(container["State"]["Pid"])))
-        return sorted(found, key=lambda item: (item[0].role, item[0].name))
+        return sorted(found, key=lambda item: (item[0].role, networks.index(item[0].network or ""), item[0].host))
 
     def add_peers(self, networks: Sequence[str]) -> None:
         """A second container for each network on each agent: `same network`, and both placements of every pair."""

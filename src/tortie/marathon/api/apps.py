@@ -52,18 +52,25 @@ class Apps:
             selector = labels.parse(query["label"])
             apps = [app for app in apps if selector(app.labels)]
         embed, now = embeds(query.getlist("embed")), self.engine.clock()
-        return answer({"apps": [app_view(self.world, app, embed, now) for app in apps]})
+        return answer({"apps": [app_view(self.world, app, embed, now, self.engine.health) for app in apps]})
 
     async def get(self, request: Request, app_id: str) -> Response:
         now = self.engine.clock()
         embed = embeds(request.query_params.getlist("embed")) | DETAIL
-        return answer({"app": app_view(self.world, self.app(app_id), embed, now)})
+        return answer({"app": app_view(self.world, self.app(app_id), embed, now, self.engine.health)})
 
     async def below(self, request: Request, group: str) -> Response:
         if group not in self.world.tree.groups:
             raise NotFound(f"Group '{group}' does not exist")
         embed, now = embeds(request.query_params.getlist("embed")) | DETAIL, self.engine.clock()
-        return answer({"*": [app_view(self.world, app, embed, now) for app in self.world.tree.apps_below(group)]})
+        return answer(
+            {
+                "*": [
+                    app_view(self.world, app, embed, now, self.engine.health)
+                    for app in self.world.tree.apps_below(group)
+                ]
+            }
+        )
 
     async def versions(self, _request: Request, app_id: str) -> Response:
         self.app(app_id)
@@ -85,7 +92,7 @@ class Apps:
             return Response(tasks_text(self.world), media_type="text/plain")
         app = self.app(app_id)
         instances = sorted(self.world.instances_of(app_id), key=lambda i: i.id)
-        return answer({"tasks": [show_task(i, app, service_ports=False) for i in instances]})
+        return answer({"tasks": [show_task(i, app, self.engine.health, service_ports=False) for i in instances]})
 
     # -- changing ------------------------------------------------------------------------------------------------------
 

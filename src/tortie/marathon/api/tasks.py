@@ -55,7 +55,13 @@ class Tasks:
         wanted = {STATES[s] for s in (*query.getlist("status"), *query.getlist("status[]")) if s in STATES}
         instances = [i for i in self.world.instances.values() if not wanted or i.state in wanted]
         apps = self.world.tree.apps
-        return answer({"tasks": [show_task(i, apps.get(i.app)) for i in sorted(instances, key=lambda i: i.id)]})
+        return answer(
+            {
+                "tasks": [
+                    show_task(i, apps.get(i.app), self.engine.health) for i in sorted(instances, key=lambda i: i.id)
+                ]
+            }
+        )
 
     async def delete(self, request: Request) -> Response:
         place = Place()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from statistics import median
 from typing import Any
 
@@ -17,6 +17,7 @@ from tortie.marathon.model.app import App
 from tortie.marathon.model.show import show_app
 from tortie.marathon.model.tree import Tree
 from tortie.marathon.offers.match import role_of
+from tortie.marathon.verdict import Health
 from tortie.marathon.world import TaskFailure, World
 from tortie.wire import mesos
 
@@ -41,7 +42,13 @@ def counts(instances: Collection[Instance]) -> dict[str, int]:
     }
 
 
-def show_task(instance: Instance, app: App | None, *, service_ports: bool = True) -> dict[str, Any]:
+Results = Mapping[str, Mapping[int, Health]]
+
+
+def show_task(
+    instance: Instance, app: App | None, results: Results | None = None, *, service_ports: bool = True
+) -> dict[str, Any]:
+    """`results`: of the health checks Marathon does itself; those of Mesos are known by their verdict only."""
     state = "TASK_KILLING" if instance.leaving else instance.state
     shown: dict[str, Any] = {
         "id": instance.id,
@@ -58,9 +65,29 @@ def show_task(instance: Instance, app: App | None, *, service_ports: bool = True
     }
     if service_ports and app is not None and app.service_ports:
         shown["servicePorts"] = list(app.service_ports)
-    if app is not None and app.health_checks and instance.healthy is not None:
-        shown["healthCheckResults"] = [{"alive": instance.healthy, "taskId": instance.id, "instanceId": instance.id}]
+    if app is not None and app.health_checks:
+        found = [show_result(instance.id, health) for health in (results or {}).get(instance.id, {}).values()]
+        if not found and instance.healthy is not None:
+            found = [{"alive": instance.healthy, "taskId": instance.id, "instanceId": instance.id}]
+        if found:
+            shown["healthCheckResults"] = found
     return shown
+
+
+def show_result(instance_id: str, health: Health) -> dict[str, Any]:
+    def at(moment: float | None) -> str | None:
+        return None if moment is None else iso(moment)
+
+    return {
+        "alive": health.alive,
+        "consecutiveFailures": health.failures,
+        "firstSuccess": at(health.first_success),
+        "lastFailure": at(health.last_failure),
+        "lastSuccess": at(health.last_success),
+        "lastFailureCause": health.last_cause,
+        "taskId": instance_id,
+        "instanceId": instance_id,
+    }
 
 
 def show_failure(failure: TaskFailure) -> dict[str, Any]:
@@ -76,13 +103,15 @@ def show_failure(failure: TaskFailure) -> dict[str, Any]:
     }
 
 
-def app_view(world: World, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
+def app_view(
+    world: World, app: App, embed: Collection[str], now: float, results: Results | None = None
+) -> dict[str, Any]:
     """The app with counts and deployments, and what `embed` asks for."""
     instances = sorted(world.instances_of(app.id), key=lambda i: i.id)
     shown = show_app(app) | counts(instances)
     shown["deployments"] = [{"id": plan.id} for plan in world.plans.values() if app.id in plan.affected]
     if "tasks" in embed:
-        shown["tasks"] = [show_task(instance, app) for instance in instances]
+        shown["tasks"] = [show_task(instance, app, results) for instance in instances]
     if "lastTaskFailure" in embed and (failure := world.failures.get(app.id)):
         shown["lastTaskFailure"] = show_failure(failure)
     if "readiness" in embed:

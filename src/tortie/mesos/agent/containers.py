@@ -96,10 +96,11 @@ class Containers:
         except (NotFound, ValueError):
             return False
 
-    async def follow_logs(self, name: str, sandbox: Path, base: Mapping[str, int]) -> None:
+    async def follow_logs(self, name: str, sandbox: Path, base: Mapping[str, int], *, tty: bool) -> None:
         """Appends its output to `stdout` and `stderr` until it ends.
 
-        `base`: how long each file was before its output. What is in the files beyond that has been written already.
+        A container with a terminal has one stream. `base`: how long each file was before its output; what is in the
+        files beyond that has been written already.
         """
         skip = {n: max((sandbox / n).stat().st_size - base.get(n, 0), 0) for n in STREAMS.values()}
         query = {"follow": True, "stdout": True, "stderr": True}
@@ -107,7 +108,7 @@ class Containers:
         with (sandbox / "stdout").open("ab", 0) as out, (sandbox / "stderr").open("ab", 0) as err:
             files = {"stdout": out, "stderr": err}
             async for data in self.api.chunks("GET", f"/containers/{name}/logs", query=query):
-                for stream, part in demux.feed(data):
+                for stream, part in [("stdout", data)] if tty else demux.feed(data):
                     seen = min(skip[stream], len(part))
                     skip[stream] -= seen
                     if seen < len(part):

@@ -148,7 +148,7 @@ class Life:
                 final = "TASK_KILLED" if task.killed else "TASK_FAILED"
                 self._report(task, final, "The container was removed", "REASON_EXECUTOR_TERMINATED")
                 return
-            except Unavailable as error:
+            except TortieError as error:
                 log.warning("task %s: %s", task.id, error)
                 await anyio.sleep(1)
 
@@ -156,7 +156,8 @@ class Life:
         name = self._where(task).name
         while True:
             try:
-                await self.containers.follow_logs(name, task.sandbox, task.saved.log_base)
+                tty = bool((await self.containers.inspect(name)).get("Config", {}).get("Tty"))
+                await self.containers.follow_logs(name, task.sandbox, task.saved.log_base, tty=tty)
                 if not (await self.containers.inspect(name)).get("State", {}).get("Running"):
                     break
             except Unavailable as error:
@@ -196,16 +197,16 @@ class Life:
             try:
                 if gentle:
                     inspect = await self.containers.inspect(name)
-                    await self.containers.signal(name, inspect.get("Config", {}).get("StopSignal") or "SIGTERM")
                     gentle = False
+                    await self.containers.signal(name, inspect.get("Config", {}).get("StopSignal") or "SIGTERM")
                 await self._until_deadline(task)
                 await self.containers.signal(name, "SIGKILL")
                 return
-            except Unavailable as error:
-                log.warning("task %s: %s", task.id, error)
-                await anyio.sleep(1)
             except NotFound:
                 return
+            except TortieError as error:
+                log.warning("task %s: %s", task.id, error)
+                await anyio.sleep(1)
 
     async def _until_deadline(self, task: LiveTask) -> None:
         while (left := task.kill_deadline - self.clock()) > 0:

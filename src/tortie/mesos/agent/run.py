@@ -24,13 +24,15 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
     except BaseException:
         listener.close()
         raise
-    async with anyio.create_task_group() as group:
-        group.start_soon(serve, router(agent), [listener])
-        group.start_soon(_signals, agent, group.cancel_scope)
-        log.info("agent %s:%d work_dir=%s", settings.ip, info.port, settings.work_dir)
-        await agent.run()
-        group.cancel_scope.cancel()
-    await agent.containers.api.close()
+    log.info("agent %s:%d work_dir=%s", settings.ip, info.port, settings.work_dir)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(serve, router(agent), [listener])
+            group.start_soon(_signals, agent, group.cancel_scope)
+            await agent.run()
+            group.cancel_scope.cancel()
+    finally:
+        await agent.containers.api.close()
     if agent.leaving:
         raise Unavailable(f"agent ended: {agent.leaving}")
 

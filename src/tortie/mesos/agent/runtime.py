@@ -75,7 +75,7 @@ class Agent:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until the master sends it away; cancelled, it leaves its containers running."""
+        """Until it leaves; cancelled, it leaves its containers running."""
         async with anyio.create_task_group() as group:
             self._group = group
             self._recover()
@@ -126,11 +126,11 @@ class Agent:
             for task in self.tasks.values():
                 if task.framework_id == message.framework.id.value:
                     task.saved.framework = message.framework
+                    task.updates.restart()
                     task.keep()
+            self.changed()
         elif message.type == "SHUTDOWN_FRAMEWORK" and message.framework_id:
             self._shut_down(message.framework_id.value)
-        elif message.type == "SHUTDOWN":
-            self.leave(message.reason or "the master asked it to shut down")
 
     def _registered(self, agent_id: wire.ID, how: str) -> None:
         log.info("%s with master %s as %s", how.lower(), self.settings.master, agent_id.value)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from tortie.mesos.master import offers, registry
-from tortie.mesos.master.cluster import Agent, Cluster, Framework, HangUp, RecoveredAgent, Say, Task
-from tortie.mesos.master.tasks import fresh_status, kill_message, master_status, record, say_status, to_completed
+from tortie.mesos.master.cluster import Agent, Cluster, Framework, HangUp, RecoveredAgent, Task
+from tortie.mesos.master.state import operator_agent
+from tortie.mesos.master.tasks import (
+    announce_task,
+    announce_update,
+    fresh_status,
+    kill_message,
+    master_status,
+    record,
+    say_status,
+    to_completed,
+)
 from tortie.mesos.master.validate import wanted
 from tortie.mesos.protocol import AgentSubscribe, MasterMessage, Registered, TaskRecord
-from tortie.mesos.resources import from_wire
+from tortie.mesos.resources import Resources, from_wire
 from tortie.wire import mesos as wire
 
 
-def subscribe(cluster: Cluster, request: AgentSubscribe, stream: str, now: float) -> Agent | None:
-    """Registers the agent on `stream`, or takes it back under its id. None: it was told to shut down."""
+def subscribe(cluster: Cluster, request: AgentSubscribe, stream: str, now: float) -> Agent:
+    """Registers the agent on `stream`, or takes it back under its id."""
     info = request.agent_info
     again = info.id is not None
     agent_id = info.id.value if info.id else _new_id(cluster)
@@ -35,6 +45,8 @@ def subscribe(cluster: Cluster, request: AgentSubscribe, stream: str, now: float
     settings = cluster.settings
     registered = Registered(agent_id=agent.info.id, ping_timeout=settings.ping_timeout * settings.max_pings)
     cluster.tell(agent, MasterMessage(type="REREGISTERED" if again else "REGISTERED", registered=registered))
+    if not known and cluster.watchers:
+        cluster.announce("AGENT_ADDED", agent=operator_agent(agent, Resources()))
     _compare(cluster, agent, request, now)
     return agent
 
@@ -85,19 +97,25 @@ def _take_up(cluster: Cluster, agent: Agent, framework: Framework, theirs: TaskR
     task_id = theirs.info.task_id.value
     task = framework.tasks.get(task_id)
     back = framework.unreachable.pop(task_id, None)
+    lost_before = any(done.id == task_id for done in framework.completed)
     if task is None:
         task = back or Task(theirs.info, framework.id, agent.id, wanted(theirs.info))
         task.released = False
         task.state = "TASK_STAGING"
         framework.tasks[task_id] = task
     agent.tasks[framework.id, task_id] = task
+    before = task.state if task.statuses else None
     task.statuses = list(theirs.statuses) or task.statuses
     task.state = theirs.state
+    if before is None:
+        announce_task(cluster, task)
+    elif before != task.state and task.statuses:
+        announce_update(cluster, task, task.statuses[-1])
     if theirs.pending:
         task.sent_state, task.sent_uuid = theirs.pending.state, theirs.pending.uuid
     if task.terminal:
         task.released = True
-    elif back and not framework.info.can("PARTITION_AWARE"):
+    elif (back and not framework.info.can("PARTITION_AWARE")) or lost_before:
         cluster.tell(agent, kill_message(framework.id, wire.Kill(task_id=theirs.info.task_id)))
     elif task.kill:
         cluster.tell(agent, kill_message(framework.id, task.kill))
@@ -110,6 +128,7 @@ def _lost(cluster: Cluster, task: Task, message: str, reason: str, aware_state: 
     if not task.terminal:
         status = master_status(task, state, message, reason, now=now)
         record(task, status, state)
+        announce_update(cluster, task, status)
         cluster.count("master/tasks_lost")
         say_status(cluster, framework, status)
     cluster.release(task)
@@ -174,9 +193,11 @@ def _unreachable(cluster: Cluster, agent: Agent, now: float) -> None:
         since = wire.Nanoseconds(nanoseconds=int(now * 1e9)) if aware else None
         status = fresh_status(task.id, agent.id, state, text, "REASON_AGENT_REMOVED", now=now, unreachable_time=since)
         record(task, status, state)
+        announce_update(cluster, task, status)
         cluster.count(f"master/tasks_{state.removeprefix('TASK_').lower()}")
         framework.unreachable[task.id] = task
         say_status(cluster, framework, status)
+    cluster.announce("AGENT_REMOVED", agent_id={"value": agent.id})
     _say_failure(cluster, agent.id)
 
 
@@ -195,8 +216,5 @@ def unregistered(cluster: Cluster, agent_id: str, now: float) -> None:
         _lost(cluster, task, f"Agent {agent.info.hostname} unregistered", "REASON_AGENT_REMOVED", "TASK_GONE", now=now)
     _drop_stream(cluster, agent, now)
     cluster.outbox.append(registry.forget_agent(agent_id))
+    cluster.announce("AGENT_REMOVED", agent_id={"value": agent_id})
     _say_failure(cluster, agent_id)
-
-
-def refuse(cluster: Cluster, stream: str, reason: str) -> None:
-    cluster.outbox += [Say(stream, MasterMessage(type="SHUTDOWN", reason=reason)), HangUp(stream)]

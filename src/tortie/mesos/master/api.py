@@ -11,6 +11,7 @@ from tortie.mesos.http import RecordStream, Refusal, accepts_json, posted_json
 from tortie.mesos.master import agents, frameworks, offers, tasks
 from tortie.mesos.master.cluster import Framework
 from tortie.mesos.master.runtime import Master
+from tortie.mesos.master.validate import wanted
 from tortie.mesos.protocol import AgentCall
 from tortie.mesos.resources import from_wire
 from tortie.wire import mesos as wire
@@ -137,6 +138,8 @@ class AgentApi:
             raise Refusal(400, "Expecting 'subscribe' to be present")
         try:
             from_wire(call.subscribe.agent_info.resources)
+            for task in call.subscribe.tasks:
+                wanted(task.info)
         except Invalid as error:
             raise Refusal(400, str(error)) from error
         stream, records = self.master.open_stream()

@@ -182,6 +182,7 @@ class Cluster:
     next_agent: int = 0
     next_framework: int = 0
     next_offer: int = 0
+    watchers: set[str] = field(default_factory=set)
     counters: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -197,6 +198,11 @@ class Cluster:
         """Nothing when the agent is not connected."""
         if agent.stream is not None:
             self.outbox.append(Say(agent.stream, message))
+
+    def announce(self, kind: str, **payload: Any) -> None:
+        """To every reader of the operator API's event stream."""
+        event = {"type": kind, **({kind.lower(): payload} if payload else {})}
+        self.outbox += [Say(stream, event) for stream in sorted(self.watchers)]
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by

@@ -6,7 +6,8 @@ import math
 
 from tortie.mesos.master import offers, registry
 from tortie.mesos.master.cluster import Cluster, Framework, HangUp, Say
-from tortie.mesos.master.tasks import master_status, to_completed
+from tortie.mesos.master.tasks import announce_update, master_status, to_completed
+from tortie.mesos.master.validate import bad_id
 from tortie.mesos.protocol import MasterMessage
 from tortie.wire import mesos as wire
 
@@ -17,6 +18,8 @@ def refusal(cluster: Cluster, info: wire.FrameworkInfo) -> str | None:
     """Why this subscription is answered with an ERROR event, if it is."""
     if info.id and info.id.value in cluster.refused:
         return "Framework has been removed"
+    if info.id and (problem := bad_id(info.id.value)):
+        return f"Framework ID is invalid: {problem}"
     if info.can("MULTI_ROLE") and info.role:
         return "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
     if info.roles and not info.can("MULTI_ROLE"):
@@ -88,6 +91,7 @@ def _fail_over(cluster: Cluster, framework: Framework, info: wire.FrameworkInfo,
     if framework.stream is not None:
         error = wire.Event(type="ERROR", error=wire.ErrorText(message="Framework failed over"))
         cluster.outbox += [Say(framework.stream, error), HangUp(framework.stream)]
+        framework.stream = None
     offers.withdraw(cluster, now, framework_id=framework.id)
     info.user, info.checkpoint = framework.info.user, framework.info.checkpoint
     framework.info = _with_id(info, framework.id)
@@ -123,6 +127,7 @@ def remove(cluster: Cluster, framework: Framework, now: float) -> None:
             task.state = "TASK_KILLED"
             status = master_status(task, "TASK_KILLED", "Framework was removed", "REASON_FRAMEWORK_REMOVED", now=now)
             task.statuses.append(status)
+            announce_update(cluster, task, status)
         cluster.release(task)
         to_completed(cluster, framework, task)
     for agent in cluster.agents.values():

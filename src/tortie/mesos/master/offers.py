@@ -12,7 +12,7 @@ import msgspec
 
 from tortie.mesos.master.allocator import Candidate, allocate
 from tortie.mesos.master.cluster import Cluster, Filter, Framework, Offer, Task
-from tortie.mesos.master.tasks import fresh_status, say_status
+from tortie.mesos.master.tasks import announce_task, fresh_status, say_status
 from tortie.mesos.master.validate import task_problem, wanted
 from tortie.mesos.protocol import MasterMessage, RunTask
 from tortie.mesos.resources import Resources, to_wire, total
@@ -229,5 +229,6 @@ def _launch(
     task = Task(msgspec.structs.replace(info, resources=info.resources), framework.id, agent_id, want)
     framework.tasks[task.id] = task
     agent.tasks[framework.id, task.id] = task
+    announce_task(cluster, task)
     cluster.tell(agent, MasterMessage(type="RUN_TASK", run_task=RunTask(framework=framework.info, task=info)))
     return left - want

@@ -1,4 +1,4 @@
-"""POST /api/v1: the operator API, as far as reading goes, and TEARDOWN."""
+"""POST /api/v1: the operator API, as far as reading goes, its event stream, and TEARDOWN."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tortie.mesos.http import Refusal, document, posted_json
+from tortie.mesos.http import RecordStream, Refusal, document, posted_json
 from tortie.mesos.master import frameworks, state
-from tortie.mesos.master.cluster import Framework
+from tortie.mesos.master.cluster import Framework, Say
 from tortie.mesos.master.runtime import Master
 from tortie.mesos.resources import total
 from tortie.wire import mesos as wire
@@ -36,10 +36,25 @@ class OperatorApi:
             raise Refusal(400, "Failed to validate master::Call: Expecting 'type' to be present")
         if call.type == "TEARDOWN":
             return self._teardown(call)
+        if call.type == "SUBSCRIBE":
+            return self._subscribe()
         read = getattr(self, f"_{call.type.lower()}", None) if call.type in READS else None
         if read is None:
             raise Refusal(501, f"Call {call.type} is not served by this master")
         return document(request, {"type": call.type, call.type.lower(): read()})
+
+    def _subscribe(self) -> ASGIApp:
+        """All there is, then every change of it."""
+        stream, records = self.master.open_stream()
+        cluster = self.master.cluster
+        beat = cluster.settings.heartbeat
+        subscribed = {"get_state": self._get_state(), "heartbeat_interval_seconds": beat}
+        cluster.outbox.append(Say(stream, {"type": "SUBSCRIBED", "subscribed": subscribed}))
+        cluster.outbox.append(Say(stream, {"type": "HEARTBEAT"}))
+        cluster.watchers.add(stream)
+        self.master.poke()
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-cache"}
+        return RecordStream(records, lambda: self.master.stream_ended(stream), headers)
 
     def _teardown(self, call: OperatorCall) -> ASGIApp:
         if call.teardown is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from tortie.base.errors import Invalid
+from tortie.base.errors import Invalid, TortieError
 from tortie.mesos.clock import SteadyClock
 from tortie.mesos.master.cluster import Cluster, Settings
 from tortie.mesos.master.front import router
@@ -74,12 +74,22 @@ async def run(options: Options) -> None:
     except BaseException:
         listener.close()
         raise
-    async with anyio.create_task_group() as group:
-        group.start_soon(master.run)
-        group.start_soon(serve, router(master), [listener])
-        log.info("master id=%s pid=%s store=%s", master.cluster.id, master.me.pid, options.store)
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                group.cancel_scope.cancel()
-                break
-    master.store.close()
+    log.info("master id=%s pid=%s store=%s", master.cluster.id, master.me.pid, options.store)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(master.run)
+            group.start_soon(serve, router(master), [listener])
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    group.cancel_scope.cancel()
+                    break
+    except* TortieError as failed:
+        raise first(failed) from failed
+    finally:
+        master.store.close()
+
+
+def first(group: BaseExceptionGroup[TortieError]) -> TortieError:
+    """The first failure in a group of groups."""
+    error = group.exceptions[0]
+    return first(error) if isinstance(error, BaseExceptionGroup) else error

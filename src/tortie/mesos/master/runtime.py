@@ -51,6 +51,7 @@ class Master:
         """The peer has left, or was hung up on: whoever spoke on this stream is disconnected."""
         if send := self._streams.pop(name, None):
             send.close()
+        self.cluster.watchers.discard(name)
         now = self.clock()
         frameworks.disconnected(self.cluster, name, now)
         agents.disconnected(self.cluster, name, now)
@@ -108,6 +109,7 @@ class Master:
             await anyio.sleep(self.cluster.settings.heartbeat)
             for framework in self.cluster.frameworks.values():
                 self.cluster.say(framework, wire.Event(type="HEARTBEAT"))
+            self.cluster.announce("HEARTBEAT")
             self.poke()
 
     async def _pings(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tortie.mesos.master.cluster import Cluster, Framework, Task
+from tortie.mesos.master.state import operator_task
 from tortie.mesos.protocol import AcknowledgeUpdate, KillTask, MasterMessage, StatusUpdate
 from tortie.wire import mesos as wire
 
@@ -58,6 +59,17 @@ def record(task: Task, status: wire.TaskStatus, latest: str) -> bool:
     return True
 
 
+def announce_update(cluster: Cluster, task: Task, status: wire.TaskStatus) -> None:
+    framework_id = {"value": task.framework_id}
+    shown = msgspec.to_builtins(status)
+    cluster.announce("TASK_UPDATED", framework_id=framework_id, status=shown, state=task.state)
+
+
+def announce_task(cluster: Cluster, task: Task) -> None:
+    if cluster.watchers:
+        cluster.announce("TASK_ADDED", task=operator_task(task))
+
+
 def to_completed(cluster: Cluster, framework: Framework, task: Task) -> None:
     framework.tasks.pop(task.id, None)
     framework.completed.append(task)
@@ -78,8 +90,10 @@ def updated(cluster: Cluster, agent_id: str, update: StatusUpdate) -> None:
     task = framework.tasks.get(update.status.task_id.value)
     if task is None or task.agent_id != agent_id:
         return
-    if record(task, update.status, update.latest) and task.terminal:
-        cluster.count(f"master/tasks_{task.state.removeprefix('TASK_').lower()}")
+    if record(task, update.status, update.latest):
+        announce_update(cluster, task, update.status)
+        if task.terminal:
+            cluster.count(f"master/tasks_{task.state.removeprefix('TASK_').lower()}")
     task.sent_state, task.sent_uuid = update.status.state, update.status.uuid
     if task.terminal:
         cluster.release(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -55,8 +56,10 @@ async def _body(request: Request) -> bytes | None:
 
 
 async def _answer(method: str, handler: Handler, body: bytes) -> Response:
+    start = time.monotonic()
     try:
         answer = await handler(body)
+        log.debug("%s took %.1f ms", method, (time.monotonic() - start) * 1000)
     except Malformed as error:
         log.warning("%s refused: %s", method, error)
         return failure(400, str(error))

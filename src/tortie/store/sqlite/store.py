@@ -8,59 +8,101 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from tortie.base.errors import NotFound, Unavailable
-from tortie.store.port import Compacted, Compare, CompareFailed, Drop, Event, KeyValue, Listing, Put, Watch, Write
+from tortie.base.errors import Invalid, NotFound, Unavailable
+from tortie.store.port import (
+    Compacted,
+    Compare,
+    CompareFailed,
+    Drop,
+    Event,
+    KeyValue,
+    Listing,
+    Put,
+    Watch,
+    Write,
+    check_writes,
+)
+from tortie.store.sqlite import schema
+from tortie.store.sqlite.place import network_file_system
+
+if TYPE_CHECKING:
+    from tortie.store.sqlite.bell import Bell
+
 
 FILE = "store.db"
 BELL = "bell"
-KEEP_REVISIONS = 20_000
+KEEP_REVISIONS = 10_000
+COMPACT_EVERY = 500
 BUSY_SECONDS = 10.0
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL,
-  created INTEGER NOT NULL, lease INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS log (revision INTEGER NOT NULL, key TEXT NOT NULL, value BLOB, previous BLOB,
-  PRIMARY KEY (revision, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl REAL NOT NULL, ends REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS kv_lease ON kv (lease) WHERE lease IS NOT NULL;
-INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('compacted', 0);
-"""
 
 
 class SqliteStore:
     """A directory with one database. Any number of processes in any namespaces may open it at once."""
 
     def __init__(self, directory: Path, *, create: bool = True) -> None:
-        if create:
-            directory.mkdir(parents=True, exist_ok=True)
-        elif not (directory / FILE).exists():
-            raise Unavailable(f"store {directory}: there is none")
+        """Unavailable says why the directory cannot be used; with `create` false also that there is no store in it."""
         self.directory = directory
         self._lock = threading.Lock()
-        self._db = self._connect()
-        self._bell = os.open(directory / BELL, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        with self._write():
-            for statement in SCHEMA.split(";\n"):
-                self._db.execute(statement)
+        self._bell: Bell | None = None
+        self._rung = False
+        self._open(create)
+        if self._read_one("PRAGMA user_version")[0] != schema.VERSION:
+            self._create()
+
+    def _open(self, create: bool) -> None:
+        try:
+            if create:
+                self.directory.mkdir(parents=True, exist_ok=True)
+            elif not (self.directory / FILE).exists():
+                raise Unavailable(f"store {self.directory}: there is none")
+            with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+                kind = network_file_system(PurePosixPath(self.directory.resolve()), mounts.read())
+            if kind is not None:
+                raise Unavailable(f"store {self.directory}: lies on a network file system ({kind}); use a local one")
+            self._rope = os.open(self.directory / BELL, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Unavailable(f"store {self.directory}: {error.strerror}") from error
+        try:
+            self._db = self._connect()
+        except BaseException:
+            os.close(self._rope)
+            raise
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            db = sqlite3.connect(
-                self.directory / FILE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.Error as error:
-            raise Unavailable(f"store {self.directory}: {error}") from error
-        return db
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                db = sqlite3.connect(
+                    self.directory / FILE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
+            except sqlite3.OperationalError as error:
+                # The first change to WAL mode does not wait for another process that is at it: come again.
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise Unavailable(f"store {self.directory}: {error}") from error
+                time.sleep(0.01)
+            except sqlite3.Error as error:
+                raise Unavailable(f"store {self.directory}: {error}") from error
+            else:
+                return db
+
+    def _create(self) -> None:
+        with self._write():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > schema.VERSION:
+                raise Unavailable(f"store {self.directory}: was made by a newer version ({version})")
+            for statement in schema.STATEMENTS:
+                self._db.execute(statement)
 
     @contextmanager
     def _write(self) -> Iterator[None]:
         """One write transaction; rolled back when the body raises."""
         with self._lock:
+            self._rung = False
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -71,7 +113,8 @@ class SqliteStore:
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
                 raise Unavailable(f"store {self.directory}: {error}") from error
-            os.pwrite(self._bell, b"1", 0)
+            if self._rung:
+                os.pwrite(self._rope, b"1", 0)
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -85,9 +128,16 @@ class SqliteStore:
             except sqlite3.Error as error:
                 raise Unavailable(f"store {self.directory}: {error}") from error
 
+    def _read_one(self, statement: str, parameters: Sequence[object] = ()) -> Any:
+        """One row of one statement, which is a transaction by itself; None when there is none."""
+        with self._lock:
+            try:
+                return self._db.execute(statement, parameters).fetchone()
+            except sqlite3.Error as error:
+                raise Unavailable(f"store {self.directory}: {error}") from error
+
     def get(self, key: str) -> KeyValue | None:
-        with self._read():
-            row = self._db.execute("SELECT key,value,revision,created,lease FROM kv WHERE key=?", (key,)).fetchone()
+        row = self._read_one("SELECT key,value,revision,created,lease FROM kv WHERE key=?", (key,))
         return KeyValue(*row) if row else None
 
     def list(self, prefix: str) -> Listing:
@@ -100,6 +150,7 @@ class SqliteStore:
         return Listing([KeyValue(*row) for row in rows], revision)
 
     def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+        check_writes(writes)
         with self._write():
             self._expire()
             for compare in compares:
@@ -133,7 +184,8 @@ class SqliteStore:
         if not changed:
             return revision - 1
         self._db.execute("UPDATE meta SET value=? WHERE name='revision'", (revision,))
-        if revision % 1000 == 0 and revision > KEEP_REVISIONS:
+        self._rung = True
+        if revision % COMPACT_EVERY == 0 and revision > KEEP_REVISIONS:
             self._db.execute("DELETE FROM log WHERE revision<=?", (revision - KEEP_REVISIONS,))
             self._db.execute("UPDATE meta SET value=? WHERE name='compacted'", (revision - KEEP_REVISIONS,))
         return revision
@@ -142,6 +194,8 @@ class SqliteStore:
         return int(self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()[0])
 
     def watch(self, prefix: str, after: int) -> Watch:
+        from tortie.store.sqlite.watch import SqliteWatch
+
         return SqliteWatch(self, prefix, after)
 
     def changes(self, prefix: str, after: int) -> tuple[Sequence[Event], int]:
@@ -158,6 +212,8 @@ class SqliteStore:
         return [Event(*row) for row in rows], revision
 
     def grant(self, ttl: float) -> int:
+        if not ttl > 0:
+            raise Invalid(f"lease: a time of {ttl} seconds")
         with self._write():
             cursor = self._db.execute("INSERT INTO lease (ttl,ends) VALUES (?,?)", (ttl, time.time() + ttl))
             return int(cursor.lastrowid or 0)
@@ -195,42 +251,27 @@ class SqliteStore:
             raise NotFound(f"lease {lease} has ended")
         return float(row[0])
 
+    def bell(self) -> Bell:
+        """The one that wakes this process's watchers; made for the first of them."""
+        # Imported late, like the watch: a command line that reads one key does not pay for ctypes.
+        from tortie.store.sqlite.bell import Bell
+
+        with self._lock:
+            if self._bell is None:
+                self._bell = Bell(os.fspath(self.directory / BELL), self.expire)
+            return self._bell
+
     def close(self) -> None:
+        """Ends every watch as well. Closing twice is fine."""
+        with self._lock:
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.close()
         with self._lock:
             self._db.close()
-            os.close(self._bell)
-
-
-class SqliteWatch:
-    """Reads the change log whenever a writer has rung the bell."""
-
-    def __init__(self, store: SqliteStore, prefix: str, after: int) -> None:
-        self._store = store
-        self._prefix = prefix
-        self._after = after
-        # Imported here: only watchers pay for ctypes, a command line that reads one key does not.
-        from tortie.store.sqlite.changes import FileWatch
-
-        self._files = FileWatch(os.fspath(store.directory / BELL))
-        self._closed = threading.Event()
-
-    def next(self, timeout: float | None = None) -> Sequence[Event]:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._closed.is_set():
-            events, revision = self._store.changes(self._prefix, self._after)
-            self._after = revision
-            if events:
-                return events
-            left = 1.0 if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return []
-            if not self._files.wait(min(left, 1.0)):
-                self._store.expire()
-        return []
-
-    def close(self) -> None:
-        self._closed.set()
-        self._files.close()
+            if self._rope >= 0:
+                os.close(self._rope)
+                self._rope = -1
 
 
 def _after(prefix: str) -> str:

@@ -1,0 +1,65 @@
+"""Wrong use of `tortie dns` and `tortie lb`: one clear line and the right exit code, before anything is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tortie.cli.main import main
+
+
+def ends(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["tortie", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+LB = ("lb", "run", "--group", "external")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("lb", "run"), 2, "--group is needed"),
+        ((*LB, "--auto-assign-service-ports=9-5"), 2, "cannot set"),
+        ((*LB, "--auto-assign-service-ports=x"), 2, "is not MIN-MAX"),
+        ((*LB, "--min-serv-port-ip-per-task", "5"), 2, "either specify both"),
+        ((*LB, "--auto-assign-service-ports", "--max-serv-port-ip-per-task", "5"), 2, "say the same"),
+        ((*LB, "--marathon", "master:8080"), 2, "is not a URL"),
+        ((*LB, "--marathon", "http://a:x"), 2, "is not a URL"),
+        ((*LB, "--http-port", "0"), 2, "--http-port"),
+        ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
+        (("lb", "stop", "--work-dir", "/nowhere/lb"), 3, "no haproxy runs there"),
+        (("dns", "run"), 2, "--config FILE is needed"),
+        (("dns", "run", "--config", "/nowhere/config.json"), 3, "no such file"),
+        (("dns", "run", "--config", "/"), 2, "directory"),
+        (("dns", "run", "--role", "resolver"), 2, "--listen ADDRESS is needed"),
+        (("dns", "run", "--role", "resolver", "--listen", "here"), 2, "here"),
+        (("dns", "run", "--role", "resolver", "--listen", "127.0.0.1", "--forward", "mesos"), 2, "ZONE=ADDRESS"),
+        (("dns", "run", "--role", "nothing"), 2, "nothing"),
+        (("dns", "run", "--role", "resolver", "--listen", "192.0.2.1:5353"), 5, "cannot listen on 192.0.2.1:5353"),
+    ],
+)
+def test_wrong_use(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+) -> None:
+    assert ends(monkeypatch, *arguments) == code
+    assert words in capsys.readouterr().err
+
+
+def test_every_problem_of_a_configuration_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"port": 0, "IPSources": ["magic"]}')
+    assert ends(monkeypatch, "dns", "run", "--config", str(file)) == 2
+    said = capsys.readouterr().err
+    for words in ("masters", "port: 0", "'magic'"):
+        assert words in said
