@@ -212,7 +212,11 @@ check_kernel() {
 
 # ---- the private Python environment
 
-stamp() { { echo "$ROOT" "$("$PYTHON" -V)" "$(uname -r)"; sha256sum "$ROOT/requirements.lock" "$ROOT/pyproject.toml" "$ROOT/scripts/link.py"; } | sha256sum; }
+stamp_of() { # of some files, for this checkout and this Python
+    { echo "$ROOT" "$("$PYTHON" -V)" && cd "$ROOT" && sha256sum "$@"; } | sha256sum
+}
+
+is_stamped() { [ "$(cat "$VENV/.stamp-$1" 2>/dev/null)" = "$2" ]; }
 
 make_environment() {
     say "private Python environment in $VENV"
@@ -225,7 +229,6 @@ make_environment() {
         -r "$ROOT/requirements.lock" 2>&1 </dev/null | tee -a "$LOG" | count_packages "$total" ||
         fail 'pip could not install the packages of requirements.lock:' "$(grep -E '^ *ERROR' "$LOG" | tail -n 3)" \
             "The whole output is in $LOG. Is the network there?"
-    "$VENV/bin/python" "$ROOT/scripts/link.py" "$ROOT"
     "$VENV/bin/python" -m compileall -q "$ROOT/src" >>"$LOG" 2>&1
 }
 
@@ -268,14 +271,21 @@ main() {
         did=yes
     fi
     check_python
-    local wanted
-    wanted=$(stamp)
-    if [ "$(cat "$VENV/.stamp" 2>/dev/null)" != "$wanted" ]; then
-        check_kernel
+    local kernel packages commands
+    kernel=$(uname -r)
+    is_stamped kernel "$kernel" || check_kernel
+    packages=$(stamp_of requirements.lock)
+    if ! is_stamped packages "$packages"; then
         make_environment
-        echo "$wanted" >"$VENV/.stamp"
+        echo "$packages" >"$VENV/.stamp-packages"
         did=yes
     fi
+    commands=$(stamp_of pyproject.toml scripts/link.py)
+    if ! is_stamped commands "$commands"; then
+        "$VENV/bin/python" "$ROOT/scripts/link.py" "$ROOT"
+        echo "$commands" >"$VENV/.stamp-commands"
+    fi
+    echo "$kernel" >"$VENV/.stamp-kernel"
     if [ "$PURPOSE" = test ] && [ "$(distribution)" = ubuntu ]; then browser_for_ubuntu; fi
     [ -z "$did" ] || say "done ($((SECONDS - begun)) s)"
 }

@@ -51,7 +51,7 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
         "phase": "starting",
         "started": time.time(),
         "hosts": [{"name": host.name, "address": host.address, "role": host.role} for host in plan.hosts],
-        "pages": [{**as_json(o.page), "local": o.port, "said": o.said} for o in opened],
+        "pages": [{**as_json(o.page), "local": o.port, "url": o.url, "said": o.said} for o in opened],
     }
     state.write(where.run / "state.json", noted)
     try:

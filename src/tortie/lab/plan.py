@@ -64,11 +64,12 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page shown on 127.0.0.1: asked for at `port` if that is free, led to `target` inside the lab."""
+    """A page shown on 127.0.0.1: at `port` if that is free, led to `target` inside the lab; it begins at `path`."""
 
     name: str
     port: int
     target: str
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
