@@ -14,19 +14,8 @@ from typing import Any
 from tortie.base.errors import TortieError
 from tortie.lab import cgroups, files, linux, net, root, state
 from tortie.lab.daemons import cgroup
-from tortie.lab.plan import Daemon, Host, daemon_from
+from tortie.lab.plan import ENVIRONMENT, Daemon, Host, daemon_from
 from tortie.lab.supervisor import Supervisor
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {
-    "PATH": PATH,
-    "HOME": "/root",
-    "USER": "root",
-    "LOGNAME": "root",
-    "SHELL": "/bin/bash",
-    "LANG": "C.UTF-8",
-}
-"""What every program of a host starts with; nothing of the caller's environment."""
 
 
 def host_from(raw: Mapping[str, Any]) -> Host:

@@ -14,9 +14,8 @@ import tortie
 from tortie.base.errors import TortieError, Unavailable
 from tortie.lab import artifacts, network, pages, state
 from tortie.lab.api import Lab
-from tortie.lab.boot import PATH
 from tortie.lab.daemons import IMAGES, SERVICES
-from tortie.lab.plan import SWITCH, Host, Plan, as_json, in_order
+from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
 BOOT_SECONDS = 60.0
 READY_SECONDS = 120.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from tortie.base.errors import Unavailable
 from tortie.lab import linux
-from tortie.lab.boot import ENVIRONMENT
+from tortie.lab.plan import ENVIRONMENT
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR", "LC_ALL", "LC_CTYPE")
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
