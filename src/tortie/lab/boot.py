@@ -6,6 +6,7 @@ Ends with 0 once process 1 supervises; else with 1 and one line on standard erro
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ def _become_process_1(pid_file: Path) -> None:
 
 
 READY_FD = 200
+OPEN_FILES = 65536
 
 
 def _supervise(host: Host, sockets: Mapping[str, int]) -> None:
@@ -98,7 +100,16 @@ def _supervise(host: Host, sockets: Mapping[str, int]) -> None:
     supervisor.run()
 
 
+def _plain_process() -> None:
+    """Nothing of the process that called `up`: its umask, its limit of open files."""
+    os.umask(0o022)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def main() -> None:
+    _plain_process()
     spec = state.read(Path(sys.argv[1]))
     try:
         boot(spec)

@@ -83,8 +83,9 @@ def _become(command: Sequence[str], env: Mapping[str, str], terminal: bool) -> N
         if terminal:
             os.setpgid(0, 0)
             _give_terminal(os.getpgrp())
-        for number in (signal.SIGPIPE, signal.SIGINT):
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, *FORWARDED):
             signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
         os.chdir("/root")
         os.environ["PATH"] = env["PATH"]
         os.execvpe(command[0], list(command), dict(env))
