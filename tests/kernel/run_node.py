@@ -1,8 +1,8 @@
-"""`tortie node run` as its own process for the tests."""
+"""`tortie node` as its own process for the tests."""
 
 import sys
 
 from tortie.cli.node import node
 
 if __name__ == "__main__":
-    node(["run", *sys.argv[1:]])
+    node(sys.argv[1:])

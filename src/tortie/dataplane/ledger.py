@@ -84,7 +84,7 @@ class Ledger:
     def elements(self, name: str) -> Mapping[str, str]:
         """The wanted elements of a set."""
         tracker = self._elements.get(name)
-        return tracker.want if tracker else {}
+        return tracker.want if tracker is not None else {}
 
     def holds(self, name: str, key: str) -> bool:
         """The kernel has the element just as it is wanted."""
@@ -205,7 +205,12 @@ class Ledger:
             if tracker is not None and tracker.want:
                 tracker.learn_all({})
                 self._elements[name] = tracker
-        self._dirty = {name for name in self._dirty if self._elements.get(name)}
+        for name in list(self._dirty):
+            found = self._elements.get(name)
+            if found is None or not found.dirty:
+                self._dirty.discard(name)
+                if name not in self.defs:
+                    self._elements.pop(name, None)
 
 
 def _add_set(name: str, definition: SetDef) -> str:

@@ -37,8 +37,9 @@ class Tracker(Generic[K, V]):
         put = {key: self.want[key] for key in self._dirty if key in self.want}
         return Delta(put, frozenset(key for key in self._dirty if key not in self.want))
 
-    def __bool__(self) -> bool:
-        """True while something is pending."""
+    @property
+    def dirty(self) -> bool:
+        """Something is pending."""
         return bool(self._dirty)
 
     def learn(self, key: K, value: V | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ PREFIX = "/calico/"
 PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
+
+CHAIN_NAME = re.compile(r"inet tortie (pr[io]_[0-9a-f]{16})")
 
 log = logging.getLogger("tortie.node")
 
@@ -288,7 +291,7 @@ class Agent:
         if not self._table_known:
             ledger.learn(await anyio.to_thread.run_sync(self._read_table))
             self._table_known = True
-        if self._failed_in_row > 1:
+        if self._failed_in_row > 2:
             have = await anyio.to_thread.run_sync(self._kernel.read)
             self.counts.rebuilds += 1
             log.warning("loading the whole table again")
@@ -297,7 +300,13 @@ class Agent:
             return
         plan = ledger.plan()
         if plan:
-            await anyio.to_thread.run_sync(self._carry_out, plan)
+            try:
+                await anyio.to_thread.run_sync(self._carry_out, plan)
+            except Unavailable as error:
+                # One profile that the kernel does not take must not hold up the others: it closes instead.
+                named = set(CHAIN_NAME.findall(str(error))) & plan.chains.put.keys()
+                self.brain.table.refuse(named, str(error).splitlines()[0])
+                raise
         ledger.settled(plan)
         self.counts.element_changes += len(plan.first) + len(plan.then)
         self.counts.rule_changes += len(plan.chains.put) + len(plan.chains.drop)

@@ -11,6 +11,7 @@ from tortie.model.resource import Resource
 from tortie.policy.compile import compile_profile
 from tortie.policy.labels import LabelIndex
 from tortie.policy.values import Changed, EndpointChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
+from tortie.policy.verdict import Evaluator
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
@@ -31,15 +32,24 @@ class PolicyEngine:
         self._listed: Counter[str] = Counter()
         self._selector_uses: Counter[str] = Counter()
 
+    def evaluator(self) -> Evaluator:
+        """Verdicts on the endpoints of this host, by the present state."""
+        return Evaluator(self._profiles.get, self._index.members)
+
+    def local(self) -> dict[str, Resolved]:
+        """The endpoints of this host by key."""
+        return dict(self._local)
+
     def set_endpoint(self, key: str, resource: Resource[WorkloadEndpointSpec] | None) -> list[Changed]:
         """`key` is the store's key of the endpoint."""
         if resource is None:
             return [*self._index.set_endpoint(key, None), *self._set_local(key, None)]
         spec, addresses = resource.spec, _addresses(resource.spec)
+        profiles = tuple(dict.fromkeys(spec.profiles))
         if not addresses:
             return self.set_endpoint(key, None)
-        members = self._index.set_endpoint(key, _labels(resource), spec.profiles, addresses)
-        resolved = Resolved(spec.interface_name, addresses, spec.profiles) if spec.node == self.node else None
+        members = self._index.set_endpoint(key, _labels(resource), profiles, addresses)
+        resolved = Resolved(spec.interface_name, addresses, profiles) if spec.node == self.node else None
         return [*members, *self._set_local(key, resolved)]
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:

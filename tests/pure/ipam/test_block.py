@@ -102,8 +102,8 @@ def test_the_original_s_block_comes_back_byte_for_byte() -> None:
         b'{"cidr":"10.65.0.0/30","affinity":"host:host-a","affinity_claim_time":"2026-05-01T10:00:01Z",'
         b'"allocations":[0,null,null,1],"unallocated":[1,2],'
         b'"attributes":[{"handle_id":"t","secondary":{"node":"host-a"}},'
-        b'{"handle_id":"web-net.6f1c2d3e",'
-        b'"secondary":{"node":"host-a","timestamp":"2026-05-01 10:00:02.1 +0000 UTC"}}],'
+        b'{"handle_id":"web-net.6f1c2d3e","secondary":{"node":"host-a",'
+        b'"timestamp":"2026-05-01 10:00:02.1 +0000 UTC"}}],'
         b'"sequenceNumber":1777629601000000003,'
         b'"sequenceNumberForAllocation":{"0":1777629601000000001,"3":1777629601000000002},"deleted":false}'
     )

@@ -11,7 +11,6 @@ import errno
 import select
 import signal
 import socket
-import struct
 import sys
 
 import msgspec
@@ -42,12 +41,17 @@ class Table:
         self._nft = Nft()
         self.raw = self._nft.sock or open_socket(NETLINK_NETFILTER)
         enlarge(self.raw)
+        self._opened: protocol.Open | None = None
 
     def answer(self, request: protocol.Request) -> protocol.Reply:
         match request:
             case protocol.Open():
-                return self.open(request.owner, request.closed)
+                self._opened = request
+                return self.open(request)
             case protocol.Read():
+                # Somebody may have deleted the table: closed first, then whatever the agent finds missing.
+                if self._opened is not None and nft.table_flags(self.raw) is None:
+                    self.open(self._opened)
                 return nft.read_table(self.raw)
             case protocol.Text():
                 self._nft.run(request.text)
@@ -55,11 +59,11 @@ class Table:
                 nft.change_elements(self.raw, request.changes)
         return protocol.Done()
 
-    def open(self, owner: bool, closed: str) -> protocol.Opened:
+    def open(self, request: protocol.Open) -> protocol.Opened:
         present = nft.table_flags(self.raw)
-        reason = self._take(owner and self._nft.sock is not None)
+        reason = self._take(request.owner and self._nft.sock is not None)
         if present is None:
-            self._nft.run(closed)
+            self._nft.run(request.closed)
         return protocol.Opened(owned=not reason, made=present is None, reason=reason)
 
     def _take(self, owner: bool) -> str:
@@ -83,41 +87,33 @@ class Table:
         return int(self.raw.getsockname()[0])
 
 
-class ForeignWatch:
-    """Tells changes of our table by others from our own, by the port that ends each generation."""
+def foreign_change(events: socket.socket, own_port: int) -> bool:
+    """Read what has arrived; True if somebody else changed our table, or if we cannot tell.
 
-    def __init__(self, events: socket.socket) -> None:
-        self._events = events
-        self._named = False
-
-    def seen(self, own_port: int) -> bool:
-        """Read what has arrived; True if somebody else changed our table, or if we cannot tell."""
-        try:
-            found = receive(self._events, 0)
-        except Overrun:
-            return True
-        foreign = False
-        for part in found:
-            fields = dict(attributes(part.body[4:]))
-            if part.kind == NEWGEN:
-                port = struct.unpack(">I", fields[2])[0] if 2 in fields else 0
-                foreign = foreign or (self._named and port != own_port)
-                self._named = False
-            elif fields.get(1, b"").rstrip(b"\0") == TABLE_NAME.encode():
-                self._named = True
-        return foreign
+    Told by the port in each message's head: the process number in its generation event is that of another namespace
+    wherever we run in one.
+    """
+    try:
+        found = receive(events, 0)
+    except Overrun:
+        return True
+    return any(
+        part.kind != NEWGEN
+        and part.port != own_port
+        and dict(attributes(part.body[4:])).get(1, b"").rstrip(b"\0") == TABLE_NAME.encode()
+        for part in found
+    )
 
 
 def serve(requests: socket.socket, notices: socket.socket) -> None:
     """Answer until the agent is gone; one byte on `notices` for every change of the table by somebody else."""
     table = Table()
     events = open_socket(NETLINK_NETFILTER, [GROUP_NFTABLES])
-    watch = ForeignWatch(events)
     notices.setblocking(False)
     decoder = msgspec.msgpack.Decoder(protocol.Request)
     while True:
         ready, _, _ = select.select([requests, events], [], [])
-        if events in ready and watch.seen(table.port()):
+        if events in ready and foreign_change(events, table.port()):
             # A full buffer holds notices that the agent has not read yet: one more would say nothing new.
             with contextlib.suppress(BlockingIOError):
                 notices.send(b"!")

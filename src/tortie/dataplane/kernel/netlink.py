@@ -39,9 +39,12 @@ class Overrun(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """`port` is that of the socket whose request this answers or tells of."""
+
     kind: int
     flags: int
     seq: int
+    port: int
     body: bytes
 
 
@@ -77,10 +80,10 @@ def message(kind: int, flags: int, seq: int, body: bytes) -> bytes:
 def messages(data: bytes) -> Iterator[Message]:
     offset = 0
     while offset + 16 <= len(data):
-        size, kind, flags, seq, _ = struct.unpack_from("=IHHII", data, offset)
+        size, kind, flags, seq, port = struct.unpack_from("=IHHII", data, offset)
         if size < 16:
             return
-        yield Message(kind, flags, seq, data[offset + 16 : offset + size])
+        yield Message(kind, flags, seq, port, data[offset + 16 : offset + size])
         offset += size + (-size % 4)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, rules
@@ -45,6 +46,7 @@ class HostTable:
         self._stacks: Counter[tuple[str, ...]] = Counter()
         self._content_sets: Counter[str] = Counter()
         self._chain_sets: dict[str, frozenset[str]] = {}
+        self._refused: dict[tuple[str, str], str] = {}
         for name, definition in base.LIVE_SETS.items():
             self.ledger.put_set(name, definition)
         self.set_settings(self._settings)
@@ -91,7 +93,24 @@ class HostTable:
             listed = self._profiles.get(name)
             if listed is not None:
                 found += [f"profile {name}: {problem}" for problem in listed.problems]
+            for direction in DIRECTIONS if self._refused else ():
+                chain = rules.profile_chain(name, direction)
+                mark = rules.write_profile(listed, direction).chain().mark
+                if reason := self._refused.get((chain, mark)):
+                    found.append(f"profile {name}: the kernel refuses its {direction} rules: {reason}")
         return found
+
+    def refuse(self, chains: Iterable[str], reason: str) -> bool:
+        """The kernel does not take these chains of profiles as they are: they drop, and whoever uses them is closed,
+        until their rules change. False when there is none of ours among them."""
+        names = {rules.profile_chain(name, direction): name for name in self._listing for direction in DIRECTIONS}
+        found = {chain for chain in chains if chain in names and chain in self.ledger.rules}
+        for chain in found:
+            self._refused[(chain, self.ledger.rules[chain].mark)] = reason
+        for name in {names[chain] for chain in found}:
+            self._write_profile(name)
+            self._rewrite(self._listing[name])
+        return bool(found)
 
     def notes(self, key: str) -> list[str]:
         """What a person should know of an endpoint that is enforced as meant."""
@@ -208,6 +227,9 @@ class HostTable:
             self._profiles.pop(name, None)
         else:
             self._profiles[name] = value
+        for direction in DIRECTIONS if self._refused else ():
+            chain = rules.profile_chain(name, direction)
+            self._refused = {key: reason for key, reason in self._refused.items() if key[0] != chain}
         if any(name in stack[1:] for stack in self._stacks):
             self._write_profile(name)
         self._rewrite(self._listing.get(name, set()))
@@ -216,7 +238,11 @@ class HostTable:
         for direction in DIRECTIONS:
             written = rules.write_profile(self._profiles.get(name), direction)
             note = NOTE.sub("?", f"profile {name} {direction}")[:100]
-            self._put_chain(rules.profile_chain(name, direction), written.chain(note), written.sets)
+            chain, target = written.chain(note), rules.profile_chain(name, direction)
+            if (target, chain.mark) in self._refused:
+                self._put_chain(target, Chain(("drop",), note=note), {})
+            else:
+                self._put_chain(target, chain, written.sets)
 
     def _put_chain(self, name: str, chain: Chain, sets: dict[str, SetDef]) -> None:
         old = self._chain_sets.get(name, frozenset())

@@ -1,0 +1,187 @@
+"""The dataplane in ratios of one run: packets with and without policy, a rule's way to the kernel, elements among sets.
+
+Interleaved rounds, pinned; the median of the rounds' ratios. Needs root, iperf3, taskset; in namespaces of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
+
+from tortie.dataplane.kernel.protocol import Change
+from tortie.dataplane.kernel.table import KernelTable
+from tortie.dataplane.render.base import closed_table
+from tortie.dataplane.want import TABLE
+from tortie.lab.walks.prober import enter
+from tortie.model.rule import Rule
+
+ROUNDS, SECONDS, CHANGES, SETS, REPEATS = 3, 1, 50, 2000, 200
+
+
+def run() -> list[tuple[str, str]]:
+    """(what was measured, the figure) pairs."""
+    with tempfile.TemporaryDirectory() as directory:
+        lab = Lab(Path(directory))
+        try:
+            return [*_packets(lab), *_changes(lab), *_elements(lab)]
+        finally:
+            lab.close()
+
+
+def _packets(lab: Lab) -> list[tuple[str, str]]:
+    """Throughput between two containers of one host: policy against no rules and against connection tracking alone."""
+    lab.profile("n", own_tag("n"))
+    lab.profile("m", own_tag("m"))
+    policed = lab.host("p", "10.9.1.1")
+    pair = (policed.container("p1", "10.65.0.1", "n"), policed.container("p2", "10.65.0.2", "n"))
+    stranger = policed.container("p3", "10.65.0.3", "m")
+    assert "0 received" in inside(pair[0].netns, "ping", "-c1", "-W0.3", stranger.address, check=False)
+    cases = {"policy": pair}
+    for name, title, rule in (("q", "no rules", ""), ("r", "conntrack only", "ct state established,related accept")):
+        host = Host(name, lab.plug(name, f"10.9.1.{ord(name)}"), "", lab)
+        cases[title] = (_plain(host, f"{name}1", "10.66.0.1"), _plain(host, f"{name}2", "10.66.0.2"))
+        if rule:
+            inside(host.netns, "nft", f"table ip c {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}")
+    found = []
+    for what, options, field in (
+        ("TCP stream", (), "bits_per_second"),
+        ("UDP of 64 bytes", ("-u", "-b", "0", "-l", "64"), "packets"),
+    ):
+        rounds = [
+            {title: _iperf(client.netns, server, options, field) for title, (client, server) in cases.items()}
+            for _ in range(ROUNDS)
+        ]
+        for other in ("no rules", "conntrack only"):
+            ratio = statistics.median(figures["policy"] / figures[other] for figures in rounds)
+            raw = ", ".join(f"{figures['policy']:.3g}/{figures[other]:.3g}" for figures in rounds)
+            found.append((f"{what}, policy / {other}", f"{ratio:.2f}  ({raw})"))
+    return found
+
+
+def _plain(host: Host, name: str, address: str) -> Container:
+    """A container behind a host that only routes."""
+    interface = f"veth{name}"
+    netns = host.link(interface, address)
+    inside(host.netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", f"net.ipv4.conf.{interface}.proxy_arp=1",
+           f"net.ipv4.neigh.{interface}.proxy_delay=0")  # fmt: skip
+    inside(host.netns, "ip", "route", "replace", "169.254.1.1/32", "dev", "eth0", "scope", "link")
+    inside(host.netns, "ip", "route", "add", f"{address}/32", "dev", interface, "scope", "link")
+    return Container(netns, host, interface, address, "")
+
+
+def _iperf(client: str, server: Container, options: tuple[str, ...], field: str) -> float:
+    """What arrived; one client and one server, each on its own core."""
+    listen = subprocess.Popen(
+        ["ip", "netns", "exec", server.netns, "taskset", "-c", "0", "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
+    )
+    until(lambda: ":5201" in inside(server.netns, "ss", "-Hltn"))
+    text = inside(client, "taskset", "-c", "1", "iperf3", "-c", server.address, "-t", str(SECONDS), "-J", *options)
+    listen.wait(10)
+    end = json.loads(text)["end"]
+    if field == "packets":
+        return float(end["sum"]["packets"] - end["sum"]["lost_packets"])
+    return float(end["sum_received"][field])
+
+
+def _changes(lab: Lab) -> list[tuple[str, str]]:
+    """From the moment that a profile is written to the first packet of a new flow that it allows."""
+    host = lab.host("c", "10.9.1.3")
+    lab.profile("source", Rule(action="Allow"))
+    lab.profile("changing")
+    source = host.container("c1", "10.67.0.1", "source")
+    target = host.container("c2", "10.67.0.2", "changing")
+    taken: list[float] = []
+    for _ in range(CHANGES):
+        started: list[float] = []
+
+        def write(started: list[float] = started) -> None:
+            lab.profile("changing", Rule(action="Allow"))
+            started.append(time.monotonic())
+
+        answered = _first_answer(source.netns, target.address, write)
+        taken.append((answered - started[0]) * 1000)
+        lab.profile("changing")
+        until(lambda: "0 received" in inside(source.netns, "ping", "-c1", "-W0.05", target.address, check=False))
+    taken.sort()
+    p50, p99 = statistics.median(taken), taken[min(len(taken) - 1, int(len(taken) * 0.99))]
+    return [("profile written to first packet allowed", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms of {len(taken)}")]
+
+
+def _first_answer(netns: str, address: str, write: Callable[[], None]) -> float:
+    """When the first of a row of new flows, a millisecond apart, was answered."""
+    answered: list[float] = []
+    sending = threading.Event()
+
+    def send() -> None:
+        enter(Path("/var/run/netns", netns))
+        waiting: list[socket.socket] = []
+        end = time.monotonic() + 10
+        while not answered and time.monotonic() < end:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            sock.connect((address, 9))
+            sock.send(b"x")
+            waiting.append(sock)
+            sending.set()
+            time.sleep(0.001)
+            for asked in waiting[-8:]:
+                try:
+                    asked.recv(10)
+                except BlockingIOError:
+                    continue
+                except ConnectionRefusedError:
+                    answered.append(time.monotonic())
+                    break
+        for sock in waiting:
+            sock.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    sending.wait(5)
+    write()
+    thread.join()
+    if not answered:
+        raise AssertionError("the change never reached the kernel")
+    return answered[0]
+
+
+def _elements(lab: Lab) -> list[tuple[str, str]]:
+    """One element put and dropped, in a table with few sets and in one with many."""
+    netns = lab.plug("e", "10.9.1.4")
+    text = inside(netns, sys.executable, "-m", "bench.dataplane")
+    few, many = json.loads(text)
+    return [
+        (f"element put and dropped, 1 set / {SETS} sets", f"{few:.3f} ms / {many:.3f} ms"),
+    ]
+
+
+def _measure_elements() -> list[float]:
+    table = KernelTable()
+    table.open(owner=True, closed=closed_table())
+    found = []
+    try:
+        for first, last in ((0, 1), (1, SETS)):
+            table.text("".join(f"add set {TABLE} b{i} {{ type ipv4_addr; }}\n" for i in range(first, last)))
+            times = []
+            for _ in range(REPEATS):
+                started = time.perf_counter()
+                for put in (True, False):
+                    table.elements([Change(put, "b0", "ipv4_addr", "10.0.0.1")])
+                times.append((time.perf_counter() - started) * 1000)
+            found.append(statistics.median(times))
+    finally:
+        table.close()
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_elements()))

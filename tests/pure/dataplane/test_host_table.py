@@ -1,0 +1,247 @@
+"""The table of a host: what each change of policy makes of it, and that every way leads to the same table."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.pure.policy.test_engine import STEPS
+
+from tortie.dataplane.ledger import Ledger, Plan
+from tortie.dataplane.render import base, rules
+from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.render.table import HostTable
+from tortie.dataplane.want import Have
+from tortie.model.kinds.profile import ProfileSpec
+from tortie.model.resource import Resource
+from tortie.model.rule import EntityRule, Rule
+from tortie.policy.compile import compile_rule
+from tortie.policy.engine import PolicyEngine
+from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
+
+
+class Kernel:
+    """Keeps the rules of the real one that matter here: nothing twice, nothing that is missing, nothing in use."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, str] = {}
+        self.chains: dict[str, tuple[str, frozenset[str]]] = {}
+        self.elements: dict[str, dict[str, str]] = {}
+
+    def have(self) -> Have:
+        return Have(
+            dict(self.sets), {n: m for n, (m, _) in self.chains.items()}, {n: dict(e) for n, e in self.elements.items()}
+        )
+
+    def carry_out(self, plan: Plan, ledger: Ledger) -> None:
+        for change in plan.first:
+            self._change(change.put, change.set, change.key, change.verdict)
+        if plan.build:
+            for name, shape in plan.sets.put.items():
+                assert name not in self.sets
+                self.sets[name] = shape
+                self.elements[name] = {}
+            for name in plan.chains.put:
+                self.chains[name] = (ledger.rules[name].mark, ledger.rules[name].uses)
+            for name in plan.chains.put:
+                missing = ledger.rules[name].uses - self.sets.keys() - self.chains.keys()
+                assert not missing, f"{name} is loaded before {missing}"
+            for name in plan.sets.put:
+                for key, verdict in plan.elements[name].put.items() if name in plan.elements else ():
+                    self._change(True, name, key, verdict)
+        for change in plan.then:
+            self._change(change.put, change.set, change.key, change.verdict)
+        for name in plan.chains.drop:
+            del self.chains[name]
+        for name in plan.sets.drop:
+            del self.sets[name]
+            del self.elements[name]
+        used = {u for _, uses in self.chains.values() for u in uses}
+        assert not used - self.sets.keys() - self.chains.keys(), "something in use was removed"
+        targets = {v.partition(" ")[2] for e in self.elements.values() for v in e.values() if v.startswith("goto")}
+        assert targets <= self.chains.keys()
+
+    def _change(self, put: bool, name: str, key: str, verdict: str) -> None:
+        elements = self.elements[name]
+        if put:
+            assert elements.get(key, verdict) == verdict, f"{key} of {name} has another verdict"
+            assert not verdict.startswith("goto ") or verdict[5:] in self.chains
+            elements[key] = verdict
+        else:
+            del elements[key]
+
+
+def contents(table: HostTable) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, Mapping[str, str]]]:
+    ledger = table.ledger
+    live = {name: dict(ledger.elements(name)) for name, d in ledger.defs.items() if d.content is None}
+    return {n: d.shape for n, d in ledger.defs.items()}, {n: c.mark for n, c in ledger.rules.items()}, live
+
+
+def step(engine: PolicyEngine, table: HostTable, kind: str, key: str, value: object) -> None:
+    if kind == "endpoint":
+        assert value is None or isinstance(value, Resource)
+        changes = engine.set_endpoint(key, value)
+    else:
+        assert value is None or isinstance(value, ProfileSpec)
+        changes = engine.set_profile(key, value)
+    for change in changes:
+        table.learn(change)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=15), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_applying_as_it_comes_or_all_at_once_ends_in_the_same_table(
+    steps: Sequence[tuple[str, str, object]], batch: int, shuffled: random.Random
+) -> None:
+    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    for index, (kind, key, value) in enumerate(steps):
+        step(engine, table, kind, key, value)
+        if index % batch == 0:
+            plan = table.ledger.plan()
+            kernel.carry_out(plan, table.ledger)
+            table.ledger.settled(plan)
+    plan = table.ledger.plan()
+    kernel.carry_out(plan, table.ledger)
+    table.ledger.settled(plan)
+    assert not table.ledger.plan()
+    have = kernel.have()
+    assert (have.sets, have.chains) == contents(table)[:2]
+    # The last word on each key, in any order, gives the same table.
+    last = {(kind, key): value for kind, key, value in steps}
+    order = list(last.items())
+    shuffled.shuffle(order)
+    other_engine, other = PolicyEngine("here"), HostTable()
+    for (kind, key), value in order:
+        step(other_engine, other, kind, key, value)
+    assert contents(other) == contents(table)
+    other.ledger.learn(have)
+    assert not other.ledger.plan()
+
+
+def endpoint(interface: str = "calia", *profiles: str, address: str = "10.0.0.1") -> Resolved:
+    return Resolved(interface, (address,), profiles or ("p",))
+
+
+def allow(text: str = "") -> RuleLists:
+    rule = Rule(action="Allow", source=EntityRule(selector=text))
+    return RuleLists((compile_rule(rule),), (compile_rule(Rule(action="Allow")),))
+
+
+def test_a_member_more_is_one_element_and_no_rule() -> None:
+    table, kernel = HostTable(), Kernel()
+    selector = compile_rule(Rule(action="Allow", source=EntityRule(selector="has(a)"))).source.selector or ""
+    table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
+    table.learn(ProfileChanged("p", allow("has(a)")))
+    table.learn(EndpointChanged("e", endpoint()))
+    plan = table.ledger.plan()
+    kernel.carry_out(plan, table.ledger)
+    table.ledger.settled(plan)
+    table.learn(MembersChanged(selector, frozenset({"10.0.0.3"}), frozenset({"10.0.0.2"})))
+    plan = table.ledger.plan()
+    assert (plan.build, plan.clear, plan.first) == ("", "", [])
+    assert {(c.put, c.key) for c in plan.then} == {(True, "10.0.0.3"), (False, "10.0.0.2")}
+
+
+def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
+    table = HostTable()
+    table.learn(ProfileChanged("p", allow()))
+    table.learn(EndpointChanged("e1", endpoint()))
+    chains = dict(table.ledger.rules)
+    table.learn(EndpointChanged("e2", endpoint("calib", address="10.0.0.2")))
+    assert table.ledger.rules == chains
+    assert table.ledger.elements(base.TO)['"calib"'] == table.ledger.elements(base.TO)['"calia"']
+
+
+def test_an_absent_profile_closes() -> None:
+    table = HostTable()
+    table.learn(EndpointChanged("e", endpoint()))
+    assert table.ledger.rules[rules.profile_chain("p", "ingress")].rules == ("drop",)
+    assert table.problems("e") == []
+    assert table.notes("e") == ["profile p does not exist: it closes"]
+
+
+def test_what_cannot_be_enforced_closes_the_endpoint_in_both_directions() -> None:
+    table = HostTable()
+    table.learn(ProfileChanged("p", RuleLists(problems=("ingress rule 0: no",))))
+    table.learn(EndpointChanged("e", endpoint()))
+    assert table.ledger.elements(base.TO) == {'"calia"': "drop"}
+    assert table.ledger.elements(base.FROM) == {'"calia"': "drop"}
+    assert table.problems("e") == ["profile p: ingress rule 0: no"]
+
+
+def test_a_foreign_or_impossible_interface_is_not_put_into_the_table() -> None:
+    table = HostTable()
+    for name in ("eth0", "cali-much-too-long", 'cali"; x', ""):
+        table.learn(EndpointChanged("e", endpoint(name)))
+        assert table.ledger.elements(base.TO) == {}
+        assert table.problems("e")
+
+
+def test_of_two_endpoints_with_one_address_the_first_by_key_may_use_it() -> None:
+    table = HostTable()
+    table.learn(EndpointChanged("e2", endpoint("calib")))
+    table.learn(EndpointChanged("e1", endpoint("calia")))
+    assert list(table.ledger.elements(base.SOURCES4)) == ['"calia" . 10.0.0.1']
+    assert table.addresses() == {"10.0.0.1": "calia"}
+    table.learn(EndpointChanged("e1", None))
+    assert list(table.ledger.elements(base.SOURCES4)) == ['"calib" . 10.0.0.1']
+
+
+def test_an_endpoint_takes_over_the_interface_of_one_that_goes() -> None:
+    table = HostTable()
+    table.learn(EndpointChanged("e1", endpoint("calia")))
+    table.learn(EndpointChanged("e2", endpoint("calia", address="10.0.0.2")))
+    assert table.problems("e2") == ["interface calia belongs to e1"]
+    table.learn(EndpointChanged("e1", None))
+    assert table.problems("e2") == []
+    assert list(table.ledger.elements(base.SOURCES4)) == ['"calia" . 10.0.0.2']
+    assert list(table.ledger.elements(base.TO)) == ['"calia"']
+
+
+def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
+    rule = Rule(
+        action="Allow",
+        protocol="TCP",
+        source=EntityRule(nets=("10.0.0.0/8", "172.16.0.0/12"), not_nets=("10.1.0.0/16", "10.3.0.0/16")),
+        destination=EntityRule(ports=(80, 443), not_ports=("1:5", 9)),
+    )
+    written = rules.write_profile(RuleLists((compile_rule(rule),)), "ingress")
+    assert "{" not in " ".join(written.rules)
+    assert len(written.sets) == 4
+
+
+def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
+    rule = Rule(action="Allow", source=EntityRule(nets=("fd00::/8",)))
+    assert rules.write_profile(RuleLists((compile_rule(rule),)), "ingress").rules == ["return"]
+
+
+def test_a_selector_that_goes_takes_its_sets_along() -> None:
+    table = HostTable()
+    before = contents(table)
+    table.learn(MembersChanged("has(a)", frozenset({"10.0.0.2"}), frozenset()))
+    table.learn(SelectorGone("has(a)"))
+    assert contents(table) == before
+
+
+def test_settings_change_the_way_to_the_host() -> None:
+    closed = base.base_chains(Settings())["wl_to_host"].rules
+    open_ = base.base_chains(Settings(endpoint_to_host="Return", host_services=True))["wl_to_host"].rules
+    assert not any("vmap" in rule or "53" in rule for rule in closed)
+    assert any("vmap" in rule for rule in open_)
+    assert any("dport 53" in rule for rule in open_)
+
+
+def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> None:
+    table = HostTable()
+    table.learn(ProfileChanged("p", allow()))
+    table.learn(EndpointChanged("e", endpoint()))
+    chain = rules.profile_chain("p", "ingress")
+    assert table.refuse([chain, "fwd_from"], "nft: no")
+    assert table.ledger.elements(base.TO) == {'"calia"': "drop"}
+    assert "nft: no" in table.problems("e")[0]
+    table.learn(ProfileChanged("p", RuleLists()))
+    assert table.problems("e") == []
+    assert table.ledger.elements(base.TO)['"calia"'].startswith("goto ")
+    assert not table.refuse(["fwd_from"], "nft: no")
