@@ -25,7 +25,7 @@ fail() { # what failed, then what to do
     exit 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+have() { [ -x "$(command -v "$1" 2>/dev/null)" ]; } # command -v alone finds files that cannot be run, too
 
 # ---- who and where
 
@@ -82,7 +82,7 @@ find_missing() {
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
-        [ "$(distribution)" = ubuntu ] || need chromium have chromium
+        if [ "$(distribution)" = ubuntu ]; then need libatomic1 library 'libatomic.so.1*'; else need chromium have chromium; fi
     fi
     # Newer Debians have the client in a package of its own.
     if have dockerd && ! have docker; then
@@ -99,7 +99,7 @@ install_missing() {
         'Set-up knows Debian 12 and Ubuntu 24.04 (and later). Install what these packages bring, then type this again.' ;;
     esac
     have apt-get || fail "these packages are missing: ${MISSING[*]}; there is no apt-get." 'Install them, then type this again.'
-    say "system packages to install: ${MISSING[*]}"
+    [ -n "${TORTIE_SETUP_INSIDE:-}" ] || say "system packages to install: ${MISSING[*]}"
     keep_services_stopped
     say 'reading the package lists'
     apt update || true # an old list may still do: the installation tells
@@ -168,17 +168,17 @@ let_services_go() {
 
 # What was installed just now and brings a service must not start with the next boot either.
 stay_disabled() {
-    local package unit
-    have systemctl || return 0
+    local package unit service
     for package in "${MISSING[@]}"; do
         case $package in
-        docker.io) set -- docker.service docker.socket containerd.service ;;
-        haproxy) set -- haproxy.service ;;
+        docker.io) service=docker && set -- docker.service docker.socket containerd.service ;;
+        haproxy) service=haproxy && set -- haproxy.service ;;
         *) continue ;;
         esac
-        for unit in "$@"; do
-            systemctl disable "$unit" >>"$LOG" 2>&1 || true # not every release has all of them
+        for unit in "$@"; do # not every release has all of them, nor every machine systemd
+            DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$unit" >>"$LOG" 2>&1 || true
         done
+        have update-rc.d && { update-rc.d "$service" disable >>"$LOG" 2>&1 || true; }
         say "$package is installed; its service is not running and does not start at boot"
     done
 }
@@ -212,7 +212,11 @@ check_kernel() {
 
 # ---- the private Python environment
 
-stamp() { { echo "$ROOT" "$("$PYTHON" -V)" "$(uname -r)"; sha256sum "$ROOT/requirements.lock" "$ROOT/pyproject.toml" "$ROOT/scripts/link.py"; } | sha256sum; }
+stamp_of() { # of some files, for this checkout and this Python
+    { echo "$ROOT" "$("$PYTHON" -V)" && cd "$ROOT" && sha256sum "$@"; } | sha256sum
+}
+
+is_stamped() { [ "$(cat "$VENV/.stamp-$1" 2>/dev/null)" = "$2" ]; }
 
 make_environment() {
     say "private Python environment in $VENV"
@@ -225,7 +229,6 @@ make_environment() {
         -r "$ROOT/requirements.lock" 2>&1 </dev/null | tee -a "$LOG" | count_packages "$total" ||
         fail 'pip could not install the packages of requirements.lock:' "$(grep -E '^ *ERROR' "$LOG" | tail -n 3)" \
             "The whole output is in $LOG. Is the network there?"
-    "$VENV/bin/python" "$ROOT/scripts/link.py" "$ROOT"
     "$VENV/bin/python" -m compileall -q "$ROOT/src" >>"$LOG" 2>&1
 }
 
@@ -251,11 +254,9 @@ count_packages() {
 browser_for_ubuntu() {
     have chromium || have google-chrome || [ -e "$VENV/.browser" ] && return
     say 'a browser for the tests of the pages (Playwright brings one)'
-    if "$VENV/bin/playwright" install --with-deps chromium >>"$LOG" 2>&1 </dev/null; then
-        touch "$VENV/.browser"
-    else
+    "$VENV/bin/playwright" install --with-deps chromium >>"$LOG" 2>&1 </dev/null ||
         say "no browser could be installed: the tests of the pages will be skipped (see $LOG)"
-    fi
+    touch "$VENV/.browser" # tried once; a new environment tries again
 }
 
 main() {
@@ -270,14 +271,21 @@ main() {
         did=yes
     fi
     check_python
-    local wanted
-    wanted=$(stamp)
-    if [ "$(cat "$VENV/.stamp" 2>/dev/null)" != "$wanted" ]; then
-        check_kernel
+    local kernel packages commands
+    kernel=$(uname -r)
+    is_stamped kernel "$kernel" || check_kernel
+    packages=$(stamp_of requirements.lock)
+    if ! is_stamped packages "$packages"; then
         make_environment
-        echo "$wanted" >"$VENV/.stamp"
+        echo "$packages" >"$VENV/.stamp-packages"
         did=yes
     fi
+    commands=$(stamp_of pyproject.toml scripts/link.py)
+    if ! is_stamped commands "$commands"; then
+        "$VENV/bin/python" "$ROOT/scripts/link.py" "$ROOT"
+        echo "$commands" >"$VENV/.stamp-commands"
+    fi
+    echo "$kernel" >"$VENV/.stamp-kernel"
     if [ "$PURPOSE" = test ] && [ "$(distribution)" = ubuntu ]; then browser_for_ubuntu; fi
     [ -z "$did" ] || say "done ($((SECONDS - begun)) s)"
 }

@@ -314,6 +314,28 @@ def test_a_failed_create_endpoint_leaves_only_the_address_that_the_engine_gives_
     on_bench(tmp_path, story)
 
 
+def test_an_address_freed_behind_the_driver_s_back_may_be_taken_again(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        address = await bench.attach(E1)
+        bench.addresses.release_by_handle(bench.addresses.taken()[address], now=bench.now)
+        bench.now += 1
+        assert await bench.attach(E2) == address
+
+    on_bench(tmp_path, story)
+
+
+def test_a_network_whose_name_cannot_be_a_label_takes_no_container(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        odd = bench.engine.user_creates("a b").id
+        taken = await bench.ok("IpamDriver.RequestAddress", PoolID="CalicoPoolIPv4", Address="", Options=None)
+        body = {"NetworkID": odd, "EndpointID": E1, "Interface": {"Address": taken["Address"]}}
+        status, answer = await bench.post("NetworkDriver.CreateEndpoint", body)
+        assert status == 500
+        assert "network 'a b'" in answer["Err"]
+
+    on_bench(tmp_path, story)
+
+
 def test_join_of_an_endpoint_that_was_never_made(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         status, answer = await bench.post("NetworkDriver.Join", bench.of(E1, SandboxKey="/s"))

@@ -355,7 +355,10 @@ def test_the_paths_of_the_stats_port(tmp_path: Path) -> None:
             assert sorted(map(int, pids)) == sorted(await made.haproxy.processes())
             reads = made.marathon.reads
             assert (await get("/_mlb_signal/hup"))[1] == "Sent SIGHUP signal to marathon-lb"
-            await until(lambda: made.marathon.reads > reads)
+            await until(partial(made.has_read, reads))
+            reads = made.marathon.reads
+            made.programs[0].send_signal(signal.SIGHUP)
+            await until(partial(made.has_read, reads))
             before = await made.workers()
             assert (await get("/_mlb_signal/usr1"))[0] == 200
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.support.marathon_live import Live, marathon, names, sleeper, stars
 from tests.support.waiting import until
 
@@ -60,29 +59,52 @@ def test_bodies_that_cannot_be_used(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    ("app", "path", "text"),
-    [
-        ({"id": "A_b"}, "/id", "must fully match regular expression"),
-        ({"cmd": "x", "args": ["y"]}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
-        ({"cmd": None}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
-        ({"instances": -1}, "/instances", "got -1, expected 0 or more"),
-        ({"upgradeStrategy": {"minimumHealthCapacity": 1.5}}, "/upgradeStrategy/minimumHealthCapacity", "got 1.5"),
-        ({"ipAddress": {}, "ports": [80]}, "/", "You cannot specify both an IP address and ports"),
-        ({"constraints": [["hostname", "LIKE", "("]]}, "/constraints(0)", "is not a valid regular expression"),
-        ({"constraints": [["hostname", "MAX_PER", "x"]]}, "/constraints(0)", "is not a number"),
-        ({"ports": [70000]}, "/portDefinitions", "between 0 and 65535"),
-        ({"executor": "/my/executor"}, "/executor", "only the command executor"),
-        ({"healthChecks": [{"portIndex": 3}]}, "/healthChecks(0)", "Health check port indices"),
-    ],
-)
-def test_apps_that_break_a_rule(tmp_path: Path, app: dict[str, Any], path: str, text: str) -> None:
+BROKEN_RULES: list[tuple[dict[str, Any], str, str]] = [
+    ({"id": "A_b"}, "/id", "must fully match regular expression"),
+    ({"cmd": "x", "args": ["y"]}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
+    ({"cmd": None}, "/", "AppDefinition must either contain one of 'cmd' or 'args'"),
+    ({"instances": -1}, "/instances", "got -1, expected 0 or more"),
+    ({"upgradeStrategy": {"minimumHealthCapacity": 1.5}}, "/upgradeStrategy/minimumHealthCapacity", "got 1.5"),
+    ({"ipAddress": {}, "ports": [80]}, "/", "You cannot specify both an IP address and ports"),
+    ({"constraints": [["hostname", "LIKE", "("]]}, "/constraints(0)", "is not a valid regular expression"),
+    ({"constraints": [["hostname", "MAX_PER", "x"]]}, "/constraints(0)", "is not a number"),
+    ({"ports": [70000]}, "/portDefinitions", "between 0 and 65535"),
+    ({"executor": "/my/executor"}, "/executor", "only the command executor"),
+    ({"healthChecks": [{"portIndex": 3}]}, "/healthChecks(0)", "Health check port indices"),
+]
+
+
+def test_apps_that_break_a_rule(tmp_path: Path) -> None:
     async def story(live: Live) -> None:
-        answer = await live.call("POST", "/v2/apps", sleeper() | app)
-        assert answer.status == 422
-        assert answer.body["message"] == "Object is not valid"
-        assert any(d["path"] == path and text in " ".join(d["errors"]) for d in answer.body["details"]), answer.body
+        for app, path, text in BROKEN_RULES:
+            answer = await live.call("POST", "/v2/apps", sleeper() | app)
+            assert answer.status == 422, app
+            assert answer.body["message"] == "Object is not valid"
+            assert any(d["path"] == path and text in " ".join(d["errors"]) for d in answer.body["details"]), answer.body
         assert (await live.call("GET", "/v2/apps")).body == {"apps": []}
+
+    run(tmp_path, story)
+
+
+def test_numbers_beyond_all_use_leave_nothing_behind(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("POST", "/v2/apps", sleeper("/g/a", instances=2))
+        await live.settled()
+        for field in ("cpus", "mem", "backoffSeconds", "taskKillGracePeriodSeconds", "instances"):
+            for number in ("1e300", "9" * 400, "-1e18", "1e16", "-3"):
+                answer = await live.call("PUT", "/v2/apps/g/a", f'{{"{field}": {number}}}')
+                assert answer.status in (400, 422), (field, number)
+        for number in ("1e300", "1e11", "2147483647", "-1"):
+            answer = await live.call("PUT", "/v2/groups/g", f'{{"scaleBy": {number}}}')
+            assert answer.status in (400, 422), number
+        deep = '{"id":"x","groups":[' * 150 + '{"id":"x"}' + "]}" * 150
+        assert (await live.call("PUT", "/v2/groups/d", deep)).status == 400
+        long = await live.call("PUT", "/v2/groups/" + "a/" * 2000, {"apps": []})
+        assert (long.status, "at most 200 characters" in json.dumps(long.body)) == (422, True)
+        assert names((await live.call("GET", "/v2/groups")).body["groups"]) == ["/g"]
+        app = (await live.call("GET", "/v2/apps/g/a")).body["app"]
+        assert (app["instances"], app["deployments"], app["cpus"]) == (2, [], 0.1)
+        assert len((await live.call("GET", "/v2/apps/g/a/versions")).body["versions"]) == 1
 
     run(tmp_path, story)
 

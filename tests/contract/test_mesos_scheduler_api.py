@@ -278,6 +278,15 @@ def test_the_operator_stream_tells_of_tasks_and_agents(port: int, framework: Fra
     connection.close()
 
 
+def test_the_page_and_its_files_are_there(port: int) -> None:
+    status, text, headers = request(port, "GET", "/")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for address in ("assets/mesos.js", "static/tortie.css", "static/cat.svg"):
+        assert address in text
+        assert request(port, "GET", f"/{address}")[0] == 200
+    assert request(port, "GET", "/static/../front.py")[0] == 404
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [

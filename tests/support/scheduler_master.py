@@ -11,7 +11,7 @@ import asyncio
 import base64
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class SchedulerMaster:
     """Starts on a free port of 127.0.0.1; `calls` records every call, `tasks` every task ever launched."""
 
     def __init__(self, agents: list[Agent]) -> None:
-        self.agents = {agent.id: agent for agent in agents}
+        self.agents = {agent.id: replace(agent) for agent in agents}
         self.tasks: dict[str, Task] = {}
         self.calls: list[dict[str, Any]] = []
         self.offers: dict[str, Agent] = {}

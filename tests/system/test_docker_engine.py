@@ -169,6 +169,7 @@ def test_a_container_has_one_address_two_routes_and_its_labels_in_the_store(rig:
     assert endpoint.spec.ip_networks == ("192.168.255.254/32",)
     assert endpoint.spec.mac in rig.docker("a1", "exec", "c1", "ip", "link", "show", "cali0").stdout
     assert endpoint.metadata.labels["role"] == "db"
+    assert rig.left()["handles"] == [f"{HANDLES}libnetwork.{endpoint.spec.endpoint}"]
     assert f"{endpoint.spec.interface_name}@" in rig.hosts["a1"].ip("link")
     assert "ee:ee:ee:ee:ee:ee" in rig.hosts["a1"].ip("link", "show", endpoint.spec.interface_name)
 

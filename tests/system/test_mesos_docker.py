@@ -17,6 +17,7 @@ from tests.support.mesos_cluster import MesosCluster
 
 pytestmark = pytest.mark.docker
 Json = dict[str, Any]
+FAST = {"grace_period": {"nanoseconds": 10**8}}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_task_runs_with_its_environment_and_leaves_its_output(cluster: MesosCl
 def test_a_kill_escalates_at_the_end_of_its_grace(framework: Framework) -> None:
     run(framework, "deaf", "trap '' TERM; echo up; while true; do sleep 1; done")
     framework.status("deaf", "TASK_RUNNING")
-    framework.call("KILL", {"task_id": {"value": "deaf"}, "kill_policy": {"grace_period": {"nanoseconds": 10**8}}})
+    framework.call("KILL", {"task_id": {"value": "deaf"}, "kill_policy": FAST})
     assert framework.status("deaf", "TASK_KILLED")["message"] == "Container exited with status 137"
     assert [s["state"] for s in framework.statuses("deaf")] == ["TASK_RUNNING", "TASK_KILLING", "TASK_KILLED"]
 
@@ -88,6 +89,9 @@ def test_what_docker_refuses_is_the_message_of_the_failed_task(host: DockerHost,
         "flag": ({"parameters": [{"key": "no-such-flag", "value": "x"}]}, "unknown flag: --no-such-flag"),
         "network": ({"parameters": [{"key": "net", "value": "nowhere"}]}, "network nowhere not found"),
         "ip": ({"parameters": [{"key": "ip", "value": "10.1.1.1"}]}, "Failed to run docker container: "),
+        "null": ({"parameters": [{"key": "label", "value": "a=\0"}]}, "embedded null byte"),
+        "image name": ({"image": "../../info"}, "Failed to launch container: "),
+        "path": ({"parameters": [{"key": "volume", "value": ":::"}]}, "Failed to run docker container: "),
     }
     for name, (docker, expected) in cases.items():
         run(framework, name, "sleep 100", docker=docker)
@@ -184,3 +188,20 @@ def test_containers_that_no_task_knows_are_removed(
     cluster.agent.start()
     until(lambda: name not in host.docker("ps", "--format", "{{.Names}}").stdout, "the orphan is gone")
     framework.status("orphan", "TASK_LOST")
+
+
+def test_a_task_that_stays_unhealthy_is_killed(framework: Framework) -> None:
+    check = {
+        "type": "COMMAND",
+        "command": {"value": "test ! -e /seen; found=$?; echo > /seen; exit $found"},
+        "delay_seconds": 0,
+        "interval_seconds": 0.1,
+        "grace_period_seconds": 0,
+        "consecutive_failures": 2,
+    }
+    run(framework, "sick", "exec sleep 100", health_check=check, kill_policy=FAST)
+    last = framework.status("sick", "TASK_KILLED")
+    assert last["healthy"] is False
+    seen = [(s["state"], s.get("healthy")) for s in framework.statuses("sick")]
+    assert ("TASK_RUNNING", True) in seen
+    assert ("TASK_RUNNING", False) in seen

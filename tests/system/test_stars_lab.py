@@ -121,6 +121,56 @@ def send_udp(source: str, destination: str, port: int) -> None:
         sock.sendto(head + udp, (destination, 0))
 
 
+def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) -> None:
+    """One open stream of the Stars page, from the laptop through HAProxy, goes on delivering."""
+    request = b"GET /v1/events HTTP/1.1\r\nHost: my.marathon.app\r\nAccept: text/event-stream\r\n\r\n"
+
+    def connect() -> socket.socket:
+        sock = socket.create_connection(("172.24.197.101", 80), timeout=20)
+        sock.sendall(request)
+        return sock
+
+    with in_netns(lab.host("laptop").netns(), connect) as stream:
+        assert stream.recv(4096).startswith(b"HTTP/1.1 200")
+        before = daemon_pid(lab, "master", "lb")
+        lab.host("master").run(["kill", "-9", str(before)])
+        wait_for("lb", lambda: daemon_pid(lab, "master", "lb") not in (None, before), 60)
+        # Two beats of the stream, which come every 5 s: the second was sent after the new balancer had come.
+        assert stream.recv(4096)
+        assert stream.recv(4096)
+
+
+def test_a_restart_of_every_daemon_changes_nothing(lab: Lab, pair: tuple[Container, Container]) -> None:
+    talk = Conversation(*pair)
+    for host in lab.hosts.values():
+        for daemon in host.daemons():
+            if daemon["name"] != "node-boot":
+                host.order("restart", daemon["name"])
+    assert talk.speak()
+    talk.close()
+    check()
+
+
+def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
+    """management-ui goes to each agent in turn and keeps its address, borrowed where the block is another's."""
+    app = "http://172.24.197.101:8080/v2/apps//calico-stars/management-ui"
+    for agent in ("agent-2", "agent-1"):
+        host = lab.host(agent)
+        change = json.dumps({"constraints": [["hostname", "CLUSTER", host.address]]})
+        ran = lab.host("laptop").run(
+            ["curl", "-sS", "--fail", "-X", "PUT", "-H", "Content-Type: application/json", app, "-d", change]
+        )
+        assert ran.returncode == 0, ran.stderr
+
+        def moved(address: str = host.address) -> bool:
+            shown = json.loads(lab.host("laptop").run(["curl", "-sS", app]).stdout)["app"]
+            ends = [(task["host"], a["ipAddress"]) for task in shown["tasks"] for a in task["ipAddresses"]]
+            return not shown["deployments"] and ends == [(address, "192.168.255.254")]
+
+        wait_for(f"management-ui on {agent}", moved, 60)
+        check()
+
+
 def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Container]) -> None:
     """The forged address belongs to a network that may speak to the target: only the spoof guard stands between."""
     client, server = pair
@@ -177,3 +227,9 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
         agent.order("start", "node")
     wait_for("the policy", lambda: reach(client.netns, server.address, Probe("tcp", 7000)) is Seen.OPEN)
     check()
+
+
+def test_the_whole_walk_holds() -> None:
+    """In a lab of its own, beside the one of this module."""
+    ran = tortie("walk", "stars", timeout=500)
+    assert ran.returncode == 0, ran.stderr

@@ -130,10 +130,7 @@ def lab_json(lab: Any) -> dict[str, Any]:
         }
         for host in lab.hosts.values()
     ]
-    pages = [
-        {"name": page["name"], "url": f"http://127.0.0.1:{page['local']}/", "target": page["target"]}
-        for page in lab.state["pages"]
-    ]
+    pages = [{"name": page["name"], "url": page["url"], "target": page["target"]} for page in lab.state["pages"]]
     keys = ("name", "options", "until", "phase")
     return {**{key: lab.state[key] for key in keys}, "hosts": hosts, "pages": pages}
 

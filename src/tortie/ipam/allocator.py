@@ -9,59 +9,30 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TypeVar
-
-import msgspec
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.ipam import assign as choose
 from tortie.ipam import block as blocks
 from tortie.ipam.block import Address
 from tortie.ipam.errors import AddressTaken, BlockLimit, Exhausted
-from tortie.model.codec import from_json, to_json
-from tortie.model.ipam import (
-    CONFIG_KEY,
-    DEFAULT_CONFIG,
-    Affinity,
-    Block,
-    Handle,
-    IpamConfig,
-    Network,
-    affinities_prefix,
-    affinity_key,
-    affinity_of_key,
-    block_key,
-    block_of_key,
-    blocks_prefix,
-    handle_key,
-    parse_block,
-)
+from tortie.ipam.ledger import Change, Ledger, put
+from tortie.model.codec import from_json
+from tortie.model.ipam import Block, Handle, IpamConfig, Network, affinity_key, block_key, handle_key
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.ip_reservation import IP_RESERVATION
 from tortie.model.kinds.node import NODE
 from tortie.model.resource import Resource
 from tortie.store.client import Client
-from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put, Write
+from tortie.store.port import Compare, CompareFailed, Datastore, Drop
 
 RETRIES = 100
-CONFIRMED = to_json(Affinity(state="confirmed"))
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What one transaction is to write, and what must not have changed since it was read."""
-
-    writes: tuple[Write, ...]
-    compares: tuple[Compare, ...]
-
-    def __add__(self, other: _Change) -> _Change:
-        return _Change(self.writes + other.writes, self.compares + other.compares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +54,9 @@ class Allocator:
         self._store = datastore
         self._client = Client(datastore)
         self._node = node.strip().lower()
+        self._ledger = Ledger(datastore, self._node)
         self._lock = threading.Lock()
+        self._roomy: Network | None = None
 
     def pool_for_subnet(self, subnet: str) -> Resource[IPPoolSpec]:
         """The pool whose CIDR equals `subnet`. Raises UnknownSubnet, or Invalid when it is no CIDR."""
@@ -129,14 +102,8 @@ class Allocator:
             released += self._retried(f"block {cidr}", lambda cidr=cidr: self._release_block(cidr, handle, now))  # type: ignore[misc]
         return tuple(released)
 
-    # What one round reads
-
     def _pools(self) -> list[Resource[IPPoolSpec]]:
         return list(self._client.list(IP_POOL).items)
-
-    def _config(self) -> IpamConfig:
-        kv = self._store.get(CONFIG_KEY)
-        return from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}") if kv else DEFAULT_CONFIG
 
     def _search(
         self, handle: str | None, attributes: Mapping[str, str], now: float, pool: str | None, version: int
@@ -151,12 +118,9 @@ class Allocator:
             else [choose.pool_named(found, pool)]
         )
         reserved = [cidr for item in self._client.list(IP_RESERVATION).items for cidr in item.spec.reserved_cidrs]
-        return _Search(pools, choose.networks(reserved), self._config(), handle, self._stamped(attributes, now), now)
-
-    def _block(self, cidr: Network) -> tuple[Block | None, int]:
-        key = block_key(cidr)
-        kv = self._store.get(key)
-        return (parse_block(kv.value, key), kv.revision) if kv else (None, 0)
+        return _Search(
+            pools, choose.networks(reserved), self._ledger.config(), handle, self._stamped(attributes, now), now
+        )
 
     def _stamped(self, attributes: Mapping[str, str], now: float) -> dict[str, str]:
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".")
@@ -172,45 +136,41 @@ class Allocator:
         raise Exhausted
 
     def _from_own(self, search: _Search, version: int) -> Address | None:
-        """From a block that this node has claimed already."""
-        for cidr, revision, confirmed in self._own_affinities(version):
+        """From a block that this node has claimed already, the one that had room last time first."""
+        claims = sorted(self._ledger.own_affinities(version), key=lambda claim: claim[0] != self._roomy)
+        for cidr, revision, confirmed in claims:
             if not choose.inside(search.pools, cidr):
                 continue
-            block, at = self._block(cidr)
+            block, at = self._ledger.block(cidr)
             if block is not None and block.node != self._node:
                 self._store.commit(
                     [Drop(affinity_key(self._node, cidr))], [Compare(affinity_key(self._node, cidr), revision)]
                 )
                 continue
-            mine = _Change((), ()) if block and confirmed else self._confirm(cidr, revision)
+            mine = Change((), ()) if block and confirmed else self._ledger.confirm(cidr, revision)
             address = self._give(block or blocks.new_block(cidr, self._node, search.now), cidr, at, search, mine)
             if address is not None:
+                self._roomy = cidr
                 return address
         return None
 
-    def _own_affinities(self, version: int) -> Iterator[tuple[Network, int, bool]]:
-        for kv in self._store.list(affinities_prefix(self._node, version)).items:
-            claim = affinity_of_key(kv.key)
-            if claim is not None:
-                yield claim[1], kv.revision, from_json(Affinity, kv.value, f"affinity {kv.key}").confirmed
-
     def _from_new(self, search: _Search, version: int) -> Address | None:
         """From a block that nobody has, else from one that its owner does not use."""
-        owned = sum(1 for _ in self._own_affinities(version))
+        owned = sum(1 for _ in self._ledger.own_affinities(version))
         limit = search.config.max_blocks_per_host or choose.BLOCKS_PER_HOST
         if owned >= limit:
             raise BlockLimit(limit)
         if not search.config.auto_allocate_blocks:
             return None
-        existing = self._existing(version)
+        existing = self._ledger.existing(version)
         cidr = choose.next_block(search.pools, self._node, existing, search.reserved)
         if cidr is not None:
-            claim = self._confirm(cidr, self._revision(affinity_key(self._node, cidr)))
+            claim = self._ledger.confirm(cidr, self._ledger.revision(affinity_key(self._node, cidr)))
             return self._give(blocks.new_block(cidr, self._node, search.now), cidr, 0, search, claim)
         readable = {cidr: block for cidr, (block, _) in existing.items()}
         for cidr in choose.reclaimable(readable, search.pools, search.now, search.config.ip_cooldown_seconds):
             block, at = existing[cidr]
-            change = self._take_over(cidr, block)
+            change = self._ledger.take_over(cidr, block)
             address = self._give(blocks.claimed(block, self._node, search.now), cidr, at, search, change)
             if address is not None:
                 return address
@@ -220,127 +180,83 @@ class Allocator:
         """Borrowed from a block of another node, unless affinity is strict."""
         if search.config.strict_affinity:
             return None
-        existing = self._existing(version)
+        existing = self._ledger.existing(version)
         for cidr in choose.borrow_order(existing, search.pools, self._node):
             block, at = existing[cidr]
-            address = self._give(block, cidr, at, search, _Change((), ()))
+            address = self._give(block, cidr, at, search, Change((), ()))
             if address is not None:
                 return address
         return None
 
-    def _existing(self, version: int) -> dict[Network, tuple[Block, int]]:
-        listing = self._store.list(blocks_prefix(version)).items
-        return {cidr: (parse_block(kv.value, kv.key), kv.revision) for kv in listing if (cidr := block_of_key(kv.key))}
-
-    def _give(self, block: Block, cidr: Network, at: int, search: _Search, also: _Change) -> Address | None:
+    def _give(self, block: Block, cidr: Network, at: int, search: _Search, also: Change) -> Address | None:
         """The next free address of this block, written; None when it has none."""
         settled = blocks.settle(block, search.now, search.config.ip_cooldown_seconds)
         found = blocks.assign_next(settled, search.handle, search.attributes, search.reserved)
         if found is None:
             return None
-        self._write(also + _put(block_key(cidr), found.block, at) + self._count(search.handle, cidr, +1))
+        self._write(also + put(block_key(cidr), found.block, at) + self._ledger.count(search.handle, cidr, +1))
         return found.address
 
     def _assign_once(self, address: Address, handle: str | None, attributes: Mapping[str, str], now: float) -> None:
         cidr = choose.pool_around(self._pools(), address).block_of(address)
-        block, at = self._block(cidr)
-        change = _Change((), ())
+        block, at = self._ledger.block(cidr)
+        change = Change((), ())
         if block is None:
             block = blocks.new_block(cidr, self._node, now)
-            change = self._confirm(cidr, self._revision(affinity_key(self._node, cidr)))
-        elif block.node != self._node and self._config().strict_affinity:
+            change = self._ledger.confirm(cidr, self._ledger.revision(affinity_key(self._node, cidr)))
+        elif block.node != self._node and self._ledger.config().strict_affinity:
             raise Invalid(f"The address {address} is in block {cidr}, which does not belong to node {self._node}")
         given = blocks.assign_address(block, address, handle, self._stamped(attributes, now))
         if given is None:
             raise AddressTaken(str(address))
-        self._write(change + _put(block_key(cidr), given, at) + self._count(handle, cidr, +1))
+        self._write(change + put(block_key(cidr), given, at) + self._ledger.count(handle, cidr, +1))
 
     def _release_once(self, address: Address, handle: str | None, now: float) -> bool:
-        cidr = self._block_around(address)
+        cidr = self._ledger.block_around(address)
         return cidr is not None and bool(self._release_in(cidr, [address], handle, now))
 
     def _release_block(self, cidr: str, handle: str, now: float) -> tuple[Address, ...]:
         network = _cidr(cidr)
-        block, _ = self._block(network)
+        block, _ = self._ledger.block(network)
         addresses = blocks.addresses_of(block, handle) if block else ()
         released = self._release_in(network, addresses, handle, now) if addresses else ()
         if not released:
-            self._write(self._count(handle, network, None))
+            self._write(self._ledger.count(handle, network, None))
         return released
 
     def _release_in(
         self, cidr: Network, addresses: Collection[Address], handle: str | None, now: float
     ) -> tuple[Address, ...]:
-        block, at = self._block(cidr)
+        block, at = self._ledger.block(cidr)
         if block is None:
             return ()
-        released = blocks.release(block, addresses, now, self._config().ip_cooldown_seconds, handle)
+        released = blocks.release(block, addresses, now, self._ledger.config().ip_cooldown_seconds, handle)
         if released is None:
             return ()
         change = self._leave(cidr, released.block, at)
         for owner, count in released.handles.items():
-            change += self._count(owner, cidr, -count)
+            change += self._ledger.count(owner, cidr, -count)
         self._write(change)
         return released.addresses
 
-    def _block_around(self, address: Address) -> Network | None:
-        """The existing block that holds the address, whatever became of its pool."""
-        for kv in self._store.list(blocks_prefix(address.version)).items:
-            cidr = block_of_key(kv.key)
-            if cidr is not None and address in cidr:
-                return cidr
-        return None
-
     # Parts of a transaction
 
-    def _confirm(self, cidr: Network, revision: int) -> _Change:
-        key = affinity_key(self._node, cidr)
-        return _Change((Put(key, CONFIRMED),), (Compare(key, revision),))
-
-    def _take_over(self, cidr: Network, block: Block) -> _Change:
-        change = self._confirm(cidr, self._revision(affinity_key(self._node, cidr)))
-        if block.node is None or block.node == self._node:
-            return change
-        theirs = affinity_key(block.node, cidr)
-        return change + _Change((Drop(theirs),), (Compare(theirs, self._revision(theirs)),))
-
-    def _leave(self, cidr: Network, block: Block, at: int) -> _Change:
+    def _leave(self, cidr: Network, block: Block, at: int) -> Change:
         """The block after a release: written, or removed when it is empty and has no owner or no pool any more."""
         key = block_key(cidr)
         gone = blocks.empty(block) and (block.node is None or not self._has_pool(cidr))
         if not gone:
-            return _put(key, block, at)
-        change = _Change((Drop(key),), (Compare(key, at),))
+            return put(key, block, at)
+        change = Change((Drop(key),), (Compare(key, at),))
         if block.node is None:
             return change
         claim = affinity_key(block.node, cidr)
-        return change + _Change((Drop(claim),), (Compare(claim, self._revision(claim)),))
+        return change + Change((Drop(claim),), (Compare(claim, self._ledger.revision(claim)),))
 
     def _has_pool(self, cidr: Network) -> bool:
         return choose.inside([pool for item in self._pools() if (pool := choose.pool_of(item))], cidr)
 
-    def _count(self, handle: str | None, cidr: Network, by: int | None) -> _Change:
-        """The handle with its number of addresses in this block changed; `by` None: it has none there."""
-        if not handle:
-            return _Change((), ())
-        key = handle_key(handle)
-        kv = self._store.get(key)
-        known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
-        count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
-        counts = {name: number for name, number in known.block.items() if name != str(cidr)}
-        if count:
-            counts[str(cidr)] = count
-        compare = Compare(key, kv.revision if kv else 0)
-        if not counts:
-            return _Change((Drop(key),), (compare,))
-        changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
-        return _Change((Put(key, to_json(changed)),), (compare,))
-
-    def _revision(self, key: str) -> int:
-        kv = self._store.get(key)
-        return kv.revision if kv else 0
-
-    def _write(self, change: _Change) -> None:
+    def _write(self, change: Change) -> None:
         self._store.commit(change.writes, change.compares)
 
     def _retried(self, what: str, once: Callable[[], R]) -> R:
@@ -353,10 +269,6 @@ class Allocator:
                     if attempt > 2:
                         time.sleep(random.uniform(0.001, 0.01))
         raise Unavailable(f"{what}: changed by others {RETRIES} times in a row")
-
-
-def _put(key: str, block: Block, at: int) -> _Change:
-    return _Change((Put(key, to_json(block)),), (Compare(key, at),))
 
 
 def _address(text: str | Address) -> Address:

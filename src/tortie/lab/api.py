@@ -18,8 +18,7 @@ from typing import Any
 
 from tortie.base.errors import NotFound, Unavailable
 from tortie.lab import control, state
-from tortie.lab.boot import ENVIRONMENT
-from tortie.lab.plan import DEFAULT_NAME, SWITCH
+from tortie.lab.plan import DEFAULT_NAME, ENVIRONMENT, SWITCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Ends with 0 once process 1 supervises; else with 1 and one line on standard erro
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,19 +15,8 @@ from typing import Any
 from tortie.base.errors import TortieError
 from tortie.lab import cgroups, files, linux, net, root, state
 from tortie.lab.daemons import cgroup
-from tortie.lab.plan import Daemon, Host, daemon_from
+from tortie.lab.plan import ENVIRONMENT, Daemon, Host, daemon_from
 from tortie.lab.supervisor import Supervisor
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {
-    "PATH": PATH,
-    "HOME": "/root",
-    "USER": "root",
-    "LOGNAME": "root",
-    "SHELL": "/bin/bash",
-    "LANG": "C.UTF-8",
-}
-"""What every program of a host starts with; nothing of the caller's environment."""
 
 
 def host_from(raw: Mapping[str, Any]) -> Host:
@@ -92,6 +82,7 @@ def _become_process_1(pid_file: Path) -> None:
 
 
 READY_FD = 200
+OPEN_FILES = 65536
 
 
 def _supervise(host: Host, sockets: Mapping[str, int]) -> None:
@@ -109,7 +100,16 @@ def _supervise(host: Host, sockets: Mapping[str, int]) -> None:
     supervisor.run()
 
 
+def _plain_process() -> None:
+    """Nothing of the process that called `up`: its umask, its limit of open files."""
+    os.umask(0o022)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def main() -> None:
+    _plain_process()
     spec = state.read(Path(sys.argv[1]))
     try:
         boot(spec)

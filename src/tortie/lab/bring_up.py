@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
     """
     plan = _plan(wish)
     until = _step(wish)
+    os.umask(0o022)
     with state.locked(wish.name, lambda: meter.say(f"another command is at work on lab {wish.name}; waiting")):
         found = _found(wish, until, meter)
         if found:

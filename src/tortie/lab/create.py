@@ -14,9 +14,8 @@ import tortie
 from tortie.base.errors import TortieError, Unavailable
 from tortie.lab import artifacts, network, pages, state
 from tortie.lab.api import Lab
-from tortie.lab.boot import PATH
 from tortie.lab.daemons import IMAGES, SERVICES
-from tortie.lab.plan import SWITCH, Host, Plan, as_json, in_order
+from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
 BOOT_SECONDS = 60.0
 READY_SECONDS = 120.0
@@ -51,7 +50,7 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
         "phase": "starting",
         "started": time.time(),
         "hosts": [{"name": host.name, "address": host.address, "role": host.role} for host in plan.hosts],
-        "pages": [{**as_json(o.page), "local": o.port, "said": o.said} for o in opened],
+        "pages": [{**as_json(o.page), "local": o.port, "url": o.url, "said": o.said} for o in opened],
     }
     state.write(where.run / "state.json", noted)
     try:

@@ -112,8 +112,8 @@ def switch(lab: str, pages: tuple[Page, ...]) -> Host:
 STARS_PAGES = (
     Page("stars", 23078, f"{MASTER}:23078"),
     Page("marathon", 8080, f"{MASTER}:8080"),
-    Page("mesos", 5050, f"{MASTER}:5050"),
-    Page("haproxy", 9090, f"{MASTER}:9090"),
+    Page("mesos", 5050, f"{MASTER}:5050", "/state"),
+    Page("haproxy", 9090, f"{MASTER}:9090", "/haproxy?stats"),
 )
 
 

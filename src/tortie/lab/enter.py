@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from tortie.base.errors import Unavailable
 from tortie.lab import linux
-from tortie.lab.boot import ENVIRONMENT
+from tortie.lab.plan import ENVIRONMENT
 
 PASSED_ON = ("TERM", "COLORTERM", "NO_COLOR", "LC_ALL", "LC_CTYPE")
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
@@ -83,8 +83,9 @@ def _become(command: Sequence[str], env: Mapping[str, str], terminal: bool) -> N
         if terminal:
             os.setpgid(0, 0)
             _give_terminal(os.getpgrp())
-        for number in (signal.SIGPIPE, signal.SIGINT):
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, *FORWARDED):
             signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
         os.chdir("/root")
         os.environ["PATH"] = env["PATH"]
         os.execvpe(command[0], list(command), dict(env))

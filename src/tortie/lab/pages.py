@@ -30,7 +30,11 @@ class Open:
     def said(self) -> str:
         """What a person should know: the address, and that it is not the usual one."""
         moved = "" if self.port == self.page.port else f"  ({self.page.port} is taken on this machine)"
-        return f"{self.page.name:10} http://{LOCAL}:{self.port}/{moved}"
+        return f"{self.page.name:10} {self.url}{moved}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOCAL}:{self.port}{self.page.path}"
 
 
 def listen(pages: Sequence[Page]) -> list[Open]:

@@ -18,6 +18,17 @@ DEFAULT_NAME = "default"
 MAX_AGENTS = 99
 """Agents have .102 to .200; public agents of later documents begin at .201."""
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {
+    "PATH": PATH,
+    "HOME": "/root",
+    "USER": "root",
+    "LOGNAME": "root",
+    "SHELL": "/bin/bash",
+    "LANG": "C.UTF-8",
+}
+"""What every program of a host starts with; nothing of the caller's environment."""
+
 Role = Literal["switch", "outside", "master", "agent"]
 
 
@@ -64,11 +75,12 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page shown on 127.0.0.1: asked for at `port` if that is free, led to `target` inside the lab."""
+    """A page shown on 127.0.0.1: at `port` if that is free, led to `target` inside the lab; it begins at `path`."""
 
     name: str
     port: int
     target: str
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)

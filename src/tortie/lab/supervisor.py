@@ -21,6 +21,8 @@ from tortie.lab.plan import Daemon
 from tortie.lab.readiness import Check
 from tortie.lab.service import Service, next_event, ready_names
 
+PLAIN_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+"""A daemon takes these as the kernel gives them, whatever the caller of `up` had done to them."""
 LOG_LIMIT = 20 * 1024 * 1024
 ORDER_SECONDS = 60.0
 OPERATIONS = ("status", "start", "stop", "restart")
@@ -101,9 +103,14 @@ class Supervisor:
         for fd in self._sockets.values():
             os.set_inheritable(fd, fd in passed.values())
         try:
-            argv = daemon.argv
             pid = os.posix_spawnp(
-                argv[0], argv, env, file_actions=actions, setsid=True, setsigdef=[signal.SIGPIPE, signal.SIGCHLD]
+                daemon.argv[0],
+                daemon.argv,
+                env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=PLAIN_SIGNALS,
             )
         except OSError as error:
             os.write(log, f"supervisor: cannot start {daemon.argv[0]}: {error.strerror}\n".encode())

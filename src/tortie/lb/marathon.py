@@ -69,10 +69,6 @@ class Marathon:
             self._urls.remove(url)
             self._urls.insert(0, url)
 
-    def next_url(self) -> None:
-        """Try another one first the next time."""
-        self._urls.append(self._urls.pop(0))
-
 
 def _matters(line: bytes) -> bool:
     name, _, value = line.partition(b":")

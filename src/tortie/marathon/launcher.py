@@ -71,7 +71,7 @@ class Launcher:
         self.connected = False
 
     def offers(self, offers: Sequence[mesos.Offer], now: float) -> None:
-        """Puts wanted tasks on the offers, one after the other over all of them; declines what is left unused."""
+        """Puts wanted tasks on the offers, one after the other over the emptiest; declines what is left unused."""
         lefts = [Left.of(offer) for offer in offers]
         planned: list[list[mesos.TaskInfo]] = [[] for _ in offers]
         apps = [app_id for app_id in self.brain.demand if self.brain.delay_left(app_id, now) == 0]
@@ -84,7 +84,7 @@ class Launcher:
     def _place(self, app_id: str, lefts: list[Left], planned: list[list[mesos.TaskInfo]], now: float) -> None:
         app = self.brain.world.tree.apps[app_id]
         waiting = self.waiting.setdefault(app_id, Waiting(now))
-        untried = list(range(len(lefts)))
+        untried = sorted(range(len(lefts)), key=lambda index: (len(planned[index]), self.rng.random()))
         while app_id in self.brain.demand and untried:
             for index in list(untried):
                 if app_id not in self.brain.demand:

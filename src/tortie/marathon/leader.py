@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import anyio.to_thread
 
 from tortie.base.errors import NotFound, Unavailable
-from tortie.marathon.world import LEADER, PREFIX
+from tortie.marathon.world import LEADER, PREFIX, TERM
 from tortie.store.port import Compare, CompareFailed, Datastore, Put, Write
 
-TTL = 10.0
+TTL = 15.0
 RETRIES = 3
+log = logging.getLogger("marathon.leader")
 
 
 class LeadershipLost(Unavailable):
@@ -22,15 +24,19 @@ class LeadershipLost(Unavailable):
 class Leadership:
     """Held from `win` until the process ends. `name` is this Marathon's host:port.
 
+    The leased key says who leads; the term key is written at every change of the leader, and every transaction
+    compares it: whoever is not the latest leader cannot write.
+
     A key left behind under our own name is taken over at once: we hold the port it names, so its owner is gone.
     """
 
-    def __init__(self, store: Datastore, name: str) -> None:
+    def __init__(self, store: Datastore, name: str, ttl: float = TTL) -> None:
         self.store = store
         self.name = name
+        self.ttl = ttl
         self.held = False
-        self._lease = 0
-        self._revision = 0
+        self.lease = 0
+        self._term = 0
 
     async def win(self) -> Sequence[tuple[str, bytes]]:
         """Waits until we lead; then everything stored, as (key, value)."""
@@ -41,18 +47,27 @@ class Leadership:
         return [(kv.key, kv.value) for kv in listing.items]
 
     def _try(self) -> bool:
-        found = self.store.get(LEADER)
+        found, term = self.store.get(LEADER), self.store.get(TERM)
         if found is not None and found.value.decode() != self.name:
             return False
-        lease = self.store.grant(TTL)
+        compares = [Compare(LEADER, found.revision if found else 0), Compare(TERM, term.revision if term else 0)]
+        return self._put([Put(TERM, self.name.encode())], compares)
+
+    def _put(self, writes: Sequence[Write], compares: Sequence[Compare]) -> bool:
+        """Writes our name under a new lease, unless somebody was quicker."""
+        lease = self.store.grant(self.ttl)
         try:
-            put = Put(LEADER, self.name.encode(), lease)
-            self._revision = self.store.commit([put], [Compare(LEADER, found.revision if found else 0)])
+            revision = self.store.commit([*writes, Put(LEADER, self.name.encode(), lease)], compares)
         except CompareFailed:
             self.store.revoke(lease)
             return False
-        self._lease = lease
+        self.lease = lease
+        self._term = revision if writes else self._term
         return True
+
+    def _again(self) -> bool:
+        """After the lease ran out (we were too slow): ours again, if nobody has led since."""
+        return self._put([], [Compare(LEADER, 0), Compare(TERM, self._term)])
 
     def _wait(self) -> None:
         """Until the leader's key changes, or a few seconds have passed."""
@@ -74,22 +89,30 @@ class Leadership:
         """Renews the lease until cancelled. Raises LeadershipLost."""
         missed = 0
         while True:
-            await asyncio.sleep(TTL / 4)
+            await asyncio.sleep(self.ttl / 4)
             try:
-                await anyio.to_thread.run_sync(self.store.keep_alive, self._lease)
+                await anyio.to_thread.run_sync(self._renew)
                 missed = 0
-            except NotFound as error:
-                raise LeadershipLost("the lease has ended") from error
+            except LeadershipLost:
+                raise
             except Unavailable as error:
                 missed += 1
                 if missed >= RETRIES:
                     raise LeadershipLost(f"the store does not answer: {error}") from error
 
+    def _renew(self) -> None:
+        try:
+            self.store.keep_alive(self.lease)
+        except NotFound as error:
+            if not self._again():
+                raise LeadershipLost("the lease has ended and another has led since") from error
+            log.warning("the lease ran out and was taken again: this host is slow")
+
     async def commit(self, writes: Sequence[Write]) -> None:
         """One transaction, refused by the store unless we still lead. Raises LeadershipLost or Unavailable."""
         for attempt in range(RETRIES):
             try:
-                await anyio.to_thread.run_sync(self.store.commit, writes, [Compare(LEADER, self._revision)])
+                await anyio.to_thread.run_sync(self.store.commit, writes, [Compare(TERM, self._term)])
                 return
             except CompareFailed as error:
                 raise LeadershipLost(f"another leads: {self.store.get(LEADER)}") from error
@@ -101,4 +124,4 @@ class Leadership:
     async def resign(self) -> None:
         """Gives the place free at once; after this nothing more is written."""
         self.held = False
-        await anyio.to_thread.run_sync(self.store.revoke, self._lease)
+        await anyio.to_thread.run_sync(self.store.revoke, self.lease)

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
@@ -33,6 +33,7 @@ from tortie.store.open import open_store
 from tortie.web.serve import serve, tcp_listener
 from tortie.wire import mesos
 
+PATIENCE = 2.5
 log = logging.getLogger("marathon")
 
 
@@ -55,15 +56,38 @@ class Settings:
 
 
 class _Door:
-    """The site once we lead; until then one sentence."""
+    """The site once we lead. Until then a request waits a little, as long as the original looks for a leader."""
 
     def __init__(self, leadership: Leadership) -> None:
         self.leadership = leadership
+        self.ready = asyncio.Event()
         self.site: Any = None
 
+    def open(self, site: Any) -> None:
+        self.site = site
+        self.ready.set()
+
+    def shut(self) -> None:
+        self.site = None
+        self.ready.clear()
+
+    def _named(self, send: Send) -> Send:
+        """Every answer of the leader carries its address."""
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                header = (b"x-marathon-leader", f"http://{self.leadership.name}".encode())
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        return send_named
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.site is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ready.wait(), PATIENCE)
         if self.site is not None and scope["type"] != "lifespan":
-            await self.site(scope, receive, send)
+            await self.site(scope, receive, self._named(send))
         elif scope["type"] == "http":
             text = "Could not determine the current leader: this Marathon waits for its turn.\n"
             path = Request(scope).url.path
@@ -139,7 +163,8 @@ async def run(settings: Settings) -> None:
 
 async def _lead(settings: Settings, leadership: Leadership, door: _Door) -> None:
     items = await leadership.win()
-    engine, door.site = build(settings, leadership, items)
+    engine, site = build(settings, leadership, items)
+    door.open(site)
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
@@ -148,7 +173,7 @@ async def _lead(settings: Settings, leadership: Leadership, door: _Door) -> None
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise
     finally:
-        door.site = None
+        door.shut()
 
 
 async def _first_failure(*parts: Any) -> None:

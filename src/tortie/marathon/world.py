@@ -18,6 +18,7 @@ from tortie.wire import mesos
 
 PREFIX = "/tortie/v1/marathon/"
 LEADER = "/tortie/v1/marathon-leader"
+TERM = "/tortie/v1/marathon-term"
 KEPT_VERSIONS = 50
 T = TypeVar("T")
 

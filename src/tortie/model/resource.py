@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.model import checks
+from tortie.model.checks import Problem
 from tortie.model.codec import Value, from_builtins, restored, to_builtins, unknown_of
 
 API_VERSION = "projectcalico.org/v3"
@@ -20,17 +22,6 @@ ROOT = "/calico/resources/v3/projectcalico.org/"
 ENVELOPE = frozenset(("kind", "apiVersion", "metadata", "spec"))
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault of a resource: the field's path and what is wrong with it."""
-
-    field: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.reason}"
 
 
 class Metadata(Value, frozen=True, kw_only=True):
@@ -55,6 +46,7 @@ class Kind(Generic[S]):
     spec: type[S]
     namespaced: bool = False
     check: Callable[[S], Iterator[Problem]] = no_problems
+    name_pattern: str = checks.SUBDOMAIN
 
     @property
     def prefix(self) -> str:
@@ -90,6 +82,19 @@ class Resource(Generic[S]):
     @property
     def key(self) -> str:
         return self.kind.key(self.metadata.name, self.metadata.namespace)
+
+
+def problems(resource: Resource[Any]) -> list[Problem]:
+    """Every fault of the resource: its names, its labels, its spec."""
+    kind, metadata = resource.kind, resource.metadata
+    found = [*checks.name("metadata.name", metadata.name, kind.name_pattern)]
+    if kind.namespaced:
+        found += checks.name("metadata.namespace", metadata.namespace or "")
+    elif metadata.namespace is not None:
+        found.append(Problem("metadata.namespace", f"a {kind.name} has none"))
+    found += checks.labels("metadata.labels", metadata.labels)
+    found += kind.check(resource.spec)
+    return found
 
 
 def encode(resource: Resource[Any]) -> bytes:

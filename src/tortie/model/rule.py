@@ -24,6 +24,10 @@ class EntityRule(Value, frozen=True, kw_only=True):
     not_ports: tuple[Port, ...] = ()
 
 
+ANYBODY = EntityRule()
+"""A side without conditions; this very object is left out of the stored form."""
+
+
 class Icmp(Value, frozen=True, kw_only=True):
     type: int | None = None
     code: int | None = None
@@ -36,5 +40,5 @@ class Rule(Value, frozen=True, kw_only=True):
     not_protocol: Protocol | None = None
     icmp: Icmp | None = None
     not_icmp: Icmp | None = msgspec.field(default=None, name="notICMP")
-    source: EntityRule = EntityRule()
-    destination: EntityRule = EntityRule()
+    source: EntityRule = ANYBODY
+    destination: EntityRule = ANYBODY

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.resource import Kind, Resource, decode, encode
+from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -26,7 +26,7 @@ class ResourceList(Generic[S]):
 
 
 class Client:
-    """Create, read, change resources. Problems of the spec are raised as Invalid before anything is written."""
+    """Create, read, change resources. All problems are raised as one Invalid before anything is written."""
 
     def __init__(self, datastore: Datastore) -> None:
         self.datastore = datastore
@@ -72,8 +72,9 @@ class Client:
         return replace(resource, revision=revision)
 
     def apply(self, resource: Resource[S]) -> Resource[S]:
-        """Creates it or replaces what is there."""
-        stamped = _stamp(resource)
+        """Creates it or replaces what is there; what is there keeps its uid and its time of creation."""
+        there = self.datastore.get(resource.key)
+        stamped = _stamp(resource, _identity(there.value) if there else None)
         return replace(stamped, revision=self._put(stamped))
 
     def delete(self, kind: Kind[Any], name: str, namespace: str | None = None) -> None:
@@ -85,20 +86,33 @@ class Client:
         self.datastore.commit([Drop(key)])
 
     def _put(self, resource: Resource[S], *compares: Compare) -> int:
-        problems = [f"{resource.kind.name} {resource.name}: {p}" for p in resource.kind.check(resource.spec)]
-        if problems:
-            raise Invalid(*problems)
+        found = [f"{resource.kind.name} {resource.name}: {problem}" for problem in problems(resource)]
+        if found:
+            raise Invalid(*found)
         return self.datastore.commit([Put(resource.key, encode(resource))], compares)
 
 
-def _stamp(resource: Resource[S]) -> Resource[S]:
-    """With uid and time of creation, where it has none yet."""
+def _stamp(resource: Resource[S], there: Metadata | None = None) -> Resource[S]:
+    """With uid and time of creation: its own, else those that are there already, else new ones."""
     from uuid import uuid4
 
-    meta = resource.metadata
+    meta, there = resource.metadata, there or Metadata(name=resource.name)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     stamped = msgspec.structs.replace(
         meta,
-        uid=meta.uid or str(uuid4()),
-        creation_timestamp=meta.creation_timestamp or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        uid=meta.uid or there.uid or str(uuid4()),
+        creation_timestamp=meta.creation_timestamp or there.creation_timestamp or now,
     )
     return replace(resource, metadata=stamped)
+
+
+class _Stored(msgspec.Struct):
+    metadata: Metadata | None = None
+
+
+def _identity(value: bytes) -> Metadata | None:
+    """The metadata of a stored value; None for one that does not parse, which is about to be replaced."""
+    try:
+        return msgspec.json.decode(value, type=_Stored).metadata
+    except msgspec.MsgspecError:
+        return None

@@ -105,6 +105,16 @@ class Reference(_Shape):
     id: str
 
 
+class TaskFailure(_Shape):
+    """Why the last task of an app failed."""
+
+    task_id: str = ""
+    state: str = ""
+    message: str = ""
+    host: str = ""
+    timestamp: str = ""
+
+
 class App(_Shape):
     """`deployments` and the counts are there on every list of apps, `tasks` when asked for."""
 
@@ -121,6 +131,7 @@ class App(_Shape):
     health_checks: list[dict[str, Any]] = []
     tasks: list[Task] = []
     deployments: list[Reference] = []
+    last_task_failure: TaskFailure | None = None
     tasks_staged: int = 0
     tasks_running: int = 0
     tasks_healthy: int = 0

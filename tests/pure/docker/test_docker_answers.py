@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tortie.base.errors import Invalid
+from tortie.model.selector import parse as parse_selector
 from tortie.plugins.docker import answers
 from tortie.plugins.docker.messages import (
     CreateEndpoint,
@@ -19,7 +20,7 @@ from tortie.plugins.docker.messages import (
     RequestPool,
     parse,
 )
-from tortie.plugins.docker.names import carried_labels, endpoint_resource, network_profile
+from tortie.plugins.docker.names import carried_labels, check_network_name, endpoint_resource, network_profile
 
 POOLS = ("192.168.0.0/16", "10.65.0.0/24")
 ENDPOINT = "e468452fc4f0" + "0" * 52
@@ -205,7 +206,6 @@ def test_an_endpoint_is_named_as_calico_names_it() -> None:
         network="client",
         address="192.168.0.7",
         mac="02:00:00:00:00:01",
-        handle="libnetwork.x",
         container="c1",
         labels={"role": "db"},
     )
@@ -216,6 +216,7 @@ def test_an_endpoint_is_named_as_calico_names_it() -> None:
     assert endpoint.spec.ip_networks == ("192.168.0.7/32",)
     assert endpoint.spec.profiles == ("client",)
     assert endpoint.metadata.labels["role"] == "db"
+    assert endpoint.metadata.annotations["org.tortie/ipam-handle"] == f"libnetwork.{ENDPOINT}"
     assert endpoint.metadata.labels["projectcalico.org/orchestrator"] == "libnetwork"
 
 
@@ -224,7 +225,21 @@ def test_only_labels_with_calico_s_prefix_are_carried_and_none_can_pass_for_cali
         "role": "db"
     }
     endpoint = endpoint_resource(
-        node="n", endpoint_id=ENDPOINT, network="n", address="10.0.0.1", mac="", handle="h", container="",
+        node="n", endpoint_id=ENDPOINT, network="n", address="10.0.0.1", mac="",  container="",
         labels={"projectcalico.org/namespace": "mine"},
     )  # fmt: skip
     assert endpoint.metadata.labels["projectcalico.org/namespace"] == "libnetwork"
+
+
+@pytest.mark.parametrize("name", ["client", "management-ui", "My_Net", "1net", "has", "all", "a.b", "x" * 63])
+def test_what_may_name_a_network_may_name_a_profile_and_a_label(name: str) -> None:
+    check_network_name(name)
+    profile = network_profile(name)
+    assert parse_selector(profile.spec.ingress[0].source.selector).matches({name: ""})
+    assert not list(profile.kind.check(profile.spec))
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "Ünet", "-x", ".x", "", "x" * 64, "a\n", "a' || all() || 'b"])
+def test_a_network_whose_name_cannot_be_a_label_is_refused(name: str) -> None:
+    with pytest.raises(Invalid, match="letters, digits"):
+        check_network_name(name)

@@ -64,6 +64,12 @@ def test_a_foreign_network_of_the_name_is_reported_and_left_alone() -> None:
     assert not plan({}, {}, [foreign], "b").publish
 
 
+def test_a_name_that_cannot_be_a_profile_s_is_reported_and_not_declared() -> None:
+    todo = plan({}, {}, [LocalNetwork(id="x", name="a b", driver="calico")], "a")
+    assert "letters, digits" in todo.clashes["a b"]
+    assert to_do(todo) == []
+
+
 def test_the_same_name_with_another_subnet_is_a_clash_for_an_original() -> None:
     mine = replace(MADE, subnet="10.65.0.0/24")
     todo = plan({"client": DECLARED}, {}, [mine], "b")

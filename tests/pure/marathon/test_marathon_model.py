@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -223,3 +224,12 @@ def test_no_body_breaks_the_reader(body: dict[str, Any]) -> None:
     except (BadJson, NotValid):
         return
     apply_group(Tree(), update_of)
+
+
+def test_the_labs_own_file_is_read_without_a_problem() -> None:
+    text = (files("tortie.lab") / "files" / "stars.json").read_bytes()
+    update_of = read_group(msgspec.json.decode(text), "/calico-stars")
+    tree = apply_group(Tree(), update_of)
+    assert sorted(tree.apps) == [f"/calico-stars/{n}" for n in ("backend", "client", "frontend", "management-ui")]
+    assert tree_problems(tree, update_of.paths) == {}
+    assert tree.apps["/calico-stars/management-ui"].pinned

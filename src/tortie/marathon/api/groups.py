@@ -75,16 +75,18 @@ class Groups:
     async def put(self, request: Request, group: str) -> Response:
         """Create or replace; with `dryRun=true` only the steps."""
         update = read_group(await json_body(request), group)
-        brain, base = self.engine.brain, update.id
+        brain, base, paths = self.engine.brain, update.id, update.paths
+        if update.scale_by is not None:
+            paths = {app.id: app.id for app in self.world.tree.apps_below(base)}
 
         def build(tree: Tree) -> Tree:
             return self._changed(tree, update)
 
         if flag(request, "dryRun"):
-            _, plan = brain.propose(build, self.engine.clock(), paths=update.paths)
+            _, plan = brain.propose(build, self.engine.clock(), paths=paths)
             return answer({"steps": [{"actions": show_actions(step)} for step in plan.steps]})
         accepted = await self.engine.do(
-            lambda now: brain.change(build, now, base=base, paths=update.paths, force=flag(request, "force"))
+            lambda now: brain.change(build, now, base=base, paths=paths, force=flag(request, "force"))
         )
         self._posted(request, base)
         return deployed(accepted)

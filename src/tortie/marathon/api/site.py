@@ -156,7 +156,7 @@ def application(site: Site, pages: ASGIApp | None = None) -> Starlette:
     """The whole site; `pages` is what lies under /ui/."""
 
     async def home(_request: Request) -> Response:
-        return RedirectResponse("/ui/", 302)
+        return RedirectResponse("ui/", 302)
 
     async def anything(request: Request) -> Response:
         return not_found(request)

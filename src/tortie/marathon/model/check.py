@@ -10,6 +10,7 @@ from tortie.marathon.model import ids
 from tortie.marathon.model.app import App, Docker, HealthCheck, IpAddress
 
 Found: TypeAlias = Iterator[tuple[str, str]]
+MOST = 2**31 - 1
 PORT_NAME = re.compile(r"[a-z0-9-]+")
 _EXECUTOR = re.compile(r"(//cmd)|(/?[^/]+(/[^/]+)*)|")
 _WHAT_RUNS = "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'."
@@ -41,6 +42,8 @@ def _numbers(app: App) -> Found:
     for name in ("instances", "cpus", "mem", "disk", "gpus"):
         if (value := getattr(app, name)) < 0:
             yield f"/{name}", f"got {value}, expected 0 or more"
+    if app.instances > MOST:
+        yield "/instances", f"got {app.instances}, expected {MOST} or less"
     for name, value in (
         ("minimumHealthCapacity", app.upgrade_strategy.minimum_health_capacity),
         ("maximumOverCapacity", app.upgrade_strategy.maximum_over_capacity),
@@ -53,8 +56,8 @@ def _numbers(app: App) -> Found:
         ("maxLaunchDelaySeconds", app.max_launch_delay_seconds, 0),
         ("taskKillGracePeriodSeconds", app.task_kill_grace_period_seconds or 0, 0),
     ):
-        if value < low:
-            yield f"/{name}", f"got {value}, expected {low} or more"
+        if not low <= value <= MOST:
+            yield f"/{name}", f"got {value}, expected between {low} and {MOST}"
 
 
 def _what_runs(app: App) -> Found:
@@ -153,6 +156,11 @@ def _compiles(pattern: str) -> bool:
 
 
 def _health(app: App, health: HealthCheck) -> Iterator[str]:
+    times = (health.grace_period_seconds, health.delay_seconds, health.max_consecutive_failures)
+    if not all(0 < value <= MOST for value in (health.interval_seconds, health.timeout_seconds)):
+        yield f"intervalSeconds and timeoutSeconds must be greater than 0 and at most {MOST}"
+    if not all(0 <= value <= MOST for value in times):
+        yield f"gracePeriodSeconds, delaySeconds and maxConsecutiveFailures must be between 0 and {MOST}"
     if health.protocol == "COMMAND":
         if not health.command:
             yield "COMMAND health check must have a command"
@@ -163,8 +171,6 @@ def _health(app: App, health: HealthCheck) -> Iterator[str]:
         known = len(app.port_definitions) or (len(app.ip_address.ports) if app.ip_address else 0)
         if health.port_index is None or not 0 <= health.port_index < known:
             yield _NO_SUCH_PORT
-    if health.interval_seconds <= 0 or health.timeout_seconds <= 0:
-        yield "intervalSeconds and timeoutSeconds must be greater than 0"
 
 
 def _unreachable(app: App) -> Found:

@@ -12,9 +12,12 @@ import msgspec
 from tortie.marathon.errors import BadJson, NotValid
 from tortie.marathon.model import ids
 from tortie.marathon.model.app import App
+from tortie.marathon.model.check import MOST
 from tortie.marathon.model.place import Place, fields, listed, number, take, text
 from tortie.marathon.model.read import create, given_fields
 from tortie.marathon.model.tree import Tree
+
+DEEPEST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ def read_group(body: Any, path: str) -> GroupUpdate:
     if alone and (any(other is not None for other in others) or None not in (update.scale_by, update.version)):
         name = "scaleBy" if update.scale_by is not None else "version"
         raise NotValid({f"/{name}": ["not allowed in conjunction with other properties."]})
-    if update.scale_by is not None and update.scale_by < 0:
-        raise NotValid({"/scaleBy": [f"got {update.scale_by}, expected 0 or more"]})
+    if update.scale_by is not None and not 0 <= update.scale_by <= MOST:
+        raise NotValid({"/scaleBy": [f"got {update.scale_by}, expected between 0 and {MOST}"]})
     if update.problems:
         raise NotValid(update.problems)
     return update
@@ -88,6 +91,9 @@ def _nested(body: Any, place: Place, base: str) -> GroupUpdate:
     given = fields(body, place)
     if "id" not in given:
         place.at("id").say("error.path.missing")
+    if place.path.count("/groups(") > DEEPEST:
+        place.say(f"groups may be nested {DEEPEST} deep")
+        return GroupUpdate(id=base)
     return _group(body, place, base)
 
 

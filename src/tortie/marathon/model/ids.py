@@ -8,6 +8,7 @@ from collections.abc import Iterator
 RULE = r"^(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])|(\.|\.\.)$"
 _SEGMENT = re.compile(r"(([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])\.)*([a-z0-9]|[a-z0-9][a-z0-9\-]*[a-z0-9])")
 ROOT = "/"
+LONGEST = 200
 RESERVED = frozenset({"restart", "tasks", "versions"})
 
 
@@ -30,6 +31,8 @@ def problems(path: str) -> Iterator[str]:
     """Why an absolute id may not name an app or a group."""
     if any(not _SEGMENT.fullmatch(part) for part in segments(path)):
         yield f"must fully match regular expression '{RULE}'"
+    if len(path) > LONGEST:
+        yield f"must have at most {LONGEST} characters: the ids of its tasks become too long otherwise"
 
 
 def parent(path: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 D = TypeVar("D")
+LARGEST = 2**53
 Problems: TypeAlias = dict[str, list[str]]
 
 
@@ -55,10 +56,13 @@ def flag(value: Any, place: Place) -> bool:
 
 
 def number(value: Any, place: Place) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    place.say("error.expected.jsnumber")
-    return 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        place.say("error.expected.jsnumber")
+        return 0
+    if abs(value) > LARGEST:
+        place.say("error.max")
+        return 0
+    return value
 
 
 def whole(value: Any, place: Place) -> int:

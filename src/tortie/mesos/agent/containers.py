@@ -32,6 +32,8 @@ class Containers:
             done = await anyio.run_process([*self.command, *args], check=False, stdin=subprocess.DEVNULL)
         except OSError as error:
             raise Unavailable(f"{self.command[0]}: {error.strerror}") from error
+        except ValueError as error:
+            raise Invalid(f"The task cannot be described to docker: {error}") from error
         return done.returncode, done.stderr.decode(errors="replace").strip()
 
     async def pull(self, image: str, *, force: bool) -> None:

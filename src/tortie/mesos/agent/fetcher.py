@@ -25,9 +25,19 @@ SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 STALLED = 60.0
 
 
+def path_of(value: str) -> str:
+    """Of a URI or an absolute path. Raises Invalid when it is neither."""
+    if "://" not in value:
+        return value
+    try:
+        return unquote(urlsplit(value).path)
+    except ValueError as error:
+        raise Invalid(f"'{value}' is no URI: {error}") from error
+
+
 def basename(uri: wire.URI) -> str:
     """The name in the sandbox. Raises Invalid when there is none, or it leads out of the sandbox."""
-    name = uri.output_file or unquote(urlsplit(uri.value).path if "://" in uri.value else uri.value).rpartition("/")[2]
+    name = uri.output_file or path_of(uri.value).rpartition("/")[2]
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts:
         raise Invalid(f"'{uri.value}' gives no file name inside the sandbox")
@@ -87,7 +97,7 @@ async def _bring(value: str, target: Path) -> None:
     if scheme in ("http", "https"):
         await _download(value, target)
     elif scheme in ("", "file"):
-        source = Path(unquote(urlsplit(value).path) if scheme else value)
+        source = Path(path_of(value))
         if not source.is_absolute():
             raise Invalid(f"'{value}' is relative: an absolute path or a URI is expected")
         try:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import anyio
 
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
+from tortie.mesos.agent.checks import passes
 from tortie.mesos.agent.containers import Containers
 from tortie.mesos.agent.docker_run import Launch, create_arguments, docker_of
 from tortie.mesos.agent.fetcher import Fetcher
+from tortie.mesos.agent.health import Health
 from tortie.mesos.agent.live import LiveTask
 from tortie.mesos.agent.status import container_status, ended, found_addresses, running_parts, was_started
 from tortie.wire import mesos as wire
@@ -125,6 +127,7 @@ class Life:
                 group.start_soon(self._end, task)
             else:
                 group.start_soon(self._end_when_asked, task)
+            group.start_soon(self._health, task)
             await self._until_ended(task)
             with anyio.move_on_after(5):
                 await logs.wait()
@@ -167,6 +170,25 @@ class Life:
                 break
             await anyio.sleep(1)
         done.set()
+
+    async def _health(self, task: LiveTask) -> None:
+        check = task.saved.info.health_check
+        if check is None:
+            return
+        health = Health(check)
+        began = self.clock()
+        await anyio.sleep(max(check.delay_seconds, 0))
+        while not task.killed:
+            ok, said = await passes(self.containers, self._where(task).name, check)
+            verdict = health.judge(ok=ok, age=self.clock() - began)
+            if not ok:
+                log.info("task %s: health check failed (%d in a row): %s", task.id, health.failures, said)
+            if verdict.healthy is not None and task.saved.state == "TASK_RUNNING":
+                task.healthy = verdict.healthy
+                self._report(task, "TASK_RUNNING", None if ok else f"Health check failed: {said}"[:500], None)
+            if verdict.kill:
+                self.kill(task, None)
+            await anyio.sleep(max(check.interval_seconds, 0.1))
 
     # -- end -----------------------------------------------------------------------------------------------------------
 
@@ -227,6 +249,7 @@ class Life:
             executor_id=wire.ID(value=task.id),
             timestamp=self.clock(),
             container_status=where,
+            healthy=task.healthy,
         )
         for name, value in parts.items():
             setattr(status, name, value)

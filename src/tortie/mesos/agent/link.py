@@ -16,7 +16,7 @@ from tortie.wire.recordio import Deframer
 
 log = logging.getLogger("agent")
 FIRST_WAIT = 0.5
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 5.0
 ANSWER = 30.0
 
 

@@ -36,7 +36,7 @@ class LiveTask:
     launching: anyio.CancelScope | None = None
     kill_deadline: float = math.inf
     kill_changed: anyio.Event = field(default_factory=anyio.Event)
-    killing: bool = False
+    healthy: bool | None = None
 
     @property
     def id(self) -> str:

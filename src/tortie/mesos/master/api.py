@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -16,6 +18,7 @@ from tortie.mesos.protocol import AgentCall
 from tortie.mesos.resources import from_wire
 from tortie.wire import mesos as wire
 
+log = logging.getLogger("master")
 STREAM_ID = "Mesos-Stream-Id"
 NEEDS_PAYLOAD = {"ACCEPT", "DECLINE", "KILL", "SHUTDOWN", "ACKNOWLEDGE", "RECONCILE", "MESSAGE", "REQUEST"}
 
@@ -84,6 +87,10 @@ class SchedulerApi:
             offers.suppress(framework, call.suppress.named if call.suppress else [])
         elif kind == "TEARDOWN":
             frameworks.remove(cluster, framework, now)
+        elif call.shutdown and kind == "SHUTDOWN":
+            tasks.shut_down(cluster, framework, call.shutdown, now)
+        else:
+            log.info("framework %s: call %s has no effect here", framework.id, kind)
         self.master.poke(allocate=kind in ("REVIVE", "ACCEPT", "TEARDOWN"))
 
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from tortie.mesos import system
 from tortie.mesos.http import Handler, Refusal, Router, document
-from tortie.mesos.master import frameworks, state
+from tortie.mesos.master import frameworks, pages, state
 from tortie.mesos.master.api import AgentApi, SchedulerApi
 from tortie.mesos.master.operator_api import OperatorApi
 from tortie.mesos.master.runtime import Master
@@ -37,6 +37,7 @@ def router(master: Master) -> Router:
         "/metrics/snapshot": reads.metrics,
         "/system/stats": reads.system,
         "/teardown": reads.teardown,
+        **pages.routes(),
     }
     return Router("master", routes)
 

@@ -179,6 +179,12 @@ def kill(cluster: Cluster, framework: Framework, call: wire.Kill, now: float) ->
         cluster.tell(agent, kill_message(task.framework_id, call))
 
 
+def shut_down(cluster: Cluster, framework: Framework, call: wire.Shutdown, now: float) -> None:
+    """A command task's executor has the task's name: the task is killed. Unknown executors are passed over."""
+    if call.executor_id.value in framework.tasks:
+        kill(cluster, framework, wire.Kill(task_id=call.executor_id, agent_id=call.agent_id), now)
+
+
 def kill_message(framework_id: str, call: wire.Kill) -> MasterMessage:
     kill_task = KillTask(framework_id=wire.ID(value=framework_id), task_id=call.task_id, kill_policy=call.kill_policy)
     return MasterMessage(type="KILL_TASK", kill_task=kill_task)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tortie.model import checks
+from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
@@ -12,4 +16,8 @@ class BGPConfigurationSpec(Value, frozen=True, kw_only=True):
     as_number: int | None = None
 
 
-BGP_CONFIGURATION = Kind(name="BGPConfiguration", plural="bgpconfigurations", spec=BGPConfigurationSpec)
+def check(spec: BGPConfigurationSpec) -> Iterator[Problem]:
+    yield from checks.as_number("spec.asNumber", spec.as_number)
+
+
+BGP_CONFIGURATION = Kind(name="BGPConfiguration", plural="bgpconfigurations", spec=BGPConfigurationSpec, check=check)

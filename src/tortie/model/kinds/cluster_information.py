@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import msgspec
 
+from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
@@ -15,4 +19,11 @@ class ClusterInformationSpec(Value, frozen=True, kw_only=True):
     datastore_ready: bool | None = None
 
 
-CLUSTER_INFORMATION = Kind(name="ClusterInformation", plural="clusterinformations", spec=ClusterInformationSpec)
+def check(spec: ClusterInformationSpec) -> Iterator[Problem]:
+    if spec.cluster_guid and re.fullmatch(r"[0-9a-f]{32}", spec.cluster_guid) is None:
+        yield Problem("spec.clusterGUID", "is not 32 hexadecimal digits")
+
+
+CLUSTER_INFORMATION = Kind(
+    name="ClusterInformation", plural="clusterinformations", spec=ClusterInformationSpec, check=check
+)

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
+from tortie.model import checks
+from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
@@ -19,4 +22,11 @@ class FelixConfigurationSpec(Value, frozen=True, kw_only=True):
     interface_prefix: str | None = None
 
 
-FELIX_CONFIGURATION = Kind(name="FelixConfiguration", plural="felixconfigurations", spec=FelixConfigurationSpec)
+def check(spec: FelixConfigurationSpec) -> Iterator[Problem]:
+    for prefix in (spec.interface_prefix or "cali").split(","):
+        yield from checks.interface("spec.interfacePrefix", prefix)
+
+
+FELIX_CONFIGURATION = Kind(
+    name="FelixConfiguration", plural="felixconfigurations", spec=FelixConfigurationSpec, check=check
+)

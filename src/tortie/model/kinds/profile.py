@@ -5,6 +5,10 @@ A tag of the older grammars is a label to apply with an empty value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tortie.model import checks
+from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
 from tortie.model.rule import Rule
@@ -16,4 +20,12 @@ class ProfileSpec(Value, frozen=True, kw_only=True):
     labels_to_apply: dict[str, str] = {}
 
 
-PROFILE = Kind(name="Profile", plural="profiles", spec=ProfileSpec)
+def check(spec: ProfileSpec) -> Iterator[Problem]:
+    yield from checks.rules("spec.ingress", spec.ingress)
+    yield from checks.rules("spec.egress", spec.egress)
+    for key, value in spec.labels_to_apply.items():
+        # Wider than a label of a person: a tag of the 0.x era is a label here, with an empty value.
+        yield from checks.inherited_label("spec.labelsToApply", key, value)
+
+
+PROFILE = Kind(name="Profile", plural="profiles", spec=ProfileSpec, check=check, name_pattern=checks.LOOSE_NAME)

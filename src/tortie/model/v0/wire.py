@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
-from tortie.model.rule import EntityRule, Icmp, Port, Rule
+from tortie.model.rule import ANYBODY, EntityRule, Icmp, Port, Rule
 from tortie.model.selector import nodes, parse
 
 WireRule = dict[str, Any]
@@ -128,7 +128,7 @@ def _side(wire: Mapping[str, Any], name: str) -> EntityRule:
         single, several = wire.get(f"{mark}{name}net"), wire.get(f"{mark}{name}nets", ())
         return tuple(str(ip_network(net, strict=False)) for net in ([single] if single else []) + list(several))
 
-    return EntityRule(
+    side = EntityRule(
         selector=selector(""),
         not_selector=selector("!"),
         nets=nets(""),
@@ -136,6 +136,7 @@ def _side(wire: Mapping[str, Any], name: str) -> EntityRule:
         ports=tuple(wire.get(f"{name}ports", ())),
         not_ports=tuple(wire.get(f"!{name}ports", ())),
     )
+    return ANYBODY if side == ANYBODY else side
 
 
 def _icmp(wire: Mapping[str, Any], mark: str) -> Icmp | None:

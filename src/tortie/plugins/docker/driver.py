@@ -15,6 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
+from tortie.ipam.rehandle import rename_handle
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.resource import encode
 from tortie.node.ports import EndpointGate
@@ -145,6 +146,7 @@ class Driver:
         address = answers.endpoint_address(request.interface)
         with deadline(CALL_SECONDS, "CreateEndpoint"), self._working_on(request.endpoint_id):
             network = await self._engine.network_name(request.network_id)
+            names.check_network_name(network)
             stored = await blocking(self.holdings.of_address, address)
             if stored is None:
                 raise NotFound(f"address {address} was not assigned by Calico's IPAM on {self.node}")
@@ -160,6 +162,7 @@ class Driver:
                 mac=(request.interface.mac_address if request.interface else "") or mac_of(request.endpoint_id),
             )
             await blocking(self.holdings.step, stored, holding)
+            await blocking(rename_handle, self.datastore, holding.handle, names.handle_of(request.endpoint_id))
         return {"Interface": {}}
 
     def ensure_profile(self, network: str) -> None:
@@ -212,7 +215,6 @@ class Driver:
             network=holding.network,
             address=holding.address,
             mac=holding.mac,
-            handle=holding.handle,
             container=container.name if container else "",
             labels=names.carried_labels(container.labels) if container else {},
         )
@@ -243,5 +245,7 @@ class Driver:
             if holding.endpoint:
                 await self._detach(holding.endpoint)
                 await self._gate.wait_removed(names.endpoint_key(self.node, holding.endpoint), REMOVE_SECONDS)
-            await blocking(self._addresses.release_by_handle, holding.handle, now=self._clock())
+            # The address is under one of the two, whenever the handle's new name was cut off.
+            for handle in [holding.handle, *([names.handle_of(holding.endpoint)] if holding.endpoint else [])]:
+                await blocking(self._addresses.release_by_handle, handle, now=self._clock())
             await blocking(self.holdings.drop, stored)

@@ -59,7 +59,9 @@ class Holdings:
         return [Stored(kv.key, msgspec.json.decode(kv.value, type=Holding), kv.revision) for kv in items]
 
     def of_address(self, address: str) -> Stored | None:
-        return next((s for s in self.all() if s.holding.address == address), None)
+        """The newest: an older one is left only when somebody freed its address behind our back."""
+        found = [stored for stored in self.all() if stored.holding.address == address]
+        return max(found, key=lambda stored: stored.holding.since, default=None)
 
     def of_endpoint(self, endpoint_id: str) -> Stored | None:
         return next((s for s in self.all() if s.holding.endpoint == endpoint_id), None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+from tortie.base.errors import Invalid
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, endpoint_name
 from tortie.model.resource import Metadata, Resource
@@ -17,6 +19,7 @@ REPLICA_LABEL = "org.tortie.replica"
 HANDLE_ANNOTATION = "org.tortie/ipam-handle"
 CONTAINER_ANNOTATION = "org.tortie/container"
 NETWORK_ANNOTATION = "org.tortie/network"
+_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def host_interface(endpoint_id: str) -> str:
@@ -57,7 +60,6 @@ def endpoint_resource(
     network: str,
     address: str,
     mac: str,
-    handle: str,
     container: str,
     labels: Mapping[str, str],
 ) -> Resource[WorkloadEndpointSpec]:
@@ -73,7 +75,7 @@ def endpoint_resource(
                 "projectcalico.org/orchestrator": ORCHESTRATOR,
             },
             annotations={
-                HANDLE_ANNOTATION: handle,
+                HANDLE_ANNOTATION: handle_of(endpoint_id),
                 NETWORK_ANNOTATION: network,
                 **({CONTAINER_ANNOTATION: container} if container else {}),
             },
@@ -89,6 +91,15 @@ def endpoint_resource(
             mac=mac,
         ),
     )
+
+
+def check_network_name(network: str) -> None:
+    """The engine takes any text; profiles, labels and selectors do not. Invalid says which names will do."""
+    if not _NETWORK_NAME.fullmatch(network):
+        raise Invalid(
+            f"network {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, "
+            "'.', '_' and '-', the first a letter or digit"
+        )
 
 
 def network_profile(network: str) -> Resource[ProfileSpec]:

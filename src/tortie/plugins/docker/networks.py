@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tortie.plugins.docker.names import DRIVER, REPLICA_LABEL
+from tortie.base.errors import Invalid
+from tortie.plugins.docker.names import DRIVER, REPLICA_LABEL, check_network_name
 from tortie.plugins.docker.ports import LocalNetwork
 
 BOTH = "/tortie/v1/docker/networks"
@@ -72,7 +73,9 @@ def plan(table: Mapping[str, Declared], removed: Mapping[str, str], local: Seque
     todo = Plan()
     for network in local:
         declared = table.get(network.name)
-        if network.driver == DRIVER:
+        if network.driver == DRIVER and (problem := _unfit(network.name)):
+            todo.clashes[network.name] = problem
+        elif network.driver == DRIVER:
             _place(todo, network, declared, removed, host)
         elif declared:
             todo.clashes[network.name] = f"a network of driver {network.driver} has this name here"
@@ -105,6 +108,14 @@ def _place(todo: Plan, network: LocalNetwork, declared: Declared | None, removed
         todo.clashes[network.name] = (
             f"it was made here with {_subnet(network.subnet)}, elsewhere with {_subnet(declared.subnet)}"
         )
+
+
+def _unfit(name: str) -> str:
+    try:
+        check_network_name(name)
+    except Invalid as error:
+        return str(error)
+    return ""
 
 
 def _subnet(subnet: str | None) -> str:

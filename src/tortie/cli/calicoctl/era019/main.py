@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 from tortie.base.errors import TortieError
@@ -55,6 +54,8 @@ def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int
             print(failure.text)
         return failure.code
     except TortieError as error:
+        import textwrap
+
         print(textwrap.fill(str(error), 80) + "\n")
         return 1
     if text:

@@ -1,0 +1,54 @@
+"""Runs one health check of a container: in it, or from its network namespace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from tortie.base.errors import TortieError
+from tortie.mesos.agent.containers import Containers
+from tortie.mesos.agent.health import status_is_good, url
+from tortie.wire import mesos as wire
+
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2]))).close()"
+
+
+async def passes(containers: Containers, name: str, check: wire.HealthCheck) -> tuple[bool, str]:
+    """Whether it passed within its time, and what was said when it did not."""
+    with anyio.move_on_after(check.timeout_seconds or None):
+        try:
+            return await _run(containers, name, check)
+        except (TortieError, OSError) as error:
+            return False, str(error)
+    return False, f"no answer within {check.timeout_seconds:g} seconds"
+
+
+async def _run(containers: Containers, name: str, check: wire.HealthCheck) -> tuple[bool, str]:
+    if check.type == "COMMAND" and check.command:
+        command = check.command
+        inside = ["/bin/sh", "-c", command.value or ""] if command.shell else [command.value or "", *command.arguments]
+        variables = command.environment.variables if command.environment else []
+        settings = [part for v in variables for part in ("-e", f"{v.name}={v.value or ''}")]
+        status, said = await _exit([*containers.command, "exec", *settings, name, *inside])
+        return status == 0, f"command exited with status {status}: {said}"
+    pid = (await containers.inspect(name)).get("State", {}).get("Pid") or 0
+    from_inside = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"]
+    if check.type == "HTTP" and check.http:
+        asked = ["curl", "-s", "-S", "-L", "-k", "-g", "-w", "%{http_code}", "-o", "/dev/null", url(check.http)]
+        status, said = await _exit([*from_inside, *asked])
+        code = int(said[-3:]) if status == 0 and said[-3:].isdigit() else 0
+        return status_is_good(check.http, code), said if status else f"HTTP status {code}"
+    if check.type == "TCP" and check.tcp:
+        host = "::1" if check.tcp.protocol == "IPv6" else "127.0.0.1"
+        connect = [sys.executable, "-I", "-S", "-c", CONNECT, host, str(check.tcp.port)]
+        status, said = await _exit([*from_inside, *connect])
+        return status == 0, said.rpartition("\n")[2]
+    return False, f"health check of type {check.type} is not known"
+
+
+async def _exit(command: Sequence[str]) -> tuple[int, str]:
+    done = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace").strip()

@@ -1,0 +1,218 @@
+"""Decisions over time, without a store or a master: tasks that go away, come back, or were never heard of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+
+from tortie.marathon.brain import Brain, Options
+from tortie.marathon.errors import Locked
+from tortie.marathon.launcher import Launcher
+from tortie.marathon.model.app import App, UnreachableStrategy
+from tortie.marathon.world import PREFIX, World
+from tortie.store.port import Put
+from tortie.wire import mesos
+
+
+class Story:
+    """Brain and launcher with agents that have room for everything; time is set by hand."""
+
+    def __init__(self, world: World | None = None) -> None:
+        numbers: Iterator[int] = count(1)
+        self.brain = Brain(world or World(), Options(), lambda: f"plan-{next(numbers)}")
+        self.launcher = Launcher(self.brain, random.Random(1), lambda: f"u{next(numbers)}")
+        self.now = 1000.0
+        self.calls: list[mesos.Call] = []
+        self.events: list[dict[str, Any]] = []
+        self.stored: dict[str, bytes] = {}
+        self.launcher.subscribed("F", self.now)
+        self.follow()
+
+    def follow(self) -> None:
+        """What follows from the last decision, as the engine does it."""
+        self.brain.settle(self.now)
+        self.launcher.tick(self.now)
+        effects = self.brain.world.take()
+        self.calls += effects.calls
+        self.events += effects.events
+        for key, write in effects.writes.items():
+            if isinstance(write, Put):
+                self.stored[PREFIX + key] = write.value
+            else:
+                self.stored.pop(PREFIX + key, None)
+
+    def put(self, app: App, **options: Any) -> None:
+        self.brain.change(lambda tree: tree.put(app), self.now, **options)
+        self.follow()
+
+    def offer(self) -> list[str]:
+        """Two agents offer all they have; the ids of the tasks launched on them."""
+        before = set(self.brain.world.instances)
+        resources = [
+            mesos.Resource(name=name, type="SCALAR", scalar=mesos.Scalar(value=100.0)) for name in ("cpus", "mem")
+        ]
+        named = [mesos.ID(value=f"O{n}") for n in (1, 2)]
+        offers = [
+            mesos.Offer(
+                id=o, framework_id=o, agent_id=mesos.ID(value=f"A-{o.value}"), hostname=o.value, resources=resources
+            )
+            for o in named
+        ]
+        self.launcher.offers(offers, self.now)
+        self.follow()
+        return sorted(set(self.brain.world.instances) - before)
+
+    def say(self, task: str, state: Any, **fields: Any) -> None:
+        self.brain.status(mesos.TaskStatus(task_id=mesos.ID(value=task), state=state, **fields), self.now)
+        self.follow()
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.brain.tick(self.now)
+        self.follow()
+
+    def killed(self) -> list[str]:
+        return [call.kill.task_id.value for call in self.calls if call.kill is not None]
+
+
+def app(**fields: Any) -> App:
+    return App(id="/a", cmd="x", cpus=1, mem=1, **fields)
+
+
+def test_an_unreachable_task_keeps_its_place_then_is_replaced_and_is_surplus_when_it_returns() -> None:
+    story = Story()
+    story.put(app(unreachable_strategy=UnreachableStrategy(inactive_after_seconds=10, expunge_after_seconds=60)))
+    (task,) = story.offer()
+    story.say(task, "TASK_RUNNING")
+    assert story.brain.world.plans == {}
+    story.say(task, "TASK_UNREACHABLE")
+    story.wait(9)
+    assert story.brain.demand == {}
+    story.wait(2)
+    assert story.brain.demand == {"/a": 1}
+    (other,) = story.offer()
+    story.say(other, "TASK_RUNNING")
+    story.now += 1
+    story.say(task, "TASK_RUNNING")
+    assert story.killed() == [other]
+    story.say(other, "TASK_KILLED")
+    assert [i.id for i in story.brain.world.instances_of("/a")] == [task]
+
+
+def test_a_task_away_for_too_long_is_forgotten_and_killed_as_a_stranger() -> None:
+    story = Story()
+    story.put(app(unreachable_strategy=UnreachableStrategy(inactive_after_seconds=0, expunge_after_seconds=60)))
+    (task,) = story.offer()
+    story.say(task, "TASK_RUNNING")
+    story.say(task, "TASK_UNREACHABLE")
+    story.wait(61)
+    assert story.brain.world.instances == {}
+    story.say(task, "TASK_RUNNING", uuid=b"0123456789abcdef", agent_id=mesos.ID(value="A"))
+    assert story.killed() == [task]
+    assert story.calls[-1].type == "ACKNOWLEDGE"
+
+
+def test_kills_and_launches_that_nobody_answers_are_asked_for_again() -> None:
+    story = Story()
+    story.put(app())
+    (task,) = story.offer()
+    story.wait(11)
+    asked = [c.reconcile.tasks for c in story.calls if c.reconcile is not None]
+    assert [t.task_id.value for tasks in asked for t in tasks] == [task]
+    story.say(task, "TASK_RUNNING")
+    story.brain.change(lambda tree: tree.drop("/a"), story.now)
+    story.follow()
+    story.wait(11)
+    story.wait(11)
+    assert story.killed() == [task] * 3
+    assert story.brain.world.plans != {}
+    story.say(task, "TASK_KILLED")
+    assert story.brain.world.plans == {}
+    assert story.events[-1]["eventType"] == "deployment_success"
+
+
+def test_a_launch_the_master_never_heard_of_is_made_again_after_the_back_off() -> None:
+    story = Story()
+    story.put(app(backoff_seconds=5))
+    (task,) = story.offer()
+    story.say(task, "TASK_LOST", reason="REASON_RECONCILIATION", message="Reconciliation: Task is unknown")
+    assert story.offer() == []
+    story.wait(6)
+    assert story.calls[-1].type == "REVIVE"
+    assert len(story.offer()) == 1
+
+
+def test_tasks_of_one_offer_round_are_spread_over_the_agents() -> None:
+    story = Story()
+    story.put(app(instances=4))
+    story.offer()
+    assert sorted(i.host for i in story.brain.world.instances.values()) == ["O1", "O1", "O2", "O2"]
+
+
+def test_constraints_do_not_look_at_tasks_of_the_old_config() -> None:
+    story = Story()
+    unique = app(instances=2, constraints=(("hostname", "UNIQUE"),))
+    story.put(unique)
+    for task in story.offer():
+        story.say(task, "TASK_RUNNING")
+    assert story.brain.world.plans == {}
+    story.put(msgspec.structs.replace(unique, cmd="y"))
+    assert len(story.offer()) == 2
+
+
+def test_a_rolled_back_upgrade_keeps_the_tasks_that_never_changed() -> None:
+    story = Story()
+    story.put(app(instances=2))
+    old = story.offer()
+    for task in old:
+        story.say(task, "TASK_RUNNING")
+    story.now += 1
+    story.put(app(instances=2, labels={"x": "y"}))
+    (plan,) = story.brain.world.plans
+    new = story.offer()
+    with pytest.raises(Locked):
+        story.put(app(instances=5))
+    story.brain.cancel(plan, story.now, force=False)
+    story.follow()
+    assert sorted(story.killed()) == new
+    for task in new:
+        story.say(task, "TASK_KILLED")
+    assert story.brain.world.plans == {}
+    assert sorted(story.brain.world.instances) == old
+
+
+def test_everything_that_matters_is_read_back_from_the_store() -> None:
+    story = Story()
+    story.put(app(instances=2))
+    first, second = story.offer()
+    story.say(first, "TASK_RUNNING")
+    story.say(second, "TASK_FAILED", message="boom")
+    again = World.load(sorted(story.stored.items()))
+    assert again.tree == story.brain.world.tree
+    assert again.plans == story.brain.world.plans
+    assert again.instances == story.brain.world.instances
+    assert again.failures["/a"].message == "boom"
+    assert again.framework_id == "F"
+    revived = Story(again)
+    assert revived.brain.demand == {"/a": 1}
+    assert len(revived.offer()) == 1
+
+
+def test_old_versions_are_forgotten_but_not_those_that_still_run() -> None:
+    story = Story()
+    story.put(app())
+    (task,) = story.offer()
+    story.say(task, "TASK_RUNNING")
+    version = story.brain.world.instances[task].version
+    for n in range(60):
+        story.put(App(id="/b", cmd="x", instances=0, labels={"n": str(n)}), force=True)
+    world = story.brain.world
+    assert len(world.roots) == 50
+    assert ("/a", version) in world.definitions
+    assert len(world.definitions) <= 52
+    assert sum(key.startswith(PREFIX + "roots/") for key in story.stored) == 50
