@@ -71,8 +71,5 @@ def test_a_node_keeps_what_others_wrote_into_it(client: Client) -> None:
 def test_a_start_that_cannot_work_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
     result = CliRunner().invoke(node, ["run", "--no-docker", "--socket", str(tmp_path / "n.sock"), *options])
     assert result.exit_code != 0
-    raised: BaseException | None = result.exception
-    while isinstance(raised, BaseExceptionGroup):
-        raised = raised.exceptions[0]
-    assert isinstance(raised, Invalid)
-    assert words in str(raised)
+    assert isinstance(result.exception, Invalid)
+    assert words in str(result.exception)

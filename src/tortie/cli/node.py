@@ -65,7 +65,21 @@ def run(**given: Any) -> None:
     options = Options(**given)
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
-    anyio.run(_run, logger, options, _companions(options))
+    try:
+        anyio.run(_run, logger, options, _companions(options))
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(TortieError)
+        if ours is None:
+            raise
+        raise _first(ours) from group
+
+
+def _first(group: BaseExceptionGroup[TortieError]) -> TortieError:
+    """The failure to show: one line, whatever else failed with it."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, TortieError) else TortieError(str(found))
 
 
 @node.command()
