@@ -11,7 +11,6 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
@@ -26,6 +25,7 @@ from tortie.dataplane.ledger import ElementChange, Plan
 from tortie.dataplane.render import base
 from tortie.dataplane.want import Have
 from tortie.node.brain import Brain
+from tortie.node.health import Counts, Health, Signal
 from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
@@ -38,49 +38,6 @@ MAX_RETRY_SECONDS = 10.0
 CHAIN_NAME = re.compile(r"inet tortie (pr[io]_[0-9a-f]{16})")
 
 log = logging.getLogger("tortie.node")
-
-
-@dataclass(slots=True)
-class Counts:
-    """What `/metrics` shows."""
-
-    passes: int = 0
-    failures: int = 0
-    repairs: int = 0
-    rebuilds: int = 0
-    element_changes: int = 0
-    rule_changes: int = 0
-    store_events: int = 0
-    last_pass_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Health:
-    """What `/readiness` and `/status` say of the agent itself."""
-
-    store_in_sync: bool = False
-    store_reason: str = "not read yet"
-    links_listed: bool = False
-    table_reason: str = "not opened yet"
-    owned: bool = False
-    owner_reason: str = ""
-    passed: bool = False
-    sysctl_problems: dict[str, str] = field(default_factory=dict)
-    route_failures: dict[str, str] = field(default_factory=dict)
-
-
-class Signal:
-    """Wakes everybody who waits; who comes later waits for the next time."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def set(self) -> None:
-        self._event.set()
-        self._event = anyio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()
 
 
 class Agent:
