@@ -248,13 +248,9 @@ class Agent:
         if not self._table_known:
             ledger.learn(await anyio.to_thread.run_sync(self._read_table))
             self._table_known = True
-        if self._failed_in_row > 2:
-            have = await anyio.to_thread.run_sync(self._kernel.read)
-            self.counts.rebuilds += 1
-            log.warning("loading the whole table again")
-            await anyio.to_thread.run_sync(self._kernel.text, ledger.rebuild(have))
+        if self._failed_in_row > 2 or ledger.wrong_shapes():
+            await anyio.to_thread.run_sync(self._rebuild)
             ledger.learn(await anyio.to_thread.run_sync(self._kernel.read))
-            return
         plan = ledger.plan()
         if plan:
             try:
@@ -267,6 +263,11 @@ class Agent:
         ledger.settled(plan)
         self.counts.element_changes += len(plan.first) + len(plan.then)
         self.counts.rule_changes += len(plan.chains.put) + len(plan.chains.drop)
+
+    def _rebuild(self) -> None:
+        self.counts.rebuilds += 1
+        log.warning("loading the whole table again, in one transaction")
+        self._kernel.text(self.brain.table.ledger.rebuild(self._kernel.read()))
 
     def _read_table(self) -> Have:
         if not self._kernel.alive:
