@@ -371,10 +371,12 @@ def test_a_store_that_is_away_leaves_the_kernel_as_it_is(lab: Lab, tmp_path: Pat
     routes = inside(host.netns, "ip", "route")
     (tmp_path / "a file").write_text("no store")
     host.start("--store", f"sqlite://{tmp_path}/a file/store")
-    until(lambda: "store is away" in host.log.read_text() or (host.agent is not None and host.agent.poll() is not None))
+    until(lambda: "a file" in host.status().get("store", {}).get("reason", ""))
+    assert "a file" in (host.ask("/readiness") or "")
     assert passes(a.netns, b.address)
     assert strip(inside(host.netns, "nft", "list", "table", "inet", "tortie")) == before
     assert inside(host.netns, "ip", "route") == routes
+    assert host.kill(signal.SIGTERM) == 0
 
 
 def test_a_pool_with_nat_hides_its_workloads_from_what_is_in_no_pool(lab: Lab) -> None:

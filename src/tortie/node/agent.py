@@ -43,11 +43,10 @@ log = logging.getLogger("tortie.node")
 class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
-    def __init__(self, node: str, address: str, datastore: Datastore, *, own_table: bool = True) -> None:
+    def __init__(self, node: str, address: str, *, own_table: bool = True) -> None:
         self.brain = Brain(node, address)
         self.counts = Counts()
         self.health = Health()
-        self._datastore = datastore
         self._own_table = own_table
         self._kernel = KernelTable()
         self._rtnl = Rtnl()
@@ -61,11 +60,11 @@ class Agent:
         self._changed = Signal()
         self._done = Signal()
 
-    async def run(self) -> None:
+    async def run(self, datastore: Datastore) -> None:
         """Until cancelled; the kernel's state stays."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._follow_store)
+                tasks.start_soon(self._follow_store, datastore)
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
         finally:
@@ -74,10 +73,10 @@ class Agent:
 
     # what is learned
 
-    async def _follow_store(self) -> None:
+    async def _follow_store(self, datastore: Datastore) -> None:
         while True:
             try:
-                async for whole, events in follow(self._datastore, PREFIX):
+                async for whole, events in follow(datastore, PREFIX):
                     self.counts.store_events += len(events)
                     if whole:
                         self.brain.replace(events)
