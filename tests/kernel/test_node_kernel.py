@@ -17,6 +17,7 @@ from tests.kernel.netlab import Container, Host, Lab, allow_tcp, inside, own_tag
 from tortie.lab.walks.matrix import Probe, Seen
 from tortie.lab.walks.prober import Target, enter, probe_all
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Metadata, Resource
@@ -337,6 +338,67 @@ def test_an_endpoint_that_goes_leaves_nothing(lab: Lab) -> None:
     lab.client.delete(WORKLOAD_ENDPOINT, a.key.rpartition("/")[2], "libnetwork")
     until(lambda: strip(inside(host.netns, "nft", "list", "table", "inet", "tortie")) == empty)
     until(lambda: inside(host.netns, "ip", "route") == routes)
+
+
+def test_a_table_of_another_shape_is_replaced_at_once_and_whole(lab: Lab) -> None:
+    namespace = lab.plug("h1", "10.9.0.1")
+    old = (
+        "add table inet tortie; add set inet tortie src4 { type ipv4_addr; }; add map inet tortie old "
+        "{ type ifname : verdict; }; add chain inet tortie a; add chain inet tortie b; add rule inet tortie a jump b; "
+        "add chain inet tortie fwd_to { type filter hook forward priority -3; }; "
+        "add rule inet tortie fwd_to ip saddr @src4 jump a; add element inet tortie old { calia : goto b }"
+    )
+    inside(namespace, "nft", old)
+    host = Host("h1", namespace, "10.9.0.1", lab)
+    lab.hosts.append(host)
+    host.start()
+    host.ready()
+    lab.profile("n", own_tag("n"))
+    a, b = host.container("a", "10.65.0.1", "n"), host.container("b", "10.65.0.2", "n")
+    assert passes(a.netns, b.address)
+    table = inside(namespace, "nft", "list", "table", "inet", "tortie")
+    assert "map old" not in table
+    assert "chain a {" not in table
+    assert not host.status()["table"]["owned"]
+
+
+def test_a_store_that_is_away_leaves_the_kernel_as_it_is(lab: Lab, tmp_path: Path) -> None:
+    host = lab.host("h1", "10.9.0.1")
+    lab.profile("n", own_tag("n"))
+    a, b = host.container("a", "10.65.0.1", "n"), host.container("b", "10.65.0.2", "n")
+    host.kill(signal.SIGTERM)
+    before = strip(inside(host.netns, "nft", "list", "table", "inet", "tortie"))
+    routes = inside(host.netns, "ip", "route")
+    (tmp_path / "a file").write_text("no store")
+    host.start("--store", f"sqlite://{tmp_path}/a file/store")
+    until(lambda: "a file" in host.status().get("store", {}).get("reason", ""))
+    assert "a file" in (host.ask("/readiness") or "")
+    assert passes(a.netns, b.address)
+    assert strip(inside(host.netns, "nft", "list", "table", "inet", "tortie")) == before
+    assert inside(host.netns, "ip", "route") == routes
+    assert host.kill(signal.SIGTERM) == 0
+
+
+def test_a_pool_with_nat_hides_its_workloads_from_what_is_in_no_pool(lab: Lab) -> None:
+    def pool(nat: bool) -> None:
+        spec = IPPoolSpec(cidr="10.65.0.0/16", nat_outgoing=nat)
+        lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name="p"), spec=spec))
+
+    pool(False)
+    outside = lab.plug("out", "10.9.0.9")
+    host = lab.host("h1", "10.9.0.1")
+    lab.profile("n", own_tag("n"))
+    a = host.container("a", "10.65.0.1", "n")
+    b = host.container("b", "10.65.0.2", "n")
+    assert not passes(a.netns, "10.9.0.9")
+    pool(True)
+    until(lambda: passes(a.netns, "10.9.0.9"))
+    # Inside the pool the source stays, or the tag of the other would not match.
+    assert passes(a.netns, b.address)
+    inside(outside, "ip", "route", "add", "10.65.0.0/16", "via", "10.9.0.1")
+    pool(False)
+    until(lambda: "post_nat" not in inside(host.netns, "nft", "list", "table", "inet", "tortie"))
+    assert passes(a.netns, "10.9.0.9")
 
 
 def test_boot_closes_a_host_without_an_agent(lab: Lab) -> None:

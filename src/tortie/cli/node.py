@@ -65,7 +65,21 @@ def run(**given: Any) -> None:
     options = Options(**given)
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
-    anyio.run(_run, logger, options, _companions(options))
+    try:
+        anyio.run(_run, logger, options, _companions(options))
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(TortieError)
+        if ours is None:
+            raise
+        raise _first(ours) from group
+
+
+def _first(group: BaseExceptionGroup[TortieError]) -> TortieError:
+    """The failure to show: one line, whatever else failed with it."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, TortieError) else TortieError(str(found))
 
 
 @node.command()
@@ -117,26 +131,26 @@ def _check(options: Options) -> None:
 
 async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
-    datastore = await _open(logger, options.store)
     name = options.hostname.lower()
-    agent = Agent(name, options.address, datastore, own_table=options.own_table)
+    agent = Agent(name, options.address, own_table=options.own_table)
     logger.info("node %s address=%s store=%s", name, options.address, options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)
         tasks.start_soon(serve, application(agent), [listener])
+        datastore = await _open(logger, options.store, agent)
         tasks.start_soon(_write_own, logger, Client(datastore), name, options.address)
-        tasks.start_soon(agent.run)
+        tasks.start_soon(agent.run, datastore)
         for companion in companions:
             tasks.start_soon(companion, agent, datastore)
-    datastore.close()
 
 
-async def _open(logger: logging.Logger, store: str) -> Datastore:
+async def _open(logger: logging.Logger, store: str, agent: Agent) -> Datastore:
     """The store, as soon as it is there; a wrong address is Invalid at once."""
     while True:
         try:
             return await anyio.to_thread.run_sync(open_store, store)
         except Unavailable as error:
+            agent.health.store_reason = str(error)
             logger.warning("store is away, the kernel stays as it is: %s", error)
             await anyio.sleep(RETRY_SECONDS)
 

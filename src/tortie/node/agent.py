@@ -11,7 +11,6 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
@@ -26,6 +25,7 @@ from tortie.dataplane.ledger import ElementChange, Plan
 from tortie.dataplane.render import base
 from tortie.dataplane.want import Have
 from tortie.node.brain import Brain
+from tortie.node.health import Counts, Health, Signal
 from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
@@ -40,57 +40,13 @@ CHAIN_NAME = re.compile(r"inet tortie (pr[io]_[0-9a-f]{16})")
 log = logging.getLogger("tortie.node")
 
 
-@dataclass(slots=True)
-class Counts:
-    """What `/metrics` shows."""
-
-    passes: int = 0
-    failures: int = 0
-    repairs: int = 0
-    rebuilds: int = 0
-    element_changes: int = 0
-    rule_changes: int = 0
-    store_events: int = 0
-    last_pass_seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Health:
-    """What `/readiness` and `/status` say of the agent itself."""
-
-    store_in_sync: bool = False
-    store_reason: str = "not read yet"
-    links_listed: bool = False
-    table_reason: str = "not opened yet"
-    owned: bool = False
-    owner_reason: str = ""
-    passed: bool = False
-    sysctl_problems: dict[str, str] = field(default_factory=dict)
-    route_failures: dict[str, str] = field(default_factory=dict)
-
-
-class Signal:
-    """Wakes everybody who waits; who comes later waits for the next time."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def set(self) -> None:
-        self._event.set()
-        self._event = anyio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-
 class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
-    def __init__(self, node: str, address: str, datastore: Datastore, *, own_table: bool = True) -> None:
+    def __init__(self, node: str, address: str, *, own_table: bool = True) -> None:
         self.brain = Brain(node, address)
         self.counts = Counts()
         self.health = Health()
-        self._datastore = datastore
         self._own_table = own_table
         self._kernel = KernelTable()
         self._rtnl = Rtnl()
@@ -104,11 +60,11 @@ class Agent:
         self._changed = Signal()
         self._done = Signal()
 
-    async def run(self) -> None:
+    async def run(self, datastore: Datastore) -> None:
         """Until cancelled; the kernel's state stays."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._follow_store)
+                tasks.start_soon(self._follow_store, datastore)
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
         finally:
@@ -117,10 +73,10 @@ class Agent:
 
     # what is learned
 
-    async def _follow_store(self) -> None:
+    async def _follow_store(self, datastore: Datastore) -> None:
         while True:
             try:
-                async for whole, events in follow(self._datastore, PREFIX):
+                async for whole, events in follow(datastore, PREFIX):
                     self.counts.store_events += len(events)
                     if whole:
                         self.brain.replace(events)
@@ -291,13 +247,9 @@ class Agent:
         if not self._table_known:
             ledger.learn(await anyio.to_thread.run_sync(self._read_table))
             self._table_known = True
-        if self._failed_in_row > 2:
-            have = await anyio.to_thread.run_sync(self._kernel.read)
-            self.counts.rebuilds += 1
-            log.warning("loading the whole table again")
-            await anyio.to_thread.run_sync(self._kernel.text, ledger.rebuild(have))
+        if self._failed_in_row > 2 or ledger.wrong_shapes():
+            await anyio.to_thread.run_sync(self._rebuild)
             ledger.learn(await anyio.to_thread.run_sync(self._kernel.read))
-            return
         plan = ledger.plan()
         if plan:
             try:
@@ -310,6 +262,11 @@ class Agent:
         ledger.settled(plan)
         self.counts.element_changes += len(plan.first) + len(plan.then)
         self.counts.rule_changes += len(plan.chains.put) + len(plan.chains.drop)
+
+    def _rebuild(self) -> None:
+        self.counts.rebuilds += 1
+        log.warning("loading the whole table again, in one transaction")
+        self._kernel.text(self.brain.table.ledger.rebuild(self._kernel.read()))
 
     def _read_table(self) -> Have:
         if not self._kernel.alive:

@@ -12,6 +12,7 @@ from tortie.dataplane.want import Route
 from tortie.ipam.cluster import ownership
 from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
@@ -39,6 +40,7 @@ class Brain:
         self._nodes: dict[str, str] = {}
         self._ipam: dict[str, bytes] = {}
         self._felix: dict[str, FelixConfigurationSpec] = {}
+        self._pools: dict[str, IPPoolSpec] = {}
         self._known: set[str] = set()
         self._remote: dict[str, Route] = {}
         self._remote_stale = True
@@ -76,6 +78,8 @@ class Brain:
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
             self._learn_settings(key, value)
+        elif key.startswith(IP_POOL.prefix):
+            self._learn_pool(key, value)
         elif key.startswith(IPAM):
             self._learn_ipam(key, value)
 
@@ -98,8 +102,18 @@ class Brain:
             self._felix.pop(name, None)
         else:
             self._felix[name] = decode(FELIX_CONFIGURATION, value).spec
-        settings = records.merge_settings(self._felix.get("default"), self._felix.get(f"node.{self.node}"))
-        self.table.set_settings(settings)
+        self._settle_settings()
+
+    def _learn_pool(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._pools.pop(key, None)
+        else:
+            self._pools[key] = decode(IP_POOL, value).spec
+        self._settle_settings()
+
+    def _settle_settings(self) -> None:
+        own = self._felix.get(f"node.{self.node}")
+        self.table.set_settings(records.merge_settings(self._felix.get("default"), own, self._pools.values()))
 
     def _learn_ipam(self, key: str, value: bytes | None) -> None:
         if not key.startswith((BLOCKS, HOSTS)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from tortie.dataplane.render.settings import Settings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
+from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeSpec
 
 
@@ -20,14 +22,30 @@ def node_address(spec: NodeSpec) -> str | None:
         return None
 
 
-def merge_settings(default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None) -> Settings:
+def merge_settings(
+    default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None, pools: Iterable[IPPoolSpec] = ()
+) -> Settings:
     """The node's own fields win, one by one."""
     layers = [spec for spec in (own, default) if spec is not None]
     actions = [s.default_endpoint_to_host_action for s in layers if s.default_endpoint_to_host_action]
     services = [s.host_services for s in layers if s.host_services]
+    listed = list(pools)
     prefixes = [s.interface_prefix for s in layers if s.interface_prefix]
     return Settings(
         interface_prefix=prefixes[0] if prefixes else "cali",
         endpoint_to_host=actions[0] if actions else "Drop",
         host_services=services[:1] == ["Enabled"],
+        pools=_cidrs(listed),
+        masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
     )
+
+
+def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:
+    """The IPv4 ranges of pools, none within another; what is no range is left out."""
+    nets = []
+    for pool in pools:
+        try:
+            nets.append(ipaddress.IPv4Network(pool.cidr))
+        except ValueError:
+            continue
+    return tuple(str(net) for net in ipaddress.collapse_addresses(nets))

@@ -19,6 +19,9 @@ LIVE_SETS = {
     SOURCES6: SetDef("ifname . ipv6_addr"),
 }
 
+NAT = "post_nat"
+# Behind the place where kube-proxy and other software put theirs.
+NAT_BASE = "type nat hook postrouting priority 110; policy accept;"
 ESTABLISHED = "ct state established,related accept"
 
 

@@ -77,6 +77,14 @@ def write_stack(direction: Direction, profiles: Sequence[str]) -> Written:
     return written
 
 
+def write_masquerade(pools: Sequence[str], masqueraded: Sequence[str]) -> Written:
+    """The rule that hides workloads behind their host, from everything that is in no pool."""
+    written = Written()
+    sources, inside = _nets(written, "ipv4_addr", masqueraded), _nets(written, "ipv4_addr", pools)
+    written.rules.append(f"ip saddr {sources} ip daddr != {inside} masquerade")
+    return written
+
+
 def _write_rule(written: Written, rule: CompiledRule, families: Sequence[int]) -> None:
     # Pass in a profile ends that profile only.
     verdict = "return" if rule.action == "Pass" else VERDICTS[rule.action]

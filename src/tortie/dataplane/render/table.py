@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, rules
@@ -49,13 +50,23 @@ class HostTable:
         self._refused: dict[tuple[str, str], str] = {}
         for name, definition in base.LIVE_SETS.items():
             self.ledger.put_set(name, definition)
-        self.set_settings(self._settings)
+        self._write_base()
 
     def set_settings(self, settings: Settings) -> None:
-        self._settings = settings
+        if settings != self._settings:
+            self._settings = settings
+            self._write_base()
+
+    def _write_base(self) -> None:
+        settings = self._settings
         chains = base.base_chains(settings)
         for name, chain in chains.items():
             self.ledger.put_chain(name, chain)
+        if settings.masqueraded:
+            written = rules.write_masquerade(settings.pools, settings.masqueraded)
+            self._put_chain(base.NAT, replace(written.chain(), base=base.NAT_BASE), written.sets)
+        else:
+            self._drop_chain(base.NAT)
         self._rewrite(set(self._endpoints))
 
     def learn(self, change: Changed) -> None:
