@@ -101,6 +101,14 @@ def taken_up(host: Host, saved: TaskCheckpoint) -> LiveTask:
     """From a checkpoint: every update that was not acknowledged is sent again."""
     task = LiveTask(host, saved, host.workdir.sandbox(host.agent_id, saved))
     task.updates = UpdateStream(list(saved.updates))
+    task.addresses = _told(saved, host.ip)
     if saved.kill_deadline is not None:
         task.kill_deadline = saved.kill_deadline
     return task
+
+
+def _told(saved: TaskCheckpoint, agent_ip: str) -> list[str]:
+    """The container's own addresses as they were reported: once it has ended, the engine has forgotten them."""
+    networks = [n for s in saved.statuses[-1:] if s.container_status for n in s.container_status.network_infos]
+    addresses = [a.ip_address for n in networks for a in n.ip_addresses if a.ip_address]
+    return [address for address in addresses if address != agent_ip]
