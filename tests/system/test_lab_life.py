@@ -269,6 +269,18 @@ def test_exec_passes_signals_on(lab: Lab) -> None:
     assert process.wait(30) == 3
 
 
+def test_a_killed_exec_takes_its_program_along(lab: Lab) -> None:
+    process = subprocess.Popen([*TORTIE, "exec", "--name", NAME, "agent-1", "sleep", "600.5"])
+
+    def runs() -> bool:
+        return "sleep 600.5" in lab.host("agent-1").run(["ps", "-eo", "args"]).stdout
+
+    wait(runs)
+    process.kill()
+    process.wait()
+    wait(lambda: not runs())
+
+
 def test_exec_gives_the_terminal_to_the_program(lab: Lab) -> None:
     # `script` runs a command on a terminal of its own; job control of the shell inside proves that it owns it.
     shell = f"{sys.executable} -c 'from tortie.cli.main import main; main()' exec --name {NAME} agent-1 bash -i"
@@ -539,7 +551,7 @@ def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) ->
     from tortie.lab.plan import Daemon, Host, Options, Plan, Ready
 
     class Quiet:
-        def doing(self, what: str, done: int, of: int) -> None:
+        def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
             pass
 
     name = "t-bad"
