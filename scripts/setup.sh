@@ -82,7 +82,8 @@ find_missing() {
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
-        if [ "$(distribution)" = ubuntu ]; then need libatomic1 library 'libatomic.so.1*'; else need chromium have chromium; fi
+        need libatomic1 library 'libatomic.so.1*' # of Playwright's driver
+        [ "$(distribution)" = ubuntu ] || need chromium have chromium
     fi
     # Newer Debians have the client in a package of its own.
     if have dockerd && ! have docker; then
@@ -191,7 +192,7 @@ try() { # what, then a command that must work in namespaces of its own
     local said
     said=$(unshare --net --mount --propagation private bash -c "$1" 2>&1) ||
         fail "this machine cannot make $what: $(tail -n 1 <<<"$said")" \
-            'Tortie needs root with all capabilities on Linux 5.10 or later; in a container: --privileged.'
+            'Tortie needs root with all capabilities on Linux 5.10 or later; in a container: --privileged, a volume for /var/lib.'
 }
 
 check_kernel() {

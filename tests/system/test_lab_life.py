@@ -21,7 +21,13 @@ from tortie.lab.api import Lab
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-NAME = "t-life"
+
+def unique(name: str) -> str:
+    """Two runs of these tests on one machine do not meet."""
+    return f"{name}-{os.getpid()}"
+
+
+NAME = unique("t-life")
 TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
 KINDS = ("net", "mnt", "pid", "uts")
 
@@ -269,6 +275,18 @@ def test_exec_passes_signals_on(lab: Lab) -> None:
     assert process.wait(30) == 3
 
 
+def test_a_killed_exec_takes_its_program_along(lab: Lab) -> None:
+    process = subprocess.Popen([*TORTIE, "exec", "--name", NAME, "agent-1", "sleep", "600.5"])
+
+    def runs() -> bool:
+        return "sleep 600.5" in lab.host("agent-1").run(["ps", "-eo", "args"]).stdout
+
+    wait(runs)
+    process.kill()
+    process.wait()
+    wait(lambda: not runs())
+
+
 def test_exec_gives_the_terminal_to_the_program(lab: Lab) -> None:
     # `script` runs a command on a terminal of its own; job control of the shell inside proves that it owns it.
     shell = f"{sys.executable} -c 'from tortie.cli.main import main; main()' exec --name {NAME} agent-1 bash -i"
@@ -347,7 +365,7 @@ def test_pages_on_127_0_0_1_lead_into_the_lab_and_back_after_a_kill(lab: Lab) ->
 
 
 def test_a_taken_port_gives_the_next_one_said_aloud(lab: Lab) -> None:
-    other = "t-life-2"
+    other = unique("t-other")
     try:
         ran = up(other)
         assert ran.returncode == 0, ran.stderr
@@ -397,24 +415,25 @@ def test_a_second_up_finds_the_lab_and_another_changes_nothing(lab: Lab) -> None
     ],
 )
 def test_what_cannot_be_is_refused_with_2_before_anything_is_made(words: list[str], named: str) -> None:
-    ran = tortie("up", "--name", "t-never", *words)
+    ran = tortie("up", "--name", unique("t-never"), *words)
     assert ran.returncode == 2
     assert named in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert left_of("t-never", set()) == []
+    assert left_of(unique("t-never"), set()) == []
 
 
 def test_down_of_nothing_says_so_and_exits_0() -> None:
-    ran = tortie("down", "--name", "t-none")
+    name = unique("t-none")
+    ran = tortie("down", "--name", name)
     assert ran.returncode == 0
-    assert "no lab t-none" in ran.stdout
-    assert tortie("status", "--name", "t-none").returncode == 3
+    assert f"no lab {name}" in ran.stdout
+    assert tortie("status", "--name", name).returncode == 3
     with pytest.raises(NotFound):
-        Lab.find("t-none")
+        Lab.find(name)
 
 
 def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
-    name, before = "t-gone", interfaces()
+    name, before = unique("t-gone"), interfaces()
     assert up(name, "dockerd,services,forward").returncode == 0
     lab = Lab.find(name)
     words = ["docker", "run", "-d", "--net", "none", "--entrypoint", "sleep", "calico/star:v0.5.0", "600"]
@@ -430,7 +449,7 @@ def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
 
 
 def test_a_lab_does_not_take_on_the_umask_and_signals_of_its_caller() -> None:
-    name = "t-plain"
+    name = unique("t-plain")
     caller = ["sh", "-c", "umask 077; trap '' INT HUP; exec \"$@\"", "sh"]
     made = subprocess.run([*caller, *TORTIE, "up", "--name", name, "--daemons", "forward"], check=False)
     assert made.returncode == 0
@@ -448,7 +467,7 @@ def test_a_lab_does_not_take_on_the_umask_and_signals_of_its_caller() -> None:
 
 
 def test_two_ups_at_once_make_one_lab() -> None:
-    name = "t-twice"
+    name = unique("t-twice")
     outcomes: list[subprocess.CompletedProcess[str]] = []
     threads = [threading.Thread(target=lambda: outcomes.append(up(name))) for _ in range(2)]
     for thread in threads:
@@ -465,7 +484,7 @@ def test_two_ups_at_once_make_one_lab() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_removes_what_it_made(number: int) -> None:
-    name = f"t-int-{number}"
+    name = unique(f"t-int-{number}")
     process = subprocess.Popen(
         [*TORTIE, "up", "--name", name, "--daemons", "dockerd,forward"], stderr=subprocess.PIPE, text=True
     )
@@ -479,7 +498,7 @@ def test_an_interrupted_up_removes_what_it_made(number: int) -> None:
 
 @pytest.mark.parametrize("moment", ["first process", "all hosts"])
 def test_down_after_kill_9_of_up(moment: str) -> None:
-    name = "t-kill-up"
+    name = unique("t-kill-up")
     process = subprocess.Popen([*TORTIE, "up", "--name", name, "--daemons", "dockerd"], stderr=subprocess.DEVNULL)
     where = state.places(name)
     wait(
@@ -497,7 +516,7 @@ def test_down_after_kill_9_of_up(moment: str) -> None:
 
 
 def test_up_after_kill_9_of_up_makes_the_lab_anew() -> None:
-    name = "t-kill-again"
+    name = unique("t-kill-again")
     process = subprocess.Popen([*TORTIE, "up", "--name", name, "--daemons", "forward"], stderr=subprocess.DEVNULL)
     wait(lambda: bool(state.boot_processes(name)))
     process.kill()
@@ -513,7 +532,7 @@ def test_up_after_kill_9_of_up_makes_the_lab_anew() -> None:
 
 
 def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
-    name = "t-kill-host"
+    name = unique("t-kill-host")
     try:
         assert up(name, "dockerd,services,forward").returncode == 0
         lab = Lab.find(name)
@@ -539,10 +558,10 @@ def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) ->
     from tortie.lab.plan import Daemon, Host, Options, Plan, Ready
 
     class Quiet:
-        def doing(self, what: str, done: int, of: int) -> None:
+        def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
             pass
 
-    name = "t-bad"
+    name = unique("t-bad")
     bad = Daemon("bad", ("sh", "-c", "echo the reason; exit 3"), ready=Ready("listens", "/no/such"))
     hosts = (Host("switch", "172.24.197.2", "switch"), Host("only", "172.24.197.10", "outside", (bad,)))
     with state.locked(name) as lock:
@@ -561,7 +580,7 @@ def test_no_page_is_open_after_down() -> None:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return {row[9] for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == "0A"}
 
-    name = "t-pages"
+    name = unique("t-pages")
     assert up(name).returncode == 0
     ports = [page["local"] for page in Lab.find(name).state["pages"]]
     before = {port: listening(port) for port in ports}

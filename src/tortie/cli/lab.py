@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -24,17 +25,19 @@ class Meter:
     def __init__(self) -> None:
         self._tty = sys.stderr.isatty()
         self._start = time.monotonic()
-        self._said = ""
+        self._said = ("", 0)
         self._open = False
 
-    def doing(self, what: str, done: int, of: int) -> None:
+    def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
         text = f"{what}: {done} of {of}"
-        if text == self._said:
-            return
-        self._said = text
         seconds = time.monotonic() - self._start
+        shown = f"{text}, waiting for {waiting}" if waiting else text
+        if (shown, int(seconds)) == self._said:
+            return
+        self._said = (shown, int(seconds))
         if self._tty:
-            click.echo(f"\r\033[K{text}  ({seconds:.1f} s)", nl=False, err=True)
+            width = shutil.get_terminal_size().columns - 12  # a line that wraps cannot be written over
+            click.echo(f"\r\033[K{shown[:width]}  ({seconds:.0f} s)", nl=False, err=True)
             self._open = True
         elif done == of:
             click.echo(f"{text}  ({seconds:.1f} s)", err=True)

@@ -20,6 +20,7 @@ from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 BOOT_SECONDS = 60.0
 READY_SECONDS = 120.0
 TAIL_LINES = 5
+NAMED = 3
 
 
 class DaemonMissing(TortieError):
@@ -29,7 +30,9 @@ class DaemonMissing(TortieError):
 class Progress(Protocol):
     """Told what `up` is doing."""
 
-    def doing(self, what: str, done: int, of: int) -> None: ...
+    def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
+        """`done` of so many hosts or daemons are up; `waiting` names some that are not."""
+        ...
 
 
 def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
@@ -160,7 +163,8 @@ def wait_ready(lab: Lab, progress: Progress) -> None:
     while True:
         reports = [(host, report) for host in hosts for report in host.daemons()]
         ready = [report for _, report in reports if report["state"] in ("running", "done")]
-        progress.doing("daemons", len(ready), len(reports))
+        missing = [f"{report['name']} on {host.name}" for host, report in reports if report not in ready]
+        progress.doing("daemons", len(ready), len(reports), ", ".join(missing[:NAMED]))
         if len(ready) == len(reports):
             return
         for host, report in reports:

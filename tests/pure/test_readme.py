@@ -1,0 +1,29 @@
+"""What the README tells people to type exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tortie.cli.main import COMMANDS
+from tortie.lab.daemons import PLANS
+from tortie.lab.plan import Options
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_command_of_tortie_in_the_readme_exists() -> None:
+    typed = set(re.findall(r"\btortie ([a-z]+)", README)) - {"is"}
+    assert len(typed) > 5
+    assert typed <= COMMANDS.keys()
+
+
+def test_every_address_in_the_readme_is_a_host_of_the_lab() -> None:
+    addresses = {host.address for host in PLANS["stars"]("t", Options()).hosts}
+    assert set(re.findall(r"172\.24\.197\.\d+", README)) <= addresses
+
+
+def test_every_make_target_in_the_readme_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)`", README)) <= targets
