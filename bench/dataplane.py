@@ -26,6 +26,7 @@ from tortie.lab.walks.prober import enter
 from tortie.model.rule import Rule
 
 ROUNDS, SECONDS, CHANGES, SETS, REPEATS = 3, 1, 50, 2000, 200
+SIZES = (10, 100, 1000)
 
 
 def run() -> list[tuple[str, str]]:
@@ -33,7 +34,7 @@ def run() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as directory:
         lab = Lab(Path(directory))
         try:
-            return [*_packets(lab), *_changes(lab), *_elements(lab)]
+            return [*_packets(lab), *_changes(lab), *_elements(lab), *_growth(lab), *_repairs(lab)]
         finally:
             lab.close()
 
@@ -61,10 +62,10 @@ def _packets(lab: Lab) -> list[tuple[str, str]]:
             {title: _iperf(client.netns, server, options, field) for title, (client, server) in cases.items()}
             for _ in range(ROUNDS)
         ]
-        for other in ("no rules", "conntrack only"):
-            ratio = statistics.median(figures["policy"] / figures[other] for figures in rounds)
-            raw = ", ".join(f"{figures['policy']:.3g}/{figures[other]:.3g}" for figures in rounds)
-            found.append((f"{what}, policy / {other}", f"{ratio:.2f}  ({raw})"))
+        for one, other in (("policy", "no rules"), ("policy", "conntrack only"), ("conntrack only", "no rules")):
+            ratio = statistics.median(figures[one] / figures[other] for figures in rounds)
+            raw = ", ".join(f"{figures[one]:.3g}/{figures[other]:.3g}" for figures in rounds)
+            found.append((f"{what}, {one} / {other}", f"{ratio:.2f}  ({raw})"))
     return found
 
 
@@ -162,6 +163,46 @@ def _elements(lab: Lab) -> list[tuple[str, str]]:
     return [
         (f"element put and dropped, 1 set / {SETS} sets", f"{few:.3f} ms / {many:.3f} ms"),
     ]
+
+
+def _growth(lab: Lab) -> list[tuple[str, str]]:
+    """One more endpoint, a changed label, a changed rule, beside N endpoints with N profiles on one host."""
+    found = {}
+    for size in SIZES:
+        netns = lab.plug(f"g{size}", "10.9.9.1")
+        found[size] = json.loads(inside(netns, sys.executable, "-m", "bench._growth", str(size), str(lab.directory)))
+    head = " / ".join(map(str, SIZES))
+    rows = {"start": "ms", "endpoint": "ms", "label": "ms", "rule": "ms", "memory": "MB"}
+    return [
+        (
+            f"N endpoints and profiles, {name}, N = {head}",
+            " / ".join(f"{found[n][name]:.1f}" for n in SIZES) + f" {unit}",
+        )
+        for name, unit in rows.items()
+    ]
+
+
+def _repairs(lab: Lab) -> list[tuple[str, str]]:
+    """From a foreign edit to the table as it was, where we share it; an owned one refuses the edit."""
+    host = lab.host("x", "10.9.1.5", "--share-table")
+    lab.profile("n", own_tag("n"))
+    host.container("x1", "10.68.0.1", "n")
+    found = []
+    for edit in ("flush ruleset", "delete table inet tortie", "flush chain inet tortie fwd_to"):
+        taken = []
+        for _ in range(5):
+            inside(host.netns, "nft", *edit.split())
+            started = time.monotonic()
+            until(lambda: _whole(host.netns))
+            taken.append((time.monotonic() - started) * 1000)
+        found.append((f"repair after nft {edit}", f"{statistics.median(taken):.0f} ms (max {max(taken):.0f})"))
+    return found
+
+
+def _whole(netns: str) -> bool:
+    """The base chain looks its endpoints up again, and they are there."""
+    chain = inside(netns, "nft", "list", "chain", "inet", "tortie", "fwd_to", check=False)
+    return "vmap" in chain and "goto" in inside(netns, "nft", "list", "map", "inet", "tortie", "to_wl", check=False)
 
 
 def _measure_elements() -> list[float]:

@@ -190,6 +190,15 @@ class Agent:
     # what others may ask
 
     @property
+    def child(self) -> int | None:
+        """The process that owns the nftables socket."""
+        return self._applier.table.pid
+
+    async def pass_done(self) -> None:
+        """Until the end of the pass that is going on, or of the next one."""
+        await self._done.wait()
+
+    @property
     def ready(self) -> bool:
         """Store read, first pass done, and the kernel as it is wanted."""
         return self.health.store_in_sync and self.health.passed and not self._applier.failed_in_row
