@@ -315,12 +315,33 @@ def test_every_prefix_of_a_list_is_guarded() -> None:
     assert table.claims.addresses() == {}
 
 
-def test_a_rule_with_a_selector_is_written_for_both_families() -> None:
+def test_a_rule_with_a_selector_is_written_for_both_families_once_it_has_members_of_both() -> None:
     """A Deny for IPv4 alone would leave IPv6 to the Allow behind it."""
+    table, kernel = HostTable(), Kernel()
     deny = compile_rule(Rule(action="Deny", source=EntityRule(selector="has(a)")))
-    written = rules.write_profile(RuleLists((deny, compile_rule(Rule(action="Allow")))), "ingress")
-    assert [rule.split(" @")[0] for rule in written.rules] == [
-        "meta nfproto ipv4 ip saddr",
-        "meta nfproto ipv6 ip6 saddr",
-        "accept",
-    ]
+    but = compile_rule(Rule(action="Allow", source=EntityRule(not_selector="has(a)")))
+    selector = deny.source.selector or ""
+    table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
+    table.learn(ProfileChanged("p", RuleLists((deny, but))))
+    table.learn(EndpointChanged("e", endpoint()))
+    chain = rules.profile_chain("p", "ingress")
+    four, six = (rules.selector_set(selector, version) for version in (4, 6))
+    narrow = (
+        f"meta nfproto ipv4 ip saddr @{four} drop",
+        f"meta nfproto ipv4 ip saddr != @{four} accept",
+        "meta nfproto ipv6 accept",
+    )
+    both = (
+        narrow[0],
+        f"meta nfproto ipv6 ip6 saddr @{six} drop",
+        narrow[1],
+        f"meta nfproto ipv6 ip6 saddr != @{six} accept",
+    )
+    for added, removed, wanted in (((), (), narrow), (("fd00::2",), (), both), ((), ("fd00::2",), narrow)):
+        if added or removed:
+            table.learn(MembersChanged(selector, frozenset(added), frozenset(removed)))
+        assert table.ledger.rules[chain].rules == wanted
+        plan = table.ledger.plan()
+        kernel.carry_out(plan, table.ledger)
+        table.ledger.settled(plan)
+        assert (six in kernel.sets) == (wanted is both)

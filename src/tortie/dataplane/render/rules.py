@@ -7,7 +7,7 @@ of the table each time one is loaded.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tortie.dataplane.want import Chain, SetDef, name_of
@@ -19,11 +19,13 @@ ICMP = 1
 
 @dataclass(slots=True)
 class Written:
-    """Rules of one chain as they are written, and the content sets that they need."""
+    """Rules of one chain as they are written, and the content sets that they need. `six`: the selectors that have
+    IPv6 members; for the others no rule is asked, and they have no set (a set costs every later change of rules)."""
 
     rules: list[str] = field(default_factory=list)
     sets: dict[str, SetDef] = field(default_factory=dict)
     uses: set[str] = field(default_factory=set)
+    six: Collection[str] = ()
 
     def list_set(self, prefix: str, kind: str, values: Iterable[str], *, interval: bool) -> str:
         """`@NAME` of a set with this content."""
@@ -50,14 +52,14 @@ def stack_chain(direction: Direction, profiles: Sequence[str]) -> str:
     return name_of("ki" if direction == "ingress" else "ke", *profiles)
 
 
-def write_profile(rules: RuleLists | None, direction: Direction, families: Sequence[int] = (4, 6)) -> Written:
-    """One direction of a profile; None: it does not exist, and closes."""
-    written = Written()
+def write_profile(rules: RuleLists | None, direction: Direction, six: Collection[str] = ()) -> Written:
+    """One direction of a profile; None: it does not exist, and closes. `six`: the selectors with IPv6 members."""
+    written = Written(six=six)
     if rules is None:
         written.rules.append("drop")
         return written
     for rule in rules.of(direction):
-        _write_rule(written, rule, families)
+        _write_rule(written, rule)
     if not written.rules:
         written.rules.append("return")
     return written
@@ -85,23 +87,23 @@ def write_masquerade(pools: Sequence[str], masqueraded: Sequence[str]) -> Writte
     return written
 
 
-def _write_rule(written: Written, rule: CompiledRule, families: Sequence[int]) -> None:
+def _write_rule(written: Written, rule: CompiledRule) -> None:
     # Pass in a profile ends that profile only.
     verdict = "return" if rule.action == "Pass" else VERDICTS[rule.action]
-    for version in _versions(rule, families):
+    for version in _versions(rule):
         matches = _matches(written, rule, version)
         if matches is not None:
             written.rules.append(" ".join([*matches, verdict]))
 
 
-def _versions(rule: CompiledRule, families: Sequence[int]) -> Sequence[int | None]:
+def _versions(rule: CompiledRule) -> Sequence[int | None]:
     """The families to write a rule for: one rule for all (None) where nothing in it names a family."""
     if rule.ip_version:
         return (rule.ip_version,)
     if rule.icmp or rule.not_icmp:
         return (4,) if rule.protocol == ICMP else (6,)
     if any(s.nets or s.not_nets or s.selector is not None or s.not_selector is not None for s in _sides(rule)):
-        return families
+        return (4, 6)
     return (None,)
 
 
@@ -162,7 +164,10 @@ def _addresses(written: Written, side: Side, field_name: str, version: int) -> l
     if nets := _of_version(side.not_nets, version):
         matches.append(f"{field_name} != {_nets(written, kind, nets)}")
     for selector, sign in ((side.selector, ""), (side.not_selector, "!= ")):
-        if selector is not None:
+        if selector is not None and version == 6 and selector not in written.six:
+            if not sign:
+                return None
+        elif selector is not None:
             name = selector_set(selector, version)
             written.uses.add(name)
             matches.append(f"{field_name} {sign}@{name}")

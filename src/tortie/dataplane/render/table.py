@@ -46,6 +46,7 @@ class HostTable:
         self._written: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], str]]] = {}
         self._stacks: Counter[tuple[str, ...]] = Counter()
         self._in_stacks: Counter[str] = Counter()
+        self._six: set[str] = set()
         self._content_sets: Counter[str] = Counter()
         self._chain_sets: dict[str, frozenset[str]] = {}
         self._refused: dict[tuple[str, str], str] = {}
@@ -81,6 +82,7 @@ class HostTable:
             case MembersChanged():
                 self._set_members(change)
             case SelectorGone():
+                self._six.discard(change.selector)
                 for version in (4, 6):
                     self.ledger.drop_set(rules.selector_set(change.selector, version))
 
@@ -101,7 +103,7 @@ class HostTable:
                 found += [f"profile {name}: {problem}" for problem in listed.problems]
             for direction in DIRECTIONS if self._refused else ():
                 chain = rules.profile_chain(name, direction)
-                mark = rules.write_profile(listed, direction).chain().mark
+                mark = rules.write_profile(listed, direction, self._six).chain().mark
                 if reason := self._refused.get((chain, mark)):
                     found.append(f"profile {name}: the kernel refuses its {direction} rules: {reason}")
         return found
@@ -235,7 +237,7 @@ class HostTable:
 
     def _write_profile(self, name: str) -> None:
         for direction in DIRECTIONS:
-            written = rules.write_profile(self._profiles.get(name), direction)
+            written = rules.write_profile(self._profiles.get(name), direction, self._six)
             note = NOTE.sub("?", f"profile {name} {direction}")[:100]
             chain, target = written.chain(note), rules.profile_chain(name, direction)
             if (target, chain.mark) in self._refused:
@@ -265,11 +267,24 @@ class HostTable:
                 self.ledger.drop_set(name)
 
     def _set_members(self, change: MembersChanged) -> None:
-        names = {version: rules.selector_set(change.selector, version) for version in (4, 6)}
-        for version, name in names.items():
-            if name not in self.ledger.defs:
-                self.ledger.put_set(name, SetDef(f"ipv{version}_addr"))
+        four, six = (rules.selector_set(change.selector, version) for version in (4, 6))
+        if four not in self.ledger.defs:
+            self.ledger.put_set(four, SetDef("ipv4_addr"))
+        if change.selector not in self._six and any(":" in address for address in change.added):
+            self.ledger.put_set(six, SetDef("ipv6_addr"))
+            self._six.add(change.selector)
+            self._write_users(change.selector)
         for address in change.removed:
-            self.ledger.drop_element(names[6 if ":" in address else 4], address)
+            self.ledger.drop_element(six if ":" in address else four, address)
         for address in change.added:
-            self.ledger.put_element(names[6 if ":" in address else 4], address)
+            self.ledger.put_element(six if ":" in address else four, address)
+        if change.selector in self._six and not self.ledger.elements(six):
+            self._six.discard(change.selector)
+            self._write_users(change.selector)
+            self.ledger.drop_set(six)
+
+    def _write_users(self, selector: str) -> None:
+        """The profiles with a rule about a selector that got its first IPv6 member or lost its last."""
+        for name, listed in self._profiles.items():
+            if self._in_stacks[name] and selector in listed.selectors():
+                self._write_profile(name)
