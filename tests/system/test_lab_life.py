@@ -63,13 +63,14 @@ def namespaces_of(name: str) -> set[str]:
     return found - own
 
 
-def namespaces_in_use(before: int) -> set[str]:
-    """Of processes that were there `before` (ticks); numbers of namespaces that have gone are given out again."""
+def namespaces_in_use(name: str, before: int) -> set[str]:
+    """Of processes that were there `before` (ticks), or that are the lab's: numbers of namespaces that have gone are
+    given out again, to whom does not matter here."""
     used = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-            if started <= before:
+            if started <= before or f"/tortie-{name}/" in Path(f"/proc/{pid}/cgroup").read_text():
                 used |= {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in KINDS}
         except OSError:  # it has just ended
             continue
@@ -87,7 +88,7 @@ def interfaces() -> set[str]:
 
 def left_of(name: str, namespaces: set[str], before: int = 0) -> list[str]:
     """Everything that is still there, in words."""
-    left = [f"namespace {ns}" for ns in namespaces & namespaces_in_use(before)]
+    left = [f"namespace {ns}" for ns in namespaces & namespaces_in_use(name, before)]
     left += [f"process {pid}" for pid in state.boot_processes(name)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [f"mount {line}" for line in mounts if f"/{name}" in line]
@@ -441,7 +442,7 @@ def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
     own = namespaces_of(name)
     assert len(own) > 4 * 5
     here = ticks()
-    assert own <= namespaces_in_use(here)
+    assert own <= namespaces_in_use(name, here)
     ran = tortie("down", "--name", name)
     assert ran.returncode == 0, ran.stderr
     assert left_of(name, own, here) == []
@@ -536,7 +537,7 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
     try:
         assert up(name, "dockerd,services,forward").returncode == 0
         lab = Lab.find(name)
-        own, pid = namespaces_of(name), lab.host("agent-1").pid
+        own, here, pid = namespaces_of(name), ticks(), lab.host("agent-1").pid
         lab.host("agent-1").run(
             ["docker", "run", "-d", "--net", "none", "--entrypoint", "sleep", "calico/star:v0.5.0", "9"]
         )
@@ -548,7 +549,6 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
         assert tortie("status", "--name", name).returncode == 1
         assert lab.host("master").run(["ping", "-c1", "-W5", "172.24.197.103"]).returncode == 0
     finally:
-        here = ticks()
         assert tortie("down", "--name", name).returncode == 0
     assert left_of(name, own, here) == []
 
