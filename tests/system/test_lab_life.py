@@ -483,6 +483,37 @@ def test_two_ups_at_once_make_one_lab() -> None:
     assert left_of(name, set()) == []
 
 
+def test_down_during_up_waits_for_it_and_leaves_nothing() -> None:
+    name = unique("t-during")
+    making = subprocess.Popen(
+        [*TORTIE, "up", "--name", name, "--daemons", "forward"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait(lambda: bool(state.boot_processes(name)))
+    ran = tortie("down", "--name", name)
+    assert making.wait(60) == 0
+    assert ran.returncode == 0, ran.stderr
+    assert left_of(name, set()) == []
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_as_many_agents_as_asked_for(agents: int) -> None:
+    name = unique(f"t-agents-{agents}")
+    try:
+        assert up(name, "resolver,dns", "--agents", str(agents)).returncode == 0
+        lab = Lab.find(name)
+        assert [host.name for host in lab.hosts.values() if host.role == "agent"] == [
+            f"agent-{n}" for n in range(1, agents + 1)
+        ]
+        # Without a master the name server has no state: it says so through every host's own resolver.
+        for host in lab.hosts.values():
+            ours = host.run(["dig", "+time=2", "@198.51.100.1", "x.marathon.mesos"]).stdout
+            other = host.run(["dig", "+time=2", "@198.51.100.1", "example.com"]).stdout
+            assert ("status: SERVFAIL" in ours, "status: REFUSED" in other) == (True, True)
+    finally:
+        assert tortie("down", "--name", name).returncode == 0
+    assert left_of(name, set()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_removes_what_it_made(number: int) -> None:
     name = unique(f"t-int-{number}")
@@ -553,7 +584,7 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
     assert left_of(name, own, here) == []
 
 
-def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) -> None:
+def test_a_daemon_that_does_not_come_up_is_named_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     from tortie.lab import create, remove
     from tortie.lab.plan import Daemon, Host, Options, Plan, Ready
 
@@ -561,6 +592,7 @@ def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) ->
         def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
             pass
 
+    monkeypatch.setattr(create, "GIVE_UP_RESTARTS", 2)
     name = unique("t-bad")
     bad = Daemon("bad", ("sh", "-c", "echo the reason; exit 3"), ready=Ready("listens", "/no/such"))
     hosts = (Host("switch", "172.24.197.2", "switch"), Host("only", "172.24.197.10", "outside", (bad,)))

@@ -151,7 +151,7 @@ def matrix_table(seen: Sequence[Cell]) -> list[str]:
         letter = LETTER[cell.seen.value] if cell.seen and cell.holds else "!"
         row = rows.setdefault(cell.source, {})
         row[cell.destination] = row.get(cell.destination, "") + letter
-    apps = [party for party in dict.fromkeys(cell.destination for cell in seen) if party.role == "app"]
+    apps = [party for party in rows if party.role == "app"]
     names = {party: party.name if party.role != "app" else f"{party.name} ({party.host})" for party in rows}
     width = max(map(len, names.values()))
     columns = {party: max(len(party.name), len(probes)) for party in apps}

@@ -172,5 +172,9 @@ def state_of(where: Places) -> dict[str, Any]:
     state: dict[str, Any] | None = read(where.run / "state.json")
     if state is None:
         option = "" if where.name == DEFAULT_NAME else f" --name {where.name}"
-        raise NotFound(f"no lab {where.name} is up{meant(where.name, labs())}\ntype: tortie up{option}")
+        others = ", ".join(f"{name} (--name {name})" for name in labs())
+        raise NotFound(
+            f"no lab {where.name} is up{meant(where.name, labs())}\n"
+            f"type: tortie up{option}" + (f"    (there is {others})" if others else ""),
+        )
     return state
