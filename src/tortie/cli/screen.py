@@ -155,7 +155,7 @@ def matrix_table(seen: Sequence[Cell]) -> list[str]:
     names = {party: party.name if party.role != "app" else f"{party.name} ({party.host})" for party in rows}
     width = max(map(len, names.values()))
     columns = {party: max(len(party.name), len(probes)) for party in apps}
-    lines = [f"probes: {' '.join(map(str, probes))}  (A answered, r refused, - silent, ! not as wanted)"]
+    lines = [f"in each cell: {', '.join(map(str, probes))}", "A answered, r refused, - silent, ! not as wanted"]
     lines.append(" " * width + "  " + "  ".join(party.name.ljust(columns[party]) for party in apps).rstrip())
     for source, row in rows.items():
         cells = (row.get(party, "").ljust(columns[party]) for party in apps)

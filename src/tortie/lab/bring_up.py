@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
 from tortie.lab import create, remove, state
 from tortie.lab.api import Lab
 from tortie.lab.daemons import PLANS
@@ -114,6 +114,11 @@ def _make(plan: Plan, wish: Wish, until: str, meter: Meter) -> Lab:
         return create.create(plan, asked, meter)
     except create.DaemonMissing:
         raise
+    except OSError as error:
+        remove.remove(plan.name)
+        at = f"{error.filename}: " if error.filename else ""
+        where = f"its files lie in {state.DATA} and {state.RUN}: is there room, and may they be written?"
+        raise TortieError(f"lab {plan.name}: {at}{error.strerror}\n{where}") from error
     except Exception:
         remove.remove(plan.name)
         raise
