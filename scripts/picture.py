@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PICTURE = CHECKOUT / "docs/images/stars.png"
-SIZE = {"width": 1200, "height": 760}
+SIZE = {"width": 1200, "height": 690}
 DRAWN = "window.stars && window.stars.edges().filter(edge => edge.reachable).length === 2"
 
 
