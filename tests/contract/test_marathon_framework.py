@@ -19,6 +19,7 @@ WHO: dict[str, Any] = {
     "framework_id": None,
 }  # fmt: skip
 
+
 def test_the_stars_group_runs_from_one_put(tmp_path: Path) -> None:
     async def story() -> None:
         async with marathon(tmp_path) as live:

@@ -20,7 +20,7 @@ def can_hear(inspect: Mapping[str, Any], top: Mapping[str, Any], signal: str) ->
     number = int(signal) if signal.isdigit() else NUMBERS.get(signal.removeprefix("SIG"), 0)
     of_its_own = (inspect.get("HostConfig") or {}).get("PidMode") in ("", "private")
     first = str((inspect.get("State") or {}).get("Pid"))
-    masks = next((row[1:] for row in top.get("Processes") or () if row[0] == first), [])
+    masks: list[str] = next((row[1:] for row in top.get("Processes") or () if row[0] == first), [])
     if not of_its_own or not 0 < number < 32 or len(masks) != len(COLUMNS) - 1:
         return True
     try:
