@@ -228,8 +228,8 @@ def test_an_address_that_a_container_gives_itself_is_nobodys(lab: Lab) -> None:
         assert "0 received" in asked
         inside(a.netns, "arping", "-c1", "-U", "-I", "eth0", "-s", address, address, check=False)
         inside(a.netns, "ip", "addr", "del", f"{address}/32", "dev", "eth0")
-    assert passes(b.netns, victim.address)
-    assert passes(a.netns, b.address)
+    until(lambda: passes(b.netns, victim.address))
+    until(lambda: passes(a.netns, b.address))
     found = inside(host.netns, "ip", "route", "get", victim.address)
     assert f"dev {victim.interface}" in found
 
@@ -279,7 +279,7 @@ def test_a_rule_with_a_condition_of_a_newer_version_closes(lab: Lab) -> None:
     value["spec"]["ingress"].append({"action": "Allow", "source": {"serviceAccounts": {"names": ["web"]}}})
     lab.client.datastore.commit([Put(key, json.dumps(value).encode())])
     until(lambda: host.endpoint(a).get("state") == "closed")
-    assert not passes(a.netns, b.address)
+    until(lambda: not passes(a.netns, b.address))
     assert "serviceAccounts" in " ".join(host.endpoint(a)["reasons"])
 
 
