@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tortie.ipam.errors import HandleMismatch
+from tortie.ipam.errors import HandleMismatch, StaleRelease
 from tortie.model.ipam import Attribute, Block, Network
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -51,6 +51,11 @@ def new_block(cidr: Network, node: str, now: float) -> Block:
 def claimed(block: Block, node: str, now: float) -> Block:
     """The block affine to `node`."""
     return _changed(block, affinity=f"host:{node}", affinity_claim_time=rfc3339(now))
+
+
+def unclaimed(block: Block) -> Block:
+    """The block without an owner."""
+    return _changed(block, affinity=None, affinity_claim_time=msgspec.UNSET)
 
 
 def assign_next(
@@ -92,16 +97,25 @@ def addresses_of(block: Block, handle: str) -> tuple[Address, ...]:
 
 
 def release(
-    block: Block, addresses: Collection[Address], now: float, cooldown: float, handle: str | None = None
+    block: Block,
+    addresses: Collection[Address],
+    now: float,
+    cooldown: float,
+    handle: str | None = None,
+    sequence: int | None = None,
 ) -> Released | None:
     """The block without these addresses; None when nobody had any of them.
 
-    With `handle`, HandleMismatch when one of them belongs to another.
+    With `handle`, HandleMismatch when one of them belongs to another; with `sequence`, StaleRelease when one of them
+    was given under another number.
     """
     taken = [(address, who) for address in addresses if (who := holder(block, address)) is not None]
     for address, who in taken:
         if handle is not None and same_handle(who.handle_id) != same_handle(handle):
             raise HandleMismatch(str(address), handle, who.handle_id)
+        given = block.sequence_number_for_allocation.get(str(_ordinal(block, address)), 0)
+        if sequence is not None and sequence != given:
+            raise StaleRelease(str(address), sequence, given)
     if not taken:
         return None
     handles: dict[str, int] = {}
