@@ -182,7 +182,7 @@ def pool_for_subnet(resources: Iterable[Resource[IPPoolSpec]], subnet: str) -> R
 def pool_around(
     resources: Iterable[Resource[IPPoolSpec]], address: IPv4Address | IPv6Address, use: Use | None = None
 ) -> Pool:
-    """The enabled pool that holds the address. Raises OutsidePools, Invalid when it is not for a `use` that is given."""
+    """The enabled pool that holds the address. Raises OutsidePools; Invalid when it is not for the `use` given."""
     for resource in resources:
         pool = pool_of(resource)
         if pool is not None and address in pool.cidr:
