@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ from tortie.ipam.release import releaser
 from tortie.ipam.settings import configure, split_pool
 from tortie.ipam.tunnel import held, tunnel_address
 from tortie.model.codec import from_json
-from tortie.model.ipam import CONFIG_KEY, IPAM, Handle, affinity_key, block_key, handle_key
+from tortie.model.ipam import BLOCKS, CONFIG_KEY, IPAM, Handle, affinity_key, block_key, handle_key
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION, ClusterInformationSpec
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.ip_reservation import IP_RESERVATION, IPReservationSpec
@@ -33,7 +33,7 @@ from tortie.plugins.docker.names import endpoint_resource
 from tortie.plugins.docker.source import docker_source
 from tortie.store.client import Client
 from tortie.store.open import open_store
-from tortie.store.port import Datastore, Drop, Put
+from tortie.store.port import Datastore, Drop, Listing, Put
 
 BACKENDS: dict[str, Callable[[Path], str]] = {"sqlite": lambda directory: f"sqlite://{directory}/store"}
 NOW = 1_800_000_000.0
@@ -316,6 +316,32 @@ def test_a_deleted_mark_means_absent(store: Datastore) -> None:
     kv = store.get(handle_key("cni.1"))
     assert kv is not None
     assert from_json(Handle, kv.value, "handle").block == {str(cidr): 1}
+
+
+class Meanwhile:
+    """A store on which something happens once, just after the blocks were listed."""
+
+    def __init__(self, store: Datastore, happens: Callable[[], object]) -> None:
+        self._store, self._happens = store, [happens]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list(self, prefix: str) -> Listing:
+        listing = self._store.list(prefix)
+        if prefix.startswith(BLOCKS) and self._happens:
+            self._happens.pop()()
+        return listing
+
+
+@pytest.mark.parametrize("other", ["host-a", "host-b"])
+def test_a_block_that_another_makes_meanwhile_is_never_written_over(store: Datastore, other: str) -> None:
+    pool(store, "pool", "10.65.0.0/28", block_size=28)
+    theirs = Allocator(store, other)
+    slow = cast(Datastore, Meanwhile(store, lambda: theirs.auto_assign("cni.theirs", {}, now=NOW)))
+    mine = Allocator(slow, "host-a").auto_assign("cni.mine", {}, now=NOW)
+    held = {a.attribute.handle_id: str(a.address) for a in audit(store).books().allocations()}
+    assert held == {"cni.theirs": "10.65.0.0", "cni.mine": str(mine)}
 
 
 def test_threads_and_a_repair_at_the_same_time(store: Datastore) -> None:
