@@ -113,7 +113,7 @@ class Allocator:
         return self._releaser.release_by_handle(handle, now=now)
 
     def _stamped(self, attributes: Mapping[str, str], now: float) -> dict[str, str]:
-        moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".")
+        moment = datetime.fromtimestamp(now, UTC).isoformat(" ", "microseconds")[:26].rstrip("0").rstrip(".")
         return {"node": self._node, "timestamp": f"{moment} +0000 UTC", **attributes}
 
     # One round each
