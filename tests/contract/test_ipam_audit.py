@@ -225,6 +225,16 @@ def test_dockers_endpoints_are_alive_by_record_by_endpoint_and_by_engine(store: 
     assert checked.look().findings == ()
 
 
+def test_6_4_the_block_of_a_node_that_is_gone_goes_but_not_that_of_one_that_does_not_parse(store: Datastore) -> None:
+    for name in ("host-a", "host-b"):
+        Allocator(store, name).auto_assign("cni.1", {}, now=NOW)
+        Allocator(store, name).release_by_handle("cni.1", now=NOW)
+    Client(store).delete(NODE, "host-a")
+    store.commit([Put(NODE.key("host-b"), b"\xff")])
+    assert [f.kind for f in audit(store).repair(pause=0).mended] == ["node-gone"]
+    assert {node for node, _ in audit(store).books().claims} == {"host-b"}
+
+
 # Configuration, split, tunnels
 
 

@@ -110,12 +110,13 @@ class Audit:
         """The books first: an endpoint that came later is not in them, one that went meanwhile is asked about."""
         books = self.books()
         live = [source.answer() for source in self._sources]
-        nodes = {node.name for node in self._client.list(NODE).items}
+        listed = self._client.list(NODE)
+        names = [node.name for node in listed.items] + [NODE.parse_key(key)[1] for key in listed.unreadable]
         pools = choose.selecting(self._client.list(IP_POOL).items, None)
         report = check(
             books,
             live=live,
-            nodes=nodes,
+            nodes={name.strip().lower() for name in names},
             pools=pools,
             now=self._clock(),
             cooldown=self._cooldown(),
