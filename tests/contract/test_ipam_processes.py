@@ -169,7 +169,7 @@ def _holdings_that_overlap(logs: list[Path]) -> list[str]:
     found = []
     for address, held in spans.items():
         held.sort()
-        found += [f"{address}: {a} and {b}" for a, b in itertools.pairwise(held) if a[1] > b[0]]
+        found += [f"{address}: {a[2]} and {b[2]}" for a, b in itertools.pairwise(held) if a[1] > b[0]]
     return found
 
 
