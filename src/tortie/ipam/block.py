@@ -10,12 +10,13 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeAlias
 
 import msgspec
 
-from tortie.ipam.errors import HandleMismatch
+from tortie.ipam.errors import HandleMismatch, StaleRelease
 from tortie.model.ipam import Attribute, Block, Network
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -53,11 +54,16 @@ def claimed(block: Block, node: str, now: float) -> Block:
     return _changed(block, affinity=f"host:{node}", affinity_claim_time=rfc3339(now))
 
 
+def unclaimed(block: Block) -> Block:
+    """The block without an owner."""
+    return _changed(block, affinity=None, affinity_claim_time=msgspec.UNSET)
+
+
 def assign_next(
     block: Block, handle: str | None, attributes: Mapping[str, str], reserved: Collection[Network] = ()
 ) -> Assigned | None:
     """The free address that has rested longest, reserved ones passed over; None when there is none."""
-    base = ip_network(block.cidr)
+    base = _network(block.cidr)
     for ordinal in block.unallocated:
         address = base[ordinal]
         if not any(address in network for network in reserved):
@@ -82,7 +88,7 @@ def holder(block: Block, address: Address) -> Attribute | None:
 
 def addresses_of(block: Block, handle: str) -> tuple[Address, ...]:
     """The addresses that the handle has here."""
-    base = ip_network(block.cidr)
+    base = _network(block.cidr)
     wanted = same_handle(handle)
     return tuple(
         base[ordinal]
@@ -92,16 +98,25 @@ def addresses_of(block: Block, handle: str) -> tuple[Address, ...]:
 
 
 def release(
-    block: Block, addresses: Collection[Address], now: float, cooldown: float, handle: str | None = None
+    block: Block,
+    addresses: Collection[Address],
+    now: float,
+    cooldown: float,
+    handle: str | None = None,
+    sequence: int | None = None,
 ) -> Released | None:
     """The block without these addresses; None when nobody had any of them.
 
-    With `handle`, HandleMismatch when one of them belongs to another.
+    With `handle`, HandleMismatch when one of them belongs to another; with `sequence`, StaleRelease when one of them
+    was given under another number.
     """
     taken = [(address, who) for address in addresses if (who := holder(block, address)) is not None]
     for address, who in taken:
         if handle is not None and same_handle(who.handle_id) != same_handle(handle):
             raise HandleMismatch(str(address), handle, who.handle_id)
+        given = block.sequence_number_for_allocation.get(str(_ordinal(block, address)), 0)
+        if sequence is not None and sequence != given:
+            raise StaleRelease(str(address), sequence, given)
     if not taken:
         return None
     handles: dict[str, int] = {}
@@ -199,8 +214,13 @@ def _cooling(block: Block, ordinal: int) -> bool:
     return index is not None and block.attributes[index].released_at is not None
 
 
+@lru_cache(maxsize=256)
+def _network(cidr: str) -> Network:
+    return ip_network(cidr)
+
+
 def _ordinal(block: Block, address: Address) -> int:
-    return int(address) - int(ip_network(block.cidr).network_address)
+    return int(address) - int(_network(block.cidr).network_address)
 
 
 def _seconds(text: str) -> float:

@@ -55,3 +55,10 @@ class BlockLimit(Unavailable):
 class HandleMismatch(Conflict):
     def __init__(self, address: str, wanted: str, found: str | None) -> None:
         super().__init__(f"The address {address} belongs to handle {found or 'none'}, not to {wanted}")
+
+
+class StaleRelease(Conflict):
+    """The address was taken back and given anew since the caller learned of it."""
+
+    def __init__(self, address: str, wanted: int, found: int) -> None:
+        super().__init__(f"The address {address} was given under sequence number {found}, not {wanted}")

@@ -28,6 +28,7 @@ from tortie.model.ipam import (
 )
 from tortie.store.port import Compare, Datastore, Drop, Put, Write
 
+REMEMBERED = 64
 CONFIRMED = to_json(Affinity(state="confirmed"))
 
 
@@ -42,23 +43,66 @@ class Change:
         return Change(self.writes + other.writes, self.compares + other.compares)
 
 
+NOTHING = Change((), ())
+
+
 class Ledger:
-    """The address manager's keys, as one node reads them."""
+    """The address manager's keys, as one node reads them. What is marked deleted counts as absent."""
+
+    CONFIG = CONFIG_KEY
 
     def __init__(self, datastore: Datastore, node: str) -> None:
         self._store = datastore
         self._node = node
+        self._seen: dict[Network, tuple[Block, int]] = {}
 
-    def config(self) -> IpamConfig:
+    def config(self) -> tuple[IpamConfig, int]:
         kv = self._store.get(CONFIG_KEY)
-        return from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}") if kv else DEFAULT_CONFIG
+        if kv is None:
+            return DEFAULT_CONFIG, 0
+        return from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}"), kv.revision
 
     def block(self, cidr: Network) -> tuple[Block | None, int]:
+        """As it is now; parsed only when it is not as this process saw it last."""
         key = block_key(cidr)
         kv = self._store.get(key)
-        return (parse_block(kv.value, key), kv.revision) if kv else (None, 0)
+        if kv is None:
+            return None, 0
+        seen = self._seen.get(cidr)
+        block = seen[0] if seen is not None and seen[1] == kv.revision else parse_block(kv.value, key)
+        self._remember(cidr, block, kv.revision)
+        return (None if block.deleted else block), kv.revision
+
+    def remembered(self, cidr: Network) -> tuple[Block, int] | None:
+        """As this process saw it last, without reading: for whoever compares the revision when writing."""
+        seen = self._seen.get(cidr)
+        return None if seen is None or seen[0].deleted else seen
+
+    def forget(self) -> None:
+        self._seen.clear()
+
+    def _remember(self, cidr: Network, block: Block, revision: int) -> None:
+        if len(self._seen) >= REMEMBERED and cidr not in self._seen:
+            self._seen.clear()
+        self._seen[cidr] = block, revision
+
+    def write(self, change: Change, cidr: Network | None = None, block: Block | None = None) -> None:
+        """In one transaction; `block` is remembered as what `cidr` holds now. Raises CompareFailed."""
+        revision = self._store.commit(change.writes, change.compares)
+        if cidr is not None and block is not None:
+            self._remember(cidr, block, revision)
 
     def existing(self, version: int) -> dict[Network, tuple[Block, int]]:
+        return {cidr: (block, at) for cidr, (block, at) in self._all(version).items() if not block.deleted}
+
+    def taken(self, version: int) -> tuple[dict[Network, tuple[Block, int]], dict[Network, int]]:
+        """The existing blocks, and the revisions of those that are marked deleted: of one and the same moment, so that
+        a block made since then is never written over."""
+        everything = self._all(version)
+        deleted = {cidr: at for cidr, (block, at) in everything.items() if block.deleted}
+        return {cidr: found for cidr, found in everything.items() if cidr not in deleted}, deleted
+
+    def _all(self, version: int) -> dict[Network, tuple[Block, int]]:
         listing = self._store.list(blocks_prefix(version)).items
         return {cidr: (parse_block(kv.value, kv.key), kv.revision) for kv in listing if (cidr := block_of_key(kv.key))}
 
@@ -73,8 +117,9 @@ class Ledger:
     def own_affinities(self, version: int) -> Iterator[tuple[Network, int, bool]]:
         for kv in self._store.list(affinities_prefix(self._node, version)).items:
             claim = affinity_of_key(kv.key)
-            if claim is not None:
-                yield claim[1], kv.revision, from_json(Affinity, kv.value, f"affinity {kv.key}").confirmed
+            affinity = from_json(Affinity, kv.value, f"affinity {kv.key}")
+            if claim is not None and not affinity.deleted:
+                yield claim[1], kv.revision, affinity.confirmed
 
     def confirm(self, cidr: Network, revision: int) -> Change:
         key = affinity_key(self._node, cidr)
@@ -90,10 +135,11 @@ class Ledger:
     def count(self, handle: str | None, cidr: Network, by: int | None) -> Change:
         """The handle with its number of addresses in this block changed; `by` None: it has none there."""
         if not handle:
-            return Change((), ())
+            return NOTHING
         key = handle_key(handle)
         kv = self._store.get(key)
         known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
+        known = Handle() if known.deleted else known
         count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
         counts = {name: number for name, number in known.block.items() if name != str(cidr)}
         if count:
@@ -103,6 +149,13 @@ class Ledger:
             return Change((Drop(key),), (compare,))
         changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
         return Change((Put(key, to_json(changed)),), (compare,))
+
+    def first(self, handle: str | None, cidr: Network) -> Change:
+        """A new handle with one address: most have just one. The transaction fails when the handle exists."""
+        if not handle:
+            return NOTHING
+        key = handle_key(handle)
+        return Change((Put(key, to_json(Handle(block={str(cidr): 1}))),), (Compare(key, 0),))
 
     def revision(self, key: str) -> int:
         kv = self._store.get(key)

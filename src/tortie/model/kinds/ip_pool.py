@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Literal
 
+import msgspec
+
 from tortie.model import checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
@@ -24,12 +26,14 @@ class IPPoolSpec(Value, frozen=True, kw_only=True, omit_defaults=False):
     node_selector: str = "all()"
     allowed_uses: tuple[str, ...] = ("Workload", "Tunnel")
     assignment_mode: Literal["Automatic", "Manual"] = "Automatic"
+    namespace_selector: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def check(spec: IPPoolSpec) -> Iterator[Problem]:
     faults = list(checks.cidr("spec.cidr", spec.cidr))
     yield from faults
     yield from checks.selector("spec.nodeSelector", spec.node_selector)
+    yield from checks.selector("spec.namespaceSelector", spec.namespace_selector or "")
     for use in spec.allowed_uses:
         if use not in ("Workload", "Tunnel", "LoadBalancer"):
             yield Problem("spec.allowedUses", f"{use!r} is none of Workload, Tunnel, LoadBalancer")

@@ -1,0 +1,129 @@
+"""Checks the books of a datastore against the living, and mends what two looks agree on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tortie.base.errors import TortieError
+from tortie.ipam import assign as choose
+from tortie.ipam.books import Books, after, read_books
+from tortie.ipam.check import GRACE_SECONDS, Finding, LiveSet, Living, Report, agreed, check
+from tortie.ipam.ledger import Ledger
+from tortie.ipam.mend import writes_of
+from tortie.model.ipam import IPAM
+from tortie.model.kinds.ip_pool import IP_POOL
+from tortie.model.kinds.node import NODE
+from tortie.store.client import Client
+from tortie.store.port import CompareFailed, Datastore
+
+PAUSE_SECONDS = 1.0
+"""Between the two looks of a repair: another program's claim or allocation takes milliseconds."""
+
+log = logging.getLogger("ipam.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One plug-in: for the addresses of which handles on which node it speaks (`LiveSet`), and how to ask it."""
+
+    name: str
+    prefix: str
+    ask: Callable[[], Living]
+    node: str = ""
+
+    def answer(self) -> LiveSet:
+        """Without handles, which means that all are alive, when it does not answer."""
+        try:
+            living = self.ask()
+        except (TortieError, OSError) as error:
+            log.warning("%s does not say what is alive, so all of it counts as alive: %s", self.name, error)
+            return LiveSet(source=self.name, prefix=self.prefix, node=self.node, handles=None)
+        return LiveSet(
+            source=self.name,
+            prefix=self.prefix,
+            node=self.node,
+            handles=living.handles,
+            addresses=living.addresses,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """`failed`: what changed while it was being mended, and what a person has to decide. `report`: of the last look."""
+
+    mended: Sequence[Finding]
+    failed: Sequence[Finding]
+    report: Report
+
+
+class Audit:
+    """One cluster's books. Every call blocks."""
+
+    def __init__(
+        self, datastore: Datastore, sources: Sequence[Source] = (), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = datastore
+        self._client = Client(datastore)
+        self._ledger = Ledger(datastore, "")
+        self._sources = sources
+        self._clock = clock
+
+    def books(self) -> Books:
+        return read_books(self._store.list(IPAM).items)
+
+    def look(self, *, grace: float = GRACE_SECONDS, earlier: Mapping[str, float] | None = None) -> Report:
+        """One look; nothing is written."""
+        return self._look(grace, earlier)[1]
+
+    def repair(
+        self,
+        *,
+        grace: float = GRACE_SECONDS,
+        earlier: Mapping[str, float] | None = None,
+        pause: float = PAUSE_SECONDS,
+    ) -> Repaired:
+        """Two looks, the living asked each time; what both found and can be mended is, one transaction each."""
+        _, first = self._look(grace, earlier)
+        if not any(finding.mend for finding in first.findings):
+            return Repaired((), first.findings, first)
+        time.sleep(pause)
+        books, second = self._look(grace, earlier)
+        mended, failed = [], [f for f in second.findings if f.mend is None]
+        for finding in agreed(first, second):
+            if finding.mend is None:
+                continue
+            now, cooldown = self._clock(), self._cooldown()
+            change = writes_of(books, finding.mend, now=now, cooldown=cooldown)
+            try:
+                revision = self._store.commit(change.writes, change.compares)
+            except CompareFailed:
+                failed.append(finding)
+            else:
+                books = after(books, change, revision)
+                mended.append(finding)
+        return Repaired(mended, failed, second)
+
+    def _look(self, grace: float, earlier: Mapping[str, float] | None) -> tuple[Books, Report]:
+        """The books first: an endpoint that came later is not in them, one that went meanwhile is asked about."""
+        books = self.books()
+        live = [source.answer() for source in self._sources]
+        listed = self._client.list(NODE)
+        names = [node.name for node in listed.items] + [NODE.parse_key(key)[1] for key in listed.unreadable]
+        pools = choose.selecting(self._client.list(IP_POOL).items, None)
+        report = check(
+            books,
+            live=live,
+            nodes={name.strip().lower() for name in names},
+            pools=pools,
+            now=self._clock(),
+            cooldown=self._cooldown(),
+            grace=grace,
+            earlier=earlier,
+        )
+        return books, report
+
+    def _cooldown(self) -> float:
+        return self._ledger.config()[0].ip_cooldown_seconds
