@@ -41,7 +41,7 @@ def test_the_stars_group_runs_from_one_put(tmp_path: Path) -> None:
             assert task["ipAddresses"] == [{"ipAddress": ui.address, "protocol": "IPv4"}]
             assert task["ports"] == []
             assert task["state"] == "TASK_RUNNING"
-            assert not any(live.master.unacknowledged.values())
+            await until(lambda: not any(live.master.unacknowledged.values()))
 
     asyncio.run(story())
 
