@@ -41,7 +41,7 @@ def test_the_stars_group_runs_from_one_put(tmp_path: Path) -> None:
             assert task["ipAddresses"] == [{"ipAddress": ui.address, "protocol": "IPv4"}]
             assert task["ports"] == []
             assert task["state"] == "TASK_RUNNING"
-            assert not any(live.master.unacknowledged.values())
+            await until(lambda: not any(live.master.unacknowledged.values()))
 
     asyncio.run(story())
 
@@ -63,6 +63,7 @@ def test_a_task_that_dies_is_replaced_after_the_back_off(tmp_path: Path) -> None
         async with marathon(tmp_path) as live:
             await live.call("POST", "/v2/apps", sleeper(backoffSeconds=0.2))
             await live.settled()
+            await until(lambda: live.master.count("RECONCILE") > 0)
             (first,) = live.master.live()
             live.master.update(first, "TASK_FAILED", message="Container exited with status 137")
             await until(lambda: len(live.master.live()) == 1)
@@ -183,8 +184,8 @@ def test_a_framework_id_that_is_refused_for_ever_is_forgotten_and_ends_the_progr
             first = master.framework
         master.refuse_subscribe = "Framework has been removed"
         with pytest.raises(FrameworkRemoved):
-            async with marathon(tmp_path, master):
-                pass
+            async with marathon(tmp_path, master) as live:
+                await until(live.ended)
         master.refuse_subscribe = None
         async with marathon(tmp_path, master):
             assert master.framework != first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +38,12 @@ class Answer:
 
 @dataclass
 class Live:
-    """What a test holds: the master, the address of Marathon, and calls to it."""
+    """What a test holds: the master, the address of Marathon, calls to it, and whether its program has ended."""
 
     master: SchedulerMaster
     url: str
     session: aiohttp.ClientSession
+    ended: Callable[[], bool] = lambda: False
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         if isinstance(body, str | bytes):
@@ -87,7 +88,7 @@ async def marathon(
     )
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
-        live = Live(master, f"http://127.0.0.1:{port}", session)
+        live = Live(master, f"http://127.0.0.1:{port}", session, program.done)
         try:
             await until(lambda: _ready(live, program))
             yield live

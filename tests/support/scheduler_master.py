@@ -275,7 +275,7 @@ class SchedulerMaster:
         asked = [item["task_id"] for item in call.get("reconcile", {}).get("tasks", [])]
         for task_id in asked or [task.info["task_id"] for task in self.live()]:
             task = self.tasks.get(task_id["value"])
-            if task is None or not task.live:
+            if task is None or not (task.live or self.unacknowledged.get(task_id["value"])):
                 status = self._unknown(task_id)
             else:
                 about = {"source": "SOURCE_MASTER", "reason": "REASON_RECONCILIATION"}

@@ -50,7 +50,7 @@ def _first_free(page: Page, reserved: set[int]) -> socket.socket:
     for port in range(page.port, page.port + TRIES):
         if port in reserved:
             continue
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # Connections of an earlier lab that are only waiting out their time do not take the port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -223,10 +223,13 @@ class Brain(Reports):
         self._dirty |= plan.affected
 
     def launched(self, instance: Instance, now: float) -> None:
-        """A task that is about to be launched: known before Mesos hears of it."""
+        """A task that was in demand and is about to be launched: known before Mesos hears of it."""
         self.world.put_instance(instance)
         self._tell(instance, STAGING, "", now)
-        self._move(instance.app, now)
+        self.demand[instance.app] -= 1
+        if self.demand[instance.app] == 0:
+            del self.demand[instance.app]
+        self._dirty.add(instance.app)
 
     def _end(self, plan: Plan, kind: str, now: float) -> None:
         self.world.drop_plan(plan)

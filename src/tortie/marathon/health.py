@@ -74,7 +74,8 @@ class Checker:
     def _wanted(self) -> list[Watched]:
         world = self.engine.brain.world
         found = []
-        for instance in world.instances.values():
+        checked = {key for (key, _), app in world.definitions.items() if app.health_checks}
+        for instance in (i for key in checked for i in world.instances_of(key)):
             app = world.definition_of(instance)
             if app is None or not instance.running:
                 continue

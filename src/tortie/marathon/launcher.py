@@ -95,10 +95,7 @@ class Launcher:
 
     def _try(self, app: App, left: Left, tasks: list[mesos.TaskInfo], waiting: Waiting, now: float) -> bool:
         roles = app.accepted_resource_roles or self.brain.options.roles
-        same = [
-            i for i in self.brain.world.instances_of(app.id) if not i.inactive and self.brain.world.up_to_date(app, i)
-        ]
-        found = match(app, left, same, roles, self.rng)
+        found = match(app, left, self._seen_by_constraints(app), roles, self.rng)
         waiting.processed += 1
         agent = left.offer.agent_id.value
         if not isinstance(found, Match):
@@ -111,6 +108,12 @@ class Launcher:
         left.take(found)
         tasks.append(self._launch(app, left, found, now))
         return True
+
+    def _seen_by_constraints(self, app: App) -> list[Instance]:
+        if not app.constraints:
+            return []
+        world = self.brain.world
+        return [i for i in world.instances_of(app.id) if not i.inactive and world.up_to_date(app, i)]
 
     def _launch(self, app: App, left: Left, found: Match, now: float) -> mesos.TaskInfo:
         task_id = f"{ids.safe(app.id)}.{self.task_uuid()}"

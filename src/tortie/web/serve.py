@@ -29,7 +29,8 @@ class _Server(uvicorn.Server):
 def tcp_listener(host: str, port: int) -> socket.socket:
     """A listening socket; Unavailable names the address when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol unnamed, asyncio leaves Nagle's algorithm on: replies on a kept connection then wait 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

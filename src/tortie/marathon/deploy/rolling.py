@@ -24,12 +24,15 @@ def victims(
 ) -> tuple[Instance, ...]:
     """The `count` to go first: sentenced ones, then those that do not run, then by the app's kill selection."""
 
+    if count <= 0:
+        return ()
+
     def rank(instance: Instance) -> tuple[int, int, float]:
         born = instance.started_at if instance.started_at is not None else instance.staged_at
         age = born if app is not None and app.kill_selection == "OLDEST_FIRST" else -born
         return (0 if instance.id in sentenced else 1, _FIRST_TO_GO.get(instance.state, 2), age)
 
-    return tuple(sorted(instances, key=rank)[: max(0, count)])
+    return tuple(sorted(instances, key=rank)[:count])
 
 
 def ready(app: App, instance: Instance) -> bool:

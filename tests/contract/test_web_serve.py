@@ -1,0 +1,54 @@
+"""Listeners and servers of every front."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from tortie.web.serve import serve, tcp_listener
+
+
+def test_replies_on_a_kept_connection_do_not_wait_for_the_clients_acknowledgement() -> None:
+    async def story() -> None:
+        listener = tcp_listener("127.0.0.1", 0)
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def met(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            plain = writer.get_extra_info("socket")
+            accepted.set_result(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(met, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            assert await accepted != 0
+            writer.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 8])
+def test_a_server_that_is_ended_while_it_starts_takes_no_more_connections(steps: int) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            kind = (await receive())["type"]
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    async def story() -> None:
+        listener = tcp_listener("127.0.0.1", 0)
+        address = listener.getsockname()
+        serving = asyncio.ensure_future(serve(nothing, [listener]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait({serving})
+        if steps == 0:  # it never began: the listener is still the caller's
+            listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*address)
+
+    asyncio.run(story())
