@@ -111,5 +111,8 @@ def test_the_matrix_fits_80_columns_and_marks_what_is_wrong() -> None:
 
 
 def test_a_walk_shows_one_typed_command_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal().command("agent-1", "export A=1; calicoctl version")
-    assert capsys.readouterr().err == "  agent-1# export A=1\n  agent-1# calicoctl version\n"
+    terminal = Terminal()
+    terminal.command("agent-1", "export A=1; calicoctl version")
+    terminal.command("agent-1", "export A=1; calicoctl profile")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == ["  agent-1# export A=1", "  agent-1# calicoctl version", "  agent-1# calicoctl profile"]

@@ -528,6 +528,21 @@ def test_an_interrupted_up_removes_what_it_made(number: int) -> None:
     assert left_of(name, set()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_walk_removes_its_lab(number: int) -> None:
+    name = unique(f"t-walk-{number}")
+    process = subprocess.Popen([*TORTIE, "walk", "stars", "--name", name], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("step 1"):
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"lab {name} is removed again" in said
+    assert left_of(name, set()) == []
+
+
 @pytest.mark.parametrize("moment", ["first process", "all hosts"])
 def test_down_after_kill_9_of_up(moment: str) -> None:
     name = unique("t-kill-up")

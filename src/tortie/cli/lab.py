@@ -13,7 +13,7 @@ import click
 
 from tortie.base.errors import Conflict, NotFound, TortieError, Unavailable
 from tortie.base.meant import meant
-from tortie.cli.screen import Command, Meter, Terminal, json_option, name_option, need_root
+from tortie.cli.screen import Command, Meter, Terminal, json_option, name_option, need_root, program
 from tortie.lab.plan import DEFAULT_NAME
 
 
@@ -78,7 +78,10 @@ def up(**given: Any) -> None:
             )
         raise
     said = f"lab {name} is up" if fresh else f"lab {name} is up already, as asked for"
-    click.echo(f"{said}  ({meter.seconds:.1f} s)", err=True)
+    meter.say(f"{said}  ({meter.seconds:.1f} s)")
+    if not given["as_json"]:
+        typed, here = program(), lab_words(name)
+        meter.say(f"a shell there: {typed} exec{here} agent-1    its end: {typed} down{here}")
     if given["as_json"]:
         click.echo(json.dumps(lab_json(lab)))
     else:

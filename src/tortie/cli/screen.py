@@ -41,9 +41,19 @@ class Command(click.Command):
 def need_root(what: str) -> None:
     """Refuse with the line to type; nothing has been done yet."""
     if os.geteuid() != 0:
-        program = os.path.abspath(sys.argv[0]) if os.sep in sys.argv[0] else sys.argv[0]
-        typed = shlex.join([program, *sys.argv[1:]])
+        # sudo has a PATH of its own: the whole path works there.
+        typed = shlex.join([os.path.abspath(sys.argv[0]), *sys.argv[1:]])
         raise Invalid(f"{what} needs root: a lab is made of network namespaces and mounts\ntype: sudo {typed}")
+
+
+def program() -> str:
+    """How to type this command from where the person is: by its name when that finds it, else by its path."""
+    found = shutil.which("tortie")
+    own = os.path.abspath(sys.argv[0])
+    if found and os.path.realpath(found) == os.path.realpath(own):
+        return "tortie"
+    near = os.path.relpath(own)
+    return own if near.startswith("..") else near
 
 
 def coloured(tty: bool) -> bool:
@@ -77,7 +87,7 @@ class Line:
         if self._open:
             click.echo("\r\033[K", nl=False, err=True)
             self._open = False
-        click.echo(click.style(text, **style) if self.colour else text, err=True, color=self.colour)
+        click.echo(click.style(text, **style) if self.colour and style else text, err=True, color=self.colour)
 
 
 class Meter:
@@ -111,14 +121,23 @@ class Terminal:
 
     def __init__(self) -> None:
         self._line = Line()
+        self._exported: set[tuple[str, str]] = set()
+
+    @property
+    def seconds(self) -> float:
+        return self._line.seconds
 
     def step(self, key: str, title: str) -> None:
-        self._line.say(f"\nstep {key}: {title}  ({self._line.seconds:.0f} s)", bold=True)
+        self._line.say("")
+        self._line.say(f"step {key}: {title}  ({self.seconds:.0f} s)", bold=True)
 
     def command(self, host: str, text: str) -> None:
-        # One command a line, as a person types them.
+        # One command a line, as a person types them at one shell, where what was exported stays.
         for part in text.split("; "):
-            self._line.say(f"  {host}# {part}")
+            if (host, part) not in self._exported:
+                self._line.say(f"  {host}# {part}")
+            if part.startswith("export "):
+                self._exported.add((host, part))
 
     def waiting(self, what: str, seconds: float) -> None:
         if seconds > 0.5:

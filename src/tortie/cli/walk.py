@@ -67,7 +67,7 @@ def walk(document: str, here: bool, step: str | None, agents: int | None, name: 
     if as_json:
         click.echo(as_report(report))
     wrong = [check for check in report.checks if not check.holds]
-    held = f"{len(report.checks) - len(wrong)} of {len(report.checks)} checks hold"
+    held = f"{len(report.checks) - len(wrong)} of {len(report.checks)} checks hold  ({terminal.seconds:.0f} s)"
     click.echo(f"\n{held}" + "".join(f"\n  step {c.step}: {c.name}: {c.detail}" for c in wrong), err=True)
     sys.exit(0 if report.holds else 1)
 

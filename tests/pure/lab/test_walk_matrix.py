@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tortie.lab.walks import stars
 from tortie.lab.walks.matrix import Party, Probe, Seen, cells, wanted
 from tortie.lab.walks.stars import STAGES
+from tortie.lab.walks.walk import Walk
 
 T9000, T9001, U9000, PING = Probe("tcp", 9000), Probe("tcp", 9001), Probe("udp", 9000), Probe("icmp")
 
@@ -55,3 +59,32 @@ def test_a_party_is_not_asked_to_reach_itself() -> None:
     assert len(listed) == 4 * 3 * 2
     assert all(cell.source != cell.destination for cell in listed)
     assert not any(cell.holds for cell in listed)
+
+
+class Watcher:
+    """Stands in for the terminal and for the lab of a walk that types nothing."""
+
+    hosts: dict[str, Any] = {}
+
+    def step(self, key: str, title: str) -> None:
+        self.last = key
+
+
+@pytest.mark.parametrize(("after", "made"), [(None, 0), ("2", 0), ("3", 1), ("8", 1), ("9a", 1)])
+def test_a_walk_that_goes_on_has_its_second_containers(
+    monkeypatch: pytest.MonkeyPatch, after: str | None, made: int
+) -> None:
+    """The step that adds them, 3, adds them itself; who begins behind it needs them all the same."""
+    added: list[str] = []
+    removed: list[str] = []
+    monkeypatch.setattr(Walk, "add_peers", lambda walk, _: added.append(walk.step_key))
+    monkeypatch.setattr(Walk, "remove_peers", lambda walk, _: removed.append(walk.step_key))
+    monkeypatch.setattr(stars, "STEPS", tuple(stars.Step(s.key, s.title, lambda _: None) for s in stars.STEPS))
+    stars.walk_all(Watcher(), Watcher(), after)  # type: ignore[arg-type]
+    assert (len(added), len(removed)) == (made, 1)
+
+
+def test_step_9_typed_as_meant_at_once_leaves_9001_silent() -> None:
+    assert wanted(STAGES["9b"], CLIENT, FRONTEND, T9001) is Seen.REFUSED
+    assert wanted(stars.ONLY_AS_MEANT, CLIENT, FRONTEND, T9001) is Seen.DROPPED
+    assert wanted(stars.ONLY_AS_MEANT, CLIENT, FRONTEND, T9000) is Seen.OPEN
