@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.store.port import Datastore
@@ -34,18 +33,15 @@ def open_store(url: str | None = None, *, create: bool = True) -> Datastore:
     address. Nothing of the other backend is imported.
     """
     url = store_url() if url is None else url
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise Invalid(f"store {url}: {error}") from error
-    if parts.scheme == "sqlite":
-        if parts.netloc or not parts.path:
+    scheme, colon, rest = url.partition(":")
+    if scheme == "sqlite" and colon:
+        if not rest.startswith("///") or len(rest) == 3:
             raise Invalid(f"store {url}: expected sqlite:///DIRECTORY")
         from tortie.store.sqlite.store import SqliteStore
 
-        return SqliteStore(Path(parts.path), create=create)
-    if parts.scheme in ("etcd", "etcds", "http", "https"):
+        return SqliteStore(Path(rest[2:]), create=create)
+    if scheme in ("etcd", "etcds", "http", "https") and rest.startswith("//"):
         from tortie.store.etcd.store import EtcdStore
 
         return EtcdStore(url)
-    raise Invalid(f"store {url}: unknown kind {parts.scheme or url!r}; known: sqlite, etcd, etcds")
+    raise Invalid(f"store {url}: unknown kind {(scheme if colon else url)!r}; known: sqlite, etcd, etcds")
