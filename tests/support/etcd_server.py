@@ -32,7 +32,7 @@ def free_ports(count: int) -> list[int]:
 class EtcdServer:
     """`url` has no credentials; `more` are further command-line options."""
 
-    def __init__(self, directory: Path, *more: str, tls: Authority | None = None) -> None:
+    def __init__(self, directory: Path, *more: str, tls: Authority | None = None, fsync: bool = False) -> None:
         assert ETCD is not None
         self.directory = directory
         self.client, self.peer = free_ports(2)
@@ -44,7 +44,7 @@ class EtcdServer:
             *("--name", "test", "--data-dir", str(directory / "data"), "--logger", "zap", "--log-level", "warn"),
             *("--listen-client-urls", at, "--advertise-client-urls", at),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"test={peer}"),
-            *("--unsafe-no-fsync",),
+            *(() if fsync else ("--unsafe-no-fsync",)),
             *more,
         ]
         if tls:
@@ -98,8 +98,8 @@ class EtcdServer:
 
 
 @contextmanager
-def etcd(directory: Path, *more: str, tls: Authority | None = None) -> Iterator[EtcdServer]:
-    server = EtcdServer(directory, *more, tls=tls)
+def etcd(directory: Path, *more: str, tls: Authority | None = None, fsync: bool = False) -> Iterator[EtcdServer]:
+    server = EtcdServer(directory, *more, tls=tls, fsync=fsync)
     try:
         server.start()
         yield server
