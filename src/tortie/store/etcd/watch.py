@@ -18,12 +18,16 @@ from tortie.store.etcd.stream import Stream
 from tortie.store.port import Compacted, Event
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+OUTAGE_SECONDS = 5.0
+"""A longer one is told: whoever follows may say that the store is away."""
 READ_BYTES = 1 << 18
 _log = logging.getLogger(__name__)
 
 
 class EtcdWatch:
-    """Goes on after a lost connection where it was: nothing is lost, nothing told twice. An outage is waited out.
+    """Goes on after a lost connection where it was: nothing is lost, nothing told twice.
+
+    A short outage is waited out. A longer one is Unavailable at each try; `next` may be called again all the same.
 
     etcd is asked for the changes *from* the revision that is known, not from the one after it. A compaction at just
     that next revision takes its deletions along without a word; asked this way, etcd answers that it was compacted.
@@ -43,6 +47,7 @@ class EtcdWatch:
         self._renewed = False
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
+        self._away_since: float | None = None
         self._cluster = 0
         self._highest = 0
 
@@ -154,7 +159,7 @@ class EtcdWatch:
 
     def _welcome(self, header: wire.Header) -> None:
         """The watch is in place. That the cluster is another one, or was put back to an older state, is a loss."""
-        self._pause, self._renewed = FIRST_PAUSE, False
+        self._pause, self._renewed, self._away_since = FIRST_PAUSE, False, None
         if (self._cluster and header.cluster_id != self._cluster) or header.revision < self._highest:
             raise self._compacted("the cluster was replaced or put back to an older state")
         self._cluster, self._highest = header.cluster_id, max(self._highest, header.revision)
@@ -190,8 +195,12 @@ class EtcdWatch:
         if self._sock is not None:
             self._channel.blame()
         self._disconnect()
-        self._not_before = time.monotonic() + self._pause
+        now = time.monotonic()
+        self._not_before = now + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since >= OUTAGE_SECONDS:
+            raise Unavailable(str(error)) from error
 
     def _disconnect(self) -> None:
         sock, self._sock = self._sock, None
