@@ -71,6 +71,7 @@ find_missing() {
     need iptables have iptables
     need python3 have "$PYTHON"
     need python3-venv python_has_venv
+    need etcd-server have etcd
     need openssl have openssl
     need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
     need curl have curl
@@ -174,6 +175,7 @@ stay_disabled() {
         case $package in
         docker.io) service=docker && set -- docker.service docker.socket containerd.service ;;
         haproxy) service=haproxy && set -- haproxy.service ;;
+        etcd-server) service=etcd && set -- etcd.service ;;
         *) continue ;;
         esac
         for unit in "$@"; do # not every release has all of them, nor every machine systemd

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from tests.support.etcd_server import ETCD, etcd, wipe
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.follow import follow
@@ -26,12 +27,29 @@ from tortie.store.sqlite import store as sqlite_module
 from tortie.store.sqlite.bell import Bell
 
 Url = Callable[[Path], str]
-BACKENDS: dict[str, Url] = {"sqlite": lambda directory: f"sqlite://{directory}/store"}
+BACKENDS = ("etcd", "sqlite")
 
 
-@pytest.fixture(params=sorted(BACKENDS))
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return BACKENDS[request.param](tmp_path)
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Url]:
+    """An address with an empty store behind it, made in a directory or, for etcd, by emptying the one server."""
+    if request.param == "sqlite":
+        yield lambda directory: f"sqlite://{directory}/store"
+        return
+    if ETCD is None:
+        pytest.skip("no etcd on this machine (package etcd-server)")
+    with etcd(tmp_path_factory.mktemp("etcd")) as server:
+
+        def emptied(_: Path) -> str:
+            wipe(server)
+            return server.url
+
+        yield emptied
+
+
+@pytest.fixture
+def url(backend: Url, tmp_path: Path) -> str:
+    return backend(tmp_path)
 
 
 @pytest.fixture
@@ -117,7 +135,10 @@ def test_a_watch_tells_every_change_once_and_in_order(store: Datastore) -> None:
 def test_a_watch_resumes_at_a_revision(store: Datastore) -> None:
     revisions = [store.commit([put("/w/a", bytes([number]))]) for number in range(5)]
     watch = store.watch("/w/", revisions[2])
-    assert [event.revision for event in watch.next(10)] == revisions[3:]
+    resumed: list[Event] = []
+    while len(resumed) < 2:
+        resumed += watch.next(10)
+    assert [event.revision for event in resumed] == revisions[3:]
     ahead = store.watch("/w/", revisions[-1] + 1)
     store.commit([put("/w/skipped")])
     last = store.commit([put("/w/seen")])
@@ -191,11 +212,12 @@ while done < 50:
 
 
 def test_processes_that_open_at_once_lose_no_update(url: str) -> None:
+    start = 0 if url.startswith("sqlite") else open_store(url).list("").revision  # the embedded one is made by them
     processes = [subprocess.Popen([sys.executable, "-c", COUNTER, url]) for _ in range(4)]
     assert [process.wait(120) for process in processes] == [0] * 4
     kv = open_store(url).get("/n")
     assert kv is not None
-    assert (kv.value, kv.revision) == (b"200", 200)
+    assert (kv.value, kv.revision) == (b"200", start + 200)
 
 
 def test_threads_on_one_handle_lose_no_update(store: Datastore) -> None:
@@ -360,6 +382,8 @@ def test_threads_end_with_the_store(tmp_path: Path) -> None:
         ("sqlite://host/path", "expected sqlite:///DIRECTORY"),
         ("sqlite:", "expected sqlite:///DIRECTORY"),
         ("redis://x", "unknown kind 'redis'"),
+        ("etcd://[::1", "Invalid IPv6 URL"),
+        ("etcd://", "'' is no HOST:PORT"),
         ("/var/lib", "unknown kind '/var/lib'"),
     ],
 )
@@ -406,9 +430,10 @@ class Twin(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = self.directory / f"{time.monotonic_ns()}"
-        self.place.mkdir()
-        self.store = open_store(self.backend(self.place))
+        place = self.directory / f"{time.monotonic_ns()}"
+        place.mkdir()
+        self.url = self.backend(place)
+        self.store = open_store(self.url)
         self.twin: dict[str, tuple[bytes, int]] = {}
         self.revision = self.store.list("").revision
         self.watch = self.store.watch("/a/", self.revision)
@@ -433,17 +458,23 @@ class Twin(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        for event in self.watch.next(0):
-            assert event.previous == self.seen.get(event.key)
-            self.seen.pop(event.key, None)
-            if event.value is not None:
-                self.seen[event.key] = event.value
+        """A last event of its own tells when everything before it has arrived."""
+        self.commit({"/a/seen": b"%d" % self.revision}, None)
+        told = 0
+        while told < self.revision:
+            for event in self.watch.next(30):
+                assert event.revision >= told
+                told = event.revision
+                assert event.previous == self.seen.get(event.key)
+                self.seen.pop(event.key, None)
+                if event.value is not None:
+                    self.seen[event.key] = event.value
         assert self.seen == {key: value for key, (value, _) in self.twin.items() if key.startswith("/a/")}
 
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = open_store(self.backend(self.place))
+        self.store = open_store(self.url)
         self.watch = self.store.watch("/a/", self.revision)
         self.seen = {key: value for key, (value, _) in self.twin.items() if key.startswith("/a/")}
 
@@ -457,10 +488,10 @@ class Twin(RuleBasedStateMachine):
         self.store.close()
 
 
-@pytest.mark.parametrize("name", sorted(BACKENDS))
-def test_random_steps_agree_with_a_plain_dictionary(name: str, tmp_path: Path) -> None:
+def test_random_steps_agree_with_a_plain_dictionary(backend: Url, tmp_path: Path) -> None:
     class Machine(Twin):
-        backend = staticmethod(BACKENDS[name])
         directory = tmp_path
+
+    Machine.backend = staticmethod(backend)
 
     run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=20, deadline=None))

@@ -69,7 +69,7 @@ def need_root(what: str) -> None:
 @click.option("--public-agents", type=int, help="(not available yet)")
 @click.option("--subnets", type=int, help="(not available yet)")
 @click.option("--runtime", default="docker", help="docker")
-@click.option("--store", default="sqlite", help="sqlite")
+@click.option("--store", default="sqlite", help="sqlite, or etcd on the master.")
 @click.option("--routing", default="direct", help="direct")
 @click.option("--daemons", hidden=True, metavar="NAME,…", help="For development: start only these daemons.")
 @name_option

@@ -13,6 +13,7 @@ import click
 from tortie.base import log
 from tortie.base.errors import Invalid
 from tortie.mesos.flags import seconds, value
+from tortie.store.open import store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ def master() -> None:
 @master.command("run")
 @flag("ip", required=True, help="Address to listen on and to be known by.")
 @flag("port", type=click.IntRange(1, 65535), default=5050, show_default=True)
-@click.option("--store", envvar="TORTIE_STORE", default="sqlite:///var/lib/tortie/store", show_default=True)
+@click.option("--store", default=store_url, show_default="this host's store")
 @flag("hostname", help="Name that others see; the address if not given.")
 @flag("cluster", help="Name of the cluster.")
 @flag("allocation_interval", read=seconds, default="1secs", show_default=True)

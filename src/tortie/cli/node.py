@@ -24,7 +24,7 @@ from tortie.node.agent import Agent
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
 from tortie.store.client import Client
-from tortie.store.open import DEFAULT, open_store
+from tortie.store.open import open_store, store_url
 from tortie.store.port import Datastore
 from tortie.web.serve import serve, unix_listener
 
@@ -55,7 +55,7 @@ def node() -> None:
 @node.command()
 @click.option("--hostname", default=socket.gethostname, help="This node's name.")
 @click.option("--address", required=True, help="This host's IPv4 address with its subnet's mask: 172.24.197.102/24.")
-@click.option("--store", envvar="TORTIE_STORE", default=DEFAULT, show_default=True, help="Address of the datastore.")
+@click.option("--store", default=store_url, show_default="this host's store", help="Address of the datastore.")
 @click.option("--socket", "path", default="/run/tortie/node.sock", show_default=True, help="Health, status, metrics.")
 @click.option("--own-table/--share-table", default=True, help="Let nobody else change our nftables table (Linux 6.9).")
 @click.option("--docker/--no-docker", default=True, help="Serve Docker's network and address plug-ins.")

@@ -51,7 +51,7 @@ def boot(spec: Mapping[str, Any]) -> None:
     )
     built = root.build(own)
     wanted = [
-        *files.of_host(host, hosts, python=spec["python"], path=spec["path"]),
+        *files.of_host(host, hosts, python=spec["python"], path=spec["path"], store=spec["store"]),
         *files.authority(spec["ca"]["certificate"], spec["ca"]["hashed"]),
         *root.documents(host),
     ]

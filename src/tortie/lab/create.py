@@ -14,7 +14,7 @@ import tortie
 from tortie.base.errors import TortieError, Unavailable
 from tortie.lab import artifacts, network, pages, state
 from tortie.lab.api import Lab
-from tortie.lab.daemons import IMAGES, SERVICES
+from tortie.lab.daemons import IMAGES, SERVICES, store_of
 from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
 BOOT_SECONDS = 60.0
@@ -58,7 +58,8 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
     state.write(where.run / "state.json", noted)
     try:
         where.store.mkdir(parents=True)
-        network.write_defaults(where.store)
+        if plan.options.store == "sqlite":  # with etcd the hosts do it: there is no store before them
+            network.write_when_there(f"sqlite://{where.store}", seconds=0)
         _boot_all(plan, where, opened, progress)
     finally:
         for page in opened:
@@ -86,6 +87,7 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
         "path": _import_path(),
         "keep": _keep(),
         "ca": _authority(where),
+        "store": store_of(plan.options),
     }
     shared = [(str(where.data / "services"), SERVICES), (IMAGES, IMAGES)]
     Path(IMAGES).mkdir(parents=True, exist_ok=True)

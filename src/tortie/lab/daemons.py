@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tortie.lab.etcd import etcd_url, on_etcd
 from tortie.lab.plan import (
     POOL,
     PREFIX,
@@ -130,7 +131,13 @@ def stars(lab: str, options: Options) -> Plan:
             for name, address in agents
         ),
     )
-    return Plan(lab, options, hosts, STARS_PAGES)
+    plan = Plan(lab, options, hosts, STARS_PAGES)
+    return on_etcd(plan, store=STORE, master=MASTER, python=PYTHON) if options.store == "etcd" else plan
+
+
+def store_of(options: Options) -> str:
+    """The address of the lab's store, as its hosts know it."""
+    return etcd_url(MASTER) if options.store == "etcd" else STORE
 
 
 PLANS = {"stars": stars}

@@ -40,8 +40,9 @@ class File:
     link: str = ""
 
 
-def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[str]) -> list[File]:
-    """Everything but the lab's CA. `python`: the interpreter; `path`: what it needs to find our packages."""
+def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[str], store: str) -> list[File]:
+    """Everything but the lab's CA. `python`: the interpreter; `path`: what it needs to find our packages;
+    `store`: the address of the lab's store."""
     files = [
         File("/etc/hostname", f"{host.name}\n"),
         File("/etc/hosts", etc_hosts(host, hosts)),
@@ -49,6 +50,7 @@ def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[st
         # Settings of the machine's own engine, proxies and the like have no place in a lab.
         File("/etc/docker/daemon.json", "{}\n"),
         File("/etc/environment"),
+        File("/etc/tortie/store", f"{store}\n"),
         File("/etc/mtab", link="/proc/self/mounts"),
         *programs(python, path),
     ]

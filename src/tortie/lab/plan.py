@@ -115,6 +115,7 @@ def check_name(name: str) -> str:
     return name
 
 
+STORES = ("sqlite", "etcd")
 LATER_DOCUMENTS = ("hello", "net-modules", "environments")
 
 
@@ -127,7 +128,9 @@ def check_options(
         problems.insert(0, f"document {document} is not available yet; stars is")
     elif document != "stars":
         problems.insert(0, f"no document {document!r}; there is stars")
-    given = {"store": (store, "sqlite"), "routing": (routing, "direct"), "runtime": (runtime, "docker")}
+    if store not in STORES:
+        problems.append(f"--store {store}: there are {' and '.join(STORES)}")
+    given = {"routing": (routing, "direct"), "runtime": (runtime, "docker")}
     problems += [
         f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has
     ]

@@ -112,7 +112,7 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("stars", {"later": {"--bare": True}}, "--bare"),
         ("stars", {"later": {"--subnets": 2}}, "--subnets"),
         ("stars", {"later": {"--public-agents": 1}}, "--public-agents"),
-        ("stars", {"store": "etcd"}, "--store etcd"),
+        ("stars", {"store": "zookeeper"}, "--store zookeeper: there are sqlite and etcd"),
         ("stars", {"routing": "vxlan"}, "--routing vxlan"),
         ("stars", {"routing": "bgp"}, "--routing bgp"),
         ("stars", {"runtime": "ucr"}, "--runtime ucr"),
@@ -127,7 +127,7 @@ def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[st
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        check_options("hello", **{**PLAIN, "store": "etcd", "routing": "bgp"})
+        check_options("hello", **{**PLAIN, "store": "zookeeper", "routing": "bgp"})
     assert len(caught.value.problems) == 3
 
 
@@ -142,7 +142,7 @@ def test_hosts_know_each_other_and_the_lab_s_own_internet() -> None:
 def test_the_resolver_of_every_host_is_the_master() -> None:
     hosts = PLANS["stars"]("t", Options()).hosts
     for host in hosts[1:]:
-        listed = {file.path: file.text for file in files.of_host(host, hosts, python="/p", path=["/src"])}
+        listed = {file.path: file.text for file in files.of_host(host, hosts, python="/p", path=["/src"], store="s")}
         assert listed["/etc/resolv.conf"] == "nameserver 172.24.197.101\n"
         assert ("/etc/mesos-dns/config.json" in listed) == (host.name == "master")
 

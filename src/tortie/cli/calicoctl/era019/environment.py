@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping
 
 from tortie.cli.calicoctl.era019.line import Failure
-from tortie.store.open import DEFAULT
+from tortie.store.open import store_url as url_of_host
 
 _AUTHORITY = re.compile(r"[^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 _ENDPOINT = re.compile(r"(https?)://([^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5})/?")
 
 
 def store_url(environ: Mapping[str, str]) -> str:
-    return environ.get("TORTIE_STORE") or DEFAULT
+    return url_of_host(environ)
 
 
 def check(environ: Mapping[str, str]) -> None:
@@ -51,9 +51,14 @@ def note(environ: Mapping[str, str]) -> str | None:
     """What to tell a person whose variables name another store than the one in force."""
     for name in ("ETCD_ENDPOINTS", "ETCD_AUTHORITY"):
         value = environ.get(name)
-        if value and value not in store_url(environ):
+        if value and not _authorities(value) <= _authorities(store_url(environ)):
             return f"{name}={value} has no effect here: this host's network store is {store_url(environ)}"
     return None
+
+
+def _authorities(text: str) -> set[str]:
+    """The HOST:PORT of each URL in a list; of an embedded store none that has this form."""
+    return {part.strip().partition("://")[2].strip("/") or part.strip() for part in text.partition("?")[0].split(",")}
 
 
 def _check_readable(name: str, path: str | None) -> None:

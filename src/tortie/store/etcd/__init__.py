@@ -1,0 +1,1 @@
+"""The cluster's store: etcd v3, through the JSON gateway that every member serves."""
