@@ -14,7 +14,6 @@ import pytest
 
 from tortie.cli.calicoctl.era019.environment import note
 from tortie.cli.calicoctl.era019.main import run
-from tortie.cli.calicoctl.main import grammar
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -361,21 +360,6 @@ def test_rules_added_at_the_same_time_all_arrive(environ: dict[str, str], client
     assert sorted(ports) == [(n,) for n in range(1, 21)]
 
 
-@pytest.mark.parametrize(
-    ("program", "variable", "wanted"),
-    [
-        ("calicoctl", None, "0.19"),
-        ("/opt/bin/calicoctl-v0.19.0", None, "0.19"),
-        ("/opt/bin/calicoctl-1.3", None, "1.3"),
-        ("main.py", None, "0.19"),
-        ("calicoctl-1.3", "v0.19", "0.19"),
-        ("calicoctl", "latest", "latest"),
-    ],
-)
-def test_the_grammar_of_a_program(program: str, variable: str | None, wanted: str) -> None:
-    assert grammar(program, {"CALICOCTL_GRAMMAR": variable} if variable else {}) == wanted
-
-
 def test_the_program_as_a_process(environ: dict[str, str], client: Client) -> None:
     def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tortie.cli.calicoctl.main", *words]
@@ -383,6 +367,9 @@ def test_the_program_as_a_process(environ: dict[str, str], client: Client) -> No
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
     assert call("profile", "add", "web").stdout == "Created profile web\n"
-    refused = call("profile", "show", CALICOCTL_GRAMMAR="1.3")
+    refused = call("profile", "show", CALICOCTL_GRAMMAR="7")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "calicoctl: no grammar 1.3; known: 0.19\n"
+    assert refused.stderr == "calicoctl: CALICOCTL_GRAMMAR=7: no such grammar; known: 0.19, 1.3, 3\n"
+    fixed = call("profile", "show", CALICOCTL_GRAMMAR="1.3")
+    assert fixed.returncode == 1
+    assert fixed.stdout.startswith("Invalid option: 'calicoctl profile show'.")

@@ -29,6 +29,7 @@ PORT_NAME = r"[A-Za-z0-9_.-]{1,128}"
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 CONTAINER_ID = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
 PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
+SEVERITIES = ("Trace", "Debug", "Info", "Warning", "Error", "Fatal")
 MAX_NAME = 253
 MAX_SELECTOR = 1024
 MAX_ANNOTATIONS = 256 * 1024
@@ -109,9 +110,34 @@ def address(field: str, text: str | None, version: int | None = None) -> Iterato
         yield Problem(field, f"{text} is no IPv{version} address")
 
 
-def as_number(field: str, value: int | None) -> Iterator[Problem]:
-    if value is not None and not 0 <= value <= 0xFFFFFFFF:
+def address_and_port(field: str, text: str) -> Iterator[Problem]:
+    """An address, or `address:port` with an IPv6 address in brackets."""
+    found = re.fullmatch(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*)):(?P<port>[0-9]{1,5})", text)
+    if found is None:
+        yield from address(field, text)
+        return
+    yield from address(field, found["six"], 6) if found["six"] is not None else address(field, found["four"] or "-", 4)
+    yield from between(field, int(found["port"]), 1, 65535)
+
+
+def as_number(field: str, value: int | str | None) -> Iterator[Problem]:
+    """A number, or two of 16 bits with a dot."""
+    if isinstance(value, str):
+        parts = value.split(".")
+        sound = len(parts) <= 2 and all(part.isascii() and part.isdigit() for part in parts)
+        limit = 0xFFFF if len(parts) == 2 else 0xFFFFFFFF
+        if not sound or any(len(part) > 10 or int(part) > limit for part in parts):
+            yield Problem(field, f"{value!r} is no AS number")
+    elif value is not None and not 0 <= value <= 0xFFFFFFFF:
         yield Problem(field, f"{value} is not between 0 and 4294967295")
+
+
+def community(field: str, text: str) -> Iterator[Problem]:
+    """`aa:nn` of 16 bits each, or `aa:nn:mm` of 32 bits each."""
+    parts = text.split(":")
+    limit = {2: 0xFFFF, 3: 0xFFFFFFFF}.get(len(parts), -1)
+    if any(re.fullmatch("[0-9]{1,10}", part) is None or int(part) > limit for part in parts):
+        yield Problem(field, f"{text!r} is no community: aa:nn or aa:nn:mm")
 
 
 def interface(field: str, text: str) -> Iterator[Problem]:

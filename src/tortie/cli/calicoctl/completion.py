@@ -38,7 +38,32 @@ end
 complete -c calicoctl -a '(__calicoctl_words)'
 """,
 }
-COMMANDS = ["apply", "completion", "convert", "create", "delete", "datastore", "cluster", "get", "ipam", "label", "node", "patch", "replace", "validate", "version", "profile", "endpoint", "pool", "bgp", "status", "container", "checksystem", "diags", "config"]
+COMMANDS = [
+    "apply",
+    "completion",
+    "convert",
+    "create",
+    "delete",
+    "datastore",
+    "cluster",
+    "get",
+    "ipam",
+    "label",
+    "node",
+    "patch",
+    "replace",
+    "validate",
+    "version",
+    "profile",
+    "endpoint",
+    "pool",
+    "bgp",
+    "status",
+    "container",
+    "checksystem",
+    "diags",
+    "config",
+]
 WORDS = {
     "ipam": "check configure release show split",
     "node": "checksystem diags run status",

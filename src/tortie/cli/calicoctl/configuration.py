@@ -1,6 +1,7 @@
 """Which store the 1.3 and 3 grammars work on: the host's own, a configuration file, the environment.
 
-In this order: TORTIE_STORE; the configuration file when it names endpoints; the embedded store when this host has it;
+In this order: TORTIE_STORE; the host's own configuration; the configuration file when it names endpoints; the
+embedded store when this host has it;
 the variables of the environment; else the embedded store's place, which then is said to be absent.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tortie.base.errors import Invalid
-from tortie.store.open import DEFAULT
+from tortie.store.open import CONFIGURED, DEFAULT, store_url
 
 PATH = "/etc/calico/calicoctl.cfg"
 TLS = (
@@ -79,7 +80,8 @@ def configuration(text: str | None, path: str | None, environ: Mapping[str, str]
     spec = _spec(text, path or PATH) if text is not None else {}
     values = spec or _environment(environ)
     endpoints = _endpoints(values)
-    if chosen := environ.get("TORTIE_STORE"):
+    if environ.get("TORTIE_STORE") or os.path.exists(CONFIGURED):
+        chosen = store_url(environ)
         return Configuration(chosen, _note(endpoints, chosen))
     _check_type(values, endpoints)
     embedded = os.path.isdir(DEFAULT.removeprefix("sqlite://"))

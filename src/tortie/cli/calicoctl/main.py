@@ -63,7 +63,7 @@ def _choose(arguments: Sequence[str], sources: Sources) -> Choice:
 
 
 def _values(arguments: Sequence[str], short: str, long: str) -> list[str]:
-    found = []
+    found: list[str] = []
     for position, word in enumerate(arguments):
         if word in (short, long):
             found += arguments[position + 1 : position + 2]

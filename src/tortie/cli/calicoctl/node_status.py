@@ -33,4 +33,5 @@ def status() -> str:
     """Raises Failed when the node does not answer."""
     if not running():
         raise Failed("Calico process is not running.")
-    return "Calico process is running.\n\nIPv4 BGP status\nNo IPv4 peers found.\n\nIPv6 BGP status\nNo IPv6 peers found.\n\n"
+    parts = [f"{family} BGP status\nNo {family} peers found.\n\n" for family in ("IPv4", "IPv6")]
+    return "Calico process is running.\n\n" + "".join(parts)

@@ -72,8 +72,8 @@ def documents(name: str, text: str, *, several: bool = True) -> list[Any]:
         except json.JSONDecodeError:
             # YAML holds JSON, and may go on after it with `---` or comments.
             pass
-        except ValueError as error:
-            raise Invalid(f"{_named(name)}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f"error parsing {_named(name)}: {error}") from error
     found = [document for document in _yaml(name, text) if document is not None]
     if not several and len(found) > 1:
         raise Invalid(f"{_named(name)}: more than one document; this grammar takes one, or a list")

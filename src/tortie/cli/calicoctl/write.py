@@ -96,7 +96,7 @@ def _check_pool(client: Client, resource: Resource[Any], there: Resource[Any] | 
         if other.name == resource.name:
             continue
         its = ipaddress.ip_network(other.spec.cidr, strict=False)
-        if its.version == cidr.version and its.overlaps(cidr):  # type: ignore[arg-type]
+        if its.version == cidr.version and its.overlaps(cidr):
             raise Invalid(
                 f"error with field IPPool.Spec.CIDR = '{cidr}' "
                 f"(IPPool({resource.name}) CIDR overlaps with IPPool({other.name}) CIDR {its})"

@@ -25,7 +25,7 @@ def _ipam(second: str, text: str, session: Session) -> str:
     from tortie.cli.calicoctl.era3 import ipam
 
     if second == "release":
-        return ipam.release_address(session, text, "Successfully released IP address {}\n")
+        return ipam.release_address(session, text)
     with session.client() as client:
         lines = ipam.attributes_of(client, text)
     if lines is None:

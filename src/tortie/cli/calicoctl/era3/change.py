@@ -72,10 +72,7 @@ def _named(options: Options) -> list[Item]:
     if "" in names:
         raise Invalid("resource name may not be empty")
     inside = (namespace or DEFAULT_NAMESPACE) if kind.namespaced else None
-    return [
-        Item(Resource(kind=kind, metadata=Metadata(name=name, namespace=inside), spec=None))  # type: ignore[arg-type,type-var]
-        for name in names
-    ]
+    return [Item(Resource(kind=kind, metadata=Metadata(name=name, namespace=inside), spec=None)) for name in names]
 
 
 def _nothing(options: Options) -> str:

@@ -12,7 +12,7 @@ from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.sources import Sources, documents
 from tortie.model.codec import KEPT, from_builtins
 from tortie.model.kinds import KINDS
-from tortie.model.resource import API_VERSION, Kind, Metadata, Resource, encode, problems
+from tortie.model.resource import API_VERSION, Kind, Metadata, Resource, encode, with_defaults, worded
 
 DEFAULT_NAMESPACE = "default"
 TORTIE_VERSION = "tortie/v1"
@@ -78,7 +78,7 @@ def item(raw: Any, namespace: str | None = None) -> Item:
     faults += [_unknown(path) for path in unknown_fields(spec)]
     if faults:
         raise Invalid(*faults)
-    return Item(Resource(kind=kind, metadata=metadata, spec=spec), revision)
+    return Item(with_defaults(Resource(kind=kind, metadata=metadata, spec=spec)), revision)
 
 
 def _kind(raw: Any) -> Kind[Any]:
@@ -150,8 +150,8 @@ def unknown_fields(value: Any, path: str = "spec") -> Iterator[str]:
 
 
 def faults(resource: Resource[Any]) -> list[str]:
-    """What the store would refuse, in the words of this front."""
-    return [f"error with field {problem.field} ({problem.reason})" for problem in problems(resource)]
+    """What the store would refuse, in the words of the original."""
+    return worded(resource)
 
 
 def document(resource: Resource[Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ TIERS: dict[str, dict[str, Any]] = {
 def initialise(client: Client) -> None:
     """Creates ClusterInformation `default` and the built-in tiers where they are absent; touches nothing else."""
     for name, spec in TIERS.items():
-        _ensure(client, "Tier", name, lambda spec=spec: spec)  # type: ignore[misc]
+        _ensure(client, "Tier", name, lambda spec=spec: spec)
     _ensure(client, "ClusterInformation", "default", _information)
 
 
