@@ -251,7 +251,7 @@ def test_an_unknown_profile(calicoctl: Calicoctl, words: str) -> None:
         "profile web label show",
         "profile web rule add inbound --unknown allow",
         "pool show --ipv4 --ipv6",
-        "pool add 10.0.0.0/8",
+        "pool enlarge 10.0.0.0/8",
         "endpoint list",
     ],
 )
@@ -358,6 +358,59 @@ def test_rules_added_at_the_same_time_all_arrive(environ: dict[str, str], client
         assert list(pool.map(lambda line: run(line, environ), lines)) == [0] * 20
     ports = [rule.destination.ports for rule in client.get(PROFILE, "web").spec.ingress[1:]]
     assert sorted(ports) == [(n,) for n in range(1, 21)]
+
+
+def test_pools_are_added_and_removed(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.4"""
+    assert calicoctl("pool add 10.1.0.0/16 --nat-outgoing") == (0, "")
+    assert calicoctl("pool add 10.1.0.0/16 --ipip") == (0, "")
+    assert [(p.spec.cidr, p.spec.ipip_mode, p.spec.nat_outgoing) for p in client.list(IP_POOL).items] == [
+        ("10.1.0.0/16", "Always", False)
+    ]
+    assert calicoctl("pool add 10.1.2.0/24")[0] == 1
+    assert calicoctl("pool add 10.1/16") == (1, "Invalid CIDR specified 10.1/16\n")
+    assert calicoctl("pool add 10.2.0.0/27")[0] == 1
+    assert calicoctl("pool add fd00::/64 --ipip") == (1, "IP in IP not supported for IPv6 pools\n")
+    assert calicoctl("pool range add 10.4.0.9 10.4.0.1") == (1, "START_IP must be a smaller ip address than END_IP\n")
+    assert calicoctl("pool range add 10.4.0.0 10.4.2.255") == (0, "")
+    assert sorted(p.spec.cidr for p in client.list(IP_POOL).items)[1:] == ["10.4.0.0/23", "10.4.2.0/24"]
+    assert calicoctl("pool remove 10.1.0.0/16") == (
+        0,
+        "Disabling IP Pool\nRemoving IPAM configuration for pool\nDeleted IP Pool\n",
+    )
+    assert calicoctl("pool remove 10.1.0.0/16") == (1, "10.1.0.0/16 is not a configured pool.\n")
+
+
+def test_one_address(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.4"""
+    assert calicoctl("ipam info 10.1.0.1") == (0, "IP 10.1.0.1 is not currently assigned\n")
+    assert calicoctl("ipam release 10.1.0.1") == (1, "Failed to release address\n")
+    assert calicoctl("ipam release nonsense")[0] == 1
+    assert calicoctl("ipam show")[0] == 1
+
+
+def test_profiles_of_an_endpoint(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.3"""
+    for name in ("a", "b"):
+        calicoctl(f"profile add {name}")
+    spec = WorkloadEndpointSpec(node="h", orchestrator="libnetwork", workload="libnetwork", endpoint="e1")
+    client.create(
+        Resource(
+            kind=WORKLOAD_ENDPOINT, metadata=Metadata(name="h-libnetwork-libnetwork-e1", namespace="default"), spec=spec
+        )
+    )
+    assert calicoctl("endpoint e1 profile show") == (0, "Endpoint has no profiles associated with it.\n")
+    assert calicoctl("endpoint e1 profile append a b") == (0, "Profile(s) a, b appended.\n")
+    assert calicoctl("endpoint e1 profile append a") == (1, "Profile a is already in endpoint profile list\n")
+    assert calicoctl("endpoint e1 profile append c") == (1, "Profile with name c was not found.\n")
+    assert calicoctl("endpoint e1 profile append") == (0, "No profile specified.\n")
+    assert calicoctl("endpoint e1 profile remove a") == (0, "Profile(s) a removed.\n")
+    assert calicoctl("endpoint e1 profile remove a") == (1, "Profile a is not in endpoint profile list.\n")
+    assert calicoctl("endpoint e1 profile set a b") == (0, "Profile(s) set to a, b.\n")
+    assert calicoctl("endpoint e1 profile set") == (0, "Removed all profiles from endpoint.\n")
+    assert calicoctl("endpoint e1 profile set a a")[0] == 1
+    assert calicoctl("endpoint e2 profile show") == (1, "Endpoint e2 is unknown to Calico.\n")
+    assert calicoctl("endpoint e1 profile show --host=other") == (1, "Endpoint e1 is unknown to Calico.\n")
 
 
 def test_the_program_as_a_process(environ: dict[str, str], client: Client) -> None:

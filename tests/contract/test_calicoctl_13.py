@@ -303,7 +303,6 @@ def test_what_v1_cannot_say_is_hidden_and_not_lost(
     calicoctl("create -f file.yaml", policy("web"))
     there = client.get(GLOBAL_NETWORK_POLICY, "web")
 
-
     client.update(replace(there, spec=msgspec.structs.replace(there.spec, types=("Ingress",))))
     assert calicoctl("get policy -o yaml") == (0, "[]\n")
     code, told = calicoctl("replace -f file.yaml", policy("web"))

@@ -41,15 +41,12 @@ _OPTIONS = {
     "--show-configuration": "3",
     "--from-report": "3",
 }
-_ONLY_3_KINDS = re.compile(
+_ONLY_3_KINDS = (
     r"(staged.*|global.*|network.*|gnp|snp|sgnp|sknp|np|netset|tiers?|ipreserv.*|ipam.*|bgpconf.*|bgpfilter.*|felix.*"
-    r"|cluster.*|kubecontr.*|kcconfig|caliconode.*|blockaff.*|livemig.*)",
-    re.IGNORECASE,
+    r"|cluster.*|kubecontr.*|kcconfig|caliconode.*|blockaff.*|livemig.*)"
 )
-_API = re.compile(
-    r"""^[\s{,-]*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]?\s*(?:#.*)?$""", re.M
-)
-_API_INLINE = re.compile(r"""[{,]\s*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]""")
+_API = r"""^[\s{,-]*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]?\s*(?:#.*)?$"""
+_API_INLINE = r"""[{,]\s*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def by_words(arguments: Sequence[str]) -> Choice | None:
     for word in arguments:
         if grammar := _OPTIONS.get(word.partition("=")[0]):
             return Choice(grammar, f"the option {word.partition('=')[0]}")
-    if first in _OF_FILES and second and _ONLY_3_KINDS.fullmatch(second):
+    if first in _OF_FILES and second and re.fullmatch(_ONLY_3_KINDS, second.lower()):
         return Choice("3", f"the kind {second}")
     return None
 
@@ -106,7 +103,7 @@ def by_files(texts: Iterable[tuple[str, str]]) -> Choice | None:
     """From the apiVersion of (name, text) files; None when they name neither. Raises Invalid for a mixture."""
     found: dict[str, str] = {}
     for name, text in texts:
-        for version in (*_API.findall(text), *_API_INLINE.findall(text)):
+        for version in (*re.findall(_API, text, re.MULTILINE), *re.findall(_API_INLINE, text)):
             found.setdefault(version, name)
     if len(found) > 1:
         where = ", ".join(f"{version} in {name}" for version, name in found.items())

@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from tortie.base.errors import Invalid
 from tortie.store.open import CONFIGURED, DEFAULT, store_url
@@ -160,6 +159,8 @@ def _check_type(values: Mapping[str, str], endpoints: list[str]) -> None:
 
 
 def _url(endpoints: list[str], values: Mapping[str, str]) -> str:
+    from urllib.parse import quote
+
     scheme = "etcds" if endpoints[0].startswith("https://") else "etcd"
     hosts = ",".join(endpoint.partition("://")[2] for endpoint in endpoints)
     query = "&".join(f"{name}={quote(values[field], safe='/')}" for field, _, name in TLS if field in values)

@@ -53,8 +53,11 @@ def tag_of_selector(selector: str) -> str | None:
 def to_wire(rule: Rule) -> WireRule:
     """The rule's flat form. Invalid when it says something that the form has no key for."""
     missing = [name for name, _ in (*rule.unknown, *rule.source.unknown, *rule.destination.unknown)]
-    if rule.source.namespace_selector or rule.destination.namespace_selector:
-        missing.append("namespaceSelector")
+    missing += ["http"] if rule.http else []
+    for side in (rule.source, rule.destination):
+        held = (side.namespace_selector, side.service_accounts, side.services)
+        names = ("namespaceSelector", "serviceAccounts", "services")
+        missing += [name for name, value in zip(names, held, strict=True) if value]
     if missing:
         raise Invalid(f"the rule uses {', '.join(missing)}, which this grammar has no words for")
     wire: WireRule = {"action": _ACTION_WORDS[rule.action]}
