@@ -130,15 +130,10 @@ def check_options(
     if document in LATER_DOCUMENTS:
         problems.insert(0, f"document {document} is not available yet; stars is")
     elif document != "stars":
-<<<<<<< HEAD
-        problems.insert(0, f"no document {document!r}; there is stars")
+        problems.insert(0, f"no document {document!r}{meant(document, ('stars',)) or '; there is stars'}")
     if store not in STORES:
         problems.append(f"--store {store}: there are {' and '.join(STORES)}")
     given = {"routing": (routing, "direct"), "runtime": (runtime, "docker")}
-=======
-        problems.insert(0, f"no document {document!r}{meant(document, ('stars',)) or '; there is stars'}")
-    given = {"store": (store, "sqlite"), "routing": (routing, "direct"), "runtime": (runtime, "docker")}
->>>>>>> main
     problems += [
         f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has
     ]
