@@ -113,7 +113,7 @@ class Allocator:
         return self._releaser.release_by_handle(handle, now=now)
 
     def _stamped(self, attributes: Mapping[str, str], now: float) -> dict[str, str]:
-        moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".")
+        moment = datetime.fromtimestamp(now, UTC).isoformat(" ", "microseconds")[:26].rstrip("0").rstrip(".")
         return {"node": self._node, "timestamp": f"{moment} +0000 UTC", **attributes}
 
     # One round each
@@ -167,11 +167,11 @@ class Allocator:
             raise BlockLimit(limit)
         if not search.config.auto_allocate_blocks:
             return None
-        existing = self._ledger.existing(search.wish.version)
+        existing, deleted = self._ledger.taken(search.wish.version)
         cidr = choose.next_block(search.pools, self._node, existing, search.reserved)
         if cidr is not None:
             claim = self._ledger.confirm(cidr, self._ledger.revision(affinity_key(self._node, cidr)))
-            at = self._ledger.revision(block_key(cidr))
+            at = deleted.get(cidr, 0)
             self._roomy[search.wish] = cidr
             return self._give(blocks.new_block(cidr, self._node, claimant.now), cidr, at, search, claimant, claim)
         readable = {cidr: block for cidr, (block, _) in existing.items()}

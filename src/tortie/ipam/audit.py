@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tortie.base.errors import TortieError
 from tortie.ipam import assign as choose
 from tortie.ipam.books import Books, after, read_books
-from tortie.ipam.check import GRACE_SECONDS, Finding, LiveSet, Report, agreed, check
+from tortie.ipam.check import GRACE_SECONDS, Finding, LiveSet, Living, Report, agreed, check
 from tortie.ipam.ledger import Ledger
 from tortie.ipam.mend import writes_of
 from tortie.model.ipam import IPAM
@@ -23,14 +23,6 @@ PAUSE_SECONDS = 1.0
 """Between the two looks of a repair: another program's claim or allocation takes milliseconds."""
 
 log = logging.getLogger("ipam.audit")
-
-
-@dataclass(frozen=True, slots=True)
-class Living:
-    """A source's answer: the handles that are alive, and which address has which of them, as far as known."""
-
-    handles: Collection[str]
-    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +110,13 @@ class Audit:
         """The books first: an endpoint that came later is not in them, one that went meanwhile is asked about."""
         books = self.books()
         live = [source.answer() for source in self._sources]
-        nodes = {node.name for node in self._client.list(NODE).items}
+        listed = self._client.list(NODE)
+        names = [node.name for node in listed.items] + [NODE.parse_key(key)[1] for key in listed.unreadable]
         pools = choose.selecting(self._client.list(IP_POOL).items, None)
         report = check(
             books,
             live=live,
-            nodes=nodes,
+            nodes={name.strip().lower() for name in names},
             pools=pools,
             now=self._clock(),
             cooldown=self._cooldown(),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeAlias
 
@@ -62,7 +63,7 @@ def assign_next(
     block: Block, handle: str | None, attributes: Mapping[str, str], reserved: Collection[Network] = ()
 ) -> Assigned | None:
     """The free address that has rested longest, reserved ones passed over; None when there is none."""
-    base = ip_network(block.cidr)
+    base = _network(block.cidr)
     for ordinal in block.unallocated:
         address = base[ordinal]
         if not any(address in network for network in reserved):
@@ -87,7 +88,7 @@ def holder(block: Block, address: Address) -> Attribute | None:
 
 def addresses_of(block: Block, handle: str) -> tuple[Address, ...]:
     """The addresses that the handle has here."""
-    base = ip_network(block.cidr)
+    base = _network(block.cidr)
     wanted = same_handle(handle)
     return tuple(
         base[ordinal]
@@ -213,8 +214,13 @@ def _cooling(block: Block, ordinal: int) -> bool:
     return index is not None and block.attributes[index].released_at is not None
 
 
+@lru_cache(maxsize=256)
+def _network(cidr: str) -> Network:
+    return ip_network(cidr)
+
+
 def _ordinal(block: Block, address: Address) -> int:
-    return int(address) - int(ip_network(block.cidr).network_address)
+    return int(address) - int(_network(block.cidr).network_address)
 
 
 def _seconds(text: str) -> float:

@@ -24,6 +24,14 @@ Kind: TypeAlias = Literal[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Living:
+    """A source's answer: the handles that are alive, and which address has which of them, as far as known."""
+
+    handles: Collection[str]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSet:
     """What one plug-in knows to be alive. It speaks for the addresses of handles with `prefix` on `node`, of every

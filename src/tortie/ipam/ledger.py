@@ -93,12 +93,18 @@ class Ledger:
             self._remember(cidr, block, revision)
 
     def existing(self, version: int) -> dict[Network, tuple[Block, int]]:
-        found = {}
-        for kv in self._store.list(blocks_prefix(version)).items:
-            cidr = block_of_key(kv.key)
-            if cidr is not None and not (block := parse_block(kv.value, kv.key)).deleted:
-                found[cidr] = block, kv.revision
-        return found
+        return {cidr: (block, at) for cidr, (block, at) in self._all(version).items() if not block.deleted}
+
+    def taken(self, version: int) -> tuple[dict[Network, tuple[Block, int]], dict[Network, int]]:
+        """The existing blocks, and the revisions of those that are marked deleted: of one and the same moment, so that
+        a block made since then is never written over."""
+        everything = self._all(version)
+        deleted = {cidr: at for cidr, (block, at) in everything.items() if block.deleted}
+        return {cidr: found for cidr, found in everything.items() if cidr not in deleted}, deleted
+
+    def _all(self, version: int) -> dict[Network, tuple[Block, int]]:
+        listing = self._store.list(blocks_prefix(version)).items
+        return {cidr: (parse_block(kv.value, kv.key), kv.revision) for kv in listing if (cidr := block_of_key(kv.key))}
 
     def block_around(self, address: Address) -> Network | None:
         """The existing block that holds the address, whatever became of its pool."""

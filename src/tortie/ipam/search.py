@@ -8,7 +8,7 @@ the write fail and the search is made anew. A new reservation has no revision to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tortie.base.errors import NotFound
 from tortie.ipam import assign as choose
@@ -46,11 +46,14 @@ class Search:
     reserved: Sequence[Network]
     config: IpamConfig
     guards: tuple[Compare, ...]
+    proofs: dict[Network, tuple[Compare, ...]] = field(default_factory=dict)
 
     def proof(self, cidr: Network) -> tuple[Compare, ...]:
         """What must not have changed when an address of this block is given."""
-        pools = [pool for pool in self.pools if pool.key and choose.within(cidr, pool.cidr)]
-        return (*self.guards, *(Compare(pool.key, pool.revision) for pool in pools[:1]))
+        if cidr not in self.proofs:
+            pools = [pool for pool in self.pools if pool.key and choose.within(cidr, pool.cidr)]
+            self.proofs[cidr] = (*self.guards, *(Compare(pool.key, pool.revision) for pool in pools[:1]))
+        return self.proofs[cidr]
 
 
 class Searches:

@@ -16,6 +16,7 @@ import msgspec
 from tortie.base.errors import Invalid
 
 KEPT = "~"
+_NOTHING_KEPT, _SOMETHING_KEPT = b'{"~":[],', b'"~":'
 
 V = TypeVar("V", bound=msgspec.Struct)
 
@@ -52,7 +53,9 @@ def from_builtins(kind: type[V], raw: Any) -> V:
 
 
 def to_json(value: msgspec.Struct) -> bytes:
-    return msgspec.json.encode(to_builtins(value))
+    """The stored form. Nearly always nothing unknown is kept anywhere, and no field needs to be moved."""
+    direct = msgspec.json.encode(value).replace(_NOTHING_KEPT, b"{", 1)
+    return msgspec.json.encode(to_builtins(value)) if _SOMETHING_KEPT in direct else direct
 
 
 def to_builtins(value: msgspec.Struct) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tortie.base.errors import Conflict, NotFound
+from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put, Write
 
 PREFIX = "/tortie/v1/docker/addresses/"
@@ -80,3 +80,14 @@ class Holdings:
 
     def drop(self, stored: Stored) -> None:
         self._datastore.commit([Drop(stored.key)])
+
+
+def every(datastore: Datastore) -> Sequence[Stored]:
+    """The records of every node. Raises Invalid for one that makes no sense: its address must not count as free."""
+    found = []
+    for kv in datastore.list(PREFIX).items:
+        try:
+            found.append(Stored(kv.key, msgspec.json.decode(kv.value, type=Holding), kv.revision))
+        except msgspec.MsgspecError as error:
+            raise Invalid(f"{kv.key}: {error}") from error
+    return found
