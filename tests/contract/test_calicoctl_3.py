@@ -224,6 +224,19 @@ def test_directories_and_standard_input(
     assert calicoctl("create -f -")[1] == "Successfully created 1 'Tier' resource(s)\n"
 
 
+def test_what_is_no_text_is_an_error(
+    calicoctl: Calicoctl, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    """Looking for the grammar read standard input already: the command must see the same bytes, not an empty file."""
+    del environ["CALICOCTL_GRAMMAR"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00binary")))
+    assert calicoctl("apply -f -") == (
+        1,
+        "",
+        "failed to execute command: standard input: not a text file: byte 0 is no UTF-8\n",
+    )
+
+
 def test_lists(calicoctl: Calicoctl) -> None:
     calicoctl("create -f file.yaml", tier("a") + "---\n" + tier("b"))
     listed = calicoctl("get tiers -o yaml --export")[1]

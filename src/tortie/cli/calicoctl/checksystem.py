@@ -37,7 +37,7 @@ def _checks() -> Iterator[tuple[str, bool, str]]:
 
 _PATHS = {
     "/proc/sys/net/ipv4/ip_forward": "IPv4 forwarding is not there",
-    "/proc/net/nf_conntrack_expect": "connection tracking is not loaded: modprobe nf_conntrack",
+    "/proc/sys/net/netfilter/nf_conntrack_max": "connection tracking is not loaded: modprobe nf_conntrack",
 }
 
 

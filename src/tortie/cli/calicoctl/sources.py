@@ -19,6 +19,7 @@ class Sources:
 
     def __init__(self, standard_input: Callable[[], bytes] | None = None) -> None:
         self._standard_input = standard_input or sys.stdin.buffer.read
+        self._typed: bytes | None = None
         self._read: dict[tuple[str, bool], list[tuple[str, str]]] = {}
 
     def texts(self, source: str, *, recursive: bool = False) -> Sequence[tuple[str, str]]:
@@ -31,7 +32,9 @@ class Sources:
     def _text(self, name: str) -> str:
         try:
             if name == "-":
-                data = self._standard_input()
+                # Kept although it may turn out to be no text: there is no second reading of it.
+                self._typed = self._standard_input() if self._typed is None else self._typed
+                data = self._typed
             else:
                 with open(name, "rb") as file:
                     data = file.read(LIMIT + 1)
