@@ -5,7 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+import msgspec
+
 from tortie.base.errors import Invalid
+from tortie.model.codec import Value
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
 from tortie.model.selector import parse
@@ -14,6 +17,15 @@ from tortie.policy.values import CompiledRule, IcmpMatch, PortRange, RuleLists, 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = frozenset({6, 17, 132, 136})
 ICMP, ICMPV6 = 1, 58
+# What this compiler turns into matches. Everything else that a rule may say is a reason not to enforce it.
+RULE_FIELDS = frozenset(
+    {"unknown", "action", "ip_version", "protocol", "not_protocol", "icmp", "not_icmp", "source", "destination"}
+)
+SIDE_FIELDS = frozenset(
+    {"unknown", "nets", "not_nets", "selector", "not_selector", "namespace_selector", "ports", "not_ports"}
+)
+ICMP_FIELDS = frozenset({"unknown", "type", "code"})
+WITHOUT_EFFECT = frozenset({"metadata"})
 
 
 def compile_profile(spec: ProfileSpec) -> RuleLists:
@@ -35,13 +47,16 @@ def _compile_list(direction: str, rules: Sequence[Rule], problems: list[str]) ->
 
 
 def compile_rule(rule: Rule) -> CompiledRule:
-    """Invalid names the first thing that cannot be enforced."""
+    """Invalid names the first thing that cannot be enforced: a condition left out would make the rule wider."""
+    _only(rule, RULE_FIELDS, "rule")
     protocol, not_protocol = _protocol(rule.protocol), _protocol(rule.not_protocol)
     sides = (_side(rule.source), _side(rule.destination))
     if any(side.ports or side.not_ports for side in sides) and protocol not in WITH_PORTS:
         raise Invalid("ports need a protocol that has ports: TCP, UDP, SCTP or UDPLite")
     if (rule.icmp or rule.not_icmp) and protocol not in (ICMP, ICMPV6):
         raise Invalid("icmp needs the protocol ICMP or ICMPv6")
+    if rule.ip_version == (6 if protocol == ICMP else 4) and protocol in (ICMP, ICMPV6):
+        raise Invalid(f"protocol {rule.protocol} does not exist in IPv{rule.ip_version}")
     return CompiledRule(
         action=rule.action,
         ip_version=rule.ip_version,
@@ -52,6 +67,18 @@ def compile_rule(rule: Rule) -> CompiledRule:
         source=sides[0],
         destination=sides[1],
     )
+
+
+def _only(value: Value, known: frozenset[str], what: str) -> None:
+    """A condition that is not among the known ones, of this program's model or of a newer one's, cannot be enforced."""
+    unknown = [name for name, _ in value.unknown if name not in WITHOUT_EFFECT]
+    unknown += [
+        field.encode_name
+        for field in msgspec.structs.fields(value)
+        if field.name not in known and field.encode_name not in WITHOUT_EFFECT and getattr(value, field.name)
+    ]
+    if unknown:
+        raise Invalid(f"{what}: {', '.join(sorted(unknown))} cannot be enforced")
 
 
 def _protocol(value: Protocol | None) -> int | None:
@@ -70,6 +97,7 @@ def _protocol(value: Protocol | None) -> int | None:
 def _icmp(value: Icmp | None) -> IcmpMatch | None:
     if value is None:
         return None
+    _only(value, ICMP_FIELDS, "icmp")
     if value.type is None:
         raise Invalid("an icmp match needs a type")
     if not 0 <= value.type <= 254 or not 0 <= (value.code or 0) <= 255:
@@ -78,6 +106,7 @@ def _icmp(value: Icmp | None) -> IcmpMatch | None:
 
 
 def _side(entity: EntityRule) -> Side:
+    _only(entity, SIDE_FIELDS, "source or destination")
     if entity.namespace_selector:
         raise Invalid("a namespaceSelector needs namespaces, which this datastore has none of")
     return Side(
@@ -99,6 +128,8 @@ def _nets(values: Sequence[str]) -> tuple[str, ...]:
         nets = {ipaddress.ip_network(value, strict=False) for value in values}
     except ValueError as error:
         raise Invalid(f"net: {error}") from error
+    if any("%" in value for value in values):
+        raise Invalid("net: an address with a zone belongs to one interface")
     fours: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 4)]
     sixes: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 6)]
     return tuple(fours + sixes)

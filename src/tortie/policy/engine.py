@@ -15,6 +15,7 @@ from tortie.policy.verdict import Evaluator
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
+BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 RESERVED = ("pcns.", "pcsa.")
 
 
@@ -106,13 +107,16 @@ class PolicyEngine:
 
 
 def _addresses(spec: WorkloadEndpointSpec) -> tuple[str, ...]:
-    """The endpoint's addresses without their /32 or /128; what is not an address is left out."""
+    """The endpoint's addresses without their /32 or /128; what is not an address of a single host is left out."""
     found = []
     for text in spec.ip_networks:
         try:
-            found.append(str(ipaddress.ip_interface(text).ip))
+            address = ipaddress.ip_interface(text).ip
         except ValueError:
             continue
+        special = address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified
+        if not special and address != BROADCAST:
+            found.append(str(address))
     return tuple(dict.fromkeys(found))
 
 
