@@ -92,6 +92,30 @@ def test_the_commands_of_the_stars_document(calicoctl: Calicoctl, client: Client
     )
 
 
+def test_the_commands_of_the_hello_document(calicoctl: Calicoctl, client: Client) -> None:
+    """walkthroughs.md 3.3, steps 5 and 6."""
+    networks(client, "frontend-net", "database-net")
+    for line in (
+        "profile frontend-net rule remove inbound allow from tag frontend-net",
+        "profile frontend-net rule add inbound allow tcp from cidr 172.24.197.201/32 to ports 80",
+        "profile frontend-net rule remove outbound allow",
+        "profile frontend-net rule add outbound allow tcp to ports 6379 tag database-net",
+        "profile database-net rule remove inbound allow from tag database-net",
+        "profile database-net rule add inbound allow tcp from tag frontend-net to ports 6379",
+        "profile database-net rule remove outbound allow",
+    ):
+        assert calicoctl(line) == (0, "")
+    assert calicoctl("profile frontend-net rule show") == (
+        0,
+        "Inbound rules:\n   1 allow tcp from cidr 172.24.197.201/32 to ports 80\n"
+        "Outbound rules:\n   1 allow tcp to ports 6379 tag database-net\n",
+    )
+    assert calicoctl("profile database-net rule show") == (
+        0,
+        "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n",
+    )
+
+
 def test_profiles_come_and_go(calicoctl: Calicoctl, client: Client) -> None:
     assert calicoctl("profile add web") == (0, "Created profile web\n")
     assert calicoctl("profile add web") == (0, "Profile web already exists.\n")
