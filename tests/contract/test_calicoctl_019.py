@@ -14,7 +14,6 @@ import pytest
 
 from tortie.cli.calicoctl.era019.environment import note
 from tortie.cli.calicoctl.era019.main import run
-from tortie.cli.calicoctl.main import grammar
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -90,6 +89,30 @@ def test_the_commands_of_the_stars_document(calicoctl: Calicoctl, client: Client
         "   3 allow tcp from tag client to ports 9001\n"
         "Outbound rules:\n"
         "   1 allow\n",
+    )
+
+
+def test_the_commands_of_the_hello_document(calicoctl: Calicoctl, client: Client) -> None:
+    """walkthroughs.md 3.3, steps 5 and 6."""
+    networks(client, "frontend-net", "database-net")
+    for line in (
+        "profile frontend-net rule remove inbound allow from tag frontend-net",
+        "profile frontend-net rule add inbound allow tcp from cidr 172.24.197.201/32 to ports 80",
+        "profile frontend-net rule remove outbound allow",
+        "profile frontend-net rule add outbound allow tcp to ports 6379 tag database-net",
+        "profile database-net rule remove inbound allow from tag database-net",
+        "profile database-net rule add inbound allow tcp from tag frontend-net to ports 6379",
+        "profile database-net rule remove outbound allow",
+    ):
+        assert calicoctl(line) == (0, "")
+    assert calicoctl("profile frontend-net rule show") == (
+        0,
+        "Inbound rules:\n   1 allow tcp from cidr 172.24.197.201/32 to ports 80\n"
+        "Outbound rules:\n   1 allow tcp to ports 6379 tag database-net\n",
+    )
+    assert calicoctl("profile database-net rule show") == (
+        0,
+        "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n",
     )
 
 
@@ -252,7 +275,7 @@ def test_an_unknown_profile(calicoctl: Calicoctl, words: str) -> None:
         "profile web label show",
         "profile web rule add inbound --unknown allow",
         "pool show --ipv4 --ipv6",
-        "pool add 10.0.0.0/8",
+        "pool enlarge 10.0.0.0/8",
         "endpoint list",
     ],
 )
@@ -361,19 +384,57 @@ def test_rules_added_at_the_same_time_all_arrive(environ: dict[str, str], client
     assert sorted(ports) == [(n,) for n in range(1, 21)]
 
 
-@pytest.mark.parametrize(
-    ("program", "variable", "wanted"),
-    [
-        ("calicoctl", None, "0.19"),
-        ("/opt/bin/calicoctl-v0.19.0", None, "0.19"),
-        ("/opt/bin/calicoctl-1.3", None, "1.3"),
-        ("main.py", None, "0.19"),
-        ("calicoctl-1.3", "v0.19", "0.19"),
-        ("calicoctl", "latest", "latest"),
-    ],
-)
-def test_the_grammar_of_a_program(program: str, variable: str | None, wanted: str) -> None:
-    assert grammar(program, {"CALICOCTL_GRAMMAR": variable} if variable else {}) == wanted
+def test_pools_are_added_and_removed(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.4"""
+    assert calicoctl("pool add 10.1.0.0/16 --nat-outgoing") == (0, "")
+    assert calicoctl("pool add 10.1.0.0/16 --ipip") == (0, "")
+    assert [(p.spec.cidr, p.spec.ipip_mode, p.spec.nat_outgoing) for p in client.list(IP_POOL).items] == [
+        ("10.1.0.0/16", "Always", False)
+    ]
+    assert calicoctl("pool add 10.1.2.0/24")[0] == 1
+    assert calicoctl("pool add 10.1/16") == (1, "Invalid CIDR specified 10.1/16\n")
+    assert calicoctl("pool add 10.2.0.0/27")[0] == 1
+    assert calicoctl("pool add fd00::/64 --ipip") == (1, "IP in IP not supported for IPv6 pools\n")
+    assert calicoctl("pool range add 10.4.0.9 10.4.0.1") == (1, "START_IP must be a smaller ip address than END_IP\n")
+    assert calicoctl("pool range add 10.4.0.0 10.4.2.255") == (0, "")
+    assert sorted(p.spec.cidr for p in client.list(IP_POOL).items)[1:] == ["10.4.0.0/23", "10.4.2.0/24"]
+    assert calicoctl("pool remove 10.1.0.0/16") == (
+        0,
+        "Disabling IP Pool\nRemoving IPAM configuration for pool\nDeleted IP Pool\n",
+    )
+    assert calicoctl("pool remove 10.1.0.0/16") == (1, "10.1.0.0/16 is not a configured pool.\n")
+
+
+def test_one_address(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.4"""
+    assert calicoctl("ipam info 10.1.0.1") == (0, "IP 10.1.0.1 is not currently assigned\n")
+    assert calicoctl("ipam release 10.1.0.1") == (1, "Failed to release address\n")
+    assert calicoctl("ipam release nonsense")[0] == 1
+    assert calicoctl("ipam show")[0] == 1
+
+
+def test_profiles_of_an_endpoint(calicoctl: Calicoctl, client: Client) -> None:
+    """calico-model.md 1.3"""
+    for name in ("a", "b"):
+        calicoctl(f"profile add {name}")
+    spec = WorkloadEndpointSpec(node="h", orchestrator="libnetwork", workload="libnetwork", endpoint="e1")
+    client.create(
+        Resource(
+            kind=WORKLOAD_ENDPOINT, metadata=Metadata(name="h-libnetwork-libnetwork-e1", namespace="default"), spec=spec
+        )
+    )
+    assert calicoctl("endpoint e1 profile show") == (0, "Endpoint has no profiles associated with it.\n")
+    assert calicoctl("endpoint e1 profile append a b") == (0, "Profile(s) a, b appended.\n")
+    assert calicoctl("endpoint e1 profile append a") == (1, "Profile a is already in endpoint profile list\n")
+    assert calicoctl("endpoint e1 profile append c") == (1, "Profile with name c was not found.\n")
+    assert calicoctl("endpoint e1 profile append") == (0, "No profile specified.\n")
+    assert calicoctl("endpoint e1 profile remove a") == (0, "Profile(s) a removed.\n")
+    assert calicoctl("endpoint e1 profile remove a") == (1, "Profile a is not in endpoint profile list.\n")
+    assert calicoctl("endpoint e1 profile set a b") == (0, "Profile(s) set to a, b.\n")
+    assert calicoctl("endpoint e1 profile set") == (0, "Removed all profiles from endpoint.\n")
+    assert calicoctl("endpoint e1 profile set a a")[0] == 1
+    assert calicoctl("endpoint e2 profile show") == (1, "Endpoint e2 is unknown to Calico.\n")
+    assert calicoctl("endpoint e1 profile show --host=other") == (1, "Endpoint e1 is unknown to Calico.\n")
 
 
 def test_the_program_as_a_process(environ: dict[str, str], client: Client) -> None:
@@ -383,6 +444,9 @@ def test_the_program_as_a_process(environ: dict[str, str], client: Client) -> No
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
     assert call("profile", "add", "web").stdout == "Created profile web\n"
-    refused = call("profile", "show", CALICOCTL_GRAMMAR="1.3")
+    refused = call("profile", "show", CALICOCTL_GRAMMAR="7")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "calicoctl: no grammar 1.3; known: 0.19\n"
+    assert refused.stderr == "calicoctl: CALICOCTL_GRAMMAR=7: no such grammar; known: 0.19, 1.3, 3\n"
+    fixed = call("profile", "show", CALICOCTL_GRAMMAR="1.3")
+    assert fixed.returncode == 1
+    assert fixed.stdout.startswith("Invalid option: 'calicoctl profile show'.")

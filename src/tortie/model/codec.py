@@ -72,6 +72,19 @@ def restored(unknown: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return {name: msgspec.json.decode(text) for name, text in unknown}
 
 
+def strangers(value: msgspec.Struct) -> list[str]:
+    """The paths of the fields, at any depth, that no struct names."""
+    found = [name for name, _ in getattr(value, "unknown", ())]
+    for name, _ in _plan(type(value)).nested:
+        field = getattr(value, _attributes(type(value))[name])
+        several = enumerate(field) if isinstance(field, tuple) else [(None, field)]
+        for number, item in several:
+            if isinstance(item, msgspec.Struct):
+                at = name if number is None else f"{name}[{number}]"
+                found += [f"{at}.{path}" for path in strangers(item)]
+    return found
+
+
 def _hoist(kind: type[msgspec.Struct], raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
@@ -109,6 +122,11 @@ def _plan(kind: type[msgspec.Struct]) -> _Plan:
     fields = [field for field in msgspec.structs.fields(kind) if field.encode_name != KEPT]
     nested = [(field.encode_name, found) for field in fields if (found := _struct_in(field.type))]
     return _Plan(frozenset(field.encode_name for field in fields), tuple(nested))
+
+
+@lru_cache(maxsize=256)
+def _attributes(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
 
 
 def _struct_in(annotation: Any) -> _Nested | None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems
+from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems, with_defaults
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -63,6 +63,7 @@ class Client:
 
     def update(self, resource: Resource[S]) -> Resource[S]:
         """Writes a resource that was read, unless it was changed since (Conflict) or is gone (NotFound)."""
+        resource = with_defaults(resource)
         try:
             revision = self._put(resource, Compare(resource.key, resource.revision))
         except CompareFailed as error:
@@ -93,9 +94,10 @@ class Client:
 
 
 def _stamp(resource: Resource[S], there: Metadata | None = None) -> Resource[S]:
-    """With uid and time of creation: its own, else those that are there already, else new ones."""
+    """With defaults, uid and time of creation: its own, else those that are there already, else new ones."""
     from uuid import uuid4
 
+    resource = with_defaults(resource)
     meta, there = resource.metadata, there or Metadata(name=resource.name)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     stamped = msgspec.structs.replace(

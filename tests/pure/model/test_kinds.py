@@ -15,7 +15,78 @@ from tortie.model.codec import KEPT, from_builtins
 from tortie.model.kinds import KINDS
 from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems
 
+POLICY: dict[str, Any] = {
+    "tier": "default",
+    "order": 200,
+    "selector": "role == 'db'",
+    "types": ["Ingress"],
+    "ingress": [
+        {
+            "action": "Allow",
+            "protocol": "TCP",
+            "source": {"selector": "role == 'web'", "namespaceSelector": "global()"},
+            "destination": {"ports": [3306, "4000:4010"]},
+            "http": {"methods": ["GET"], "paths": [{"prefix": "/a"}]},
+            "metadata": {"annotations": {"why": "because"}},
+        },
+        {"action": "Allow", "source": {"services": {"name": "a", "namespace": "b"}}},
+        {"action": "Pass", "source": {"serviceAccounts": {"names": ["a"], "selector": "has(b)"}}},
+        {"action": "Log", "source": {}, "destination": {}},
+    ],
+}
+GLOBAL_POLICY: dict[str, Any] = {**POLICY, "namespaceSelector": "all()", "applyOnForward": True, "preDNAT": True}
+
+FILTER: dict[str, Any] = {"action": "Accept", "cidr": "10.0.0.0/8", "matchOperator": "In"}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "BGPPeer": {"nodeSelector": "rack == '1'", "peerIP": "192.0.2.1", "asNumber": 65001},
+    "BGPFilter": {
+        "exportV4": [
+            {
+                **FILTER,
+                "prefixLength": {"min": 9, "max": 24},
+                "communities": {"values": ["65000:1"]},
+                "asPathPrefix": [65001],
+                "operations": [{"setPriority": {"value": 1}}],
+            }
+        ],
+        "importV6": [{"action": "Reject", "interface": "eth0", "peerType": "eBGP", "source": "RemotePeers"}],
+    },
+    "IPAMConfiguration": {"strictAffinity": True, "maxBlocksPerHost": 20, "kubeVirtVMAddressPersistence": "Enabled"},
+    "IPAMConfig": {"strictAffinity": False, "autoAllocateBlocks": True},
+    "BlockAffinity": {"state": "confirmed", "node": "host-a", "cidr": "10.65.0.0/26", "deleted": "false"},
+    "CalicoNodeStatus": {"node": "host-a", "classes": ["Agent", "BGP"], "updatePeriodSeconds": 10},
+    "LiveMigration": {},
+    "KubeControllersConfiguration": {
+        "logSeverityScreen": "Info",
+        "etcdV3CompactionPeriod": "10m",
+        "controllers": {
+            "node": {"leakGracePeriod": "15m", "hostEndpoint": {"autoCreate": "Enabled"}},
+            "policy": {"reconcilerPeriod": "5m"},
+            "loadBalancer": {"assignIPs": "AllServices"},
+            "migration": {"policyNameMigrator": "Disabled"},
+        },
+    },
+    "StagedKubernetesNetworkPolicy": {
+        "stagedAction": "Set",
+        "podSelector": {"matchLabels": {"a": "b"}},
+        "ingress": [{"from": [{"podSelector": {}}]}],
+        "policyTypes": ["Ingress"],
+    },
+    "NetworkPolicy": POLICY,
+    "GlobalNetworkPolicy": GLOBAL_POLICY,
+    "StagedNetworkPolicy": {**POLICY, "stagedAction": "Set"},
+    "StagedGlobalNetworkPolicy": {**GLOBAL_POLICY, "stagedAction": "Learn"},
+    "Tier": {"order": 100.5, "defaultAction": "Pass"},
+    "NetworkSet": {"nets": ["198.51.100.0/24", "203.0.113.9"]},
+    "GlobalNetworkSet": {"nets": ["198.51.100.0/24", "fd00::/8"]},
+    "HostEndpoint": {
+        "node": "host-a",
+        "interfaceName": "*",
+        "expectedIPs": ["192.0.2.11"],
+        "profiles": ["projectcalico-default-allow"],
+        "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
+    },
     "BGPConfiguration": {"logSeverityScreen": "Info", "nodeToNodeMeshEnabled": True, "asNumber": 64512},
     "ClusterInformation": {
         "clusterGUID": "3f2a9c1d5b7e4f60a1b2c3d4e5f60718",
@@ -23,7 +94,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "calicoVersion": "v3.31.7",
         "datastoreReady": True,
     },
-    "FelixConfiguration": {"defaultEndpointToHostAction": "Return"},
+    "FelixConfiguration": {
+        "bpfLogLevel": "",
+        "defaultEndpointToHostAction": "Return",
+        "failsafeInboundHostPorts": [{"protocol": "tcp", "port": 22, "net": "0.0.0.0/0"}],
+        "floatingIPs": "Disabled",
+        "vxlanVNI": 4096,
+    },
     "IPPool": {
         "cidr": "10.65.0.0/16",
         "vxlanMode": "Never",
@@ -37,7 +114,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "IPReservation": {"reservedCIDRs": ["10.65.0.0/30", "10.65.0.9"]},
     "Node": {
-        "bgp": {"asNumber": 64512, "ipv4Address": "192.0.2.11/24"},
+        "bgp": {"asNumber": 64512, "ipv4Address": "192.0.2.11/24", "ipv4IPIPTunnelAddr": "10.65.0.0"},
+        "ipv4VXLANTunnelAddr": "10.65.0.1",
+        "orchRefs": [{"nodeName": "a", "orchestrator": "k8s"}],
         "addresses": [{"address": "192.0.2.11/24", "type": "CalicoNodeIP"}],
     },
     "Profile": {
@@ -65,13 +144,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
+SINGLE = {
+    "BGPConfiguration",
+    "ClusterInformation",
+    "FelixConfiguration",
+    "IPAMConfig",
+    "IPAMConfiguration",
+    "KubeControllersConfiguration",
+}
+
+
 def stored(kind: Kind[Any], spec: dict[str, Any], **metadata: Any) -> bytes:
     namespace = {"namespace": "default"} if kind.namespaced else {}
     return json.dumps(
         {
             "kind": kind.name,
             "apiVersion": "projectcalico.org/v3",
-            "metadata": {"name": "x", **namespace, **metadata},
+            "metadata": {"name": "default" if kind.name in SINGLE else "x", **namespace, **metadata},
             "spec": spec,
         }
     ).encode()
@@ -95,7 +184,10 @@ def test_an_example_is_sound_and_comes_back_as_it_was(name: str) -> None:
     assert problems(resource) == []
     assert json.loads(encode(resource)) == json.loads(stored(kind, EXAMPLES[name]))
     assert b"resourceVersion" not in encode(resource)
-    assert kind.parse_key(resource.key) == (resource.metadata.namespace, "x")
+    assert kind.parse_key(resource.key) == (resource.metadata.namespace, resource.name)
+
+
+MAPS = ("labelsToApply", "annotations", "podSelector", "operations")
 
 
 def _with_strangers(value: Any) -> Any:
@@ -104,7 +196,7 @@ def _with_strangers(value: Any) -> Any:
         return [_with_strangers(item) for item in value]
     if not isinstance(value, dict):
         return value
-    grown = {key: item if key == "labelsToApply" else _with_strangers(item) for key, item in value.items()}
+    grown = {key: item if key in MAPS else _with_strangers(item) for key, item in value.items()}
     return {**grown, "stranger": {"a": [1, None, "x"]}}
 
 
@@ -122,7 +214,7 @@ def test_a_null_counts_as_absent(name: str) -> None:
     kind = KINDS[name]
     fields = msgspec.structs.fields(kind.spec)
     names = [field.encode_name for field in fields if not field.required and field.encode_name != KEPT]
-    spec = {**dict.fromkeys(names), **{key: EXAMPLES[name][key] for key in ("cidr",) if key in EXAMPLES[name]}}
+    spec = {**dict.fromkeys(names), **{key: EXAMPLES[name][key] for key in ("cidr",) if name == "IPPool"}}
     resource = decode(kind, stored(kind, spec, labels=None, creationTimestamp=None))
     assert resource.metadata.labels == {}
     assert resource.spec == from_builtins(kind.spec, {key: value for key, value in spec.items() if value is not None})

@@ -1,52 +1,89 @@
-"""`calicoctl`: picks the grammar of an era and runs it.
-
-CALICOCTL_GRAMMAR or a program name that ends in a version (`calicoctl-v0.19.0`) fixes the grammar.
-"""
+"""`calicoctl`: picks the grammar of an era and runs it."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-DEFAULT_GRAMMAR = "0.19"
+from tortie.base.errors import Invalid
+from tortie.cli.calicoctl import choose
+from tortie.cli.calicoctl.choose import Choice
+from tortie.cli.calicoctl.sources import Sources
 
 
-def grammar(program: str, environ: Mapping[str, str]) -> str:
-    """`0.19` from CALICOCTL_GRAMMAR=v0.19.0 or from a program named calicoctl-0.19; else the default."""
-    asked = environ.get("CALICOCTL_GRAMMAR") or os.path.basename(program).removeprefix("calicoctl").lstrip("-_")
-    match = re.fullmatch(r"v?(\d+)\.(\d+)(\.\d+)?", asked)
-    if match:
-        return f"{match[1]}.{match[2]}"
-    return asked if environ.get("CALICOCTL_GRAMMAR") else DEFAULT_GRAMMAR
+def main(grammar: str | None = None) -> None:
+    """`grammar` fixes this copy to one grammar, whatever the variables and the program's name say."""
+    sys.exit(run(sys.argv[0], sys.argv[1:], os.environ, grammar))
 
 
-def main() -> None:
-    wanted = grammar(sys.argv[0], os.environ)
-    run = _program(wanted)
-    if run is None:
-        print(f"calicoctl: no grammar {wanted}; known: {DEFAULT_GRAMMAR}", file=sys.stderr)
-        sys.exit(1)
+def run(program: str, arguments: Sequence[str], environ: Mapping[str, str], grammar: str | None = None) -> int:
+    """The exit code; what there is to say has been printed."""
+    sources = Sources()
     try:
-        code = run(sys.argv[1:], os.environ)
+        choice = Choice(grammar, "") if grammar else choose.fixed(program, environ.get("CALICOCTL_GRAMMAR"))
+        if choice is None:
+            choice = _choose(arguments, sources)
+            if choice.why and sys.stderr.isatty():
+                print(f"calicoctl: grammar {choice.grammar}, from {choice.why}", file=sys.stderr)
+    except Invalid as error:
+        print(f"calicoctl: {error}", file=sys.stderr)
+        return 1
+    try:
+        code = _grammar(choice.grammar)(arguments, environ, sources)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("Aborted command.")
-        code = 0
+        return 0
     except BrokenPipeError:
         # Who read our output has gone; keep the interpreter from telling again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+        return 1
+    return code
 
 
-def _program(wanted: str) -> Callable[[Sequence[str], Mapping[str, str]], int] | None:
+def _choose(arguments: Sequence[str], sources: Sources) -> Choice:
+    """Nothing is read that an earlier step made needless. A file that cannot be read is left to the command."""
+    if choice := choose.by_words(arguments):
+        return choice
+    files = _values(arguments, "-f", "--filename")
+    try:
+        texts = [text for name in files for text in sources.texts(name)]
+    except Invalid:
+        texts = []
+    if choice := choose.by_files(texts):
+        return choice
+    from tortie.cli.calicoctl import configuration
+
+    try:
+        text = configuration.file_text(next(iter(_values(arguments, "-c", "--config")), None))
+    except Invalid:
+        text = None
+    return choose.by_configuration(text) or Choice(choose.DEFAULT, "")
+
+
+def _values(arguments: Sequence[str], short: str, long: str) -> list[str]:
+    found: list[str] = []
+    for position, word in enumerate(arguments):
+        if word in (short, long):
+            found += arguments[position + 1 : position + 2]
+        elif word.startswith(f"{long}=") or (word.startswith(short) and not word.startswith("--")):
+            found.append(word.partition("=")[2] if "=" in word else word.removeprefix(short))
+    return found
+
+
+def _grammar(wanted: str) -> Callable[[Sequence[str], Mapping[str, str], Sources], int]:
     if wanted == "0.19":
-        from tortie.cli.calicoctl.era019.main import run
+        from tortie.cli.calicoctl.era019.main import run as run019
 
-        return run
-    return None
+        return lambda arguments, environ, _sources: run019(arguments, environ)
+    if wanted == "1.3":
+        from tortie.cli.calicoctl.era13.main import run as run13
+
+        return run13
+    from tortie.cli.calicoctl.era3.main import run as run3
+
+    return run3
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import msgspec
 
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
+from tortie.model.named import check_default
 from tortie.model.resource import Kind
 
 
@@ -17,6 +18,7 @@ class ClusterInformationSpec(Value, frozen=True, kw_only=True):
     cluster_type: str = ""
     calico_version: str = ""
     datastore_ready: bool | None = None
+    variant: str = ""
 
 
 def check(spec: ClusterInformationSpec) -> Iterator[Problem]:
@@ -25,5 +27,9 @@ def check(spec: ClusterInformationSpec) -> Iterator[Problem]:
 
 
 CLUSTER_INFORMATION = Kind(
-    name="ClusterInformation", plural="clusterinformations", spec=ClusterInformationSpec, check=check
+    name="ClusterInformation",
+    plural="clusterinformations",
+    spec=ClusterInformationSpec,
+    check=check,
+    check_whole=check_default,
 )

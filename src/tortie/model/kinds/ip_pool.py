@@ -17,16 +17,24 @@ Encapsulation = Literal["Never", "Always", "CrossSubnet"]
 
 
 class IPPoolSpec(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """What a stored pool lacks has the default here, and is stored by a write; UNSET stays away from the store."""
+
     cidr: str
     vxlan_mode: Encapsulation = "Never"
     ipip_mode: Encapsulation = "Never"
-    nat_outgoing: bool = False
-    disabled: bool = False
-    block_size: int = 26
+    nat_outgoing: bool | msgspec.UnsetType = msgspec.UNSET
+    disabled: bool | msgspec.UnsetType = msgspec.UNSET
+    disable_bgp_export: bool | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="disableBGPExport")
+    block_size: int = 0
     node_selector: str = "all()"
     allowed_uses: tuple[str, ...] = ("Workload", "Tunnel")
     assignment_mode: Literal["Automatic", "Manual"] = "Automatic"
     namespace_selector: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """A pool without a size of its blocks has the size of its family."""
+        if not self.block_size:
+            msgspec.structs.force_setattr(self, "block_size", 122 if ":" in self.cidr else 26)
 
 
 def check(spec: IPPoolSpec) -> Iterator[Problem]:
@@ -37,6 +45,7 @@ def check(spec: IPPoolSpec) -> Iterator[Problem]:
     for use in spec.allowed_uses:
         if use not in ("Workload", "Tunnel", "LoadBalancer"):
             yield Problem("spec.allowedUses", f"{use!r} is none of Workload, Tunnel, LoadBalancer")
+    yield from _check_load_balancer(spec)
     if spec.vxlan_mode != "Never" and spec.ipip_mode != "Never":
         yield Problem("spec.vxlanMode", "cannot be set together with ipipMode")
     if faults:
@@ -51,6 +60,20 @@ def check(spec: IPPoolSpec) -> Iterator[Problem]:
         yield Problem("spec.ipipMode", "is for IPv4 pools only")
     if cidr.is_link_local:
         yield Problem("spec.cidr", f"{cidr} is link-local")
+
+
+def _check_load_balancer(spec: IPPoolSpec) -> Iterator[Problem]:
+    """Addresses for load balancers belong to no host."""
+    if "LoadBalancer" not in spec.allowed_uses:
+        return
+    if len(spec.allowed_uses) > 1:
+        yield Problem("spec.allowedUses", "LoadBalancer cannot be combined with another use")
+    if spec.node_selector != "all()":
+        yield Problem("spec.nodeSelector", "must be all() for the use LoadBalancer")
+    if spec.vxlan_mode != "Never" or spec.ipip_mode != "Never":
+        yield Problem("spec.allowedUses", "LoadBalancer needs a pool without encapsulation")
+    if spec.disable_bgp_export:
+        yield Problem("spec.disableBGPExport", "cannot be set for the use LoadBalancer")
 
 
 IP_POOL = Kind(name="IPPool", plural="ippools", spec=IPPoolSpec, check=check)

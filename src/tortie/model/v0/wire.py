@@ -5,6 +5,7 @@ A tag `t` is the selector `t == ''` of the v3 form; `has(t)` reads as the same t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any, Literal
@@ -50,11 +51,45 @@ def tag_of_selector(selector: str) -> str | None:
     return node.label if isinstance(node, nodes.Has) else None
 
 
+def with_tag(selector: str, tag: str, *, negated: bool = False) -> str:
+    """The one selector of both. Two exclusions exclude what either names: negated they are joined by "or"."""
+    if not (selector and tag):
+        return selector_of_tag(tag) if tag else selector
+    return f"({selector}) {'||' if negated else '&&'} {selector_of_tag(tag)}"
+
+
+def without_tag(selector: str, *, negated: bool = False) -> tuple[str, str]:
+    """(selector, tag) that `with_tag` joins to this selector, "" for what is absent."""
+    tag = tag_of_selector(selector) if selector else None
+    if tag is not None:
+        return "", tag
+    found = re.fullmatch(rf"\((.*)\) {'[|][|]' if negated else '&&'} ([A-Za-z0-9_.-]+) == ''", selector, re.DOTALL)
+    if found is None:
+        return selector, ""
+    try:
+        parse(found[1])
+    except Invalid:
+        return selector, ""
+    return found[1], found[2]
+
+
+def newer_words(rule: Rule) -> list[str]:
+    """What the rule says that only v3 has a field for."""
+    missing = [name for name, _ in (*rule.unknown, *rule.source.unknown, *rule.destination.unknown)]
+    missing += [name for name, value in (("http", rule.http), ("metadata", rule.metadata)) if value is not None]
+    for side in (rule.source, rule.destination):
+        newer = {
+            "namespaceSelector": side.namespace_selector,
+            "serviceAccounts": side.service_accounts,
+            "services": side.services,
+        }
+        missing += [name for name, value in newer.items() if value]
+    return missing
+
+
 def to_wire(rule: Rule) -> WireRule:
     """The rule's flat form. Invalid when it says something that the form has no key for."""
-    missing = [name for name, _ in (*rule.unknown, *rule.source.unknown, *rule.destination.unknown)]
-    if rule.source.namespace_selector or rule.destination.namespace_selector:
-        missing.append("namespaceSelector")
+    missing = newer_words(rule)
     if missing:
         raise Invalid(f"the rule uses {', '.join(missing)}, which this grammar has no words for")
     wire: WireRule = {"action": _ACTION_WORDS[rule.action]}
@@ -120,9 +155,8 @@ def _side_to_wire(mark: str, name: str, selector: str, nets: tuple[str, ...], po
 
 def _side(wire: Mapping[str, Any], name: str) -> EntityRule:
     def selector(mark: str) -> str:
-        tag, text = wire.get(f"{mark}{name}tag"), str(wire.get(f"{mark}{name}selector") or "")
-        both = f"({text}) && {selector_of_tag(tag)}" if tag and text else ""
-        return both or (selector_of_tag(tag) if tag else text)
+        tag, text = wire.get(f"{mark}{name}tag") or "", str(wire.get(f"{mark}{name}selector") or "")
+        return with_tag(text, tag, negated=bool(mark))
 
     def nets(mark: str) -> tuple[str, ...]:
         single, several = wire.get(f"{mark}{name}net"), wire.get(f"{mark}{name}nets", ())

@@ -10,8 +10,9 @@ from tortie.cli.calicoctl.era019 import environment, usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError
 from tortie.store.client import Client
 
-LATER = ("status", "node", "container", "bgp", "ipam", "checksystem", "diags", "config")
-USAGE = {"profile": usage.PROFILE, "endpoint": usage.ENDPOINT, "pool": usage.POOL}
+LATER = ("node", "container", "bgp", "config")
+HOST = ("status", "checksystem", "diags")
+USAGE = {"profile": usage.PROFILE, "endpoint": usage.ENDPOINT, "pool": usage.POOL, "ipam": usage.IPAM}
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -23,6 +24,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if word in LATER:
         print(f"calicoctl: {word} is not available in this version", file=sys.stderr)
         return 1
+    if word in HOST and len(arguments) == 1:
+        return _of_host(word, environ)
     if word not in USAGE:
         print(usage.MAIN, end="")
         return 0 if word in ("-h", "--help") else 1
@@ -68,9 +71,43 @@ def _command(word: str, arguments: Sequence[str]) -> Callable[[Client], str]:
         from tortie.cli.calicoctl.era019.profile import command
 
         return command(arguments)
+    if word in ("pool", "ipam") and list(arguments[:1]) != ["show"]:
+        from tortie.cli.calicoctl.era019 import pool
+
+        return pool.ipam(arguments) if word == "ipam" else pool.command(arguments)
+    if word == "ipam":
+        raise UsageError(usage.IPAM)
+    if word == "endpoint" and "profile" in arguments:
+        from tortie.cli.calicoctl.era019 import endpoint
+
+        return endpoint.command(arguments)
     from tortie.cli.calicoctl.era019 import show
 
     return show.pool(arguments) if word == "pool" else show.endpoint(arguments)
+
+
+def _of_host(word: str, environ: Mapping[str, str]) -> int:
+    from tortie.cli.calicoctl.session import Failed, Session
+    from tortie.cli.calicoctl.sources import Sources
+
+    try:
+        if word == "status":
+            from tortie.cli.calicoctl.node_status import status
+
+            text = status()
+        elif word == "checksystem":
+            from tortie.cli.calicoctl.checksystem import report
+
+            text = report()
+        else:
+            from tortie.cli.calicoctl.diags import collect
+
+            text = collect(Session(environ, Sources()))
+    except Failed as failure:
+        print(failure.out or failure.err)
+        return 1
+    print(text, end="")
+    return 0
 
 
 def _version() -> str:

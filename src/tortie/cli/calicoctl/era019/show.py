@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tortie.cli.calicoctl.era019 import usage
 from tortie.cli.calicoctl.era019.line import Line, UsageError, read
@@ -48,7 +48,7 @@ def _options(spec: IPPoolSpec) -> list[str]:
 
 
 def _endpoints(client: Client, line: Line) -> str:
-    found = [item.spec for item in client.list(WORKLOAD_ENDPOINT).items if _wanted(item.spec, line)]
+    found = [item.spec for item in client.list(WORKLOAD_ENDPOINT).items if matches(item.spec, line.values)]
     if "--detailed" in line.flags:
         headings = [
             "Hostname",
@@ -71,9 +71,10 @@ def _endpoints(client: Client, line: Line) -> str:
     return table(["Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints"], rows)
 
 
-def _wanted(spec: WorkloadEndpointSpec, line: Line) -> bool:
+def matches(spec: WorkloadEndpointSpec, filters: Mapping[str, str]) -> bool:
+    """Does the endpoint have every identifier that the options name?"""
     values = zip(FILTERS, (spec.node, spec.orchestrator, spec.workload, spec.endpoint), strict=True)
-    return all(line.values.get(option, value) == value for option, value in values)
+    return all(filters.get(option, value) == value for option, value in values)
 
 
 def _detailed(spec: WorkloadEndpointSpec) -> list[str]:

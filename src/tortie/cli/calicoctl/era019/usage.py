@@ -10,6 +10,10 @@ Commands:
   profile   rules and tags of the endpoints of a network
   endpoint  endpoints and the profiles that they have
   pool      ranges that addresses are taken from
+  ipam      one address: who has it, take it back
+  status    is this host's node running
+  diags     diagnostics of this host in one archive
+  checksystem  does this host have what a node needs
   version   version of this program
 
 `calicoctl <command> --help` shows the words of one command.
@@ -50,6 +54,10 @@ ENDPOINT = """\
 Usage:
   calicoctl endpoint show [--host=<HOSTNAME>] [--orchestrator=<ORCHESTRATOR_ID>] [--workload=<WORKLOAD_ID>]
                           [--endpoint=<ENDPOINT_ID>] [--detailed]
+  calicoctl endpoint <ENDPOINT_ID> profile (append|remove|set) [--host=<HOSTNAME>] [--orchestrator=<ORCHESTRATOR_ID>]
+                          [--workload=<WORKLOAD_ID>] [<PROFILES>...]
+  calicoctl endpoint <ENDPOINT_ID> profile show [--host=<HOSTNAME>] [--orchestrator=<ORCHESTRATOR_ID>]
+                          [--workload=<WORKLOAD_ID>]
 
 Options:
   --detailed    one line for each endpoint, with its addresses and profiles
@@ -57,9 +65,18 @@ Options:
 
 POOL = """\
 Usage:
+  calicoctl pool add <CIDRS>... [--ipip] [--nat-outgoing]
+  calicoctl pool range add <START_IP> <END_IP> [--ipip] [--nat-outgoing]
+  calicoctl pool remove <CIDRS>...
   calicoctl pool show [--ipv4 | --ipv6]
 
 Options:
   --ipv4    only IPv4 pools
   --ipv6    only IPv6 pools
+"""
+
+IPAM = """\
+Usage:
+  calicoctl ipam release <IP>
+  calicoctl ipam info <IP>
 """

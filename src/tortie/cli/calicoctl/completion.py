@@ -1,0 +1,142 @@
+"""`calicoctl completion SHELL`, and the words that a shell asks for while somebody types.
+
+The shell calls `calicoctl completion words WORD...`; the last word is the one to complete. Names come from the store
+without decoding a value, so that they are there before the next key is pressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tortie.base.errors import TortieError
+from tortie.cli.calicoctl.options import BadUsage, Options
+from tortie.cli.calicoctl.session import ClientError, Session
+
+SCRIPTS = {
+    "bash": """\
+_calicoctl() {
+    local IFS=$'\\n'
+    COMPREPLY=($(calicoctl completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    if [ "${COMP_WORDS[COMP_CWORD-1]}" = -f ]; then COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")); fi
+}
+complete -o default -F _calicoctl calicoctl
+""",
+    "zsh": """\
+#compdef calicoctl
+_calicoctl() {
+    local -a found
+    found=("${(@f)$(calicoctl completion words -- "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
+    if [[ "${words[CURRENT-1]}" == -f ]]; then _files; else compadd -a found; fi
+}
+compdef _calicoctl calicoctl
+""",
+    "fish": """\
+function __calicoctl_words
+    set -l typed (commandline -opc) (commandline -ct)
+    calicoctl completion words -- $typed[2..-1] 2>/dev/null
+end
+complete -c calicoctl -a '(__calicoctl_words)'
+""",
+}
+COMMANDS = [
+    "apply",
+    "completion",
+    "convert",
+    "create",
+    "delete",
+    "datastore",
+    "cluster",
+    "get",
+    "ipam",
+    "label",
+    "node",
+    "patch",
+    "replace",
+    "validate",
+    "version",
+    "profile",
+    "endpoint",
+    "pool",
+    "bgp",
+    "status",
+    "container",
+    "checksystem",
+    "diags",
+    "config",
+]
+WORDS = {
+    "ipam": "check configure release show split",
+    "node": "checksystem diags run status",
+    "datastore": "migrate",
+    "cluster": "diags",
+    "completion": "bash fish zsh",
+    "-o": "custom-columns= go-template= go-template-file= json name ps wide yaml",
+}
+WITH_KINDS = ("get", "delete", "patch", "label")
+RULES = ("rule", "tag")
+
+
+def completion(options: Options, session: Session) -> str:
+    words = options.words
+    if words[:1] == ("words",):
+        return "".join(f"{word}\n" for word in candidates(words[1:], session))
+    if len(words) != 1 or words[0] not in SCRIPTS:
+        raise BadUsage(f"completion of {' '.join(words) or 'what'}? bash, zsh or fish")
+    return SCRIPTS[words[0]]
+
+
+def candidates(words: Sequence[str], session: Session) -> list[str]:
+    """What the last word may become; nothing when the store does not answer."""
+    *before, typed = words or ("",)
+    return sorted(word for word in _offered(before, session) if word.startswith(typed))
+
+
+def _offered(before: Sequence[str], session: Session) -> Sequence[str]:
+    if before and before[-1] in ("-o", "--output"):
+        return WORDS["-o"].split()
+    plain = [word for word in before if not word.startswith("-")]
+    if not plain:
+        return COMMANDS
+    if plain[0] in WITH_KINDS and len(plain) == 1:
+        return _kinds()
+    if plain[0] in WITH_KINDS and len(plain) >= 2:
+        return _names(plain[1], session)
+    if plain[0] == "profile":
+        return _of_profile(plain[1:], session)
+    return WORDS.get(plain[0], "").split() if len(plain) == 1 else ()
+
+
+def _of_profile(words: Sequence[str], session: Session) -> Sequence[str]:
+    match words:
+        case []:
+            return [*_names("profile", session), "add", "remove", "show"]
+        case ["remove"]:
+            return _names("profile", session)
+        case [_]:
+            return RULES
+        case [_, "rule"]:
+            return ("add", "json", "remove", "show", "update")
+        case [_, "rule", "add" | "remove"]:
+            return ("inbound", "outbound")
+        case [_, "tag"]:
+            return ("add", "remove", "show")
+        case [_, "rule", *_, "tag"]:
+            return _names("profile", session)
+    return ()
+
+
+def _kinds() -> Sequence[str]:
+    from tortie.model.kinds import KINDS
+
+    return [kind.plural for kind in KINDS.values()]
+
+
+def _names(word: str, session: Session) -> Sequence[str]:
+    from tortie.cli.calicoctl.era3.kinds import kind_of
+
+    try:
+        kind = kind_of(word)
+        with session.client() as client:
+            return [kind.parse_key(kv.key)[1] for kv in client.datastore.list(kind.prefix).items]
+    except (TortieError, ClientError):
+        return ()

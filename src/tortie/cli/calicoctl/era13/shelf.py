@@ -1,0 +1,115 @@
+"""The store as the 1.3 grammar sees it: resources with their v1 form, found by the era's identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tortie.base.errors import Invalid
+from tortie.cli.calicoctl.era3 import documents as v3
+from tortie.cli.calicoctl.era13 import forms
+from tortie.cli.calicoctl.options import Options
+from tortie.cli.calicoctl.session import Session
+from tortie.cli.calicoctl.sources import documents
+from tortie.model.kinds import KINDS
+from tortie.model.kinds.profile import PROFILE
+from tortie.model.resource import Resource
+from tortie.store.client import Client
+
+ALIASES = {
+    "node": "node nodes no nos",
+    "hostEndpoint": "hostendpoint hostendpoints hep heps",
+    "workloadEndpoint": "workloadendpoint workloadendpoints wep weps",
+    "profile": "profile profiles pro pros",
+    "policy": "policy policies pol pols",
+    "ipPool": "ippool ippools ipp ipps pool pools",
+    "bgpPeer": "bgppeer bgppeers bgpp bgpps bp bps",
+}
+NAME_OF = {"ipPool": "cidr", "bgpPeer": "peerIP"}
+IDENTIFIERS = ("node", "orchestrator", "workload", "scope")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A resource of the store; `form` is None when v1 cannot say it."""
+
+    resource: Resource[Any]
+    form: forms.Document | None
+
+
+def kind_of(word: str) -> str:
+    """Raises Invalid."""
+    for kind, names in ALIASES.items():
+        if word.lower() in names.split():
+            return kind
+    raise Invalid(f"resource type '{word}' is not supported")
+
+
+def entries(client: Client, kind: str) -> Iterator[Entry]:
+    found = KINDS.get(forms.FIELDS[kind][0])
+    if found is None:
+        return
+    tags = _tags(client) if kind in ("policy", "profile") else frozenset()
+    for resource in client.list(found).items:
+        yield Entry(resource, forms.to_v1(v3.document(resource), tags))
+
+
+def find(client: Client, document: forms.Document) -> Entry | None:
+    """The resource with the identity of the document; one without a v1 form is found by its v3 name."""
+    wanted = forms.identity(document)
+    name = None
+    for entry in entries(client, document["kind"]):
+        if entry.form is not None and forms.identity(entry.form) == wanted:
+            return entry
+        if entry.form is None:
+            name = name or forms.to_v3(document)["metadata"]["name"]
+            if name == entry.resource.name:
+                return entry
+    return None
+
+
+def _tags(client: Client) -> frozenset[str]:
+    """Every label that some profile gives with an empty value."""
+    applied = (item.spec.labels_to_apply for item in client.list(PROFILE).items)
+    return frozenset(label for labels in applied for label, value in labels.items() if not value)
+
+
+def named(options: Options) -> forms.Document:
+    """What KIND, NAME and the identifiers of a command line say; what they leave out is absent."""
+    kind = kind_of(options.words[0])
+    metadata = {name: options.value(f"--{name}") for name in IDENTIFIERS if options.has(f"--{name}")}
+    if len(options.words) > 1:
+        metadata[NAME_OF.get(kind, "name")] = options.words[1]
+    known = forms.FIELDS[kind][1].split()
+    if unknown := [name for name in metadata if name not in known]:
+        raise Invalid(f"a {kind} has no {unknown[0]}")
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": {}}
+
+
+def of_files(options: Options, session: Session) -> list[forms.Document]:
+    """The resources of the file: one, a list kind, or an array. Raises Invalid with every fault."""
+    found: list[forms.Document] = []
+    faults: list[str] = []
+    for source in options.values("--filename"):
+        for name, text in session.sources.texts(source):
+            for document in flat(documents(name, text, several=False)):
+                try:
+                    found.append(forms.check(document))
+                except Invalid as error:
+                    faults += error.problems
+    if faults:
+        raise Invalid(*faults)
+    if not found:
+        raise Invalid("No resources specified in file")
+    return found
+
+
+def flat(raw: Sequence[Any]) -> Iterator[Any]:
+    for document in raw:
+        if isinstance(document, list):
+            yield from flat(document)
+        elif isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document:
+            yield from flat(document["items"] or [])
+        else:
+            yield document

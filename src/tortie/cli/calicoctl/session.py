@@ -1,0 +1,54 @@
+"""What a command of the 1.3 and 3 grammars works with: the variables, the files, and the store once it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tortie.cli.calicoctl.sources import Sources
+from tortie.store.client import Client
+
+
+class Failed(Exception):
+    """The command ends with exit code 1; `out` and `err` go to standard output and standard error."""
+
+    def __init__(self, out: str = "", err: str = "") -> None:
+        self.out = out
+        self.err = err
+        super().__init__(out or err)
+
+
+class ClientError(Exception):
+    """The store cannot be had: no configuration, a wrong one, or nobody answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    environ: Mapping[str, str]
+    sources: Sources
+    config_path: str | None = None
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Raises ClientError."""
+        from tortie.base.errors import TortieError
+        from tortie.cli.calicoctl import configuration
+        from tortie.store.open import open_store
+
+        try:
+            text = configuration.file_text(self.config_path)
+            found = configuration.configuration(text, self.config_path, self.environ)
+            for name, value in (found.login or {}).items():
+                os.environ.setdefault(name, value)
+            store = open_store(found.url, create=False)
+        except TortieError as error:
+            raise ClientError(str(error)) from error
+        if found.note and sys.stderr.isatty():
+            print(found.note, file=sys.stderr)
+        try:
+            yield Client(store)
+        finally:
+            store.close()

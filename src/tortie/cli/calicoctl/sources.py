@@ -1,0 +1,122 @@
+"""The files that `-f` names: a file, a directory, `-` for standard input; their texts and the documents in them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tortie.base.errors import Invalid
+
+ENDINGS = (".yaml", ".yml", ".json")
+LIMIT = 64 * 1024 * 1024
+MOST_NODES = 5_000_000
+
+
+class Sources:
+    """Reads each source once, so that whoever looks for the grammar leaves standard input to the command."""
+
+    def __init__(self, standard_input: Callable[[], bytes] | None = None) -> None:
+        self._standard_input = standard_input or sys.stdin.buffer.read
+        self._typed: bytes | None = None
+        self._read: dict[tuple[str, bool], list[tuple[str, str]]] = {}
+
+    def texts(self, source: str, *, recursive: bool = False) -> Sequence[tuple[str, str]]:
+        """(name, text) of every file of the source, in the order of their names. Raises Invalid."""
+        key = (source, recursive)
+        if key not in self._read:
+            self._read[key] = [(name, self._text(name)) for name in _files(source, recursive)]
+        return self._read[key]
+
+    def _text(self, name: str) -> str:
+        try:
+            if name == "-":
+                # Kept although it may turn out to be no text: there is no second reading of it.
+                self._typed = self._standard_input() if self._typed is None else self._typed
+                data = self._typed
+            else:
+                with open(name, "rb") as file:
+                    data = file.read(LIMIT + 1)
+        except OSError as error:
+            raise Invalid(f"cannot read {name}: {error.strerror or error}") from error
+        if len(data) > LIMIT:
+            raise Invalid(f"{name}: larger than {LIMIT // 1024 // 1024} MB")
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(f"{_named(name)}: not a text file: byte {error.start} is no UTF-8") from error
+
+
+def _files(source: str, recursive: bool) -> Iterator[str]:
+    if source == "-" or not os.path.isdir(source):
+        yield source
+        return
+    try:
+        entries = sorted(os.listdir(source))
+    except OSError as error:
+        raise Invalid(f"cannot read {source}: {error.strerror or error}") from error
+    for entry in entries:
+        path = os.path.join(source, entry)
+        if os.path.isdir(path):
+            if recursive and not os.path.islink(path):
+                yield from _files(path, recursive)
+        elif entry.endswith(ENDINGS):
+            yield path
+
+
+def documents(name: str, text: str, *, several: bool = True) -> list[Any]:
+    """Every YAML or JSON document in the text; empty ones left out. With `several` false a second one is refused."""
+    if text.lstrip().startswith(("{", "[")):
+        import json
+
+        try:
+            return [json.loads(text, object_pairs_hook=_unique)]
+        except json.JSONDecodeError:
+            # YAML holds JSON, and may go on after it with `---` or comments.
+            pass
+        except (ValueError, RecursionError) as error:
+            raise Invalid(f"error parsing {_named(name)}: {error}") from error
+    found = [document for document in _yaml(name, text) if document is not None]
+    if not several and len(found) > 1:
+        raise Invalid(f"{_named(name)}: more than one document; this grammar takes one, or a list")
+    return found
+
+
+def _yaml(name: str, text: str) -> list[Any]:
+    import yaml
+
+    from tortie.cli.calicoctl.yaml_text import Loader
+
+    try:
+        found = list(yaml.load_all(text, Loader))
+        if _size(found, {}) > MOST_NODES:
+            raise ValueError(f"more than {MOST_NODES} values, its aliases written out")
+        return found
+    except yaml.YAMLError as error:
+        raise Invalid(f"error parsing {_named(name)}: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"error parsing {_named(name)}: {error or 'nested too deeply'}") from error
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are with every alias written out: a few lines of YAML can stand for billions."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MOST_NODES + 1  # what holds itself has no end
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({key for key, _ in pairs if [other for other, _ in pairs].count(key) > 1})
+        raise ValueError(f"field given twice: {', '.join(twice)}")
+    return found
+
+
+def _named(name: str) -> str:
+    return "standard input" if name == "-" else name
