@@ -67,6 +67,9 @@ def cidr(field: str, text: str, *, plain: bool = False) -> Iterator[Problem]:
     if "/" not in text and not plain:
         yield Problem(field, f"{text!r} has no /length")
         return
+    if "/" in text and not re.fullmatch("[0-9]{1,3}", text.rpartition("/")[2]):
+        yield Problem(field, f"{text!r}: the length is no number")
+        return
     try:
         ip_network(text)
     except ValueError as error:
