@@ -32,7 +32,8 @@ def test_an_icmp_type_of_zero_is_one() -> None:
     [
         (Rule(action="Allow", destination=EntityRule(ports=(80,))), "need a protocol"),
         (Rule(action="Allow", protocol="ICMP", destination=EntityRule(ports=(80,))), "need a protocol"),
-        (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("web",))), "named ports"),
+        (Rule(action="Allow", protocol="ICMP", destination=EntityRule(ports=("web",))), "need a protocol"),
+        (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("a b",))), "no name"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("9:3",))), "low before high"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=(65536,))), "65535"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("1:2:3",))), "1:2:3"),
@@ -40,7 +41,7 @@ def test_an_icmp_type_of_zero_is_one() -> None:
         (Rule(action="Allow", protocol=256), "256"),
         (Rule(action="Allow", source=EntityRule(nets=("10.0.0.0/33",))), "10.0.0.0/33"),
         (Rule(action="Allow", source=EntityRule(selector="a = 'b'")), "expected"),
-        (Rule(action="Allow", source=EntityRule(namespace_selector="all()")), "namespaceSelector"),
+        (Rule(action="Allow", source=EntityRule(selector="global()")), "namespaceSelector"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(code=1)), "needs a type"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(type=255)), "255"),
         (Rule(action="Allow", icmp=Icmp(type=8)), "needs the protocol"),
