@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tortie.base.errors import Invalid
 from tortie.model.selector import parse
+from tortie.model.selector.nodes import And, Global, Node, Not, Or
 
 if TYPE_CHECKING:
-    from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
+    from tortie.model.rule import Port, Protocol
 
 # Texts, not compiled: a command that only reads never needs them, and `re` remembers those that are used.
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -25,11 +26,12 @@ INTERFACE = r"[A-Za-z0-9_.-]{1,15}"
 MAC = r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 PORT_NAME = r"[A-Za-z0-9_.-]{1,128}"
 
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+CONTAINER_ID = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
 PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
-WITH_PORTS = ("TCP", "UDP", "SCTP", 6, 17, 132)
 MAX_NAME = 253
 MAX_SELECTOR = 1024
-MAX_RULES, MAX_NETS, MAX_PORTS = 1024, 256, 50
+MAX_ANNOTATIONS = 256 * 1024
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -94,6 +96,19 @@ def host_address(field: str, text: str) -> Iterator[Problem]:
         yield Problem(field, f"{text} is more than one address")
 
 
+def address(field: str, text: str | None, version: int | None = None) -> Iterator[Problem]:
+    """One address without a length; an absent one is no fault."""
+    if not text:
+        return
+    try:
+        found = ip_address(text)
+    except ValueError as error:
+        yield Problem(field, str(error))
+        return
+    if version is not None and found.version != version:
+        yield Problem(field, f"{text} is no IPv{version} address")
+
+
 def as_number(field: str, value: int | None) -> Iterator[Problem]:
     if value is not None and not 0 <= value <= 0xFFFFFFFF:
         yield Problem(field, f"{value} is not between 0 and 4294967295")
@@ -116,14 +131,40 @@ def inherited_label(field: str, key: str, value: str) -> Iterator[Problem]:
         yield Problem(f"{field}.{key}", f"{value!r} is no label value")
 
 
-def selector(field: str, text: str) -> Iterator[Problem]:
+def selector(field: str, text: str, *, or_global: bool = False) -> Iterator[Problem]:
+    """An expression over labels; `or_global`: the namespaceSelector of a rule, where `global()` has a meaning."""
     if len(text) > MAX_SELECTOR:
         yield Problem(field, f"is longer than {MAX_SELECTOR} characters")
         return
     try:
-        parse(text)
+        node = parse(text).node
     except Invalid as error:
         yield Problem(field, str(error))
+        return
+    if not or_global and _says_global(node):
+        yield Problem(field, "global() can only be used in the namespaceSelector of a rule")
+
+
+def _says_global(node: Node) -> bool:
+    if isinstance(node, And | Or):
+        return any(_says_global(operand) for operand in node.operands)
+    return _says_global(node.operand) if isinstance(node, Not) else isinstance(node, Global)
+
+
+def one_of(field: str, value: object, choices: tuple[str, ...]) -> Iterator[Problem]:
+    """A value that may be absent, or one of the choices."""
+    if value is not None and value not in choices:
+        yield Problem(field, f"{value!r} is none of {', '.join(choices)}")
+
+
+def between(field: str, value: float | None, low: int, high: int) -> Iterator[Problem]:
+    if value is not None and not low <= value <= high:
+        yield Problem(field, f"{value} is not between {low} and {high}")
+
+
+def annotation_size(field: str, found: Mapping[str, str]) -> Iterator[Problem]:
+    if sum(len(key.encode()) + len(value.encode()) for key, value in found.items()) > MAX_ANNOTATIONS:
+        yield Problem(field, f"holds more than {MAX_ANNOTATIONS} bytes")
 
 
 def port(field: str, value: Port, *, named: bool = True) -> Iterator[Problem]:
@@ -147,74 +188,3 @@ def protocol(field: str, value: Protocol | None) -> Iterator[Problem]:
         yield Problem(field, f"protocol {value} is not between 1 and 255")
     elif isinstance(value, str) and value not in PROTOCOLS:
         yield Problem(field, f"protocol {value!r} is none of {', '.join(PROTOCOLS)}")
-
-
-def rules(field: str, found: tuple[Rule, ...]) -> Iterator[Problem]:
-    if len(found) > MAX_RULES:
-        yield Problem(field, f"has more than {MAX_RULES} rules")
-    for number, item in enumerate(found):
-        yield from rule(f"{field}[{number}]", item)
-
-
-def rule(field: str, found: Rule) -> Iterator[Problem]:
-    yield from protocol(f"{field}.protocol", found.protocol)
-    yield from protocol(f"{field}.notProtocol", found.not_protocol)
-    for end, icmp in (("icmp", found.icmp), ("notICMP", found.not_icmp)):
-        if icmp is not None:
-            yield from _icmp(f"{field}.{end}", icmp, found.protocol)
-    for end, side in (("source", found.source), ("destination", found.destination)):
-        yield from _entity(f"{field}.{end}", side, found.protocol)
-    nets = (
-        *found.source.nets,
-        *found.source.not_nets,
-        *found.destination.nets,
-        *found.destination.not_nets,
-    )
-    families = set(_families(nets)) | ({found.ip_version} if found.ip_version else set())
-    if len(families) > 1:
-        yield Problem(field, "mixes IPv4 and IPv6")
-
-
-def _entity(field: str, side: EntityRule, over: Protocol | None) -> Iterator[Problem]:
-    for end, nets in (("nets", side.nets), ("notNets", side.not_nets)):
-        if len(nets) > MAX_NETS:
-            yield Problem(f"{field}.{end}", f"has more than {MAX_NETS} networks")
-        for net in nets:
-            yield from cidr(f"{field}.{end}", net)
-    for end, text in (
-        ("selector", side.selector),
-        ("notSelector", side.not_selector),
-        ("namespaceSelector", side.namespace_selector),
-    ):
-        yield from selector(f"{field}.{end}", text)
-    for end, ports in (("ports", side.ports), ("notPorts", side.not_ports)):
-        if len(ports) > MAX_PORTS:
-            yield Problem(f"{field}.{end}", f"has more than {MAX_PORTS} ports")
-        for item in ports:
-            yield from port(f"{field}.{end}", item)
-        if over not in WITH_PORTS and any(not _named(item) for item in ports):
-            yield Problem(f"{field}.{end}", "numeric ports need protocol TCP, UDP or SCTP")
-
-
-def _icmp(field: str, icmp: Icmp, over: Protocol | None) -> Iterator[Problem]:
-    if over not in ("ICMP", "ICMPv6", 1, 58):
-        yield Problem(field, "needs protocol ICMP or ICMPv6")
-    if icmp.type is not None and not 0 <= icmp.type <= 254:
-        yield Problem(f"{field}.type", f"{icmp.type} is not between 0 and 254")
-    if icmp.code is not None and icmp.type is None:
-        yield Problem(f"{field}.code", "needs a type")
-    if icmp.code is not None and not 0 <= icmp.code <= 255:
-        yield Problem(f"{field}.code", f"{icmp.code} is not between 0 and 255")
-
-
-def _named(value: Port) -> bool:
-    return isinstance(value, str) and ":" not in value
-
-
-def _families(nets: Iterable[str]) -> Iterator[int]:
-    """IP versions of the networks that parse."""
-    for net in nets:
-        try:
-            yield ip_network(net, strict=False).version
-        except ValueError:
-            continue

@@ -7,7 +7,7 @@ Sources: the public v3 API and etcd v3 data model. A stored value is a JSON obje
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -31,21 +31,32 @@ class Metadata(Value, frozen=True, kw_only=True):
     creation_timestamp: str | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
 
 
-def no_problems(_spec: Any) -> Iterator[Problem]:
+def no_problems(_found: Any) -> Iterator[Problem]:
     return iter(())
+
+
+def as_it_is(metadata: Metadata, spec: S) -> tuple[Metadata, S]:
+    return metadata, spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[S]):
-    """One kind of resource. `check` yields every fault of a spec, not only the first."""
+    """One kind of resource.
+
+    `check` yields every fault of a spec, not only the first; `check_whole` those between its name, labels and spec.
+    `defaults` fills in what is stored on a write when the writer left it out.
+    """
 
     name: str
     plural: str
     spec: type[S]
     namespaced: bool = False
     check: Callable[[S], Iterator[Problem]] = no_problems
+    check_whole: Callable[[Resource[S]], Iterator[Problem]] = no_problems
+    defaults: Callable[[Metadata, S], tuple[Metadata, S]] = as_it_is
     name_pattern: str = checks.SUBDOMAIN
 
     @property
@@ -93,8 +104,36 @@ def problems(resource: Resource[Any]) -> list[Problem]:
     elif metadata.namespace is not None:
         found.append(Problem("metadata.namespace", f"a {kind.name} has none"))
     found += checks.labels("metadata.labels", metadata.labels)
+    found += checks.annotation_size("metadata.annotations", metadata.annotations)
     found += kind.check(resource.spec)
+    found += kind.check_whole(resource)
     return found
+
+
+def with_defaults(resource: Resource[S]) -> Resource[S]:
+    """The resource as a client stores it: what its writer left out has the kind's defaults. Idempotent."""
+    metadata, spec = resource.kind.defaults(resource.metadata, resource.spec)
+    return replace(resource, metadata=metadata, spec=spec)
+
+
+def worded(resource: Resource[Any]) -> list[str]:
+    """Every fault in the words of the original: `error with field X = 'v' (Reason: ...)`."""
+    whole = msgspec.json.decode(encode(resource))
+    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in problems(resource)]
+
+
+def _at(found: Any, path: str) -> str:
+    """The value at a dotted path; keys may hold dots themselves, a list's items are counted in brackets."""
+    if not path:
+        return found if isinstance(found, str) else "" if found is None else msgspec.json.encode(found).decode()
+    if isinstance(found, list):
+        number, _, rest = path.removeprefix("[").partition("]")
+        inside = path.startswith("[") and number.isdigit() and int(number) < len(found)
+        return _at(found[int(number)], rest.removeprefix(".")) if inside else _at(found, "")
+    for key in sorted(found, key=len, reverse=True) if isinstance(found, dict) else ():
+        if path == key or path.startswith((f"{key}.", f"{key}[")):
+            return _at(found[key], path.removeprefix(key).removeprefix("."))
+    return ""
 
 
 def encode(resource: Resource[Any]) -> bytes:

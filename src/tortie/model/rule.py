@@ -12,6 +12,16 @@ Port = int | str
 Protocol = int | str
 
 
+class ServiceAccountMatch(Value, frozen=True, kw_only=True):
+    names: tuple[str, ...] = ()
+    selector: str = ""
+
+
+class ServiceMatch(Value, frozen=True, kw_only=True):
+    name: str = ""
+    namespace: str = ""
+
+
 class EntityRule(Value, frozen=True, kw_only=True):
     """One side of a rule. Different fields are ANDed, the values of one list ORed."""
 
@@ -22,6 +32,8 @@ class EntityRule(Value, frozen=True, kw_only=True):
     namespace_selector: str = ""
     ports: tuple[Port, ...] = ()
     not_ports: tuple[Port, ...] = ()
+    service_accounts: ServiceAccountMatch | None = None
+    services: ServiceMatch | None = None
 
 
 ANYBODY = EntityRule()
@@ -33,6 +45,24 @@ class Icmp(Value, frozen=True, kw_only=True):
     code: int | None = None
 
 
+class HttpPath(Value, frozen=True, kw_only=True):
+    """Exactly one of the two."""
+
+    exact: str | None = None
+    prefix: str | None = None
+
+
+class HttpMatch(Value, frozen=True, kw_only=True):
+    methods: tuple[str, ...] = ()
+    paths: tuple[HttpPath, ...] = ()
+
+
+class RuleMetadata(Value, frozen=True, kw_only=True):
+    """Says nothing about packets."""
+
+    annotations: dict[str, str] = {}
+
+
 class Rule(Value, frozen=True, kw_only=True):
     action: Literal["Allow", "Deny", "Log", "Pass"]
     ip_version: Literal[4, 6] | None = None
@@ -42,3 +72,5 @@ class Rule(Value, frozen=True, kw_only=True):
     not_icmp: Icmp | None = msgspec.field(default=None, name="notICMP")
     source: EntityRule = ANYBODY
     destination: EntityRule = ANYBODY
+    http: HttpMatch | None = None
+    metadata: RuleMetadata | None = None

@@ -15,7 +15,42 @@ from tortie.model.codec import KEPT, from_builtins
 from tortie.model.kinds import KINDS
 from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems
 
+POLICY: dict[str, Any] = {
+    "tier": "default",
+    "order": 200,
+    "selector": "role == 'db'",
+    "types": ["Ingress"],
+    "ingress": [
+        {
+            "action": "Allow",
+            "protocol": "TCP",
+            "source": {"selector": "role == 'web'", "namespaceSelector": "global()"},
+            "destination": {"ports": [3306, "4000:4010"]},
+            "http": {"methods": ["GET"], "paths": [{"prefix": "/a"}]},
+            "metadata": {"annotations": {"why": "because"}},
+        },
+        {"action": "Allow", "source": {"services": {"name": "a", "namespace": "b"}}},
+        {"action": "Pass", "source": {"serviceAccounts": {"names": ["a"], "selector": "has(b)"}}},
+        {"action": "Log", "source": {}, "destination": {}},
+    ],
+}
+GLOBAL_POLICY: dict[str, Any] = {**POLICY, "namespaceSelector": "all()", "applyOnForward": True, "preDNAT": True}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "NetworkPolicy": POLICY,
+    "GlobalNetworkPolicy": GLOBAL_POLICY,
+    "StagedNetworkPolicy": {**POLICY, "stagedAction": "Set"},
+    "StagedGlobalNetworkPolicy": {**GLOBAL_POLICY, "stagedAction": "Learn"},
+    "Tier": {"order": 100.5, "defaultAction": "Pass"},
+    "NetworkSet": {"nets": ["198.51.100.0/24", "203.0.113.9"]},
+    "GlobalNetworkSet": {"nets": ["198.51.100.0/24", "fd00::/8"]},
+    "HostEndpoint": {
+        "node": "host-a",
+        "interfaceName": "*",
+        "expectedIPs": ["192.0.2.11"],
+        "profiles": ["projectcalico-default-allow"],
+        "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
+    },
     "BGPConfiguration": {"logSeverityScreen": "Info", "nodeToNodeMeshEnabled": True, "asNumber": 64512},
     "ClusterInformation": {
         "clusterGUID": "3f2a9c1d5b7e4f60a1b2c3d4e5f60718",
@@ -98,13 +133,16 @@ def test_an_example_is_sound_and_comes_back_as_it_was(name: str) -> None:
     assert kind.parse_key(resource.key) == (resource.metadata.namespace, "x")
 
 
+MAPS = ("labelsToApply", "annotations")
+
+
 def _with_strangers(value: Any) -> Any:
     """The same JSON with a field that nobody knows in every object but maps of labels."""
     if isinstance(value, list):
         return [_with_strangers(item) for item in value]
     if not isinstance(value, dict):
         return value
-    grown = {key: item if key == "labelsToApply" else _with_strangers(item) for key, item in value.items()}
+    grown = {key: item if key in MAPS else _with_strangers(item) for key, item in value.items()}
     return {**grown, "stranger": {"a": [1, None, "x"]}}
 
 

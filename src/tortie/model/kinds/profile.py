@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tortie.model import checks
+from tortie.model import checks, rule_checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
@@ -21,8 +21,7 @@ class ProfileSpec(Value, frozen=True, kw_only=True):
 
 
 def check(spec: ProfileSpec) -> Iterator[Problem]:
-    yield from checks.rules("spec.ingress", spec.ingress)
-    yield from checks.rules("spec.egress", spec.egress)
+    yield from rule_checks.rules(spec.ingress, spec.egress)
     for key, value in spec.labels_to_apply.items():
         # Wider than a label of a person: a tag of the 0.x era is a label here, with an empty value.
         yield from checks.inherited_label("spec.labelsToApply", key, value)

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import msgspec
 
 from tortie.model import checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
-from tortie.model.resource import Kind
+from tortie.model.network_sets import NAMESPACE_LABEL
+from tortie.model.resource import Kind, Metadata
+
+ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 
 
 class EndpointPort(Value, frozen=True, kw_only=True):
     name: str
     protocol: int | str
     port: int
+    host_port: int | None = None
+    host_ip: str | None = msgspec.field(default=None, name="hostIP")
+
+
+class Nat(Value, frozen=True, kw_only=True):
+    internal_ip: str = msgspec.field(default="", name="internalIP")
+    external_ip: str = msgspec.field(default="", name="externalIP")
+
+
+class QosControls(Value, frozen=True, kw_only=True):
+    ingress_bandwidth: int | None = None
+    egress_bandwidth: int | None = None
+    ingress_burst: int | None = None
+    egress_burst: int | None = None
+    ingress_peakrate: int | None = None
+    egress_peakrate: int | None = None
+    ingress_minburst: int | None = None
+    egress_minburst: int | None = None
+    ingress_packet_rate: int | None = None
+    egress_packet_rate: int | None = None
+    ingress_packet_burst: int | None = None
+    egress_packet_burst: int | None = None
+    ingress_max_connections: int | None = None
+    egress_max_connections: int | None = None
+    dscp: int | str | None = None
 
 
 class WorkloadEndpointSpec(Value, frozen=True, kw_only=True):
@@ -25,12 +55,19 @@ class WorkloadEndpointSpec(Value, frozen=True, kw_only=True):
     workload: str = ""
     node: str = ""
     container_id: str = msgspec.field(default="", name="containerID")
+    pod: str = ""
     endpoint: str = ""
+    service_account_name: str = ""
     ip_networks: tuple[str, ...] = ()
+    ip_nats: tuple[Nat, ...] = msgspec.field(default=(), name="ipNATs")
+    ipv4_gateway: str = msgspec.field(default="", name="ipv4Gateway")
+    ipv6_gateway: str = msgspec.field(default="", name="ipv6Gateway")
     profiles: tuple[str, ...] = ()
     interface_name: str = ""
     mac: str = ""
     ports: tuple[EndpointPort, ...] = ()
+    allow_spoofed_source_prefixes: tuple[str, ...] = ()
+    qos_controls: QosControls | None = None
 
 
 def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
@@ -39,26 +76,83 @@ def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
             yield Problem(f"spec.{field}", "is missing")
         elif value.startswith("-") or value.endswith("-"):
             yield Problem(f"spec.{field}", f"{value!r} begins or ends with '-'")
+    if spec.container_id and re.fullmatch(checks.CONTAINER_ID, spec.container_id) is None:
+        yield Problem("spec.containerID", f"{spec.container_id!r} is no id of a container")
     for network in spec.ip_networks:
         yield from checks.host_address("spec.ipNetworks", network)
+    yield from _check_nats(spec)
+    yield from checks.address("spec.ipv4Gateway", spec.ipv4_gateway, 4)
+    yield from checks.address("spec.ipv6Gateway", spec.ipv6_gateway, 6)
     if spec.interface_name:
         yield from checks.interface("spec.interfaceName", spec.interface_name)
     if spec.mac:
         yield from checks.mac("spec.mac", spec.mac)
-    for item in spec.ports:
+    yield from check_ports(spec.ports)
+    for prefix in spec.allow_spoofed_source_prefixes:
+        yield from checks.cidr("spec.allowSpoofedSourcePrefixes", prefix, plain=True)
+
+
+def _check_nats(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
+    own = {network.partition("/")[0] for network in spec.ip_networks}
+    for nat in spec.ip_nats:
+        try:
+            versions = {ip_address(nat.internal_ip).version, ip_address(nat.external_ip).version}
+        except ValueError as error:
+            yield Problem("spec.ipNATs", str(error))
+            continue
+        if nat.internal_ip not in own:
+            yield Problem("spec.ipNATs", f"NAT is not in the endpoint networks: {nat.internal_ip}")
+        if len(versions) > 1:
+            yield Problem("spec.ipNATs", f"{nat.internal_ip} and {nat.external_ip} are of different IP versions")
+
+
+def check_ports(ports: tuple[EndpointPort, ...]) -> Iterator[Problem]:
+    for item in ports:
+        if re.fullmatch(checks.PORT_NAME, item.name) is None:
+            yield Problem("spec.ports.name", f"{item.name!r} is no name of a port")
         yield from checks.protocol("spec.ports.protocol", item.protocol)
-        if not 1 <= item.port <= 65535:
-            yield Problem("spec.ports.port", f"{item.port} is not between 1 and 65535")
+        yield from checks.between("spec.ports.port", item.port, 1, 65535)
+        yield from checks.between("spec.ports.hostPort", item.host_port, 0, 65535)
+
+
+def defaults(metadata: Metadata, spec: WorkloadEndpointSpec) -> tuple[Metadata, WorkloadEndpointSpec]:
+    """The labels that tell namespace and orchestrator are forced."""
+    forced = {NAMESPACE_LABEL: metadata.namespace or "", ORCHESTRATOR_LABEL: spec.orchestrator}
+    return msgspec.structs.replace(metadata, labels={**metadata.labels, **forced}), spec
 
 
 WORKLOAD_ENDPOINT = Kind(
-    name="WorkloadEndpoint", plural="workloadendpoints", spec=WorkloadEndpointSpec, namespaced=True, check=check
+    name="WorkloadEndpoint",
+    plural="workloadendpoints",
+    spec=WorkloadEndpointSpec,
+    namespaced=True,
+    check=check,
+    defaults=defaults,
 )
 
 
 def endpoint_name(node: str, orchestrator: str, segment: str, endpoint: str) -> str:
     """The name that Calico computes: the four parts, each dash in them doubled, joined by single dashes.
 
-    `segment` is the container id for cni, the literal `libnetwork` for libnetwork, else the workload.
+    `segment` is what `segment_of` says.
     """
     return "-".join(part.replace("-", "--") for part in (node, orchestrator, segment, endpoint))
+
+
+def segment_of(spec: WorkloadEndpointSpec) -> str:
+    """The part of the name that tells the workload: pod for k8s, container id for cni, a literal for libnetwork."""
+    if spec.orchestrator == "libnetwork":
+        return "libnetwork"
+    return {"k8s": spec.pod, "cni": spec.container_id}.get(spec.orchestrator, spec.workload)
+
+
+def name_of(spec: WorkloadEndpointSpec) -> str:
+    return endpoint_name(spec.node, spec.orchestrator, segment_of(spec), spec.endpoint)
+
+
+def check_name(name: str, spec: WorkloadEndpointSpec) -> Iterator[Problem]:
+    """An endpoint made by a person bears the computed name."""
+    wanted = name_of(spec)
+    if name != wanted:
+        reason = "the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec"
+        yield Problem("metadata.name", f"{reason}: expected name {wanted}")
