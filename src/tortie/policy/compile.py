@@ -6,7 +6,10 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from tortie.base.errors import Invalid
+from tortie.model.codec import Value
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
 from tortie.model.selector import parse
@@ -16,6 +19,16 @@ from tortie.policy.values import CompiledRule, IcmpMatch, NamedPort, PortRange, 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = frozenset({6, 17, 132, 136})
 ICMP, TCP, ICMPV6 = 1, 6, 58
+# What this compiler turns into matches. Everything else that a rule may say is a reason not to enforce it.
+RULE_FIELDS = frozenset(
+    {
+        *("unknown", "action", "ip_version", "protocol", "not_protocol", "icmp", "not_icmp", "source", "destination"),
+        "metadata",
+    }
+)
+SIDE_FIELDS = frozenset({"unknown", "nets", "not_nets", "selector", "not_selector", "ports", "not_ports"})
+ICMP_FIELDS = frozenset({"unknown", "type", "code"})
+WITHOUT_EFFECT = frozenset({"metadata"})
 PORT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
@@ -47,7 +60,8 @@ def _compile_list(
 
 
 def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
-    """Invalid names the first thing that cannot be enforced."""
+    """Invalid names the first thing that cannot be enforced: a condition left out would make the rule wider."""
+    _only(rule, RULE_FIELDS, "rule")
     rule = rewritten(rule, namespace)
     protocol, not_protocol = _protocol(rule.protocol), _protocol(rule.not_protocol)
     sides = (_side(rule.source, protocol), _side(rule.destination, protocol))
@@ -69,6 +83,18 @@ def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
     )
 
 
+def _only(value: Value, known: frozenset[str], what: str) -> None:
+    """A condition that is not among the known ones, of this program's model or of a newer one's, cannot be enforced."""
+    unknown = [name for name, _ in value.unknown if name not in WITHOUT_EFFECT]
+    unknown += [
+        field.encode_name
+        for field in msgspec.structs.fields(value)
+        if field.name not in known and getattr(value, field.name) != field.default
+    ]
+    if unknown:
+        raise Invalid(f"{what}: {', '.join(sorted(unknown))} cannot be enforced")
+
+
 def _protocol(value: Protocol | None) -> int | None:
     if value is None:
         return None
@@ -85,6 +111,7 @@ def _protocol(value: Protocol | None) -> int | None:
 def _icmp(value: Icmp | None) -> IcmpMatch | None:
     if value is None:
         return None
+    _only(value, ICMP_FIELDS, "icmp")
     if value.type is None:
         raise Invalid("an icmp match needs a type")
     if not 0 <= value.type <= 254 or not 0 <= (value.code or 0) <= 255:
@@ -93,6 +120,7 @@ def _icmp(value: Icmp | None) -> IcmpMatch | None:
 
 
 def _side(entity: EntityRule, protocol: int | None) -> Side:
+    _only(entity, SIDE_FIELDS, "source or destination")
     selector = _selector(entity.selector)
     return Side(
         nets=_nets(entity.nets),

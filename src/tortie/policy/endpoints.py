@@ -40,8 +40,8 @@ def workload(resource: Resource[WorkloadEndpointSpec]) -> Party | None:
     labels = {key: value for key, value in resource.metadata.labels.items() if not key.startswith(RESERVED)}
     labels[NAMESPACE] = resource.metadata.namespace or ""
     labels[ORCHESTRATOR] = spec.orchestrator
-    if account := getattr(spec, "service_account_name", ""):
-        labels[SERVICE_ACCOUNT] = account
+    if spec.service_account_name:
+        labels[SERVICE_ACCOUNT] = spec.service_account_name
     return Party(labels, _once(spec.profiles), found, _ports(spec.ports), spec.interface_name, spec.node)
 
 

@@ -39,7 +39,7 @@ def rewritten(rule: Rule, namespace: str | None) -> Rule:
 
 def _side(entity: EntityRule, namespace: str | None) -> EntityRule:
     terms = _terms(entity.selector)
-    accounts = getattr(entity, "service_accounts", None)
+    accounts = entity.service_accounts
     if accounts is not None:
         if accounts.names:
             terms.append(In(SERVICE_ACCOUNT, frozenset(accounts.names)))
@@ -51,8 +51,8 @@ def _side(entity: EntityRule, namespace: str | None) -> EntityRule:
         terms.append(Equal(NAMESPACE, namespace))
     if not terms:
         return entity
-    folded = msgspec.structs.replace(entity, selector=_joined(terms).canonical, namespace_selector="")
-    return msgspec.structs.replace(folded, service_accounts=None) if accounts is not None else folded
+    selector = _joined(terms).canonical
+    return msgspec.structs.replace(entity, selector=selector, namespace_selector="", service_accounts=None)
 
 
 def _terms(text: str) -> list[Node]:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from tortie.model.resource import Resource
+from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
+from tortie.model.kinds.network_policy import NETWORK_POLICY
+from tortie.model.kinds.staged_global_network_policy import STAGED_GLOBAL_NETWORK_POLICY
+from tortie.model.kinds.staged_network_policy import STAGED_NETWORK_POLICY
+from tortie.model.kinds.tier import TierSpec
+from tortie.model.resource import Kind, Resource
 from tortie.policy.compile import compile_lists
 from tortie.policy.namespaces import policy_selector
+from tortie.policy.order import Tier
 from tortie.policy.values import CompiledPolicy, Direction, Hook, RuleLists
 
+POLICIES: tuple[Kind[Any], ...] = (
+    NETWORK_POLICY,
+    GLOBAL_NETWORK_POLICY,
+    STAGED_NETWORK_POLICY,
+    STAGED_GLOBAL_NETWORK_POLICY,
+)
 DIRECTIONS: dict[str, Direction] = {"Ingress": "ingress", "Egress": "egress"}
 BOTH: frozenset[Direction] = frozenset(("ingress", "egress"))
 STAGED = "Staged"
@@ -46,6 +58,10 @@ def compile_policy(resource: Resource[Any]) -> tuple[CompiledPolicy, RuleLists] 
         forward=bool(getattr(spec, "apply_on_forward", False)),
     )
     return policy, compile_lists(spec.ingress, spec.egress, namespace)
+
+
+def tier_of(spec: TierSpec) -> Tier:
+    return Tier(spec.order, spec.default_action or "Deny")
 
 
 def _hook(spec: Any) -> Hook:
