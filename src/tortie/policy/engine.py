@@ -81,6 +81,10 @@ class PolicyEngine:
         """The host endpoints of this host by key."""
         return {key: value for key, value in self._local.items() if isinstance(value, ResolvedHost)}
 
+    def rules_in_use(self) -> list[RuleLists]:
+        """Of every policy and profile that an endpoint of this host lists."""
+        return [rules for owner in sorted(self._listing) if (rules := self._rules.get(owner)) is not None]
+
     def uses(self) -> frozenset[Use]:
         """The selectors and named ports that rules in use mention."""
         return frozenset(self._users)
