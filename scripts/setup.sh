@@ -10,6 +10,7 @@ readonly ROOT
 readonly VENV=$ROOT/.venv
 readonly PYTHON=/usr/bin/python3
 readonly LOG=$ROOT/.setup.log
+readonly INSTALLED=$ROOT/.setup.installed # the packages that this machine did not have: who uninstalls wants to know
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly POLICY_MARK='# placed by the set-up of Tortie while apt-get runs'
 export PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -109,9 +110,11 @@ install_missing() {
     let_services_go
     stay_disabled
     hash -r
+    printf '%s\n' "${MISSING[@]}" >>"$INSTALLED"
     find_missing
     if have dockerd && [ ${#MISSING[@]} -gt 0 ]; then # docker-cli is only known to be missing now
         apt install -y --no-install-recommends "${MISSING[@]}" || true
+        printf '%s\n' "${MISSING[@]}" >>"$INSTALLED"
         find_missing
     fi
     [ ${#MISSING[@]} -eq 0 ] || fail "still missing after the installation: ${MISSING[*]}" "The whole output is in $LOG."

@@ -22,7 +22,8 @@ from tests.support.waiting import until
 from tortie.base.errors import Unavailable
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
-from tortie.dns.run import run, run_resolver
+from tortie.dns.resolver import run_resolver
+from tortie.dns.run import run
 from tortie.dns.server import Server
 
 

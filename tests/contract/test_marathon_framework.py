@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
 from tests.support.marathon_live import AGENTS, Live, free_port, marathon, sleeper, stars
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.waiting import until
 
-from tortie.marathon.framework import FrameworkRemoved
+from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
+
+WHO: dict[str, Any] = {
+    "name": "marathon", "user": "root", "role": "*", "hostname": "h", "webui_url": "", "failover_timeout": 1.0,
+    "framework_id": None,
+}  # fmt: skip
 
 
 def test_the_stars_group_runs_from_one_put(tmp_path: Path) -> None:
@@ -216,5 +222,38 @@ def test_agents_of_a_role_that_is_not_accepted_are_left_alone(tmp_path: Path) ->
             await live.settled()
             assert {task.agent.id for task in master.live()} == {"A"}
         await master.stop()
+
+    asyncio.run(story())
+
+
+class _Chatter:
+    """An answer that always has more to read."""
+
+    def __init__(self) -> None:
+        self.content = self
+
+    async def readany(self) -> bytes:
+        await asyncio.sleep(0)
+        return b"x"
+
+
+def test_being_told_to_end_is_never_missed_between_two_events() -> None:
+    async def nothing(*_: object) -> None:
+        return None
+
+    async def story() -> None:
+        framework = Framework(["127.0.0.1:1"], lambda: framework_info(**WHO), nothing, nothing)
+
+        async def read() -> None:
+            while True:
+                await framework._next(cast(aiohttp.ClientResponse, _Chatter()), 60)
+
+        for steps in range(16):
+            reading = asyncio.ensure_future(read())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading}, timeout=5)
+            assert reading.cancelled(), f"went on reading after {steps} steps"
 
     asyncio.run(story())

@@ -358,8 +358,9 @@ def test_the_stream_of_events_in_order(tmp_path: Path) -> None:
                 if event["eventType"] == "deployment_success":
                     break
             await events.aclose()
-            (app,) = await client.apps()
-            assert [task.state for task in app.tasks] == ["TASK_RUNNING"]
+            ((app,), problems) = await client.apps()
+            assert [task.state for task in app.tasks or ()] == ["TASK_RUNNING"]
+            assert problems == []
         order = [kind for kind in seen if kind not in ("instance_changed_event", "api_post_event")]
         assert order == [
             "group_change_success",

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.support.fake_marathon import stars_app
 
-from tortie.lb.marathon_apps import decode
 from tortie.lb.render import Settings, render
 from tortie.lb.services import Choice, services
+from tortie.wire.marathon_apps import decode
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 

@@ -63,13 +63,14 @@ def namespaces_of(name: str) -> set[str]:
     return found - own
 
 
-def namespaces_in_use(before: int) -> set[str]:
-    """Of processes that were there `before` (ticks); numbers of namespaces that have gone are given out again."""
+def namespaces_in_use(name: str, before: int) -> set[str]:
+    """Of processes that were there `before` (ticks), or that are the lab's: numbers of namespaces that have gone are
+    given out again, to whom does not matter here."""
     used = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-            if started <= before:
+            if started <= before or f"/tortie-{name}/" in Path(f"/proc/{pid}/cgroup").read_text():
                 used |= {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in KINDS}
         except OSError:  # it has just ended
             continue
@@ -87,7 +88,7 @@ def interfaces() -> set[str]:
 
 def left_of(name: str, namespaces: set[str], before: int = 0) -> list[str]:
     """Everything that is still there, in words."""
-    left = [f"namespace {ns}" for ns in namespaces & namespaces_in_use(before)]
+    left = [f"namespace {ns}" for ns in namespaces & namespaces_in_use(name, before)]
     left += [f"process {pid}" for pid in state.boot_processes(name)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [f"mount {line}" for line in mounts if f"/{name}" in line]
@@ -441,7 +442,7 @@ def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
     own = namespaces_of(name)
     assert len(own) > 4 * 5
     here = ticks()
-    assert own <= namespaces_in_use(here)
+    assert own <= namespaces_in_use(name, here)
     ran = tortie("down", "--name", name)
     assert ran.returncode == 0, ran.stderr
     assert left_of(name, own, here) == []
@@ -479,6 +480,37 @@ def test_two_ups_at_once_make_one_lab() -> None:
         assert sum("up already" in ran.stderr for ran in outcomes) == 1
     finally:
         tortie("down", "--name", name)
+    assert left_of(name, set()) == []
+
+
+def test_down_during_up_waits_for_it_and_leaves_nothing() -> None:
+    name = unique("t-during")
+    making = subprocess.Popen(
+        [*TORTIE, "up", "--name", name, "--daemons", "forward"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait(lambda: bool(state.boot_processes(name)))
+    ran = tortie("down", "--name", name)
+    assert making.wait(60) == 0
+    assert ran.returncode == 0, ran.stderr
+    assert left_of(name, set()) == []
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_as_many_agents_as_asked_for(agents: int) -> None:
+    name = unique(f"t-agents-{agents}")
+    try:
+        assert up(name, "resolver,dns", "--agents", str(agents)).returncode == 0
+        lab = Lab.find(name)
+        assert [host.name for host in lab.hosts.values() if host.role == "agent"] == [
+            f"agent-{n}" for n in range(1, agents + 1)
+        ]
+        # Without a master the name server has no state: it says so through every host's own resolver.
+        for host in lab.hosts.values():
+            ours = host.run(["dig", "+time=2", "@198.51.100.1", "x.marathon.mesos"]).stdout
+            other = host.run(["dig", "+time=2", "@198.51.100.1", "example.com"]).stdout
+            assert ("status: SERVFAIL" in ours, "status: REFUSED" in other) == (True, True)
+    finally:
+        assert tortie("down", "--name", name).returncode == 0
     assert left_of(name, set()) == []
 
 
@@ -536,7 +568,7 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
     try:
         assert up(name, "dockerd,services,forward").returncode == 0
         lab = Lab.find(name)
-        own, pid = namespaces_of(name), lab.host("agent-1").pid
+        own, here, pid = namespaces_of(name), ticks(), lab.host("agent-1").pid
         lab.host("agent-1").run(
             ["docker", "run", "-d", "--net", "none", "--entrypoint", "sleep", "calico/star:v0.5.0", "9"]
         )
@@ -548,12 +580,11 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
         assert tortie("status", "--name", name).returncode == 1
         assert lab.host("master").run(["ping", "-c1", "-W5", "172.24.197.103"]).returncode == 0
     finally:
-        here = ticks()
         assert tortie("down", "--name", name).returncode == 0
     assert left_of(name, own, here) == []
 
 
-def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) -> None:
+def test_a_daemon_that_does_not_come_up_is_named_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     from tortie.lab import create, remove
     from tortie.lab.plan import Daemon, Host, Options, Plan, Ready
 
@@ -561,6 +592,7 @@ def test_a_daemon_that_does_not_come_up_is_named_with_its_log(tmp_path: Path) ->
         def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
             pass
 
+    monkeypatch.setattr(create, "GIVE_UP_RESTARTS", 2)
     name = unique("t-bad")
     bad = Daemon("bad", ("sh", "-c", "echo the reason; exit 3"), ready=Ready("listens", "/no/such"))
     hosts = (Host("switch", "172.24.197.2", "switch"), Host("only", "172.24.197.10", "outside", (bad,)))

@@ -16,7 +16,8 @@ from tests.support.mesos_cluster import TORTIE, Daemon, MesosCluster
 from tests.support.waiting import until
 
 from tortie.base.errors import Unavailable
-from tortie.wire.marathon import App, MarathonClient
+from tortie.wire.marathon import MarathonClient
+from tortie.wire.marathon_apps import App
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -72,7 +73,7 @@ def test_a_group_runs_and_survives_every_daemon(host: DockerHost, cluster: Mesos
 
             async def apps() -> dict[str, App]:
                 try:
-                    return {app.id: app for app in await client.apps()}
+                    return {app.id: app for app in (await client.apps())[0]}
                 except Unavailable:
                     return {}
 
@@ -89,7 +90,7 @@ def test_a_group_runs_and_survives_every_daemon(host: DockerHost, cluster: Mesos
             await until(settled, 60)
             before = containers(host)
             assert len(before) == 3
-            (task,) = (await apps())["/g/a"].tasks
+            (task,) = (await apps())["/g/a"].tasks or []
             assert task.ip_addresses
             for daemon in (marathon, cluster.master, cluster.agent):
                 await asyncio.to_thread(daemon.stop, signal.SIGKILL)
@@ -130,7 +131,7 @@ async def ready(client: MarathonClient) -> bool:
 
 async def failed(client: MarathonClient) -> bool:
     """The app's task ended by itself, and the reason is known."""
-    (app,) = [app for app in await client.apps(["apps.lastTaskFailure"]) if app.id == "/g/exits"]
+    (app,) = [app for app in (await client.apps(["apps.lastTaskFailure"]))[0] if app.id == "/g/exits"]
     return app.last_task_failure is not None and app.last_task_failure.message == "Container exited with status 3"
 
 

@@ -28,7 +28,8 @@ def host() -> Iterator[DockerHost]:
 
 @pytest.fixture
 def cluster(host: DockerHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MesosCluster]:
-    with MesosCluster(tmp_path_factory.mktemp("mesos"), docker_socket=host.socket) as started:
+    long = ["--executor_shutdown_grace_period=10mins"]
+    with MesosCluster(tmp_path_factory.mktemp("mesos"), docker_socket=host.socket, agent=long) as started:
         yield started
 
 
@@ -81,6 +82,22 @@ def test_a_kill_escalates_at_the_end_of_its_grace(framework: Framework) -> None:
     framework.call("KILL", {"task_id": {"value": "deaf"}, "kill_policy": FAST})
     assert framework.status("deaf", "TASK_KILLED")["message"] == "Container exited with status 137"
     assert [s["state"] for s in framework.statuses("deaf")] == ["TASK_RUNNING", "TASK_KILLING", "TASK_KILLED"]
+
+
+def test_nobody_waits_for_a_process_that_cannot_notice_its_signal(framework: Framework) -> None:
+    run(framework, "shell", "sleep 1000; true")
+    framework.status("shell", "TASK_RUNNING")
+    framework.call("KILL", {"task_id": {"value": "shell"}})
+    assert framework.status("shell", "TASK_KILLED")["message"] == "Container exited with status 137"
+
+
+def test_a_process_that_handles_its_signal_has_its_time(cluster: MesosCluster, framework: Framework) -> None:
+    run(framework, "tidy", "trap 'sleep 1; exit 7' TERM; echo up; while true; do sleep 0.1; done")
+    framework.status("tidy", "TASK_RUNNING")
+    sandbox = next((cluster.work_dir / "slaves").glob("*/frameworks/*/executors/tidy/runs/latest"))
+    until(lambda: "up\n" in (sandbox / "stdout").read_text(), "the trap is set")
+    framework.call("KILL", {"task_id": {"value": "tidy"}})
+    assert framework.status("tidy", "TASK_KILLED")["message"] == "Container exited with status 7"
 
 
 def test_what_docker_refuses_is_the_message_of_the_failed_task(host: DockerHost, framework: Framework) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stars_lab import ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
+from tests.support.stars_lab import BIN, ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
 
-from tortie.lab.api import Lab
+from tortie.lab.api import Host, Lab
 from tortie.lab.walks.matrix import Probe, Seen
 from tortie.lab.walks.prober import Target, probe_all
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
 
-NAME = "systest"
+NAME = f"systest-{os.getpid()}"
 DAEMONS = [
     ("agent-1", "node"),
     ("agent-2", "node"),
@@ -142,10 +145,19 @@ def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) ->
 
 def test_a_restart_of_every_daemon_changes_nothing(lab: Lab, pair: tuple[Container, Container]) -> None:
     talk = Conversation(*pair)
-    for host in lab.hosts.values():
+
+    def restart(host: Host) -> None:
         for daemon in host.daemons():
             if daemon["name"] != "node-boot":
                 host.order("restart", daemon["name"])
+
+    threads = [threading.Thread(target=restart, args=(host,)) for host in lab.hosts.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    everything = [daemon["state"] for host in lab.hosts.values() for daemon in host.daemons()]
+    assert set(everything) <= {"running", "done"}
     assert talk.speak()
     talk.close()
     check()
@@ -195,21 +207,47 @@ def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Containe
             heard.recvfrom(99)
 
 
-def test_a_container_started_without_the_node_does_not_get_through(lab: Lab, pair: tuple[Container, Container]) -> None:
+def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_policy(
+    lab: Lab, pair: tuple[Container, Container]
+) -> None:
+    """The engine asks again until the node answers; nothing of the container runs before."""
     _, server = pair
     agent = lab.host("agent-2")
+    say = f"import socket; socket.create_connection(('{server.address}', 7000), 3)"
+    networks = ("client", "backend")
     agent.order("stop", "node")
     try:
-        ran = agent.run(
-            ["docker", "run", "--rm", "--name", "t-early", "--net", "client", "--entrypoint", "python3"]
-            + ["calico/star:v0.5.0", "-c", f"import socket; socket.create_connection(('{server.address}', 7000), 3)"],
-            timeout=120,
-        )
-        assert ran.returncode != 0, "a container came up and spoke while no node agent ran"
+        begun = {
+            network: run_in_background(agent, f"t-early-{network}", network, ("python3", "-c", say))
+            for network in networks
+        }
+        wait_for("the containers to be made", lambda: len(states(agent, "t-early-")) == len(networks))
+        assert set(states(agent, "t-early-")) == {"created"}, "a container came up while no node agent ran"
     finally:
         agent.order("start", "node")
-        agent.run(["docker", "rm", "-f", "t-early"])
+    try:
+        ended = {network: process.wait(60) for network, process in begun.items()}
+        assert ended["client"] == 0, "the policy lets it speak to its own network"
+        assert ended["backend"] == 1, "the policy lets nobody of another network speak to it"
+    finally:
+        agent.run(["docker", "rm", "-f", *(f"t-early-{network}" for network in networks)])
     check()
+
+
+def run_in_background(host: Host, name: str, network: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    words = ["docker", "run", "--rm", "--name", name, "--net", network, "--entrypoint", command[0]]
+    return subprocess.Popen(
+        [BIN / "tortie", "exec", "--name", NAME, host.name, *words, "calico/star:v0.5.0", *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def states(host: Host, prefix: str) -> list[str]:
+    """What the engine says of each container of this name."""
+    listed = host.run(["docker", "ps", "-a", "--filter", f"name={prefix}", "--format", "{{.State}}"])
+    return listed.stdout.split()
 
 
 def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
@@ -231,5 +269,5 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
 
 def test_the_whole_walk_holds() -> None:
     """In a lab of its own, beside the one of this module."""
-    ran = tortie("walk", "stars", timeout=500)
+    ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=500)
     assert ran.returncode == 0, ran.stderr

@@ -51,7 +51,7 @@ def _run_resolver(listen: str | None, forward: tuple[str, ...], upstream: tuple[
     from tortie.cli.stopping import run_until_stopped
     from tortie.dns.config import parse_forwards, resolver_address, split_address
     from tortie.dns.forward import Forwarder, make_zones
-    from tortie.dns.run import run_resolver
+    from tortie.dns.resolver import run_resolver
 
     if listen is None:
         raise click.UsageError("--listen ADDRESS is needed")

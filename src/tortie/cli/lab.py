@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,56 +11,26 @@ from typing import Any
 
 import click
 
-from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
-
-DEFAULT_NAME = "default"
-name_option = click.option("--name", default=DEFAULT_NAME, metavar="LAB", help="The lab's name; without it, yours.")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-
-
-class Meter:
-    """Progress of `up` on standard error: one line that is written over where a person looks, else one a phase."""
-
-    def __init__(self) -> None:
-        self._tty = sys.stderr.isatty()
-        self._start = time.monotonic()
-        self._said = ("", 0)
-        self._open = False
-
-    def doing(self, what: str, done: int, of: int, waiting: str = "") -> None:
-        text = f"{what}: {done} of {of}"
-        seconds = time.monotonic() - self._start
-        shown = f"{text}, waiting for {waiting}" if waiting else text
-        if (shown, int(seconds)) == self._said:
-            return
-        self._said = (shown, int(seconds))
-        if self._tty:
-            width = shutil.get_terminal_size().columns - 12  # a line that wraps cannot be written over
-            click.echo(f"\r\033[K{shown[:width]}  ({seconds:.0f} s)", nl=False, err=True)
-            self._open = True
-        elif done == of:
-            click.echo(f"{text}  ({seconds:.1f} s)", err=True)
-
-    def say(self, text: str) -> None:
-        self.close()
-        click.echo(text, err=True)
-
-    def close(self) -> None:
-        if self._open:
-            click.echo(err=True)
-            self._open = False
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
+from tortie.base.errors import Conflict, NotFound, TortieError, Unavailable
+from tortie.base.meant import meant
+from tortie.cli.screen import Command, Meter, Terminal, json_option, name_option, need_root
+from tortie.lab.plan import DEFAULT_NAME
 
 
-def need_root(what: str) -> None:
-    if os.geteuid() != 0:
-        raise Invalid(f"{what} needs root (network namespaces, mounts): run it with sudo")
+def lab_words(name: str) -> str:
+    """What to add to a command so that it means this lab."""
+    return "" if name == DEFAULT_NAME else f" --name {name}"
 
 
-@click.command(epilog="Examples:  tortie up    tortie up stars    tortie up stars --until 8")
+@click.command(
+    cls=Command,
+    examples=[
+        ("tortie up", "hosts and daemons; you type the document"),
+        ("tortie up stars", "the document, to its end"),
+        ("tortie up stars --until 8", "up to its step 8"),
+        ("tortie up --name two --agents 3", "another lab beside yours"),
+    ],
+)
 @click.argument("document", required=False)
 @click.option("--until", metavar="STEP", help="Replay the document up to this step; 0 types nothing.")
 @click.option("--bare", is_flag=True, help="(not available yet)")
@@ -80,7 +49,6 @@ def up(**given: Any) -> None:
     Without DOCUMENT: the hosts and daemons of stars, nothing typed. A second `up` with the same options finds the
     lab; with others it changes nothing and exits 4.
     """
-    from tortie.cli.walk import Terminal
     from tortie.lab import plan as plans
     from tortie.lab import state
     from tortie.lab.bring_up import Wish, bring_up
@@ -103,14 +71,12 @@ def up(**given: Any) -> None:
         sys.exit(130)
     except TortieError as error:
         if state.places(name).run.exists() and not isinstance(error, Conflict):
-            lab_option = "" if name == DEFAULT_NAME else f" --name {name}"
+            here = lab_words(name)
             meter.say(
-                f"lab {name} is left as it is: `tortie status{lab_option}` and `tortie logs{lab_option} HOST DAEMON` "
-                f"show why, `tortie down{lab_option}` ends it"
+                f"lab {name} is left as it is: `tortie status{here}` and `tortie logs{here} HOST DAEMON` show why,\n"
+                f"`tortie down{here}` ends it"
             )
         raise
-    finally:
-        meter.close()
     said = f"lab {name} is up" if fresh else f"lab {name} is up already, as asked for"
     click.echo(f"{said}  ({meter.seconds:.1f} s)", err=True)
     if given["as_json"]:
@@ -146,9 +112,12 @@ def _daemons(host: Any) -> list[dict[str, Any]]:
     return listed
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[("tortie down", "your lab"), ("tortie down --name two", "another; no lab is fine, too")],
+)
 @name_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 def down(name: str, as_json: bool) -> None:
     """End a lab and everything in it: processes, namespaces, mounts, interfaces, cgroups, files."""
     from tortie.lab import remove, state
@@ -171,7 +140,7 @@ def down(name: str, as_json: bool) -> None:
         click.echo(text)
 
 
-@click.command()
+@click.command(cls=Command, examples=[("tortie status", "for people"), ("tortie status --json", "for programs")])
 @name_option
 @json_option
 def status(name: str, as_json: bool) -> None:
@@ -201,13 +170,14 @@ def status(name: str, as_json: bool) -> None:
     sys.exit(0 if whole else 1)
 
 
-@click.command()
+@click.command(cls=Command, examples=[("tortie hosts", "name, address, role of each")])
 @name_option
 @json_option
 def hosts(name: str, as_json: bool) -> None:
     """The lab's hosts with their addresses."""
     from tortie.lab.api import Lab
 
+    need_root("hosts")
     lab = Lab.find(name)
     if as_json:
         listed = [{"name": h.name, "address": h.address, "role": h.role, "alive": h.alive} for h in lab.hosts.values()]
@@ -217,7 +187,14 @@ def hosts(name: str, as_json: bool) -> None:
         click.echo(f"{host.name:10} {host.address:16} {host.role:8} {'up' if host.alive else 'NOT RUNNING'}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("tortie logs agent-1", "which logs there are"),
+        ("tortie logs agent-1 node", "one of them"),
+        ("tortie logs master marathon -f", "and on as it grows; Ctrl-C ends"),
+    ],
+)
 @click.argument("host")
 @click.argument("daemon", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
@@ -226,13 +203,14 @@ def logs(host: str, daemon: str | None, follow: bool, name: str) -> None:
     """The log of one daemon of a host; without DAEMON, which there are."""
     from tortie.lab.api import Lab
 
+    need_root("logs")
     found = Lab.find(name).host(host)
     there = sorted(path.stem for path in found.log("x").parent.glob("*.log"))
     if daemon is None:
         click.echo("\n".join(there))
         return
     if daemon not in there:
-        raise NotFound(f"no log of {daemon} on {host}; there are {', '.join(there) or 'none'}")
+        raise NotFound(f"no log of {daemon} on {host}{meant(daemon, there)}\nthere are {', '.join(there) or 'none'}")
     _show(found.log(daemon), follow)
 
 
@@ -258,7 +236,15 @@ def _show(path: Path, follow: bool) -> None:
 
 
 @click.command(
-    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=True
+    "exec",
+    cls=Command,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    examples=[
+        ("tortie exec agent-1", "a shell on agent-1"),
+        ("tortie exec agent-1 docker ps", "one program"),
+        ("tortie exec laptop 'ip a | grep inet'", "one line, read by a shell"),
+        ("tortie exec --name two master -- ls -l", "on a host of another lab"),
+    ],
 )
 @name_option
 @click.argument("host")

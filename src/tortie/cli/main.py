@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
+from tortie.base.meant import meant
 
 EXIT: dict[type[TortieError], int] = {Invalid: 2, NotFound: 3, Conflict: 4, Unavailable: 5}
 
@@ -43,11 +44,26 @@ class LazyGroup(click.Group):
         command: Any = getattr(importlib.import_module(module), name)
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{meant(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tortie")
-def tortie() -> None:
-    """An IP address for every container and a policy for every conversation."""
+@click.option("--debug", is_flag=True, help="First of all words: on a failure, show where in the program it was.")
+def tortie(*, debug: bool) -> None:
+    """An IP address for every container and a policy for every conversation.
+
+    \b
+    tortie up stars              a lab of four hosts and the Stars demo on it
+    tortie walk stars            the same, every step checked by real packets
+    tortie exec agent-1          a shell on one of its hosts
+    tortie down                  ends it and leaves nothing
+    """
 
 
 def exit_code(error: TortieError) -> int:
@@ -55,9 +71,24 @@ def exit_code(error: TortieError) -> int:
     return next((code for family, code in EXIT.items() if isinstance(error, family)), 1)
 
 
+def lines(error: Exception) -> list[str]:
+    """What a person reads: what failed and why, then what to type next; never where in the program it was."""
+    if isinstance(error, Invalid):
+        return [line for problem in error.problems for line in problem.splitlines()]
+    if isinstance(error, OSError) and error.strerror:
+        return [f"{error.filename}: {error.strerror}" if error.filename else error.strerror]
+    if isinstance(error, TortieError):
+        return str(error).splitlines()
+    return [f"{type(error).__name__}: {error}", "this is a fault of the program: `tortie --debug ...` shows where"]
+
+
 def main() -> None:
+    debug = "--debug" in sys.argv[1:2]
     try:
         tortie(standalone_mode=True)
-    except TortieError as error:
-        click.echo(f"tortie: {error}", err=True)
-        sys.exit(exit_code(error))
+    except Exception as error:
+        if debug:
+            raise
+        first, *rest = lines(error) or [type(error).__name__]
+        click.echo("\n".join([f"tortie: {first}", *(f"        {line}" for line in rest)]), err=True)
+        sys.exit(exit_code(error) if isinstance(error, TortieError) else 1)

@@ -20,6 +20,7 @@ from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
+from tortie.dataplane.render.settings import parse_prefixes
 from tortie.node.agent import Agent
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
@@ -87,9 +88,10 @@ def _first(group: BaseExceptionGroup[TortieError]) -> TortieError:
 def boot(interface_prefix: str) -> None:
     """Load a closed table when none of ours is there: nothing of a workload passes until the agent has come."""
     _check_root()
+    prefixes = parse_prefixes(interface_prefix)
     table = KernelTable()
     try:
-        opened = table.open(owner=True, closed=closed_table(interface_prefix))
+        opened = table.open(owner=True, closed=closed_table(prefixes))
     finally:
         table.close()
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")

@@ -15,4 +15,5 @@ def workload(interface: str) -> dict[str, str]:
         f"{four}/rp_filter": "1",
         f"{four}/route_localnet": "1",
         f"{six}/accept_ra": "0",
+        f"{six}/accept_redirects": "0",
     }

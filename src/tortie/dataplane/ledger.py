@@ -1,12 +1,13 @@
 """The table as wanted and as the kernel has it, and the steps from one to the other.
 
-The order keeps every moment closed or right: elements that rules need, then sets and rules (one transaction), then map
-elements and removed members, then what nobody uses any more. Changes of elements alone are one transaction.
+All of them are one transaction, so a packet meets the old table or the new one and nothing between: raw elements where
+nothing else changes (the frequent case), text of nft otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortie.base.delta import Delta
@@ -30,18 +31,16 @@ class ElementChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps, in order; empty ones are left out when they are carried out."""
+    """One transaction: `changes` of elements alone, or `text` with everything in it."""
 
-    first: Sequence[ElementChange] = ()
-    build: str = ""
-    then: Sequence[ElementChange] = ()
-    clear: str = ""
+    changes: Sequence[ElementChange] = ()
+    text: str = ""
     sets: Delta[str, str] = field(default_factory=lambda: Delta({}, frozenset()))
     chains: Delta[str, str] = field(default_factory=lambda: Delta({}, frozenset()))
     elements: Mapping[str, Delta[str, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.first or self.build or self.then or self.clear)
+        return bool(self.changes or self.text)
 
 
 class Ledger:
@@ -129,17 +128,22 @@ class Ledger:
         if wrong := self.wrong_shapes():
             raise Invalid(f"table {TABLE}: other types than ours in {', '.join(wrong)}")
         sets, chains = self._sets.pending(), self._chains.pending()
-        changed = self._element_changes(sets)
-        in_text = {name: change for name, change in changed.items() if name in sets.put}
-        raw = {name: change for name, change in changed.items() if name not in sets.put}
-        build = self._build(sets.put.keys(), chains.put.keys(), in_text) if sets.put or chains.put else ""
-        clear = _clear(chains.drop, sets.drop)
-        first, then = self._split(raw)
-        if not build:
-            first, then = [], first + then
-        return Plan(first, build, then, clear, sets, chains, changed)
+        changed = self._element_changes()
+        members, verdicts = self._split({name: change for name, change in changed.items() if name not in sets.put})
+        if not sets and not chains:
+            return Plan([*members, *verdicts], elements=changed)
+        fresh = {name: change.put for name, change in changed.items() if name in sets.put}
+        lines = [
+            *self._new_sets(sets.put, fresh),
+            *_change_lines(members),
+            *self._chain_lines(chains.put),
+            *_change_lines(verdicts),
+            *self._new_verdicts(fresh),
+            *self._clear_lines(chains.drop, sets.drop),
+        ]
+        return Plan(text="\n".join(lines) + "\n", sets=sets, chains=chains, elements=changed)
 
-    def _element_changes(self, sets: Delta[str, str]) -> dict[str, Delta[str, str]]:
+    def _element_changes(self) -> dict[str, Delta[str, str]]:
         """Pending changes of sets that stay or come; those of sets that go, go with them."""
         found = {}
         for name in sorted(self._dirty):
@@ -150,49 +154,61 @@ class Ledger:
                 found[name] = change
         return found
 
-    def _split(self, raw: Mapping[str, Delta[str, str]]) -> tuple[list[ElementChange], list[ElementChange]]:
-        """(what new rules may need, the rest). A changed verdict is a drop and a put in the same transaction."""
-        first: list[ElementChange] = []
-        then: list[ElementChange] = []
-        for name, change in raw.items():
+    def _split(self, changed: Mapping[str, Delta[str, str]]) -> tuple[list[ElementChange], list[ElementChange]]:
+        """(members of sets, elements of verdict maps). A changed verdict is a drop and a put."""
+        members: list[ElementChange] = []
+        verdicts: list[ElementChange] = []
+        for name, change in changed.items():
             definition, have = self.defs[name], self._elements[name].have
             gone = sorted(change.drop | {key for key in change.put if key in have})
-            drops = [ElementChange(False, name, definition.type, key) for key in gone]
-            puts = [ElementChange(True, name, definition.type, key, v) for key, v in sorted(change.put.items())]
-            if definition.verdict:
-                then += drops + puts
-            else:
-                first += puts
-                then += drops
-        return first, then
+            found = verdicts if definition.verdict else members
+            found += [ElementChange(False, name, definition.type, key) for key in gone]
+            found += [ElementChange(True, name, definition.type, key, v) for key, v in sorted(change.put.items())]
+        return members, verdicts
 
-    def _build(self, sets: Iterable[str], chains: Iterable[str], elements: Mapping[str, Delta[str, str]]) -> str:
-        names, lines = sorted(chains), []
-        maps: list[str] = []
-        for name in sorted(sets):
+    def _new_sets(self, names: Iterable[str], elements: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+        for name in sorted(names):
             definition = self.defs[name]
-            lines.append(_add_set(name, definition))
+            yield _add_set(name, definition)
             if definition.content is not None:
-                lines += _add_elements(name, dict.fromkeys(definition.content, ""))
-            elif name in elements:
-                (maps if definition.verdict else lines).extend(_add_elements(name, elements[name].put))
-        lines += [_add_chain(name, self.rules[name]) for name in names]
+                yield from _element_lines("add", name, dict.fromkeys(definition.content, ""))
+            elif not definition.verdict:
+                yield from _element_lines("add", name, elements.get(name, {}))
+
+    def _new_verdicts(self, elements: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+        """Elements of new maps: they name chains, so they come after them."""
+        for name, put in elements.items():
+            if self.defs[name].verdict:
+                yield from _element_lines("add", name, put)
+
+    def _chain_lines(self, chains: Iterable[str]) -> Iterator[str]:
+        names = sorted(chains)
+        # All before any rule: one may jump to another.
+        yield from (_add_chain(name, self.rules[name]) for name in names)
         for name in names:
-            lines.append(f"flush chain {TABLE} {name}")
-            mark = self.rules[name].mark
-            lines += [f'add rule {TABLE} {name} {rule} comment "{mark}"' for rule in self.rules[name].rules]
-        return "\n".join([*lines, *maps]) + "\n"
+            chain = self.rules[name]
+            yield f"flush chain {TABLE} {name}"
+            yield from (f'add rule {TABLE} {name} {rule} comment "{chain.mark}"' for rule in chain.rules)
+
+    def _clear_lines(self, chains: Iterable[str], sets: Iterable[str]) -> Iterator[str]:
+        """Rules first, then the sets that they used and the maps that name chains, then the chains."""
+        names = sorted(chains)
+        yield from (f"flush chain {TABLE} {name}" for name in names)
+        for name in sorted(sets):
+            yield f"delete {'map' if 'verdict' in self._sets.have[name] else 'set'} {TABLE} {name}"
+        yield from (f"delete chain {TABLE} {name}" for name in names)
 
     def rebuild(self, have: Have) -> str:
         """One transaction that empties the table and loads everything wanted: never a moment without either."""
-        lines = [f"flush chain {TABLE} {name}" for name in sorted(have.chains)]
-        lines += [
-            f"delete {'map' if 'verdict' in shape else 'set'} {TABLE} {name}"
-            for name, shape in sorted(have.sets.items())
+        self.learn(have)
+        full = {name: tracker.want for name, tracker in self._elements.items() if tracker.want and name in self.defs}
+        lines = [
+            *self._clear_lines(have.chains, have.sets),
+            *self._new_sets(self.defs, full),
+            *self._chain_lines(self.rules),
+            *self._new_verdicts(full),
         ]
-        lines += [f"delete chain {TABLE} {name}" for name in sorted(have.chains)]
-        full = {name: Delta(tracker.want, frozenset[str]()) for name, tracker in self._elements.items() if tracker.want}
-        return "\n".join(lines) + "\n" + self._build(self.defs, self.rules, full)
+        return "\n".join(lines) + "\n"
 
     def settled(self, plan: Plan) -> None:
         """All steps of the plan were applied."""
@@ -220,23 +236,20 @@ def _add_set(name: str, definition: SetDef) -> str:
     return f"add set {TABLE} {name} {{ type {definition.type};{flags} }}"
 
 
-def _add_elements(name: str, elements: Mapping[str, str]) -> list[str]:
+def _element_lines(word: str, name: str, elements: Mapping[str, str]) -> list[str]:
     written = [f"{key} : {verdict}" if verdict else key for key, verdict in sorted(elements.items())]
     return [
-        f"add element {TABLE} {name} {{ {', '.join(written[i : i + PER_LINE])} }}"
+        f"{word} element {TABLE} {name} {{ {', '.join(written[i : i + PER_LINE])} }}"
         for i in range(0, len(written), PER_LINE)
     ]
+
+
+def _change_lines(changes: Iterable[ElementChange]) -> Iterator[str]:
+    for (put, name), group in itertools.groupby(changes, key=lambda change: (change.put, change.set)):
+        yield from _element_lines("add" if put else "delete", name, {c.key: c.verdict for c in group})
 
 
 def _add_chain(name: str, chain: Chain) -> str:
     note = f' comment "{chain.note}";' if chain.note else ""
     body = f"{chain.base}{note}".strip()
     return f"add chain {TABLE} {name} {{ {body} }}" if body else f"add chain {TABLE} {name}"
-
-
-def _clear(chains: Iterable[str], sets: Iterable[str]) -> str:
-    names = sorted(chains)
-    lines = [f"flush chain {TABLE} {name}" for name in names]
-    lines += [f"delete chain {TABLE} {name}" for name in names]
-    lines += [f"delete set {TABLE} {name}" for name in sorted(sets)]
-    return "\n".join(lines) + "\n" if lines else ""

@@ -68,10 +68,6 @@ class _Reach:
             self.routes[destination] = Route("unicast", self.uplink.device, address)
 
 
-def workload_routes(owners: Mapping[str, str], up: frozenset[str] | set[str]) -> dict[str, Route]:
-    """A route on its interface for each address of this host's workloads whose interface is up."""
-    return {
-        f"{address}/32": Route("link", interface)
-        for address, interface in owners.items()
-        if ":" not in address and interface in up
-    }
+def workload_route(interface: str) -> Route:
+    """To an address of a workload of this host, on its interface."""
+    return Route("link", interface)

@@ -191,16 +191,3 @@ async def run(config: Config) -> None:
             group.create_task(server.run())
         if http:
             group.create_task(serve(make_app(config, lambda: names.zone, names.tasks), http))
-
-
-async def run_resolver(listen: tuple[str, int], forwarder: Forwarder) -> None:
-    """The forwarding role: no zone of its own, no cache. Serve until cancelled."""
-
-    def answer(query: bytes, _: bool) -> bytes | Forward | None:
-        return handle(query, None, dice, tcp=False, recursion=True, mark_cut=True, apex=b"\xff")
-
-    dice = shuffler()
-    server = Server(*listen, answer, forwarder)
-    server.bind()
-    log.info("forwarding on %s:%d", listen[0], server.port)
-    await server.run()

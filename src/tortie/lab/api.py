@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tortie.base.errors import NotFound, Unavailable
+from tortie.base.meant import meant
 from tortie.lab import control, state
 from tortie.lab.plan import DEFAULT_NAME, ENVIRONMENT, SWITCH
 
@@ -126,5 +127,5 @@ class Lab:
         try:
             return self.hosts[name]
         except KeyError:
-            there = ", ".join(self.hosts)
-            raise NotFound(f"no host {name!r} in lab {self.name}; there are {there}") from None
+            there = f"there are {', '.join(self.hosts)}"
+            raise NotFound(f"no host {name!r} in lab {self.name}{meant(name, self.hosts)}\n{there}") from None

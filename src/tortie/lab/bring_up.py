@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
 from tortie.lab import create, remove, state
 from tortie.lab.api import Lab
 from tortie.lab.daemons import PLANS
-from tortie.lab.plan import Options, Plan, as_json, limited
+from tortie.lab.plan import DEFAULT_NAME, Options, Plan, as_json, limited
 
 NOTHING, END = "0", "end"
 
@@ -47,7 +47,7 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
         found = _found(wish, until, meter)
         if found:
             return found, False
-        with _interruptible(), _undone_on_interrupt(wish.name):
+        with interruptible(), _undone_on_interrupt(wish.name):
             lab = _make(plan, wish, until, meter)
             if until != NOTHING:
                 create.note(lab.switch.where, phase="replaying")
@@ -94,7 +94,8 @@ def _found(wish: Wish, until: str, meter: Meter) -> Lab | None:
         is_now = f"{lab.state['options']['document']} until step {lab.state['until']}"
         raise Conflict(
             f"lab {wish.name} is up with other options ({is_now}); nothing was changed\n"
-            f"`tortie down` ends it, `--name OTHER` makes another beside it"
+            f"type: tortie down{'' if wish.name == DEFAULT_NAME else f' --name {wish.name}'}    "
+            "(or put another beside it: --name OTHER)"
         )
     return lab
 
@@ -113,6 +114,11 @@ def _make(plan: Plan, wish: Wish, until: str, meter: Meter) -> Lab:
         return create.create(plan, asked, meter)
     except create.DaemonMissing:
         raise
+    except OSError as error:
+        remove.remove(plan.name)
+        at = f"{error.filename}: " if error.filename else ""
+        where = f"its files lie in {state.DATA} and {state.RUN}: is there room, and may they be written?"
+        raise TortieError(f"lab {plan.name}: {at}{error.strerror}\n{where}") from error
     except Exception:
         remove.remove(plan.name)
         raise
@@ -125,7 +131,7 @@ def _replay(wish: Wish, lab: Lab, until: str, progress: Any) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """SIGTERM ends `up` like Ctrl-C does."""
 
     def stop(*_: object) -> None:

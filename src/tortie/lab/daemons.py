@@ -5,6 +5,7 @@ from __future__ import annotations
 from tortie.lab.plan import (
     POOL,
     PREFIX,
+    RESOLVER,
     SWITCH,
     SWITCH_ADDRESS,
     Daemon,
@@ -58,6 +59,12 @@ def node(host: str, address: str) -> tuple[Daemon, Daemon]:
     return boot, Daemon("node", argv, ("node-boot",), Ready("listens", NODE_SOCKET))
 
 
+def resolver() -> Daemon:
+    """Every host's own name server: names of tasks are the master's to answer, others are refused."""
+    argv = (TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--forward", f"mesos={MASTER}:53")
+    return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
+
+
 def master_daemons(lab: str) -> tuple[Daemon, ...]:
     marathon = (
         *(TORTIE, "marathon", "run", "--master", f"{MASTER}:5050", "--http-port", "8080", "--store", STORE),
@@ -70,6 +77,7 @@ def master_daemons(lab: str) -> tuple[Daemon, ...]:
     return (
         *node("master", MASTER),
         dockerd(lab, "master"),
+        resolver(),
         Daemon(
             "master",
             (TORTIE, "master", "run", "--ip", MASTER, "--port", "5050", "--store", STORE),
@@ -92,7 +100,7 @@ def agent_daemons(lab: str, name: str, address: str) -> tuple[Daemon, ...]:
         *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PRIVATE_PORTS}", "--work-dir", "/var/lib/mesos"),
     )
     agent = Daemon("agent", argv, ("dockerd", "node"), Ready("listens", f"{address}:5051"))
-    return (*node(name, address), dockerd(lab, name), agent)
+    return (*node(name, address), dockerd(lab, name), agent, resolver())
 
 
 def switch(lab: str, pages: tuple[Page, ...]) -> Host:
@@ -123,7 +131,7 @@ def stars(lab: str, options: Options) -> Plan:
     hosts = (
         switch(lab, STARS_PAGES),
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
-        Host("laptop", f"{PREFIX}10", "outside", routes=((POOL, agents[0][1]),), nameserver=MASTER),
+        Host("laptop", f"{PREFIX}10", "outside", (resolver(),), ((POOL, agents[0][1]),), MASTER),
         Host("master", MASTER, "master", master_daemons(lab), nameserver=MASTER),
         *(
             Host(name, address, "agent", agent_daemons(lab, name, address), nameserver=MASTER)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
-from tortie.lab.plan import Host
+from tortie.lab.plan import RESOLVER, Host
 
 BRIDGE = "br0"
 UPLINK = "eth0"
@@ -63,6 +63,7 @@ def join_switch(host: Host, switch_pid: int) -> None:
     _ip(
         [
             "link set lo up",
+            f"addr add {RESOLVER}/32 dev lo",
             f"link add {UPLINK} type veth peer name {host.name} netns {switch_pid}",
             f"addr add {host.address}/24 dev {UPLINK}",
             f"link set {UPLINK} up",

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
+from tortie.base.meant import meant
 
 SUBNET = "172.24.197.0/24"
 PREFIX = "172.24.197."
 SWITCH = "switch"
 SWITCH_ADDRESS = f"{PREFIX}2"
 POOL = "192.168.0.0/16"
+RESOLVER = "198.51.100.1"
+"""Every host's own name server, on its loopback interface."""
 DEFAULT_NAME = "default"
 MAX_AGENTS = 99
 """Agents have .102 to .200; public agents of later documents begin at .201."""
@@ -126,7 +129,7 @@ def check_options(
     if document in LATER_DOCUMENTS:
         problems.insert(0, f"document {document} is not available yet; stars is")
     elif document != "stars":
-        problems.insert(0, f"no document {document!r}; there is stars")
+        problems.insert(0, f"no document {document!r}{meant(document, ('stars',)) or '; there is stars'}")
     given = {"store": (store, "sqlite"), "routing": (routing, "direct"), "runtime": (runtime, "docker")}
     problems += [
         f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has

@@ -8,15 +8,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Mapping
 
 from tortie.base.errors import Unavailable
 from tortie.lab import cgroups, state
 from tortie.lab.daemons import cgroup
 
 GONE_SECONDS = 20.0
-COLLECTED_SECONDS = 4.0
+COLLECTED_SECONDS = 10.0
 
 
 def exists(name: str) -> bool:
@@ -32,7 +31,7 @@ def _cgroup_left(name: str) -> list[object]:
 def remove(name: str) -> None:
     """Everything of the lab; the caller holds its lock. Unavailable names what would not go."""
     where = state.places(name)
-    killed = _kill_hosts(name)
+    members = _kill_hosts(name)
     # Data first gets out of the way by one rename: a new lab of this name never meets half of an old one.
     grave = state.DATA / f".{name}.{os.getpid()}.removed"
     if where.data.exists():
@@ -44,19 +43,20 @@ def remove(name: str) -> None:
         raise Unavailable(f"cannot remove {grave}")
     with contextlib.suppress(OSError):  # other labs have theirs there
         state.DATA.rmdir()
-    _wait_collected(killed)
+    _wait_collected(members)
 
 
-def _wait_collected(pids: Collection[int]) -> None:
+def _wait_collected(members: Mapping[int, str]) -> None:
     """The dead hold their PID namespaces until the machine's process 1 has collected them: some take their time."""
     deadline = time.monotonic() + COLLECTED_SECONDS
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+    while any(state.born(pid) == started for pid, started in members.items()) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def _kill_hosts(name: str) -> set[int]:
-    """Kill every process 1 and whoever is about to make one; each takes all of its host with it. Whom it killed."""
-    killed: set[int] = set()
+def _kill_hosts(name: str) -> dict[int, str]:
+    """Kill every process 1 and whoever is about to make one; each takes all of its host with it. Returns every process
+    of the lab that was seen, those of a host that somebody else had killed included: it may be on its way out."""
+    members = state.members(name)
     deadline = time.monotonic() + GONE_SECONDS
     while pids := state.boot_processes(name):
         if time.monotonic() > deadline:
@@ -64,6 +64,6 @@ def _kill_hosts(name: str) -> set[int]:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        killed.update(pids)
         time.sleep(0.02)
-    return killed
+        members |= state.members(name)
+    return members

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tortie.base.errors import NotFound
-from tortie.lab.plan import check_name
+from tortie.base.meant import meant
+from tortie.lab.plan import DEFAULT_NAME, check_name
 
 RUN = Path("/run/tortie/labs")
 DATA = Path("/var/lib/tortie-labs")
@@ -67,14 +68,25 @@ def read(path: Path) -> Any:
         return None
 
 
+def born(pid: int) -> str | None:
+    """When a process was started, in the kernel's ticks: tells it from a later one of the same number. None when there
+    is no such process; a dead one that nobody has collected yet is still there."""
+    fields = _stat(pid)
+    return fields[19] if fields else None
+
+
 def start_time(pid: int) -> str | None:
-    """When a process was started, in the kernel's ticks: tells it from a later one of the same number."""
+    """`born` of a process that lives; None for a dead one."""
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] != "Z" else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name, which may hold anything; none when the process is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+        return []
 
 
 def note_pid(path: Path, pid: int) -> None:
@@ -102,6 +114,24 @@ def boot_processes(name: str) -> list[int]:
             if BOOT_MODULE.encode() in argv and any(word.startswith(prefix) for word in argv):
                 found.append(int(entry.name))
     return found
+
+
+def members(name: str) -> dict[int, str]:
+    """Every process of the lab and when it was started: by its cgroup, and by what was noted of the hosts. A dead one
+    that has not been collected is among them: it still holds its PID namespace."""
+    mark = f"/tortie-{name}/"
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark in Path(f"/proc/{entry}/cgroup").read_text():
+                found[int(entry)] = born(int(entry))
+        except OSError:  # it has just ended
+            continue
+    for path in (RUN / name).glob("*/pid.json"):
+        noted = read(path)
+        if noted and noted["started"] is not None and born(noted["pid"]) == noted["started"]:
+            found[noted["pid"]] = noted["started"]
+    return {pid: started for pid, started in found.items() if started is not None}
 
 
 @contextmanager
@@ -141,5 +171,10 @@ def state_of(where: Places) -> dict[str, Any]:
     """What `up` noted. Raises NotFound when there is no such lab."""
     state: dict[str, Any] | None = read(where.run / "state.json")
     if state is None:
-        raise NotFound(f"no lab {where.name} is up; `tortie up` makes one")
+        option = "" if where.name == DEFAULT_NAME else f" --name {where.name}"
+        others = ", ".join(f"{name} (--name {name})" for name in labs())
+        raise NotFound(
+            f"no lab {where.name} is up{meant(where.name, labs())}\n"
+            f"type: tortie up{option}" + (f"    (there is {others})" if others else ""),
+        )
     return state

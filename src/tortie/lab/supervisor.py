@@ -64,11 +64,14 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._selector.register(read, selectors.EVENT_READ, lambda: _drain(read))
-        self._control.unlink(missing_ok=True)
+        # It gets its name when it answers: who finds the socket can use it.
+        unnamed = self._control.with_name(f".{self._control.name}.new")
+        unnamed.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(os.fspath(self._control))
-        self._control.chmod(0o600)
+        listener.bind(os.fspath(unnamed))
+        unnamed.chmod(0o600)
         listener.listen(64)
+        unnamed.rename(self._control)
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
 

@@ -19,6 +19,8 @@ UNITS = {
     "dcos-marathon": "marathon",
     "mesos-dns": "dns",
     "dcos-mesos-dns": "dns",
+    "dcos-spartan": "resolver",
+    "dcos-net": "resolver",
     "haproxy": "lb",
     "marathon-lb": "lb",
     "calico-node": "node",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from tortie.lb.marathon_apps import App, HealthCheck
 from tortie.lb.service import Service
+from tortie.wire.marathon_apps import App, HealthCheck
 
 _TRUE = frozenset(("true", "t", "yes", "y"))
 _HOST = re.compile(r"^[A-Za-z0-9*_.-]+\Z")

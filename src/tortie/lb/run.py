@@ -14,20 +14,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-
 from tortie.base.errors import Conflict, TortieError, Unavailable
 from tortie.lb.balancer import Balancer
 from tortie.lb.control import make_app
 from tortie.lb.haproxy import Haproxy
-from tortie.lb.marathon import Marathon
-from tortie.lb.marathon_apps import App
 from tortie.lb.render import Settings, render
 from tortie.lb.services import Choice, resolvable, services
 from tortie.web.serve import serve, unix_listener
+from tortie.wire.marathon import MarathonClient
+from tortie.wire.marathon_apps import App
 
 log = logging.getLogger("lb")
 
+EVENTS = (
+    "api_post_event", "health_status_changed_event", "status_update_event", "deployment_success",
+    "app_terminated_event", "instance_changed_event",
+)  # fmt: skip
 _SETTLE = 0.05
 _LOOK_AGAIN = 2.0
 _REMEMBERED = 1000
@@ -68,8 +70,7 @@ class Follower:
         self._dirty.set()
 
     async def run(self) -> None:
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-            marathon = Marathon(http, self._options.marathons)
+        async with MarathonClient(self._options.marathons) as marathon, asyncio.TaskGroup() as group:
             group.create_task(self._hear(marathon))
             await self._balancer.adopt()
             failures, looked = 0, float("-inf")
@@ -92,7 +93,7 @@ class Follower:
                         await self._dirty.wait()
                 await asyncio.sleep(_SETTLE)
 
-    async def _read_once(self, marathon: Marathon) -> bool:
+    async def _read_once(self, marathon: MarathonClient) -> bool:
         try:
             self._apps, self._problems = await marathon.apps()
         except TortieError as error:
@@ -131,12 +132,13 @@ class Follower:
             log.warning("%s", line)
         self._said = lines
 
-    async def _hear(self, marathon: Marathon) -> None:
+    async def _hear(self, marathon: MarathonClient) -> None:
         pause = 1.0
         while True:
             try:
-                await marathon.hear(self._dirty.set)
-                pause = 1.0
+                async for _ in marathon.events(EVENTS, self._dirty.set):
+                    self._dirty.set()
+                    pause = 1.0
             except Unavailable as error:
                 log.debug("%s", error)
                 pause = min(pause * 1.5, 15.0)
@@ -213,8 +215,8 @@ async def run(options: Options) -> None:
 
 async def dry_run(options: Options) -> str:
     """The configuration for what Marathon has now, without touching anything."""
-    async with aiohttp.ClientSession() as http:
-        apps, problems = await Marathon(http, options.marathons).apps()
+    async with MarathonClient(options.marathons) as marathon:
+        apps, problems = await marathon.apps()
     follower = {host: host for host in resolvable(apps)}
     found, left_out = services(apps, options.choice, follower.get)
     for line in (*problems, *left_out):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tortie.lb.marathon_apps import HealthCheck
+from tortie.wire.marathon_apps import HealthCheck
 
 _DYNAMIC_BALANCE = frozenset(("roundrobin", "leastconn", "random", "first"))
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tortie.lb.labels import in_group, labelled, make_service, truth
-from tortie.lb.marathon_apps import App, Task
 from tortie.lb.ports import choose
 from tortie.lb.service import Server, Service, server_id, server_name
+from tortie.wire.marathon_apps import App, Task
 
 _ADDRESS = re.compile(r"^[0-9A-Fa-f:.]+$")
 _ENDED = frozenset(

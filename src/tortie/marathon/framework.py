@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -57,7 +56,8 @@ class Framework:
         self.subscriptions = 0
         self._stream: Stream | None = None
         self._calls: asyncio.Queue[tuple[Stream, mesos.Call]] = asyncio.Queue()
-        self._broken = asyncio.Event()
+        self._refused = False
+        self._patience: asyncio.Timeout | None = None
 
     def send(self, calls: Sequence[mesos.Call]) -> None:
         """Queues calls for the present subscription, in this order."""
@@ -96,7 +96,7 @@ class Framework:
         info = self.info()
         call = mesos.Call(type="SUBSCRIBE", framework_id=info.id, subscribe=mesos.Subscribe(framework_info=info))
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        self._broken.clear()
+        self._refused = False
         try:
             async with session.post(master + PATH, data=mesos.encode(call), headers=headers) as reply:
                 if reply.status != 200:
@@ -132,18 +132,20 @@ class Framework:
 
     async def _next(self, reply: aiohttp.ClientResponse, patience: float) -> bytes:
         """The next bytes; Unavailable when heartbeats stay away or a call was refused."""
-        read = asyncio.ensure_future(reply.content.readany())
-        broken = asyncio.ensure_future(self._broken.wait())
         try:
-            await asyncio.wait({read, broken}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if read.done():
-                return read.result()
-            raise Unavailable("a call was refused" if broken.done() else f"no heartbeat for {patience:.0f} s")
+            async with asyncio.timeout(0 if self._refused else patience) as self._patience:
+                return await reply.content.readany()
+        except TimeoutError as error:
+            said = "a call was refused" if self._refused else f"no heartbeat for {patience:.0f} s"
+            raise Unavailable(said) from error
         finally:
-            for future in (read, broken):
-                future.cancel()
-                with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
-                    await future
+            self._patience = None
+
+    def _begin_anew(self) -> None:
+        """The subscription is of no use any more: whoever reads it stops."""
+        self._refused = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(0)
 
     async def _send_calls(self, session: aiohttp.ClientSession) -> None:
         while True:
@@ -158,10 +160,10 @@ class Framework:
                     if reply.status != 202:
                         log.warning("master refused %s: %d %s", call.type, reply.status, (await reply.text())[:300])
                     if reply.status in (307, 403, 404, 503) or (reply.status == 400 and call.type != "ACCEPT"):
-                        self._broken.set()
+                        self._begin_anew()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("%s did not reach the master: %s", call.type, error or type(error).__name__)
-                self._broken.set()
+                self._begin_anew()
 
 
 def _event(record: bytes) -> mesos.Event | None:

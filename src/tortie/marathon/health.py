@@ -54,7 +54,8 @@ class Checker:
                     self._changed.clear()
                     self._keep(session)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), 30)
+                        async with asyncio.timeout(30):
+                            await self._changed.wait()
             finally:
                 for loop in self._loops.values():
                     loop.cancel()

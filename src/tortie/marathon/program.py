@@ -85,7 +85,8 @@ class _Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.site is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.ready.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await self.ready.wait()
         if self.site is not None and scope["type"] != "lifespan":
             await self.site(scope, receive, self._named(send))
         elif scope["type"] == "http":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
-from tortie.dataplane.routes import Uplink, remote_routes, workload_routes
+from tortie.dataplane.routes import Uplink, remote_routes, workload_route
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route
 from tortie.ipam.cluster import ownership
@@ -30,7 +31,8 @@ from tortie.store.port import Event
 
 
 class Brain:
-    """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on."""
+    """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on, `news`
+    which of those changed since the agent last emptied it (None: gone)."""
 
     def __init__(self, node: str, address: str) -> None:
         self.node = node
@@ -38,11 +40,14 @@ class Brain:
         self.table = HostTable()
         self.routes: Tracker[str, Route] = Tracker()
         self.revisions: dict[str, int] = {}
+        self.news: dict[str, int | None] = {}
+        self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.route_problems: list[str] = []
         self._engine = PolicyEngine(node)
         self._uplink = Uplink(address, None)
-        self._up: frozenset[str] = frozenset()
+        self._up: set[str] = set()
+        self._stale: set[str] = set()
         self._nodes: dict[str, str] = {}
         self._ipam: dict[str, bytes] = {}
         self._felix: dict[str, FelixConfigurationSpec] = {}
@@ -74,9 +79,10 @@ class Brain:
             endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
             self._change(self._engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
-                self.revisions.pop(key, None)
+                if self.revisions.pop(key, None) is not None:
+                    self.news[key] = None
             else:
-                self.revisions[key] = event.revision
+                self.revisions[key] = self.news[key] = event.revision
         elif key.startswith(PROFILE.prefix):
             profile = decode(PROFILE, value) if value is not None else None
             self._change(self._engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
@@ -156,23 +162,44 @@ class Brain:
         self._uplink = Uplink(self._uplink.address, device)
         self._remote_stale = True
 
-    def set_up(self, names: frozenset[str]) -> None:
-        """The interfaces that are up."""
-        self._up = names
+    def set_up(self, names: Iterable[str]) -> None:
+        """All interfaces that are up: every workload's route and settings are looked at again."""
+        self._up = set(names)
+        self._stale.update(self.table.claims.addresses())
+
+    def set_link(self, name: str, *, up: bool) -> None:
+        """One interface as it is now. One that is not up has lost its routes, in silence."""
+        (self._up.add if up else self._up.discard)(name)
+        self._stale |= self.table.claims.attached(name)
+        if not up:
+            for destination in [d for d, route in self.routes.have.items() if route.device == name]:
+                self.routes.learn(destination, None)
 
     def is_up(self, interface: str) -> bool:
         return interface in self._up
 
-    def settle_routes(self) -> None:
-        """Bring the wanted routes up to date with everything learned so far."""
+    def settle_routes(self) -> frozenset[str]:
+        """Bring the wanted routes up to date with everything learned so far; the workloads' interfaces among those
+        concerned that are up. `moved` collects the addresses with another owner, and which they had."""
+        moved = self.table.claims.take_moved()
+        self.moved = moved | self.moved
+        stale = {f"{address}/32" for address in self._stale | moved.keys() if ":" not in address}
+        self._stale = set()
         if self._remote_stale:
-            found = ownership(self._ipam)
+            before, found = self._remote, ownership(self._ipam)
             self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, found)
             self.unreadable |= dict.fromkeys(found.unreadable, "not a block or an affinity")
             self._remote_stale = False
-        wanted = {**self._remote, **workload_routes(self.table.addresses(), self._up)}
-        for destination in [d for d in self.routes.want if d not in wanted]:
+            stale |= {d for d in before.keys() | self._remote.keys() if before.get(d) != self._remote.get(d)}
+        return frozenset(filter(None, map(self._settle, stale)))
+
+    def _settle(self, destination: str) -> str | None:
+        """A workload of this host wins over a way to another host."""
+        owner = self.table.claims.owner(destination.removesuffix("/32"))
+        interface = owner.interface if owner is not None and owner.interface in self._up else None
+        route = workload_route(interface) if interface else self._remote.get(destination)
+        if route is None:
             self.routes.drop(destination)
-        for destination, route in wanted.items():
-            if self.routes.want.get(destination) != route:
-                self.routes.put(destination, route)
+        else:
+            self.routes.put(destination, route)
+        return interface

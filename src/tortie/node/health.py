@@ -18,6 +18,7 @@ class Counts:
     element_changes: int = 0
     rule_changes: int = 0
     store_events: int = 0
+    conversations_ended: int = 0
     last_pass_seconds: float = 0.0
 
 
@@ -32,6 +33,7 @@ class Health:
     owned: bool = False
     owner_reason: str = ""
     passed: bool = False
+    conversations_reason: str = ""
     sysctl_problems: dict[str, str] = field(default_factory=dict)
     route_failures: dict[str, str] = field(default_factory=dict)
 

@@ -33,6 +33,7 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.route_problems,
         },
+        "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
         "unreadable": brain.unreadable,
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
@@ -70,6 +71,11 @@ class _Collector:
             ("tortie_node_table_rebuilds", "Times that the whole table was loaded again", counts.rebuilds),
             ("tortie_node_element_changes", "Elements put and dropped", counts.element_changes),
             ("tortie_node_chain_changes", "Chains written and removed", counts.rule_changes),
+            (
+                "tortie_node_conversations_ended",
+                "Conversations ended because their address went to another workload",
+                counts.conversations_ended,
+            ),
             ("tortie_node_store_events", "Changes of the store that were read", counts.store_events),
         ):
             found.append(CounterMetricFamily(name, text, value=count))

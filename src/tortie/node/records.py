@@ -5,10 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from tortie.dataplane.render.settings import Settings
+from tortie.base.errors import Invalid
+from tortie.dataplane.render.settings import Settings, parse_prefixes
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeSpec
+
+DEFAULT_PREFIXES = Settings().interface_prefixes
 
 
 def node_address(spec: NodeSpec) -> str | None:
@@ -32,12 +35,20 @@ def merge_settings(
     listed = list(pools)
     prefixes = [s.interface_prefix for s in layers if s.interface_prefix]
     return Settings(
-        interface_prefix=prefixes[0] if prefixes else "cali",
+        interface_prefixes=_prefixes(prefixes[0]) if prefixes else DEFAULT_PREFIXES,
         endpoint_to_host=actions[0] if actions else "Drop",
         host_services=services[:1] == ["Enabled"],
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
     )
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    """A list that is not one of interface names would leave every workload unguarded: then it is the default's."""
+    try:
+        return parse_prefixes(text)
+    except Invalid:
+        return DEFAULT_PREFIXES
 
 
 def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:

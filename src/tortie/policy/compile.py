@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -21,10 +22,7 @@ WITH_PORTS = frozenset({6, 17, 132, 136})
 ICMP, TCP, ICMPV6 = 1, 6, 58
 # What this compiler turns into matches. Everything else that a rule may say is a reason not to enforce it.
 RULE_FIELDS = frozenset(
-    {
-        *("unknown", "action", "ip_version", "protocol", "not_protocol", "icmp", "not_icmp", "source", "destination"),
-        "metadata",
-    }
+    {"unknown", "action", "ip_version", "protocol", "not_protocol", "icmp", "not_icmp", "source", "destination"}
 )
 SIDE_FIELDS = frozenset({"unknown", "nets", "not_nets", "selector", "not_selector", "ports", "not_ports"})
 ICMP_FIELDS = frozenset({"unknown", "type", "code"})
@@ -71,6 +69,8 @@ def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
         raise Invalid("ports need a protocol that has ports: TCP, UDP, SCTP or UDPLite")
     if (rule.icmp or rule.not_icmp) and protocol not in (ICMP, ICMPV6):
         raise Invalid("icmp needs the protocol ICMP or ICMPv6")
+    if rule.ip_version == (6 if protocol == ICMP else 4) and protocol in (ICMP, ICMPV6):
+        raise Invalid(f"protocol {rule.protocol} does not exist in IPv{rule.ip_version}")
     return CompiledRule(
         action=rule.action,
         ip_version=rule.ip_version,
@@ -86,13 +86,16 @@ def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
 def _only(value: Value, known: frozenset[str], what: str) -> None:
     """A condition that is not among the known ones, of this program's model or of a newer one's, cannot be enforced."""
     unknown = [name for name, _ in value.unknown if name not in WITHOUT_EFFECT]
-    unknown += [
-        field.encode_name
-        for field in msgspec.structs.fields(value)
-        if field.name not in known and getattr(value, field.name) != field.default
-    ]
+    unknown += [written for name, written in _others(type(value), known) if getattr(value, name)]
     if unknown:
         raise Invalid(f"{what}: {', '.join(sorted(unknown))} cannot be enforced")
+
+
+@lru_cache(maxsize=64)
+def _others(kind: type[Value], known: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The fields of a struct that are not among the known ones and have an effect: name, and name as written."""
+    fields = [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
+    return tuple(pair for pair in fields if pair[0] not in known and pair[1] not in WITHOUT_EFFECT)
 
 
 def _protocol(value: Protocol | None) -> int | None:
@@ -143,6 +146,8 @@ def _nets(values: Sequence[str]) -> tuple[str, ...]:
         nets = {ipaddress.ip_network(value, strict=False) for value in values}
     except ValueError as error:
         raise Invalid(f"net: {error}") from error
+    if any("%" in value for value in values):
+        raise Invalid("net: an address with a zone belongs to one interface")
     fours: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 4)]
     sixes: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 6)]
     return tuple(fours + sixes)

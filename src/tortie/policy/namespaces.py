@@ -41,6 +41,8 @@ def _side(entity: EntityRule, namespace: str | None) -> EntityRule:
     terms = _terms(entity.selector)
     accounts = entity.service_accounts
     if accounts is not None:
+        if accounts.unknown:
+            raise Invalid(f"serviceAccounts: {', '.join(name for name, _ in accounts.unknown)} cannot be enforced")
         if accounts.names:
             terms.append(In(SERVICE_ACCOUNT, frozenset(accounts.names)))
         if accounts.selector:

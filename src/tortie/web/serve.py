@@ -70,3 +70,8 @@ async def serve(app: Any, sockets: Sequence[socket.socket]) -> None:
         server.should_exit = True  # a cancelled uvicorn logs a traceback instead of shutting down
         await serving
         raise
+    finally:  # uvicorn leaves them open when it is told to end while it starts
+        for server_socket in getattr(server, "servers", ()):
+            server_socket.close()
+        for listener in sockets:
+            listener.close()

@@ -52,7 +52,7 @@ class DockerClient:
                 data = await reply.read()
                 _raise_for(reply.status, data)
                 return json.loads(data) if data else None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"docker {self.socket}: {error}") from error
 
     async def stream(self, method: str, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
@@ -64,7 +64,7 @@ class DockerClient:
                 async for line in reply.content:
                     if line.strip():
                         yield json.loads(line)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"docker {self.socket}: {error}") from error
 
     async def chunks(self, method: str, path: str, *, query: Mapping[str, Any] | None = None) -> AsyncIterator[bytes]:
@@ -75,7 +75,7 @@ class DockerClient:
                     _raise_for(reply.status, await reply.read())
                 async for data in reply.content.iter_any():
                     yield data
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"docker {self.socket}: {error}") from error
 
 

@@ -36,32 +36,39 @@ class Kernel:
         )
 
     def carry_out(self, plan: Plan, ledger: Ledger) -> None:
-        for change in plan.first:
+        assert not (plan.changes and plan.text), "one plan, one transaction"
+        for change in plan.changes:
             self._change(change.put, change.set, change.key, change.verdict)
-        if plan.build:
-            for name, shape in plan.sets.put.items():
-                assert name not in self.sets
-                self.sets[name] = shape
-                self.elements[name] = {}
-            for name in plan.chains.put:
-                self.chains[name] = (ledger.rules[name].mark, ledger.rules[name].uses)
-            for name in plan.chains.put:
-                missing = ledger.rules[name].uses - self.sets.keys() - self.chains.keys()
-                assert not missing, f"{name} is loaded before {missing}"
-            for name in plan.sets.put:
-                for key, verdict in plan.elements[name].put.items() if name in plan.elements else ():
-                    self._change(True, name, key, verdict)
-        for change in plan.then:
-            self._change(change.put, change.set, change.key, change.verdict)
-        for name in plan.chains.drop:
-            del self.chains[name]
-        for name in plan.sets.drop:
-            del self.sets[name]
+        for line in plan.text.splitlines():
+            self._run(line, ledger)
+
+    def _run(self, line: str, ledger: Ledger) -> None:
+        """One line of nft's text, with the kernel's refusals."""
+        word, kind, _, _, name, *rest = line.split(" ", 5)
+        if kind in ("set", "map") and word == "add":
+            assert name not in self.sets
+            self.sets[name], self.elements[name] = ledger.defs[name].shape, {}
+        elif kind in ("set", "map"):
+            assert not [c for c, (_, uses) in self.chains.items() if name in uses], f"{name} is in use"
+            assert ("verdict" in self.sets.pop(name)) == (kind == "map")
             del self.elements[name]
-        used = {u for _, uses in self.chains.values() for u in uses}
-        assert not used - self.sets.keys() - self.chains.keys(), "something in use was removed"
-        targets = {v.partition(" ")[2] for e in self.elements.values() for v in e.values() if v.startswith("goto")}
-        assert targets <= self.chains.keys()
+        elif kind == "element":
+            for item in rest[0].strip("{ }").split(", "):
+                key, _, verdict = item.partition(" : ")
+                self._change(word == "add", name, key, verdict)
+        elif kind == "chain" and word == "add":
+            self.chains.setdefault(name, ("", frozenset()))
+        elif kind == "chain" and word == "flush":
+            assert name in self.chains
+            self.chains[name] = ("", frozenset())
+        elif kind == "chain":
+            targets = {v.partition(" ")[2] for e in self.elements.values() for v in e.values()}
+            assert name not in targets | {u for _, uses in self.chains.values() for u in uses}, f"{name} is in use"
+            del self.chains[name]
+        else:
+            missing = ledger.rules[name].uses - self.sets.keys() - self.chains.keys()
+            assert not missing, f"{name} is loaded before {missing}"
+            self.chains[name] = (ledger.rules[name].mark, ledger.rules[name].uses)
 
     def _change(self, put: bool, name: str, key: str, verdict: str) -> None:
         elements = self.elements[name]
@@ -140,8 +147,8 @@ def test_a_member_more_is_one_element_and_no_rule() -> None:
     table.ledger.settled(plan)
     table.learn(MembersChanged(selector, frozenset({"10.0.0.3"}), frozenset({"10.0.0.2"})))
     plan = table.ledger.plan()
-    assert (plan.build, plan.clear, plan.first) == ("", "", [])
-    assert {(c.put, c.key) for c in plan.then} == {(True, "10.0.0.3"), (False, "10.0.0.2")}
+    assert plan.text == ""
+    assert {(c.put, c.key) for c in plan.changes} == {(True, "10.0.0.3"), (False, "10.0.0.2")}
 
 
 def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
@@ -184,7 +191,7 @@ def test_of_two_endpoints_with_one_address_the_first_by_key_may_use_it() -> None
     table.learn(EndpointChanged("e2", endpoint("calib")))
     table.learn(EndpointChanged("e1", endpoint("calia")))
     assert list(table.ledger.elements(base.SOURCES4)) == ['"calia" . 10.0.0.1']
-    assert table.addresses() == {"10.0.0.1": "calia"}
+    assert table.claims.addresses() == {"10.0.0.1": "calia"}
     table.learn(EndpointChanged("e1", None))
     assert list(table.ledger.elements(base.SOURCES4)) == ['"calib" . 10.0.0.1']
 
@@ -213,7 +220,7 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
 
 
 def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
-    rule = Rule(action="Allow", source=EntityRule(nets=("fd00::/8",)))
+    rule = Rule(action="Allow", ip_version=4, source=EntityRule(nets=("fd00::/8",)))
     assert rules.write_profile(RuleLists((compile_rule(rule),)), "ingress").rules == ["return"]
 
 
@@ -245,3 +252,75 @@ def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> No
     assert table.problems("e") == []
     assert table.ledger.elements(base.TO)['"calia"'].startswith("goto ")
     assert not table.refuse(["fwd_from"], "nft: no")
+
+
+def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
+    """Members before rules, or rules before members: either would open for a moment what neither state allows."""
+    table, kernel = HostTable(), Kernel()
+    old, new = (compile_rule(Rule(action="Allow", source=EntityRule(selector=f"has({x})"))) for x in "ab")
+    sets = [rule.source.selector or "" for rule in (old, new)]
+    table.learn(MembersChanged(sets[0], frozenset({"10.0.0.2"}), frozenset()))
+    table.learn(ProfileChanged("p", RuleLists((old,))))
+    table.learn(EndpointChanged("e", endpoint()))
+    plan = table.ledger.plan()
+    kernel.carry_out(plan, table.ledger)
+    table.ledger.settled(plan)
+    table.learn(MembersChanged(sets[1], frozenset({"10.0.0.3"}), frozenset()))
+    table.learn(ProfileChanged("p", RuleLists((new,))))
+    table.learn(SelectorGone(sets[0]))
+    plan = table.ledger.plan()
+    assert plan.changes == ()
+    kernel.carry_out(plan, table.ledger)
+    table.ledger.settled(plan)
+    assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(STEPS, max_size=10), st.integers(0, 9))
+def test_a_rebuild_from_any_state_ends_in_the_same_table(steps: Sequence[tuple[str, str, object]], loaded: int) -> None:
+    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    for index, (kind, key, value) in enumerate(steps):
+        step(engine, table, kind, key, value)
+        if index == loaded:
+            kernel.carry_out(table.ledger.plan(), table.ledger)
+    kernel.carry_out(Plan(text=table.ledger.rebuild(kernel.have())), table.ledger)
+    assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
+    table.ledger.learn(kernel.have())
+    assert not table.ledger.plan()
+
+
+def test_an_endpoint_without_a_usable_interface_gets_no_address() -> None:
+    """Else the store could send an address of its choice out of any interface of the host."""
+    table = HostTable()
+    table.learn(EndpointChanged("a", endpoint("eth0")))
+    assert table.claims.addresses() == {}
+    table.learn(EndpointChanged("b", endpoint("calib")))
+    assert table.claims.addresses() == {"10.0.0.1": "calib"}
+    table.learn(EndpointChanged("c", endpoint("calib", address="10.0.0.3")))
+    assert table.claims.addresses() == {"10.0.0.1": "calib"}
+    table.learn(EndpointChanged("b", None))
+    assert table.claims.addresses() == {"10.0.0.3": "calib"}
+    assert table.claims.take_moved() == {"10.0.0.3": None}
+
+
+def test_every_prefix_of_a_list_is_guarded() -> None:
+    chains = base.base_chains(Settings(interface_prefixes=("cali", "tap")))
+    for name, side in (("fwd_from", "iifname"), ("fwd_to", "oifname")):
+        assert chains[name].rules[-2:] == tuple(f'{side} "{p}*" counter drop' for p in ("cali", "tap"))
+    table = HostTable(Settings(interface_prefixes=("cali", "tap")))
+    table.learn(EndpointChanged("e", endpoint("tap0")))
+    assert table.problems("e") == []
+    table.set_settings(Settings())
+    assert table.ledger.elements(base.TO) == {}
+    assert table.claims.addresses() == {}
+
+
+def test_a_rule_with_a_selector_is_written_for_both_families() -> None:
+    """A Deny for IPv4 alone would leave IPv6 to the Allow behind it."""
+    deny = compile_rule(Rule(action="Deny", source=EntityRule(selector="has(a)")))
+    written = rules.write_profile(RuleLists((deny, compile_rule(Rule(action="Allow")))), "ingress")
+    assert [rule.split(" @")[0] for rule in written.rules] == [
+        "meta nfproto ipv4 ip saddr",
+        "meta nfproto ipv6 ip6 saddr",
+        "accept",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from tortie.dataplane.routes import GATEWAY, Uplink, remote_routes, workload_routes
+from tortie.dataplane.routes import GATEWAY, Uplink, remote_routes
 from tortie.dataplane.want import Route
 from tortie.ipam.cluster import Ownership
 
@@ -45,8 +45,3 @@ def test_without_an_uplink_there_is_no_way_out_and_the_own_block_stays_closed() 
 
 def test_an_own_block_of_one_address_is_no_blackhole() -> None:
     assert "10.65.0.0/32" not in remote_routes("h1", UPLINK, NODES, held({"10.65.0.0/32": "h1"}, {}))[0]
-
-
-def test_a_workload_has_a_route_while_its_interface_is_up() -> None:
-    owners = {"10.65.0.1": "calia", "10.65.0.2": "calib", "fd00::1": "calia"}
-    assert workload_routes(owners, {"calia", "eth0"}) == {"10.65.0.1/32": Route("link", "calia")}

@@ -33,9 +33,9 @@ def test_more_agents_get_the_next_addresses_and_none_twice() -> None:
     assert plan.host("agent-99").address == "172.24.197.200"
 
 
-def test_laptop_runs_nothing_and_reaches_the_pool_by_the_first_agent() -> None:
+def test_laptop_runs_a_resolver_only_and_reaches_the_pool_by_the_first_agent() -> None:
     laptop = PLANS["stars"]("t", Options()).host("laptop")
-    assert laptop.daemons == ()
+    assert [daemon.name for daemon in laptop.daemons] == ["resolver"]
     assert laptop.routes == (("192.168.0.0/16", "172.24.197.102"),)
     assert not laptop.forwards
 
@@ -145,6 +145,12 @@ def test_the_resolver_of_every_host_is_the_master() -> None:
         listed = {file.path: file.text for file in files.of_host(host, hosts, python="/p", path=["/src"])}
         assert listed["/etc/resolv.conf"] == "nameserver 172.24.197.101\n"
         assert ("/etc/mesos-dns/config.json" in listed) == (host.name == "master")
+
+
+def test_every_host_has_a_resolver_of_its_own_for_names_of_tasks() -> None:
+    for host in PLANS["stars"]("t", Options(agents=3)).hosts[1:]:
+        (found,) = (daemon for daemon in host.daemons if daemon.name == "resolver")
+        assert found.argv[-4:] == ("--listen", "198.51.100.1:53", "--forward", "mesos=172.24.197.101:53")
 
 
 def test_a_path_with_blanks_and_quotes_is_quoted_in_the_programs() -> None:

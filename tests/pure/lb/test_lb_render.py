@@ -10,9 +10,9 @@ import pytest
 from tests.support.fake_marathon import host_app, stars_app
 
 from tortie.lb import change
-from tortie.lb.marathon_apps import decode
 from tortie.lb.render import Rendered, Settings, render
 from tortie.lb.services import Choice, services
+from tortie.wire.marathon_apps import decode
 
 GOLDEN = Path(__file__).parent / "golden"
 

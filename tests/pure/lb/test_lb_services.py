@@ -9,10 +9,10 @@ import pytest
 from tests.support.fake_marathon import host_app, stars_app
 
 from tortie.base.errors import Invalid
-from tortie.lb.marathon_apps import decode
 from tortie.lb.ports import choose, parse_range, port_range
 from tortie.lb.service import Server, Service, server_id, server_name
 from tortie.lb.services import Choice, services
+from tortie.wire.marathon_apps import decode
 
 STARS = range(20001, 30000)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tortie.base.errors import Invalid
+from tortie.model.codec import from_builtins
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Rule
 from tortie.policy.compile import compile_profile, compile_rule
@@ -45,6 +46,9 @@ def test_an_icmp_type_of_zero_is_one() -> None:
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(code=1)), "needs a type"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(type=255)), "255"),
         (Rule(action="Allow", icmp=Icmp(type=8)), "needs the protocol"),
+        (Rule(action="Allow", protocol="ICMP", ip_version=6), "does not exist in IPv6"),
+        (Rule(action="Allow", protocol=58, ip_version=4), "does not exist in IPv4"),
+        (Rule(action="Allow", source=EntityRule(nets=("fe80::1%eth0",))), "zone"),
     ],
 )
 def test_what_cannot_be_enforced_is_named(rule: Rule, words: str) -> None:
@@ -52,3 +56,34 @@ def test_what_cannot_be_enforced_is_named(rule: Rule, words: str) -> None:
         compile_rule(rule)
     compiled = compile_profile(ProfileSpec(egress=(Rule(action="Allow"), rule)))
     assert [p.startswith("egress rule 1: ") for p in compiled.problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"action": "Allow", "http": {"methods": ["GET"]}}, "http"),
+        ({"action": "Allow", "source": {"serviceAccounts": {"uids": ["web"]}}}, "serviceAccounts: uids"),
+        ({"action": "Allow", "destination": {"services": {"name": "db"}}}, "services"),
+        ({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "codes": [0]}}, "codes"),
+        ({"action": "Deny", "source": {"selectr": "has(a)"}}, "selectr"),
+    ],
+)
+def test_a_condition_that_is_not_understood_closes_and_never_widens(raw: dict[str, object], words: str) -> None:
+    spec = from_builtins(ProfileSpec, {"ingress": [raw], "egress": [{"action": "Allow"}]})
+    compiled = compile_profile(spec)
+    assert compiled.ingress == ()
+    assert words in compiled.problems[0]
+
+
+def test_a_rules_metadata_is_no_condition() -> None:
+    spec = from_builtins(ProfileSpec, {"ingress": [{"action": "Allow", "metadata": {"annotations": {"a": "b"}}}]})
+    assert compile_profile(spec).problems == ()
+
+
+def test_a_condition_of_the_model_that_the_compiler_does_not_know_closes() -> None:
+    class Newer(EntityRule, frozen=True, kw_only=True):
+        domains: tuple[str, ...] = ()
+
+    compile_rule(Rule(action="Allow", source=Newer()))
+    with pytest.raises(Invalid, match="domains"):
+        compile_rule(Rule(action="Allow", source=Newer(domains=("example.org",))))

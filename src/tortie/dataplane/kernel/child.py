@@ -49,15 +49,23 @@ class Table:
                 self._opened = request
                 return self.open(request)
             case protocol.Read():
-                # Somebody may have deleted the table: closed first, then whatever the agent finds missing.
-                if self._opened is not None and nft.table_flags(self.raw) is None:
-                    self.open(self._opened)
+                if self._opened is not None:
+                    self._mend(self._opened)
                 return nft.read_table(self.raw)
             case protocol.Text():
                 self._nft.run(request.text)
             case protocol.Elements():
                 nft.change_elements(self.raw, request.changes)
         return protocol.Done()
+
+    def _mend(self, opened: protocol.Open) -> None:
+        """Somebody may have deleted the table (closed first, then whatever the agent finds missing) or put it to
+        sleep."""
+        flags = nft.table_flags(self.raw)
+        if flags is None:
+            self.open(opened)
+        elif flags & nft.DORMANT:
+            nft.take_table(self.raw, flags & ~nft.DORMANT)
 
     def open(self, request: protocol.Open) -> protocol.Opened:
         present = nft.table_flags(self.raw)
@@ -77,8 +85,9 @@ class Table:
                     raise Unavailable(f"table {TABLE} belongs to another running process") from error
                 if error.code not in NOT_OURS:
                     raise
-        if nft.table_flags(self.raw) is None:
-            nft.take_table(self.raw, 0)
+        flags = nft.table_flags(self.raw)
+        if flags is None or flags & nft.DORMANT:
+            nft.take_table(self.raw, (flags or 0) & ~nft.DORMANT)
         return (
             "asked not to" if not owner else "this kernel, or the table that is there, does not know owner and persist"
         )

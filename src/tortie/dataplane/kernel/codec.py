@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 from collections.abc import Iterable
@@ -69,7 +70,8 @@ def _decode(name: str, raw: bytes) -> str:
     if name == "ipv4_addr":
         return socket.inet_ntop(socket.AF_INET, raw)
     if name == "ipv6_addr":
-        return socket.inet_ntop(socket.AF_INET6, raw)
+        # As the values of the policy are written; inet_ntop writes some addresses in another way.
+        return str(ipaddress.IPv6Address(raw))
     if name == "ifname":
         return f'"{raw.rstrip(bytes(1)).decode(errors="replace")}"'
     return str(int.from_bytes(raw, "big"))

@@ -32,9 +32,10 @@ NFTABLES = 10 << 8
 BATCH_BEGIN, BATCH_END = 16, 17
 NEWTABLE, GETCHAIN, GETRULE, GETSET = 0, 4, 7, 10
 NEWSETELEM, GETSETELEM, DELSETELEM = 12, 13, 14
-OWNER, PERSIST = 2, 4
+DORMANT, OWNER, PERSIST = 1, 2, 4
 INTERVAL, MAP, ANONYMOUS = 4, 8, 1
 COMMENT = 0
+CHAIN_POLICY, ACCEPT = 5, struct.pack(">I", 1)
 PER_MESSAGE = 500
 _sequence = itertools.count(1)
 
@@ -126,12 +127,14 @@ def _elements(sock: socket.socket, name: str, kind: str) -> dict[str, str]:
 
 
 def _chains(sock: socket.socket) -> dict[str, str]:
-    """Each chain with the mark that all its rules carry; '?' if they do not agree or are not as many as it says."""
+    """Each chain with the mark that all its rules carry; '?' if they do not agree or are not as many as it says, or if
+    the chain's policy is not to accept."""
     marks: dict[str, list[str]] = {}
     for part in _dump_or_nothing(sock, GETCHAIN, _header()):
         fields = dict(attributes(part))
         if _string(fields[1]) == TABLE_NAME:
-            marks[_string(fields[3])] = []
+            policy = fields.get(CHAIN_POLICY, ACCEPT)
+            marks[_string(fields[3])] = [] if policy == ACCEPT else ["?"]
     for part in _dump_or_nothing(sock, GETRULE, _header() + text(1, TABLE_NAME)):
         fields = dict(attributes(part))
         if _string(fields[1]) == TABLE_NAME:

@@ -7,6 +7,8 @@ A base chain with nothing to do is not there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.want import TABLE, Chain, SetDef
 
@@ -27,29 +29,29 @@ ESTABLISHED = "ct state established,related accept"
 
 def base_chains(settings: Settings) -> dict[str, Chain]:
     """Every chain that does not depend on endpoints."""
-    ours = f'"{settings.interface_prefix}*"'
+    names = [f'"{prefix}*"' for prefix in settings.interface_prefixes]
     return {
         "raw_pre": Chain(
             (
-                f"iifname {ours} iifname . ip saddr @{SOURCES4} ip daddr != 127.0.0.0/8 accept",
-                f"iifname {ours} goto spoof",
+                *(f"iifname {ours} iifname . ip saddr @{SOURCES4} ip daddr != 127.0.0.0/8 accept" for ours in names),
+                *(f"iifname {ours} goto spoof" for ours in names),
             ),
             base="type filter hook prerouting priority -300; policy accept;",
             uses=frozenset({SOURCES4, "spoof"}),
         ),
         "spoof": Chain(_spoof(settings), uses=frozenset({SOURCES4, SOURCES6})),
         "fwd_from": Chain(
-            (ESTABLISHED, f"iifname vmap @{FROM}", f"iifname {ours} counter drop"),
+            (ESTABLISHED, f"iifname vmap @{FROM}", *(f"iifname {ours} counter drop" for ours in names)),
             base="type filter hook forward priority -4; policy accept;",
             uses=frozenset({FROM}),
         ),
         "fwd_to": Chain(
-            (ESTABLISHED, f"oifname vmap @{TO}", f"oifname {ours} counter drop"),
+            (ESTABLISHED, f"oifname vmap @{TO}", *(f"oifname {ours} counter drop" for ours in names)),
             base="type filter hook forward priority -3; policy accept;",
             uses=frozenset({TO}),
         ),
         "in_from": Chain(
-            (ESTABLISHED, f"iifname {ours} goto wl_to_host"),
+            (ESTABLISHED, *(f"iifname {ours} goto wl_to_host" for ours in names)),
             base="type filter hook input priority -5; policy accept;",
             uses=frozenset({"wl_to_host"}),
         ),
@@ -73,7 +75,11 @@ def _to_host(settings: Settings) -> tuple[str, ...]:
     """New flows from a workload to its own host; replies were accepted before."""
     neighbours = tuple(f"icmpv6 type {kind} accept" for kind in (130, 131, 132, 133, 135, 136))
     services = (
-        ("ct state new meta l4proto 17 th dport 53 accept", "udp sport 68 udp dport 67 accept")
+        # IPv4 only: there the source was found on the interface's list, while anybody may use a link-local one of IPv6.
+        (
+            "meta nfproto ipv4 ct state new meta l4proto 17 th dport 53 accept",
+            "meta nfproto ipv4 udp sport 68 udp dport 67 accept",
+        )
         if settings.host_services
         else ()
     )
@@ -81,14 +87,17 @@ def _to_host(settings: Settings) -> tuple[str, ...]:
     return (*neighbours, *services, *policy, "counter drop")
 
 
-def closed_table(prefix: str = "cali") -> str:
+def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> str:
     """nft text for a table that exists already and is empty: nothing from or to a workload passes.
 
     The chains have the names and hooks of the full table, so that an agent turns one into the other in place.
     """
-    ours = f'"{prefix}*"'
-    rules = {"fwd_from": f"iifname {ours} drop", "fwd_to": f"oifname {ours} drop", "in_from": f"iifname {ours} drop"}
-    full = base_chains(Settings(interface_prefix=prefix))
-    lines = [f"add chain {TABLE} {name} {{ {full[name].base} }}" for name in rules]
-    lines += [f'add rule {TABLE} {name} {rule} comment "closed"' for name, rule in rules.items()]
+    sides = {"fwd_from": "iifname", "fwd_to": "oifname", "in_from": "iifname"}
+    full = base_chains(Settings())
+    lines = [f"add chain {TABLE} {name} {{ {full[name].base} }}" for name in sides]
+    lines += [
+        f'add rule {TABLE} {name} {side} "{prefix}*" drop comment "closed"'
+        for name, side in sides.items()
+        for prefix in prefixes
+    ]
     return "\n".join(lines) + "\n"

@@ -50,7 +50,7 @@ def stack_chain(direction: Direction, profiles: Sequence[str]) -> str:
     return name_of("ki" if direction == "ingress" else "ke", *profiles)
 
 
-def write_profile(rules: RuleLists | None, direction: Direction, families: Sequence[int] = (4,)) -> Written:
+def write_profile(rules: RuleLists | None, direction: Direction, families: Sequence[int] = (4, 6)) -> Written:
     """One direction of a profile; None: it does not exist, and closes."""
     written = Written()
     if rules is None:

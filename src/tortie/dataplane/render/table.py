@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, rules
+from tortie.dataplane.render.claims import Claims
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.want import Chain, SetDef
 from tortie.policy.values import (
@@ -37,14 +38,14 @@ class HostTable:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ledger = Ledger()
-        self._settings = settings or Settings()
+        self.settings = settings or Settings()
         self._endpoints: dict[str, Resolved] = {}
         self._profiles: dict[str, RuleLists] = {}
         self._listing: dict[str, set[str]] = {}
-        self._interfaces: dict[str, set[str]] = {}
-        self._addresses: dict[str, set[str]] = {}
+        self.claims = Claims()
         self._written: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], str]]] = {}
         self._stacks: Counter[tuple[str, ...]] = Counter()
+        self._in_stacks: Counter[str] = Counter()
         self._content_sets: Counter[str] = Counter()
         self._chain_sets: dict[str, frozenset[str]] = {}
         self._refused: dict[tuple[str, str], str] = {}
@@ -53,12 +54,12 @@ class HostTable:
         self._write_base()
 
     def set_settings(self, settings: Settings) -> None:
-        if settings != self._settings:
-            self._settings = settings
+        if settings != self.settings:
+            self.settings = settings
             self._write_base()
 
     def _write_base(self) -> None:
-        settings = self._settings
+        settings = self.settings
         chains = base.base_chains(settings)
         for name, chain in chains.items():
             self.ledger.put_chain(name, chain)
@@ -67,6 +68,8 @@ class HostTable:
             self._put_chain(base.NAT, replace(written.chain(), base=base.NAT_BASE), written.sets)
         else:
             self._drop_chain(base.NAT)
+        for key, endpoint in self._endpoints.items():
+            self._claim(key, endpoint)
         self._rewrite(set(self._endpoints))
 
     def learn(self, change: Changed) -> None:
@@ -83,14 +86,6 @@ class HostTable:
 
     def endpoint(self, key: str) -> Resolved | None:
         return self._endpoints.get(key)
-
-    def owner(self, address: str) -> str | None:
-        """The endpoint of this host that an address belongs to: of several that claim it, the first by key."""
-        return min(self._addresses.get(address, ()), default=None)
-
-    def addresses(self) -> dict[str, str]:
-        """Every address of this host's endpoints with its owner's interface."""
-        return {a: self._endpoints[min(keys)].interface for a, keys in self._addresses.items() if keys}
 
     def problems(self, key: str) -> list[str]:
         """Why the endpoint is closed, or wholly or partly out of the table; empty when it is enforced as meant."""
@@ -132,46 +127,37 @@ class HostTable:
             f"profile {name} does not exist: it closes" for name in endpoint.profiles if name not in self._profiles
         ]
         for address in endpoint.addresses:
-            owner = self.owner(address)
-            if owner not in (key, None):
-                found.append(f"address {address} belongs to {owner}")
+            owner = self.claims.owner(address)
+            if owner is not None and owner.key != key:
+                found.append(f"address {address} belongs to {owner.key}")
         return found
 
     def _interface_problems(self, key: str, endpoint: Resolved) -> list[str]:
-        name, prefix = endpoint.interface, self._settings.interface_prefix
+        name = endpoint.interface
         if not INTERFACE.fullmatch(name):
             return [f"interface name {name!r} is not 1 to 15 letters, digits, dots, dashes"]
-        if not name.startswith(prefix):
-            return [f"interface {name} does not begin with {prefix}"]
-        first = min(self._interfaces.get(name, {key}))
-        return [] if first == key else [f"interface {name} belongs to {first}"]
+        if not name.startswith(self.settings.interface_prefixes):
+            return [f"interface {name} does not begin with {' or '.join(self.settings.interface_prefixes)}"]
+        first = self.claims.holder(name)
+        return [] if first in (key, None) else [f"interface {name} belongs to {first}"]
+
+    def _claim(self, key: str, endpoint: Resolved | None) -> set[str]:
+        """An interface that cannot be a workload's is not claimed: it gets no route, no settings, no element."""
+        name = endpoint.interface if endpoint else ""
+        fits = INTERFACE.fullmatch(name) and name.startswith(self.settings.interface_prefixes)
+        return self.claims.set(key, endpoint if fits else None)
 
     def _set_endpoint(self, key: str, endpoint: Resolved | None) -> None:
         old = self._endpoints.pop(key, None)
-        touched: set[str] = set()
-        if old is not None:
-            touched |= self._claim(key, old, present=False)
+        for name in old.profiles if old else ():
+            self._listing[name].discard(key)
+            if not self._listing[name]:
+                del self._listing[name]
         if endpoint is not None:
             self._endpoints[key] = endpoint
-            touched |= self._claim(key, endpoint, present=True)
-        self._rewrite(touched | {key})
-
-    def _claim(self, key: str, endpoint: Resolved, *, present: bool) -> set[str]:
-        """Enter or remove an endpoint in the registers; the endpoints that share something with it."""
-        shared: set[str] = set()
-        for register, names in (
-            (self._listing, endpoint.profiles),
-            (self._interfaces, (endpoint.interface,)),
-            (self._addresses, endpoint.addresses),
-        ):
-            for name in names:
-                keys = register.setdefault(name, set())
-                (keys.add if present else keys.discard)(key)
-                if register is not self._listing:
-                    shared |= keys
-                if not keys:
-                    del register[name]
-        return shared
+            for name in endpoint.profiles:
+                self._listing.setdefault(name, set()).add(key)
+        self._rewrite(self._claim(key, endpoint))
 
     def _rewrite(self, keys: set[str]) -> None:
         """Bring the map elements, legal sources and stacks of endpoints up to date, all together: one may take over
@@ -205,7 +191,8 @@ class HostTable:
             for d in DIRECTIONS
         }
         for address in endpoint.addresses:
-            if self.owner(address) == key:
+            owner = self.claims.owner(address)
+            if owner is not None and owner.key == key:
                 elements[(base.SOURCES6 if ":" in address else base.SOURCES4, f"{interface} . {address}")] = ""
         return () if closed else ("stack", *endpoint.profiles), elements
 
@@ -215,6 +202,7 @@ class HostTable:
             return
         profiles = stack[1:]
         for name in profiles:
+            self._in_stacks[name] += 1
             self._write_profile(name)
         for direction in DIRECTIONS:
             written = rules.write_stack(direction, profiles)
@@ -228,9 +216,9 @@ class HostTable:
         del self._stacks[stack]
         for direction in DIRECTIONS:
             self._drop_chain(rules.stack_chain(direction, stack[1:]))
-        still = {name for other in self._stacks for name in other[1:]}
-        for name in set(stack[1:]) - still:
-            for direction in DIRECTIONS:
+        for name in stack[1:]:
+            self._in_stacks[name] -= 1
+            for direction in DIRECTIONS if not self._in_stacks[name] else ():
                 self._drop_chain(rules.profile_chain(name, direction))
 
     def _set_profile(self, name: str, value: RuleLists | None) -> None:
@@ -241,7 +229,7 @@ class HostTable:
         for direction in DIRECTIONS if self._refused else ():
             chain = rules.profile_chain(name, direction)
             self._refused = {key: reason for key, reason in self._refused.items() if key[0] != chain}
-        if any(name in stack[1:] for stack in self._stacks):
+        if self._in_stacks[name]:
             self._write_profile(name)
         self._rewrite(self._listing.get(name, set()))
 

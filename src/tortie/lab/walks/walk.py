@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +52,7 @@ class Progress(Protocol):
     def step(self, key: str, title: str) -> None: ...
     def command(self, host: str, text: str) -> None: ...
     def waiting(self, what: str, seconds: float) -> None: ...
+    def explain(self, text: str) -> None: ...
     def check(self, check: Check) -> None: ...
     def matrix(self, step: str, seen: Sequence[Cell]) -> None: ...
 
@@ -102,7 +104,8 @@ class Walk:
     def silent(self, host: str, text: str) -> None:
         """A command that must print nothing and end with 0."""
         ran = self.typed(host, text)
-        self.check(f"silent: {text}", ran.returncode == 0 and not ran.stdout, ran.stdout + ran.stderr)
+        said = f"{text}: exit {ran.returncode}: {ran.stdout}{ran.stderr}"
+        self.check("prints nothing, ends with 0", ran.returncode == 0 and not ran.stdout, said)
 
     # -- parties and packets
 
@@ -131,20 +134,22 @@ class Walk:
 
     def add_peers(self, networks: Sequence[str]) -> None:
         """A second container for each network on each agent: `same network`, and both placements of every pair."""
-        for host in self.agents:
-            present = self.lab.hosts[host].run(["docker", "ps", "-a", "--format", "{{.Names}}"]).stdout.split()
-            for network in networks:
-                name = PEER_PREFIX + network
-                if name not in present:
-                    self.must(
-                        host,
-                        f"docker run -d --name {name} --net {network} -m 32m --entrypoint sleep {PEER_IMAGE} 86400",
-                    )
+        self.progress.explain(f"a second container for each network on {', '.join(self.agents)}")
+        for host, ran in self._on_agents(_add_peers(networks)).items():
+            if ran.returncode != 0:
+                raise StepFailed(f"step {self.step_key} on {host}: a second container: {ran.stderr.strip()}")
 
     def remove_peers(self, networks: Sequence[str]) -> None:
-        for host in self.agents:
-            names = " ".join(PEER_PREFIX + network for network in networks)
-            self.lab.hosts[host].run(["bash", "-c", f"docker rm -f {names} 2>/dev/null"], timeout=60)
+        """What `add_peers` made; none there is fine."""
+        self._on_agents(f"docker rm -f {' '.join(PEER_PREFIX + network for network in networks)} 2>/dev/null")
+
+    def _on_agents(self, text: str) -> dict[str, Ran]:
+        """The same line on every agent at once."""
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            jobs = {
+                name: pool.submit(self.lab.hosts[name].run, ["bash", "-c", text], timeout=120) for name in self.agents
+            }
+        return {name: job.result() for name, job in jobs.items()}
 
     def matrix(self, stage: Stage, listens: dict[str, frozenset[Probe]], probes: Sequence[Probe]) -> None:
         """Try everything, compare with the stage, note the outcome under the present step."""
@@ -163,6 +168,16 @@ class Walk:
         self.progress.matrix(self.step_key, seen)
         wrong = [cell for cell in seen if not cell.holds]
         self.check(f"matrix: {len(seen)} probes", bool(seen) and not wrong, "; ".join(map(_words, wrong[:5])))
+
+
+def _add_peers(networks: Sequence[str]) -> str:
+    """A shell's line that makes those that are not there yet, and fails with the first that cannot be made."""
+    options = f"-m 32m --entrypoint sleep {PEER_IMAGE} 86400"
+    return "set -e; " + "; ".join(
+        f"docker start {PEER_PREFIX}{network} >/dev/null 2>&1 ||"
+        f" docker run -d --name {PEER_PREFIX}{network} --net {network} {options} >/dev/null"
+        for network in networks
+    )
 
 
 def _measure(listed: Sequence[Cell], at: dict[Party, Path], timeout: float) -> list[Cell]:

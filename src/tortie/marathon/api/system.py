@@ -131,7 +131,8 @@ class System:
                     queue.get_nowait()
                 while True:
                     try:
-                        item = await asyncio.wait_for(queue.get(), HEARTBEAT)
+                        async with asyncio.timeout(HEARTBEAT):
+                            item = await queue.get()
                     except TimeoutError:
                         yield b"\r\n"
                     else:

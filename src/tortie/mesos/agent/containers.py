@@ -13,6 +13,7 @@ import anyio
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 from tortie.mesos.agent.docker_run import LABEL_AGENT, LABEL_CONTAINER, Launch, create_arguments, image_with_tag
+from tortie.mesos.agent.hearing import COLUMNS, can_hear
 from tortie.wire.docker import DEFAULT_SOCKET, DockerClient
 
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -77,6 +78,14 @@ class Containers:
             await self.api.call("POST", f"/containers/{name}/kill", query={"signal": signal})
         except (NotFound, Conflict):
             return
+
+    async def hears(self, name: str, inspect: Mapping[str, Any], signal: str) -> bool:
+        """Whether its first process may notice the signal; True whenever the engine cannot tell."""
+        try:
+            top = await self.api.call("GET", f"/containers/{name}/top", query={"ps_args": f"-o {','.join(COLUMNS)}"})
+        except TortieError:
+            return True
+        return can_hear(inspect, top, signal)
 
     async def remove(self, name: str) -> None:
         """Ended first when it runs. What is not there is fine; when the engine is silent, sweeping does it later."""

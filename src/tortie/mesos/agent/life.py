@@ -196,6 +196,7 @@ class Life:
         """Asks it to end. A second wish may only shorten the time it has."""
         policy = policy or task.saved.info.kill_policy
         grace = policy.grace_period.seconds if policy and policy.grace_period else self.default_grace
+        task.patient = bool(policy and policy.grace_period)
         task.kill_deadline = min(task.kill_deadline, self.clock() + max(grace, 0))
         task.keep()
         if task.launching is not None:
@@ -212,7 +213,10 @@ class Life:
             self._report(task, "TASK_KILLING", None, None)
 
     async def _end(self, task: LiveTask) -> None:
-        """Its own stop signal, then SIGKILL at the deadline; the engine being away only delays it."""
+        """Its own stop signal, then SIGKILL at the deadline; the engine being away only delays it.
+
+        Nobody waits for a first process that cannot notice the signal, as a plain shell, unless the time was asked for.
+        """
         name = self._where(task).name
         gentle = True
         while True:
@@ -220,7 +224,11 @@ class Life:
                 if gentle:
                     inspect = await self.containers.inspect(name)
                     gentle = False
-                    await self.containers.signal(name, inspect.get("Config", {}).get("StopSignal") or "SIGTERM")
+                    signal = inspect.get("Config", {}).get("StopSignal") or "SIGTERM"
+                    hears = task.patient or await self.containers.hears(name, inspect, signal)
+                    await self.containers.signal(name, signal)
+                    if not hears:
+                        task.kill_deadline = self.clock()
                 await self._until_deadline(task)
                 await self.containers.signal(name, "SIGKILL")
                 return

@@ -26,7 +26,7 @@ class Host:
 
 @dataclass(slots=True)
 class LiveTask:
-    """`abandoned`: nobody wants to hear of it any more."""
+    """`patient`: the time to end was asked for, so all of it is given."""
 
     host: Host
     saved: TaskCheckpoint
@@ -35,6 +35,7 @@ class LiveTask:
     addresses: list[str] = field(default_factory=list)
     launching: anyio.CancelScope | None = None
     kill_deadline: float = math.inf
+    patient: bool = True
     kill_changed: anyio.Event = field(default_factory=anyio.Event)
     healthy: bool | None = None
 

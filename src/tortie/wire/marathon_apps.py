@@ -1,4 +1,7 @@
-"""The parts of Marathon's app JSON that a balancer reads, of every Marathon from 0.14 on. Pure."""
+"""Marathon's app JSON as its clients see it, of every Marathon from 0.14 on. Pure.
+
+Only fields that readers of ours use are named; others, and versions that write fewer, do not disturb.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +87,25 @@ class Task(Base):
     health_check_results: list[HealthResult | None] | None = None
 
 
-class App(Base):
+class Reference(Base):
     id: str
+
+
+class TaskFailure(Base):
+    """Why the last task of an app failed."""
+
+    task_id: str = ""
+    state: str = ""
+    message: str = ""
+    host: str = ""
+
+
+class App(Base):
+    """`deployments` and the counts are there on every list of apps, tasks and the last failure when asked for."""
+
+    id: str
+    version: str | None = None
+    instances: int = 1
     labels: dict[str, str] | None = None
     ports: list[int] | None = None
     port_definitions: list[PortDefinition] | None = None
@@ -94,6 +114,9 @@ class App(Base):
     container: Container | None = None
     health_checks: list[HealthCheck] | None = None
     tasks: list[Task] | None = None
+    deployments: list[Reference] | None = None
+    last_task_failure: TaskFailure | None = None
+    tasks_running: int = 0
 
     def mode(self) -> str:
         """host, container or bridge. A parameter `net` wins over all, then `ipAddress`, then the network fields."""

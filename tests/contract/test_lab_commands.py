@@ -1,0 +1,115 @@
+"""The lab's commands as a newcomer meets them: help, mistakes, no root. Nothing here makes a lab."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tortie.base.errors import Invalid, Unavailable
+from tortie.cli.main import COMMANDS, lines, tortie
+from tortie.cli.screen import Terminal, coloured, matrix_table
+from tortie.lab.walks.matrix import Cell, Party, Probe, Seen
+
+TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
+LAB_COMMANDS = ("up", "down", "status", "hosts", "logs", "exec", "walk")
+
+
+def run(*words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*before, *TORTIE, *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("command", LAB_COMMANDS)
+def test_help_begins_with_examples_and_fits_80_columns(command: str) -> None:
+    shown = CliRunner().invoke(tortie, [command, "--help"], terminal_width=80).output
+    assert shown.startswith("Examples:")
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_first_help_names_every_command_in_80_columns() -> None:
+    shown = CliRunner().invoke(tortie, ["--help"], terminal_width=80).output
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("upp",), 2, "did you mean up?"),
+        (("walk", "star"), 2, "did you mean stars?"),
+        (("up", "nonsense"), 2, "there is stars"),
+        (("up", "--agnets", "2"), 2, "--agents"),
+        (("walk", "stars", "--agents", "0"), 2, "expected 1 to"),
+        (("walk", "stars", "--check", "3", "--name", "no-such-lab"), 3, "type: tortie up --name no-such-lab"),
+        (("status", "--name", "a/b"), 2, "'a/b'"),
+        (("exec", "--name", "no-such-lab", "agent-1", "true"), 3, "no lab no-such-lab is up"),
+        (("logs",), 2, "HOST"),
+    ],
+)
+@pytest.mark.root
+def test_a_mistake_is_told_in_three_lines_with_its_exit_code(words: tuple[str, ...], code: int, said: str) -> None:
+    ran = run(*words)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", [("up",), ("down",), ("status",), ("hosts",), ("logs", "a"), ("exec", "a")])
+def test_without_root_it_says_what_to_type(command: tuple[str, ...]) -> None:
+    # In a user namespace without a mapping this process is nobody.
+    ran = run(*command, before=("unshare", "--user"))
+    assert ran.returncode == 2
+    assert f"{command[0]} needs root" in ran.stderr
+    assert "type: sudo " in ran.stderr
+    assert len(ran.stderr.splitlines()) <= 3
+
+
+def test_an_error_says_every_problem_and_no_place_in_the_program() -> None:
+    assert lines(Invalid("one", "two\nthree")) == ["one", "two", "three"]
+    assert lines(Unavailable("away")) == ["away"]
+    assert lines(OSError(28, "No space left on device", "/x")) == ["/x: No space left on device"]
+    assert "--debug" in lines(KeyError("x"))[1]
+
+
+def test_colour_only_where_a_person_looks_and_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "CLICOLOR_FORCE", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert coloured(True)
+    assert not coloured(False)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not coloured(True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not coloured(True)
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    assert coloured(False)
+
+
+def party(name: str, role: str, host: str) -> Party:
+    return Party(name, role, host, "192.168.0.1", name)  # type: ignore[arg-type]
+
+
+def test_the_matrix_fits_80_columns_and_marks_what_is_wrong() -> None:
+    names = ("management-ui", "client", "frontend", "backend")
+    apps = [party(name, "app", "agent-1") for name in names]
+    probes = [Probe("tcp", 9000), Probe("tcp", 9001), Probe("tcp", 22), Probe("udp", 9000), Probe("icmp")]
+    cells = [
+        Cell(source, destination, probe, Seen.OPEN, Seen.DROPPED if probe.port == 22 else Seen.OPEN)
+        for source in (*apps, party("laptop", "host", "laptop"))
+        for destination in apps
+        if source != destination
+        for probe in probes
+    ]
+    table = matrix_table(cells)
+    assert max(map(len, table)) <= 76
+    assert table[2].split() == list(names)
+    assert table[-2].split() == ["laptop", *["AA!AA"] * 4]
+    assert matrix_table([]) == []
+
+
+def test_a_walk_shows_one_typed_command_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().command("agent-1", "export A=1; calicoctl version")
+    assert capsys.readouterr().err == "  agent-1# export A=1\n  agent-1# calicoctl version\n"
