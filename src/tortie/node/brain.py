@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.render.claims import Owner
@@ -13,13 +14,18 @@ from tortie.dataplane.want import Route
 from tortie.ipam.cluster import ownership
 from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
+from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
+from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.network_set import NETWORK_SET
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
+from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import decode
+from tortie.model.resource import Kind, Resource, decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
+from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.values import Changed
 from tortie.store.port import Event
 
@@ -80,6 +86,11 @@ class Brain:
         elif key.startswith(PROFILE.prefix):
             profile = decode(PROFILE, value) if value is not None else None
             self._change(self._engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
+        elif key.startswith(TIER.prefix):
+            self._learn_tier(key, value)
+        elif (found := self._policy_front(key)) is not None:
+            kind, learn = found
+            self._change(learn(key, decode(kind, value) if value is not None else None))
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
@@ -92,6 +103,22 @@ class Brain:
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
             self.table.learn(change)
+
+    def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
+        """What else the policy wants to know: the kind of the key, and whom to tell."""
+        for kinds, learn in (
+            (POLICIES, self._engine.set_policy),
+            ((NETWORK_SET, GLOBAL_NETWORK_SET), self._engine.set_network_set),
+            ((HOST_ENDPOINT,), self._engine.set_host_endpoint),
+        ):
+            for kind in kinds:
+                if key.startswith(kind.prefix):
+                    return kind, learn
+        return None
+
+    def _learn_tier(self, key: str, value: bytes | None) -> None:
+        spec = decode(TIER, value).spec if value is not None else None
+        self._change(self._engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
         name = NODE.parse_key(key)[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -12,46 +14,58 @@ from tortie.model.codec import Value
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
 from tortie.model.selector import parse
-from tortie.policy.values import CompiledRule, IcmpMatch, PortRange, RuleLists, Side
+from tortie.policy.namespaces import rewritten
+from tortie.policy.values import CompiledRule, IcmpMatch, NamedPort, PortRange, RuleLists, Side
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = frozenset({6, 17, 132, 136})
-ICMP, ICMPV6 = 1, 58
+ICMP, TCP, ICMPV6 = 1, 6, 58
 # What this compiler turns into matches. Everything else that a rule may say is a reason not to enforce it.
 RULE_FIELDS = frozenset(
     {"unknown", "action", "ip_version", "protocol", "not_protocol", "icmp", "not_icmp", "source", "destination"}
 )
-SIDE_FIELDS = frozenset(
-    {"unknown", "nets", "not_nets", "selector", "not_selector", "namespace_selector", "ports", "not_ports"}
-)
+SIDE_FIELDS = frozenset({"unknown", "nets", "not_nets", "selector", "not_selector", "ports", "not_ports"})
 ICMP_FIELDS = frozenset({"unknown", "type", "code"})
 WITHOUT_EFFECT = frozenset({"metadata"})
+PORT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def compile_profile(spec: ProfileSpec) -> RuleLists:
     """Every rule that can be compiled, and a problem for each that cannot."""
+    return compile_lists(spec.ingress, spec.egress)
+
+
+def compile_lists(ingress: Sequence[Rule], egress: Sequence[Rule], namespace: str | None = None) -> RuleLists:
+    """As `compile_profile`; `namespace`: that of the namespaced policy whose rules these are."""
     problems: list[str] = []
-    ingress = _compile_list("ingress", spec.ingress, problems)
-    egress = _compile_list("egress", spec.egress, problems)
-    return RuleLists(ingress, egress, tuple(problems))
+    lists = (
+        _compile_list("ingress", ingress, namespace, problems),
+        _compile_list("egress", egress, namespace, problems),
+    )
+    return RuleLists(*lists, tuple(problems))
 
 
-def _compile_list(direction: str, rules: Sequence[Rule], problems: list[str]) -> tuple[CompiledRule, ...]:
+def _compile_list(
+    direction: str, rules: Sequence[Rule], namespace: str | None, problems: list[str]
+) -> tuple[CompiledRule, ...]:
     compiled = []
     for index, rule in enumerate(rules):
         try:
-            compiled.append(compile_rule(rule))
+            compiled.append(compile_rule(rule, namespace))
         except Invalid as error:
             problems.append(f"{direction} rule {index}: {error}")
     return tuple(compiled)
 
 
-def compile_rule(rule: Rule) -> CompiledRule:
+def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
     """Invalid names the first thing that cannot be enforced: a condition left out would make the rule wider."""
     _only(rule, RULE_FIELDS, "rule")
+    rule = rewritten(rule, namespace)
     protocol, not_protocol = _protocol(rule.protocol), _protocol(rule.not_protocol)
-    sides = (_side(rule.source), _side(rule.destination))
-    if any(side.ports or side.not_ports for side in sides) and protocol not in WITH_PORTS:
+    sides = (_side(rule.source, protocol), _side(rule.destination, protocol))
+    numbers = any(side.ports or side.not_ports for side in sides)
+    names = any(side.named or side.not_named for side in sides)
+    if (numbers or (names and protocol is not None)) and protocol not in WITH_PORTS:
         raise Invalid("ports need a protocol that has ports: TCP, UDP, SCTP or UDPLite")
     if (rule.icmp or rule.not_icmp) and protocol not in (ICMP, ICMPV6):
         raise Invalid("icmp needs the protocol ICMP or ICMPv6")
@@ -72,13 +86,16 @@ def compile_rule(rule: Rule) -> CompiledRule:
 def _only(value: Value, known: frozenset[str], what: str) -> None:
     """A condition that is not among the known ones, of this program's model or of a newer one's, cannot be enforced."""
     unknown = [name for name, _ in value.unknown if name not in WITHOUT_EFFECT]
-    unknown += [
-        field.encode_name
-        for field in msgspec.structs.fields(value)
-        if field.name not in known and field.encode_name not in WITHOUT_EFFECT and getattr(value, field.name)
-    ]
+    unknown += [written for name, written in _others(type(value), known) if getattr(value, name)]
     if unknown:
         raise Invalid(f"{what}: {', '.join(sorted(unknown))} cannot be enforced")
+
+
+@lru_cache(maxsize=64)
+def _others(kind: type[Value], known: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The fields of a struct that are not among the known ones and have an effect: name, and name as written."""
+    fields = [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
+    return tuple(pair for pair in fields if pair[0] not in known and pair[1] not in WITHOUT_EFFECT)
 
 
 def _protocol(value: Protocol | None) -> int | None:
@@ -105,17 +122,18 @@ def _icmp(value: Icmp | None) -> IcmpMatch | None:
     return IcmpMatch(value.type, value.code)
 
 
-def _side(entity: EntityRule) -> Side:
+def _side(entity: EntityRule, protocol: int | None) -> Side:
     _only(entity, SIDE_FIELDS, "source or destination")
-    if entity.namespace_selector:
-        raise Invalid("a namespaceSelector needs namespaces, which this datastore has none of")
+    selector = _selector(entity.selector)
     return Side(
         nets=_nets(entity.nets),
         not_nets=_nets(entity.not_nets),
-        selector=_selector(entity.selector),
+        selector=selector,
         not_selector=_selector(entity.not_selector),
         ports=_ports(entity.ports),
         not_ports=_ports(entity.not_ports),
+        named=_named(entity.ports, protocol, selector),
+        not_named=_named(entity.not_ports, protocol, selector),
     )
 
 
@@ -136,9 +154,9 @@ def _nets(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ports(values: Sequence[Port]) -> tuple[PortRange, ...]:
-    """Sorted, overlapping and neighbouring ranges joined."""
+    """Sorted, overlapping and neighbouring ranges joined; names left out."""
     joined: list[PortRange] = []
-    for low, high in sorted(map(_port, values)):
+    for low, high in sorted(_port(value) for value in values if not _is_name(value)):
         if joined and low <= joined[-1][1] + 1:
             joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
         else:
@@ -146,10 +164,21 @@ def _ports(values: Sequence[Port]) -> tuple[PortRange, ...]:
     return tuple(joined)
 
 
+def _named(values: Sequence[Port], protocol: int | None, selector: str | None) -> tuple[NamedPort, ...]:
+    """A rule without a protocol means TCP by the name of a port, as in Felix."""
+    names = sorted({str(value) for value in values if _is_name(value)})
+    return tuple(NamedPort(name, TCP if protocol is None else protocol, selector or "all()") for name in names)
+
+
+def _is_name(value: Port) -> bool:
+    text = str(value)
+    return PORT_NAME.fullmatch(text) is not None and not text.isdecimal()
+
+
 def _port(value: Port) -> PortRange:
     parts: list[str] = str(value).split(":")
     if not all(part.isdecimal() for part in parts) or len(parts) > 2:
-        raise Invalid(f"port {value!r}: named ports cannot be enforced yet")
+        raise Invalid(f"port {value!r} is no number, no range LOW:HIGH and no name")
     low, high = int(parts[0]), int(parts[-1])
     if not 0 <= low <= high <= 65535:
         raise Invalid(f"port {value!r} is not between 0 and 65535, low before high")

@@ -1,128 +1,333 @@
-"""The policy of one host: learns endpoints and profiles, answers with what changed for this host."""
+"""The policy of one host: learns endpoints, profiles, policies, tiers, and answers with what changed for this host."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Literal
 
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource
+from tortie.policy import endpoints, order
 from tortie.policy.compile import compile_profile
-from tortie.policy.labels import LabelIndex
-from tortie.policy.values import Changed, EndpointChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
+from tortie.policy.endpoints import Party
+from tortie.policy.labels import Gained, LabelIndex, discard
+from tortie.policy.order import Tier
+from tortie.policy.policies import compile_policy
+from tortie.policy.sets import Sets, Use
+from tortie.policy.values import (
+    Changed,
+    CompiledPolicy,
+    Construct,
+    EndpointChanged,
+    Hook,
+    HostEndpointChanged,
+    HostTiers,
+    NetsChanged,
+    PolicyChanged,
+    ProfileChanged,
+    Resolved,
+    ResolvedHost,
+    RuleLists,
+)
 from tortie.policy.verdict import Evaluator
 
-NAMESPACE_LABEL = "projectcalico.org/namespace"
-ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
-BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-RESERVED = ("pcns.", "pcsa.")
+Owner = tuple[Literal["policy", "profile"], str]
+"""Whoever has rules."""
 
 
 class PolicyEngine:
-    """Endpoints of every host feed the selectors; rules are followed only for profiles that this host's list.
+    """Endpoints of every host feed the selectors; rules are followed only for what this host's endpoints list.
 
     One call per thing learned, None for gone. The order of learning does not matter for where it ends.
+    `node` None: every host is this one (for questions asked without a kernel). `rendered`: what the renderer can
+    express; an endpoint that needs more has a problem, which closes it.
     """
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str | None, rendered: frozenset[Construct] = frozenset()) -> None:
         self.node = node
-        self._index = LabelIndex()
-        self._profiles: dict[str, RuleLists] = {}
-        self._local: dict[str, Resolved] = {}
-        self._listed: Counter[str] = Counter()
-        self._selector_uses: Counter[str] = Counter()
+        self.sets = Sets()
+        self._rendered = rendered
+        self._chosen: LabelIndex[str] = LabelIndex()
+        self._parties: dict[str, Party] = {}
+        self._local: dict[str, Resolved | ResolvedHost] = {}
+        self._selecting: dict[str, set[str]] = {}
+        self._policies: dict[str, CompiledPolicy] = {}
+        self._policy_of: dict[str, str] = {}
+        self._by_selector: dict[str, set[str]] = {}
+        self._by_tier: dict[str, set[str]] = {}
+        self._tiers: dict[str, Tier] = {}
+        self._rules: dict[Owner, RuleLists] = {}
+        self._listing: dict[Owner, set[str]] = {}
+        self._users: dict[Use, set[Owner]] = {}
+        self._lacking: dict[Owner, tuple[str, ...]] = {}
 
     def evaluator(self) -> Evaluator:
         """Verdicts on the endpoints of this host, by the present state."""
-        return Evaluator(self._profiles.get, self._index.members)
+        return Evaluator(self.rules_of_profile, self.rules_of_policy, self.sets)
+
+    def rules_of_profile(self, name: str) -> RuleLists | None:
+        return self._rules.get(("profile", name))
+
+    def rules_of_policy(self, name: str) -> RuleLists | None:
+        return self._rules.get(("policy", name))
 
     def local(self) -> dict[str, Resolved]:
-        """The endpoints of this host by key."""
-        return dict(self._local)
+        """The workload endpoints of this host by key."""
+        return {key: value for key, value in self._local.items() if isinstance(value, Resolved)}
+
+    def local_hosts(self) -> dict[str, ResolvedHost]:
+        """The host endpoints of this host by key."""
+        return {key: value for key, value in self._local.items() if isinstance(value, ResolvedHost)}
+
+    def rules_in_use(self) -> list[RuleLists]:
+        """Of every policy and profile that an endpoint of this host lists."""
+        return [rules for owner in sorted(self._listing) if (rules := self._rules.get(owner)) is not None]
+
+    def uses(self) -> frozenset[Use]:
+        """The selectors and named ports that rules in use mention."""
+        return frozenset(self._users)
 
     def set_endpoint(self, key: str, resource: Resource[WorkloadEndpointSpec] | None) -> list[Changed]:
         """`key` is the store's key of the endpoint."""
-        if resource is None:
-            return [*self._index.set_endpoint(key, None), *self._set_local(key, None)]
-        spec, addresses = resource.spec, _addresses(resource.spec)
-        profiles = tuple(dict.fromkeys(spec.profiles))
-        if not addresses:
-            return self.set_endpoint(key, None)
-        members = self._index.set_endpoint(key, _labels(resource), profiles, addresses)
-        resolved = Resolved(spec.interface_name, addresses, profiles) if spec.node == self.node else None
-        return [*members, *self._set_local(key, resolved)]
+        return self._set_party(key, endpoints.workload(resource) if resource else None)
+
+    def set_host_endpoint(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
+        return self._set_party(key, endpoints.host(resource) if resource else None)
+
+    def set_network_set(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
+        """A NetworkSet or a GlobalNetworkSet."""
+        found = endpoints.network_set(resource) if resource else None
+        return self._closing(self._put(key, found))
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:
-        members = self._index.set_profile(name, spec.labels_to_apply if spec else None)
-        old, new = self._profiles.get(name), compile_profile(spec) if spec else None
-        if new is None:
-            self._profiles.pop(name, None)
-        else:
-            self._profiles[name] = new
-        if old == new or not self._listed[name]:
-            return [*members]
-        # What the new rules use is followed before what only the old ones used is let go: a shared selector stays.
-        gained = self._use(new)
-        return [*members, *gained, ProfileChanged(name, new), *self._disuse(old)]
+        labels = spec.labels_to_apply if spec else None
+        members = self.sets.set_profile(name, labels)
+        touched = self._select(self._chosen.set_profile(name, labels))
+        rules = self._set_rules(("profile", name), compile_profile(spec) if spec else None)
+        return self._closing([*members, *rules], touched)
 
-    def _set_local(self, key: str, resolved: Resolved | None) -> list[Changed]:
-        old = self._local.get(key)
-        if old == resolved:
+    def set_policy(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
+        """A policy of any kind, staged ones too. Raises Invalid when its selectors cannot be read."""
+        found = compile_policy(resource) if resource else None
+        name = found[0].id if found else self._policy_of.get(key)
+        if name is None:
             return []
-        if resolved is None:
-            del self._local[key]
+        touched = self._place(name, found[0] if found else None)
+        if found:
+            self._policy_of[key] = name
+            return self._closing(self._set_rules(("policy", name), found[1]), touched)
+        del self._policy_of[key]
+        changes = self._settle(touched)
+        return [*changes, *self._set_rules(("policy", name), None)]
+
+    def set_tier(self, name: str, tier: Tier | None) -> list[Changed]:
+        if self._tiers.get(name) == tier:
+            return []
+        if tier is None:
+            del self._tiers[name]
         else:
-            self._local[key] = resolved
-        before: list[Changed] = []
-        after: list[Changed] = []
-        for name in dict.fromkeys(resolved.profiles if resolved else ()):
-            self._listed[name] += 1
-            if self._listed[name] == 1:
-                rules = self._profiles.get(name)
-                before += [*self._use(rules), ProfileChanged(name, rules)]
-        for name in dict.fromkeys(old.profiles if old else ()):
-            self._listed[name] -= 1
-            if not self._listed[name]:
-                del self._listed[name]
-                after += [ProfileChanged(name, None), *self._disuse(self._profiles.get(name))]
-        return [*before, EndpointChanged(key, resolved), *after]
+            self._tiers[name] = tier
+        selectors = {self._policies[policy].selector for policy in self._by_tier.get(name, ())}
+        return self._settle({key for selector in selectors for key in self._chosen.members(selector)})
 
-    def _use(self, rules: RuleLists | None) -> list[Changed]:
+    def _set_party(self, key: str, party: Party | None) -> list[Changed]:
+        members = self._put(key, party)
+        local = party is not None and self.node in (None, party.node)
+        if party is not None and local:
+            self._parties[key] = party
+            touched = self._select(self._chosen.set_endpoint(key, party.labels, party.profiles, (key,)))
+        else:
+            self._parties.pop(key, None)
+            touched = self._select(self._chosen.set_endpoint(key, None))
+        return self._closing(members, touched | {key})
+
+    def _put(self, key: str, party: Party | None) -> list[Changed]:
+        if party is None:
+            return self.sets.put(key, None)
+        return self.sets.put(key, party.labels, party.profiles, party.members, party.ports)
+
+    def _select(self, gained: Iterable[Gained[str]]) -> set[str]:
+        """Note which policy selectors endpoints of this host match; the endpoints for which that changed."""
+        touched: set[str] = set()
+        for change in gained:
+            for key in change.added:
+                self._selecting.setdefault(key, set()).add(change.name)
+            for key in change.removed:
+                self._unselect(key, change.name)
+            touched |= change.added | change.removed
+        return touched
+
+    def _unselect(self, key: str, selector: str) -> None:
+        held = self._selecting[key]
+        held.discard(selector)
+        if not held:
+            del self._selecting[key]
+
+    def _place(self, name: str, policy: CompiledPolicy | None) -> set[str]:
+        """Put a policy where its selector and tier say; the endpoints whose lists that may change."""
+        old = self._policies.get(name)
+        if old == policy:
+            return set()
+        touched: set[str] = set()
+        if policy is not None:
+            self._policies[name] = policy
+            self._by_tier.setdefault(policy.tier, set()).add(name)
+            self._by_selector.setdefault(policy.selector, set()).add(name)
+            touched |= self._select(self._chosen.use(policy.selector)) | self._chosen.members(policy.selector)
+        else:
+            self._policies.pop(name, None)
+        if old is not None:
+            touched |= self._chosen.members(old.selector)
+            if policy is None or policy.tier != old.tier:
+                discard(self._by_tier, old.tier, name)
+            if policy is None or policy.selector != old.selector:
+                discard(self._by_selector, old.selector, name)
+                self._forget_selector(old.selector)
+        return touched
+
+    def _forget_selector(self, selector: str) -> None:
+        if selector not in self._by_selector:
+            for key in self._chosen.members(selector):
+                self._unselect(key, selector)
+            self._chosen.disuse(selector)
+
+    def _set_rules(self, owner: Owner, rules: RuleLists | None) -> list[Changed]:
+        old = self._rules.get(owner)
+        if rules is None:
+            self._rules.pop(owner, None)
+        else:
+            self._rules[owner] = rules
+        if old == rules or owner not in self._listing:
+            return []
+        # What the new rules use is followed before what only the old ones used is let go: a shared selector stays.
+        gained = self._follow(owner, _uses(rules) - _uses(old))
+        return [*gained, _rules_changed(owner, rules), *self._unfollow(owner, _uses(old) - _uses(rules))]
+
+    def _follow(self, owner: Owner, uses: Iterable[Use]) -> list[Changed]:
         found: list[Changed] = []
-        for selector in sorted(rules.selectors() if rules else ()):
-            self._selector_uses[selector] += 1
-            found += self._index.use(selector)
+        for what in sorted(uses, key=str):
+            if what not in self._users:
+                found += self.sets.use(what)
+            self._users.setdefault(what, set()).add(owner)
         return found
 
-    def _disuse(self, rules: RuleLists | None) -> list[Changed]:
+    def _unfollow(self, owner: Owner, uses: Iterable[Use]) -> list[Changed]:
         found: list[Changed] = []
-        for selector in sorted(rules.selectors() if rules else ()):
-            self._selector_uses[selector] -= 1
-            if not self._selector_uses[selector]:
-                del self._selector_uses[selector]
-                self._index.disuse(selector)
-                found.append(SelectorGone(selector))
+        for what in sorted(uses, key=str):
+            discard(self._users, what, owner)
+            if what not in self._users:
+                found.append(self.sets.disuse(what))
         return found
 
+    def _closing(self, changes: list[Changed], touched: Iterable[str] = ()) -> list[Changed]:
+        """The changes, and those of the endpoints that they touch or close."""
+        return [*changes, *self._settle(set(touched) | self._judged(changes))]
 
-def _addresses(spec: WorkloadEndpointSpec) -> tuple[str, ...]:
-    """The endpoint's addresses without their /32 or /128; what is not an address of a single host is left out."""
-    found = []
-    for text in spec.ip_networks:
-        try:
-            address = ipaddress.ip_interface(text).ip
-        except ValueError:
-            continue
-        special = address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified
-        if not special and address != BROADCAST:
-            found.append(str(address))
-    return tuple(dict.fromkeys(found))
+    def _judged(self, changes: Iterable[Changed]) -> set[str]:
+        """Judge again what the renderer lacks for the owners that changes are about; the endpoints it matters to."""
+        owners: set[Owner] = set()
+        for change in changes:
+            if isinstance(change, NetsChanged):
+                owners |= self._users.get(change.selector, set())
+            elif isinstance(change, PolicyChanged):
+                owners.add(("policy", change.id))
+            elif isinstance(change, ProfileChanged):
+                owners.add(("profile", change.name))
+        touched: set[str] = set()
+        for owner in owners:
+            if self._lacking.pop(owner, ()) != self._lacks(owner):
+                touched |= self._listing.get(owner, set())
+        return touched
+
+    def _lacks(self, owner: Owner) -> tuple[str, ...]:
+        """What the rules of an owner need and the renderer has not."""
+        if owner not in self._lacking:
+            rules, found = self._rules.get(owner), []
+            if rules and Construct.NAMED_PORTS not in self._rendered and rules.named_ports():
+                found.append(Construct.NAMED_PORTS)
+            if rules and Construct.NETS not in self._rendered and any(map(self.sets.is_wide, rules.selectors())):
+                found.append(Construct.NETS)
+            self._lacking[owner] = tuple(f"{owner[0]} {owner[1]}: {what.value} cannot be enforced" for what in found)
+        return self._lacking[owner]
+
+    def _settle(self, keys: Iterable[str]) -> list[Changed]:
+        """Bring the lists of endpoints up to date: what they begin to list is told first, what nobody lists last."""
+        found: list[Changed] = []
+        for key in sorted(keys):
+            old, new = self._local.get(key), self._resolve(key)
+            had, have = _owners(old), _owners(new)
+            for owner in sorted(have - had):
+                found += self._list(owner, key)
+            if new is not None:
+                problems = tuple(text for owner in sorted(have) for text in self._lacks(owner))
+                new = replace(new, problems=problems)
+            if new != old:
+                found.append(self._store(key, old, new))
+            for owner in sorted(had - have):
+                found += self._unlist(owner, key)
+        return found
+
+    def _store(
+        self, key: str, old: Resolved | ResolvedHost | None, new: Resolved | ResolvedHost | None
+    ) -> EndpointChanged | HostEndpointChanged:
+        if new is None:
+            del self._local[key]
+            return HostEndpointChanged(key, None) if isinstance(old, ResolvedHost) else EndpointChanged(key, None)
+        self._local[key] = new
+        return HostEndpointChanged(key, new) if isinstance(new, ResolvedHost) else EndpointChanged(key, new)
+
+    def _list(self, owner: Owner, key: str) -> list[Changed]:
+        held = self._listing.setdefault(owner, set())
+        held.add(key)
+        if len(held) > 1:
+            return []
+        rules = self._rules.get(owner)
+        return [*self._follow(owner, _uses(rules)), _rules_changed(owner, rules)]
+
+    def _unlist(self, owner: Owner, key: str) -> list[Changed]:
+        discard(self._listing, owner, key)
+        if owner in self._listing:
+            return []
+        self._lacking.pop(owner, None)
+        return [_rules_changed(owner, None), *self._unfollow(owner, _uses(self._rules.get(owner)))]
+
+    def _resolve(self, key: str) -> Resolved | ResolvedHost | None:
+        """The lists of an endpoint of this host, without problems; None: it is not one."""
+        party = self._parties.get(key)
+        if party is None:
+            return None
+        names = {name for text in self._selecting.get(key, ()) for name in self._by_selector.get(text, ())}
+        policies = [self._policies[name] for name in names]
+        normal = self._host_tiers(policies, "normal")
+        if not party.host:
+            return Resolved(party.interface, party.members, party.profiles, normal.ingress, normal.egress)
+        return ResolvedHost(
+            party.interface,
+            party.members,
+            party.profiles,
+            normal=normal,
+            untracked=self._host_tiers(policies, "untracked"),
+            pre_dnat=HostTiers(self._host_tiers(policies, "preDNAT").ingress),
+            forward=self._host_tiers([policy for policy in policies if policy.forward], "normal"),
+        )
+
+    def _host_tiers(self, policies: Iterable[CompiledPolicy], hook: Hook) -> HostTiers:
+        found = [policy for policy in policies if policy.hook == hook]
+        return HostTiers(order.tiers(found, self._tiers, "ingress"), order.tiers(found, self._tiers, "egress"))
 
 
-def _labels(resource: Resource[WorkloadEndpointSpec]) -> dict[str, str]:
-    """Own labels without the reserved ones, and those that every workload endpoint has."""
-    labels = {key: value for key, value in resource.metadata.labels.items() if not key.startswith(RESERVED)}
-    labels[NAMESPACE_LABEL] = resource.metadata.namespace or ""
-    labels[ORCHESTRATOR_LABEL] = resource.spec.orchestrator
-    return labels
+def _owners(value: Resolved | ResolvedHost | None) -> set[Owner]:
+    if value is None:
+        return set()
+    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in value.policies())}
+
+
+def _uses(rules: RuleLists | None) -> frozenset[Use]:
+    return frozenset((*rules.selectors(), *rules.named_ports())) if rules else frozenset()
+
+
+def _rules_changed(owner: Owner, rules: RuleLists | None) -> Changed:
+    kind, name = owner
+    return PolicyChanged(name, rules) if kind == "policy" else ProfileChanged(name, rules)

@@ -6,11 +6,30 @@ Selectors stand here by their canonical text: equal text, one set of members.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 Direction = Literal["ingress", "egress"]
 Action = Literal["Allow", "Deny", "Log", "Pass"]
 PortRange = tuple[int, int]
+PortMember = tuple[str, int, int]
+"""An address, a protocol and a port: what a named port stands for at one endpoint."""
+
+
+class Construct(Enum):
+    """What rules may need beyond plain matches; a renderer says which of these it can express."""
+
+    NAMED_PORTS = "named ports"
+    NETS = "networks of network sets"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NamedPort:
+    """The ports of this name and protocol of the endpoints that a selector matches. One set of members per value."""
+
+    name: str
+    protocol: int
+    selector: str = "all()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +42,8 @@ class Side:
     not_selector: str | None = None
     ports: tuple[PortRange, ...] = ()
     not_ports: tuple[PortRange, ...] = ()
+    named: tuple[NamedPort, ...] = ()
+    not_named: tuple[NamedPort, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,9 @@ class CompiledRule:
         sides = (self.source, self.destination)
         return tuple(s for side in sides for s in (side.selector, side.not_selector) if s is not None)
 
+    def named_ports(self) -> tuple[NamedPort, ...]:
+        return tuple(n for side in (self.source, self.destination) for n in (*side.named, *side.not_named))
+
 
 @dataclass(frozen=True, slots=True)
 class RuleLists:
@@ -62,6 +86,29 @@ class RuleLists:
 
     def selectors(self) -> frozenset[str]:
         return frozenset(s for rule in (*self.ingress, *self.egress) for s in rule.selectors())
+
+    def named_ports(self) -> frozenset[NamedPort]:
+        return frozenset(n for rule in (*self.ingress, *self.egress) for n in rule.named_ports())
+
+
+Hook = Literal["normal", "untracked", "preDNAT"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy without its rules: whom it is about and where it stands. `order` None is last.
+
+    `forward`: it is also about what a host forwards (host endpoints only).
+    """
+
+    id: str
+    tier: str
+    order: float | None
+    selector: str
+    directions: frozenset[Direction]
+    staged: bool = False
+    hook: Hook = "normal"
+    forward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +127,14 @@ class TierRef:
     policies: tuple[PolicyRef, ...]
     default_action: Literal["Deny", "Pass"] = "Deny"
 
+    @property
+    def enforced(self) -> bool:
+        """Whether it can decide anything: a tier of staged policies only is passed."""
+        return any(not policy.staged for policy in self.policies)
+
+
+Tiers = tuple[TierRef, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -88,12 +143,48 @@ class Resolved:
     interface: str
     addresses: tuple[str, ...]
     profiles: tuple[str, ...]
-    ingress_tiers: tuple[TierRef, ...] = ()
-    egress_tiers: tuple[TierRef, ...] = ()
+    ingress_tiers: Tiers = ()
+    egress_tiers: Tiers = ()
     problems: tuple[str, ...] = ()
 
-    def tiers(self, direction: Direction) -> tuple[TierRef, ...]:
+    def tiers(self, direction: Direction) -> Tiers:
         return self.ingress_tiers if direction == "ingress" else self.egress_tiers
+
+    def policies(self) -> frozenset[str]:
+        return _policies(self.ingress_tiers, self.egress_tiers)
+
+
+@dataclass(frozen=True, slots=True)
+class HostTiers:
+    """What one kind of traffic of a host endpoint meets."""
+
+    ingress: Tiers = ()
+    egress: Tiers = ()
+
+    def of(self, direction: Direction) -> Tiers:
+        return self.ingress if direction == "ingress" else self.egress
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedHost:
+    """One host endpoint of this host. `interface` may be `*` (every one) or empty: the one with these addresses."""
+
+    interface: str
+    addresses: tuple[str, ...]
+    profiles: tuple[str, ...]
+    normal: HostTiers = HostTiers()
+    untracked: HostTiers = HostTiers()
+    pre_dnat: HostTiers = HostTiers()
+    forward: HostTiers = HostTiers()
+    problems: tuple[str, ...] = ()
+
+    def policies(self) -> frozenset[str]:
+        parts = (self.normal, self.untracked, self.pre_dnat, self.forward)
+        return _policies(*(tiers for part in parts for tiers in (part.ingress, part.egress)))
+
+
+def _policies(*lists: Tiers) -> frozenset[str]:
+    return frozenset(policy.id for tiers in lists for tier in tiers for policy in tier.policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +193,22 @@ class EndpointChanged:
 
     key: str
     value: Resolved | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostEndpointChanged:
+    """`value` None: no longer a host endpoint of this host."""
+
+    key: str
+    value: ResolvedHost | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """The rules of a policy that endpoints of this host list. `value` None: nobody lists it any more."""
+
+    id: str
+    value: RuleLists | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +229,45 @@ class MembersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class NetsChanged:
+    """Networks of more than one address, from network sets, that a selector in use gained and lost."""
+
+    selector: str
+    added: frozenset[str]
+    removed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PortsChanged:
+    """What a named port in use stands for: gained and lost."""
+
+    port: NamedPort
+    added: frozenset[PortMember]
+    removed: frozenset[PortMember]
+
+
+@dataclass(frozen=True, slots=True)
 class SelectorGone:
     """No rule in use mentions the selector any more; its members are forgotten."""
 
     selector: str
 
 
-Changed = EndpointChanged | ProfileChanged | MembersChanged | SelectorGone
+@dataclass(frozen=True, slots=True)
+class NamedPortGone:
+    """No rule in use mentions the named port any more."""
+
+    port: NamedPort
+
+
+Changed = (
+    EndpointChanged
+    | HostEndpointChanged
+    | PolicyChanged
+    | ProfileChanged
+    | MembersChanged
+    | NetsChanged
+    | PortsChanged
+    | SelectorGone
+    | NamedPortGone
+)

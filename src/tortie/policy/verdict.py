@@ -5,14 +5,37 @@ Thin on purpose: it walks the resolved lists in their order, as an operator woul
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
-from tortie.policy.values import CompiledRule, Direction, IcmpMatch, PortRange, Resolved, RuleLists, Side
+from tortie.policy import nets
+from tortie.policy.values import (
+    CompiledRule,
+    Direction,
+    IcmpMatch,
+    NamedPort,
+    PortMember,
+    PortRange,
+    Resolved,
+    ResolvedHost,
+    RuleLists,
+    Side,
+    TierRef,
+    Tiers,
+)
 
-DHCP, DNS, UDP, VXLAN, IPIP = (68, 67), 53, 17, 4789, 4
+DHCP, DNS, TCP, UDP, VXLAN, IPIP = (68, 67), 53, 6, 17, 4789, 4
+Failsafe = tuple[int, int, str | None]
+"""Protocol, port, and the network of the other side (None: any)."""
+FAILSAFE_IN: tuple[Failsafe, ...] = (
+    (UDP, 68, None),
+    *((TCP, port, None) for port in (22, 179, 2379, 2380, 5473, 6443, 6666, 6667)),
+)
+FAILSAFE_OUT: tuple[Failsafe, ...] = (
+    *((UDP, port, None) for port in (53, 67)),
+    *((TCP, port, None) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +50,49 @@ class Packet:
     icmp: tuple[int, int] | None = None
 
 
+Outcome = Literal["allow", "deny", "pass", "no match"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy, tier end or profile had to say. `rule`: the place of the rule that matched, None for none."""
+
+    kind: Literal["policy", "tier", "profile"]
+    name: str
+    outcome: Outcome
+    rule: int | None = None
+    staged: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`by`: who decided, in words; `rule`: its place in the list, None where no rule of a list did."""
+    """`by`: who decided, in words; `rule`: its place in the list, None where no rule of a list did. `steps`: everything
+    that was asked, in order; the last one that is not staged decided, if `by` names a policy, a tier or a profile."""
 
     allowed: bool
     by: str
     rule: int | None = None
+    steps: tuple[Step, ...] = ()
 
 
-Profiles = Callable[[str], RuleLists | None]
-Members = Callable[[str], frozenset[str]]
+Rules = Callable[[str], RuleLists | None]
+
+
+class Members(Protocol):
+    """The sets that rules speak of."""
+
+    def has(self, selector: str, address: str) -> bool: ...
+
+    def has_port(self, port: NamedPort, member: PortMember) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """`profile` finds the rules of a profile, None if it does not exist; `members` the addresses of a selector."""
+    """`profile` and `policy` find rules, None if there is no such thing; `sets` what selectors and named ports hold."""
 
-    profile: Profiles
-    members: Members
+    profile: Rules
+    policy: Rules
+    sets: Members
 
     def egress(self, endpoint: Resolved, packet: Packet) -> Verdict:
         """At the source, for a packet that is forwarded; its source must be the endpoint's own."""
@@ -76,12 +123,63 @@ class Evaluator:
         if action == "Drop":
             return Verdict(False, "defaultEndpointToHostAction Drop")
         found = self._walk(endpoint, "egress", packet)
-        return Verdict(True, f"defaultEndpointToHostAction {action}", None) if found.allowed else found
+        if not found.allowed:
+            return found
+        return Verdict(True, f"defaultEndpointToHostAction {action}", None, found.steps)
+
+    def host_traffic(
+        self,
+        endpoint: ResolvedHost,
+        direction: Direction,
+        packet: Packet,
+        failsafes: Sequence[Failsafe] | None = None,
+    ) -> Verdict:
+        """Of a process of the host itself through an interface with a host endpoint. `failsafes` None: the usual."""
+        usual = FAILSAFE_IN if direction == "ingress" else FAILSAFE_OUT
+        other = packet.source if direction == "ingress" else packet.destination
+        for protocol, port, net in usual if failsafes is None else failsafes:
+            mine = (packet.protocol, packet.destination_port) == (protocol, port)
+            if mine and (net is None or nets.within(other, (net,))):
+                return Verdict(True, f"failsafe port {port}")
+        if (closed := self._closed(endpoint)) is not None:
+            return closed
+        early, steps = self._early(endpoint, direction, packet)
+        if early is not None:
+            return early
+        return self._decide(endpoint.normal.of(direction), endpoint.profiles, direction, packet, steps)
+
+    def forwarded(self, endpoint: ResolvedHost, direction: Direction, packet: Packet) -> Verdict:
+        """Of what the host forwards through an interface with a host endpoint. Without a policy about it, it passes."""
+        if (closed := self._closed(endpoint)) is not None:
+            return closed
+        steps: list[Step] = []
+        if direction == "ingress":
+            early, steps = self._early(endpoint, direction, packet)
+            if early is not None:
+                return early
+        tiers = endpoint.forward.of(direction)
+        if not any(tier.enforced for tier in tiers):
+            return Verdict(True, "no policy on forwarded traffic", None, tuple(steps))
+        return self._decide(tiers, (), direction, packet, steps)
+
+    def mismatch(self, rule: CompiledRule, packet: Packet) -> str | None:
+        """The first condition of the rule that the packet does not meet; None when it matches."""
+        return next(self._mismatches(rule, packet), None)
+
+    def _early(self, endpoint: ResolvedHost, direction: Direction, packet: Packet) -> tuple[Verdict | None, list[Step]]:
+        """Untracked and preDNAT policies: they may decide, their end does not."""
+        steps: list[Step] = []
+        for tiers in (endpoint.untracked.of(direction), endpoint.pre_dnat.of(direction)):
+            open_ended = tuple(replace(tier, default_action="Pass") for tier in tiers)
+            found = self._tiers(open_ended, direction, packet, steps)
+            if found is not None:
+                return found, steps
+        return None, steps
 
     def _illegal_source(self, endpoint: Resolved, packet: Packet) -> Verdict | None:
         if packet.source not in endpoint.addresses:
             return Verdict(False, f"{packet.source} is not an address of {endpoint.interface}")
-        if ipaddress.ip_address(packet.destination).is_loopback:
+        if nets.within(packet.destination, ("127.0.0.0/8", "::1/128")):
             return Verdict(False, "the host's loopback is not for workloads")
         return None
 
@@ -92,64 +190,112 @@ class Evaluator:
             packet.protocol == IPIP or (packet.protocol == UDP and packet.destination_port == VXLAN)
         ):
             return Verdict(False, "encapsulated packets from workloads")
-        for name in endpoint.profiles:
-            rules = self.profile(name)
-            if rules is None:
-                return Verdict(False, f"profile {name} does not exist")
-            found = self._first(f"profile {name}", direction, rules.of(direction), packet)
-            if found is not None:
-                return found
-        return Verdict(False, "no rule of its profiles matched")
+        return self._decide(endpoint.tiers(direction), endpoint.profiles, direction, packet, [])
 
-    def _closed(self, endpoint: Resolved) -> Verdict | None:
+    def _closed(self, endpoint: Resolved | ResolvedHost) -> Verdict | None:
         """An endpoint with anything that cannot be enforced is closed in both directions."""
         problems = list(endpoint.problems)
-        if endpoint.ingress_tiers or endpoint.egress_tiers:
-            problems.append("policies in tiers cannot be enforced")
-        for name in endpoint.profiles:
-            rules = self.profile(name)
-            problems += rules.problems if rules is not None else ()
+        for finder, names in ((self.policy, endpoint.policies()), (self.profile, endpoint.profiles)):
+            for name in names:
+                rules = finder(name)
+                problems += rules.problems if rules is not None else ()
         return Verdict(False, f"closed: {problems[0]}") if problems else None
 
-    def _first(self, owner: str, direction: Direction, rules: Sequence[CompiledRule], packet: Packet) -> Verdict | None:
-        for index, rule in enumerate(rules):
-            if rule.action == "Log" or not self._matches(rule, packet):
-                continue
-            if rule.action == "Pass":
-                return None
-            return Verdict(rule.action == "Allow", f"{owner} {direction}", index)
+    def _decide(
+        self, tiers: Tiers, profiles: Sequence[str], direction: Direction, packet: Packet, steps: list[Step]
+    ) -> Verdict:
+        found = self._tiers(tiers, direction, packet, steps)
+        if found is not None:
+            return found
+        for name in profiles:
+            rules = self.profile(name)
+            if rules is None:
+                return Verdict(False, f"profile {name} does not exist", None, tuple(steps))
+            step = self._ask("profile", name, rules.of(direction), packet)
+            steps.append(step)
+            if step.outcome in ("allow", "deny"):
+                return _by(step, direction, steps)
+        return Verdict(False, "no rule of its profiles matched", None, tuple(steps))
+
+    def _tiers(self, tiers: Tiers, direction: Direction, packet: Packet, steps: list[Step]) -> Verdict | None:
+        for tier in tiers:
+            step = self._tier(tier, direction, packet, steps)
+            if step.outcome in ("allow", "deny"):
+                return _by(step, direction, steps)
         return None
 
-    def _matches(self, rule: CompiledRule, packet: Packet) -> bool:
-        version = ipaddress.ip_address(packet.source).version
-        return (
-            rule.ip_version in (None, version)
-            and rule.protocol in (None, packet.protocol)
-            and (rule.not_protocol is None or rule.not_protocol != packet.protocol)
-            and (rule.icmp is None or _icmp(rule.icmp, packet))
-            and (rule.not_icmp is None or not _icmp(rule.not_icmp, packet))
-            and self._side(rule.source, packet.source, packet.source_port)
-            and self._side(rule.destination, packet.destination, packet.destination_port)
+    def _tier(self, tier: TierRef, direction: Direction, packet: Packet, steps: list[Step]) -> Step:
+        """The step that ends the tier. Staged policies are asked and never decide."""
+        for ref in tier.policies:
+            rules = self.policy(ref.id) or RuleLists()
+            step = self._ask("policy", ref.id, rules.of(direction), packet, staged=ref.staged)
+            steps.append(step)
+            if step.outcome != "no match" and not ref.staged:
+                return step
+        denies = tier.enforced and tier.default_action == "Deny"
+        steps.append(Step("tier", tier.name, "deny" if denies else "pass"))
+        return steps[-1]
+
+    def _ask(
+        self,
+        kind: Literal["policy", "profile"],
+        name: str,
+        rules: Sequence[CompiledRule],
+        packet: Packet,
+        *,
+        staged: bool = False,
+    ) -> Step:
+        for index, rule in enumerate(rules):
+            if rule.action == "Log" or self.mismatch(rule, packet) is not None:
+                continue
+            return Step(kind, name, OUTCOMES[rule.action], index, staged)
+        return Step(kind, name, "no match", None, staged)
+
+    def _mismatches(self, rule: CompiledRule, packet: Packet) -> Iterator[str]:
+        if rule.ip_version is not None and rule.ip_version != nets.address(packet.source)[0]:
+            yield f"not IPv{rule.ip_version}"
+        if rule.protocol is not None and rule.protocol != packet.protocol:
+            yield "another protocol"
+        if rule.not_protocol is not None and rule.not_protocol == packet.protocol:
+            yield "protocol is excluded"
+        if rule.icmp is not None and not _icmp(rule.icmp, packet):
+            yield "another icmp type or code"
+        if rule.not_icmp is not None and _icmp(rule.not_icmp, packet):
+            yield "icmp type or code is excluded"
+        yield from self._side("source", rule.source, packet.source, packet.protocol, packet.source_port)
+        yield from self._side(
+            "destination", rule.destination, packet.destination, packet.protocol, packet.destination_port
         )
 
-    def _side(self, side: Side, address: str, port: int) -> bool:
-        return (
-            (not side.nets or _in_nets(address, side.nets))
-            and (not side.not_nets or not _in_nets(address, side.not_nets))
-            and (side.selector is None or address in self.members(side.selector))
-            and (side.not_selector is None or address not in self.members(side.not_selector))
-            and (not side.ports or _in_ports(port, side.ports))
-            and (not side.not_ports or not _in_ports(port, side.not_ports))
-        )
+    def _side(self, word: str, side: Side, address: str, protocol: int, port: int) -> Iterator[str]:
+        if side.nets and not nets.within(address, side.nets):
+            yield f"{word} is not in {', '.join(side.nets)}"
+        if side.not_nets and nets.within(address, side.not_nets):
+            yield f"{word} is in {', '.join(side.not_nets)}"
+        if side.selector is not None and not self.sets.has(side.selector, address):
+            yield f"{word} does not match {side.selector}"
+        if side.not_selector is not None and self.sets.has(side.not_selector, address):
+            yield f"{word} matches {side.not_selector}"
+        wanted = side.ports or side.named
+        if wanted and not (_in_ports(port, side.ports) or self._is_named((address, protocol, port), side.named)):
+            yield f"another {word} port"
+        if _in_ports(port, side.not_ports) or self._is_named((address, protocol, port), side.not_named):
+            yield f"{word} port is excluded"
+
+    def _is_named(self, member: PortMember, names: Sequence[NamedPort]) -> bool:
+        return any(self.sets.has_port(name, member) for name in names)
+
+
+OUTCOMES: dict[str, Outcome] = {"Allow": "allow", "Deny": "deny", "Pass": "pass"}
+
+
+def _by(step: Step, direction: Direction, steps: Sequence[Step]) -> Verdict:
+    by = f"the end of tier {step.name}" if step.kind == "tier" else f"{step.kind} {step.name} {direction}"
+    return Verdict(step.outcome == "allow", by, step.rule, tuple(steps))
 
 
 def _icmp(match: IcmpMatch, packet: Packet) -> bool:
     return packet.icmp is not None and packet.icmp[0] == match.type and match.code in (None, packet.icmp[1])
-
-
-def _in_nets(address: str, nets: Sequence[str]) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return any(parsed in ipaddress.ip_network(net) for net in nets)
 
 
 def _in_ports(port: int, ranges: Sequence[PortRange]) -> bool:

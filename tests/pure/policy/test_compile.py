@@ -33,7 +33,8 @@ def test_an_icmp_type_of_zero_is_one() -> None:
     [
         (Rule(action="Allow", destination=EntityRule(ports=(80,))), "need a protocol"),
         (Rule(action="Allow", protocol="ICMP", destination=EntityRule(ports=(80,))), "need a protocol"),
-        (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("web",))), "named ports"),
+        (Rule(action="Allow", protocol="ICMP", destination=EntityRule(ports=("web",))), "need a protocol"),
+        (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("a b",))), "no name"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("9:3",))), "low before high"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=(65536,))), "65535"),
         (Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("1:2:3",))), "1:2:3"),
@@ -41,7 +42,7 @@ def test_an_icmp_type_of_zero_is_one() -> None:
         (Rule(action="Allow", protocol=256), "256"),
         (Rule(action="Allow", source=EntityRule(nets=("10.0.0.0/33",))), "10.0.0.0/33"),
         (Rule(action="Allow", source=EntityRule(selector="a = 'b'")), "expected"),
-        (Rule(action="Allow", source=EntityRule(namespace_selector="all()")), "namespaceSelector"),
+        (Rule(action="Allow", source=EntityRule(selector="global()")), "namespaceSelector"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(code=1)), "needs a type"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(type=255)), "255"),
         (Rule(action="Allow", icmp=Icmp(type=8)), "needs the protocol"),
@@ -61,7 +62,7 @@ def test_what_cannot_be_enforced_is_named(rule: Rule, words: str) -> None:
     ("raw", "words"),
     [
         ({"action": "Allow", "http": {"methods": ["GET"]}}, "http"),
-        ({"action": "Allow", "source": {"serviceAccounts": {"names": ["web"]}}}, "serviceAccounts"),
+        ({"action": "Allow", "source": {"serviceAccounts": {"uids": ["web"]}}}, "serviceAccounts: uids"),
         ({"action": "Allow", "destination": {"services": {"name": "db"}}}, "services"),
         ({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "codes": [0]}}, "codes"),
         ({"action": "Deny", "source": {"selectr": "has(a)"}}, "selectr"),

@@ -95,7 +95,7 @@ class HostTable:
         if endpoint is None:
             return []
         found = [*endpoint.problems, *self._interface_problems(key, endpoint)]
-        if endpoint.ingress_tiers or endpoint.egress_tiers:
+        if any(tier.enforced for tier in (*endpoint.ingress_tiers, *endpoint.egress_tiers)):
             found.append("policies in tiers cannot be enforced")
         for name in endpoint.profiles:
             listed = self._profiles.get(name)

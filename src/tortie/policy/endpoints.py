@@ -1,0 +1,97 @@
+"""What the engine needs of an endpoint or a network set: its labels, its addresses, its ports."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
+from tortie.model.resource import Resource
+from tortie.policy.compile import PROTOCOLS
+from tortie.policy.namespaces import NAMESPACE, OF_NAMESPACE, OF_SERVICE_ACCOUNT, SERVICE_ACCOUNT
+from tortie.policy.nets import member
+
+ORCHESTRATOR = "projectcalico.org/orchestrator"
+RESERVED = (OF_NAMESPACE, OF_SERVICE_ACCOUNT)
+BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Whoever labels select. `members`: addresses, and for a network set networks too."""
+
+    labels: dict[str, str]
+    profiles: tuple[str, ...]
+    members: tuple[str, ...]
+    ports: tuple[tuple[str, int, int], ...] = ()
+    interface: str = ""
+    node: str = ""
+    host: bool = False
+
+
+def workload(resource: Resource[WorkloadEndpointSpec]) -> Party | None:
+    """None for an endpoint without an address: nobody can speak to it."""
+    spec = resource.spec
+    found = addresses(spec.ip_networks)
+    if not found:
+        return None
+    labels = {key: value for key, value in resource.metadata.labels.items() if not key.startswith(RESERVED)}
+    labels[NAMESPACE] = resource.metadata.namespace or ""
+    labels[ORCHESTRATOR] = spec.orchestrator
+    if spec.service_account_name:
+        labels[SERVICE_ACCOUNT] = spec.service_account_name
+    return Party(labels, _once(spec.profiles), found, _ports(spec.ports), spec.interface_name, spec.node)
+
+
+def host(resource: Resource[Any]) -> Party:
+    spec = resource.spec
+    found = addresses(spec.expected_ips)
+    labels, profiles = dict(resource.metadata.labels), _once(spec.profiles)
+    return Party(labels, profiles, found, _ports(spec.ports), spec.interface_name, spec.node, host=True)
+
+
+def network_set(resource: Resource[Any]) -> Party:
+    """A namespaced one has its namespace's label and inherits from the namespace's profile."""
+    labels, namespace = dict(resource.metadata.labels), resource.metadata.namespace
+    labels.pop(NAMESPACE, None)
+    if resource.kind.namespaced and namespace is not None:
+        labels[NAMESPACE] = namespace
+    nets = _once([net for text in resource.spec.nets if (net := _net(text)) is not None])
+    return Party(labels, (f"kns.{namespace}",) if resource.kind.namespaced else (), nets)
+
+
+def addresses(networks: Sequence[str]) -> tuple[str, ...]:
+    """Addresses without their /32 or /128; what is not an address of a single host is left out."""
+    found = []
+    for text in networks:
+        try:
+            address = ipaddress.ip_interface(text).ip
+        except ValueError:
+            continue
+        special = address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified
+        if not special and address != BROADCAST:
+            found.append(str(address))
+    return _once(found)
+
+
+def _net(text: str) -> str | None:
+    try:
+        return member(text)
+    except ValueError:
+        return None
+
+
+def _ports(ports: Sequence[Any]) -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for port in ports:
+        text = str(port.protocol).upper()
+        number = PROTOCOLS.get(text) or (int(text) if text.isdecimal() else None)
+        if number is not None:
+            found.append((port.name, number, port.port))
+    return tuple(found)
+
+
+def _once(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
