@@ -433,6 +433,15 @@ def test_down_of_nothing_says_so_and_exits_0() -> None:
         Lab.find(name)
 
 
+def test_down_after_kill_9_of_down_removes_what_lies_in_its_grave() -> None:
+    name = unique("t-grave")
+    grave = state.DATA / f".{name}.1.removed"
+    (grave / "agent-1" / "layers").mkdir(parents=True)
+    ran = tortie("down", "--name", name)
+    assert (ran.returncode, "is down" in ran.stdout) == (0, True)
+    assert left_of(name, set()) == []
+
+
 def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
     name, before = unique("t-gone"), interfaces()
     assert up(name, "dockerd,services,forward").returncode == 0

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lab import cgroups, state
@@ -21,7 +22,13 @@ COLLECTED_SECONDS = 10.0
 def exists(name: str) -> bool:
     """Whether anything of the lab is left on this machine."""
     where = state.places(name)
-    return where.run.exists() or where.data.exists() or bool(state.boot_processes(name)) or bool(_cgroup_left(name))
+    lies = where.run.exists() or where.data.exists() or bool(_graves(name))
+    return lies or bool(state.boot_processes(name)) or bool(_cgroup_left(name))
+
+
+def _graves(name: str) -> list[Path]:
+    """Data on its way out; more than one where an earlier `down` was killed."""
+    return list(state.DATA.glob(f".{name}.*.removed"))
 
 
 def _cgroup_left(name: str) -> list[object]:
@@ -36,7 +43,7 @@ def remove(name: str) -> None:
     grave = state.DATA / f".{name}.{os.getpid()}.removed"
     if where.data.exists():
         where.data.rename(grave)
-    buried = subprocess.Popen(["rm", "-rf", *map(str, state.DATA.glob(f".{name}.*.removed"))], stdin=subprocess.DEVNULL)
+    buried = subprocess.Popen(["rm", "-rf", *map(str, _graves(name))], stdin=subprocess.DEVNULL)
     cgroups.remove(cgroup(name))
     shutil.rmtree(where.run, ignore_errors=True)
     if buried.wait() != 0:

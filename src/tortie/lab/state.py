@@ -163,7 +163,7 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
 
 def labs() -> list[str]:
     """The names of all labs of which anything exists."""
-    named = {path.name for base in (RUN, DATA) if base.is_dir() for path in base.iterdir() if path.is_dir()}
+    named = {path.name for base in (RUN, DATA) if base.is_dir() for path in base.glob("[!.]*") if path.is_dir()}
     return sorted(named)
 
 
