@@ -276,11 +276,11 @@ def test_a_rule_with_a_condition_of_a_newer_version_closes(lab: Lab) -> None:
     assert found is not None
     assert found.value is not None
     value = json.loads(found.value)
-    value["spec"]["ingress"].append({"action": "Allow", "source": {"serviceAccounts": {"names": ["web"]}}})
+    value["spec"]["ingress"].append({"action": "Allow", "source": {"services": {"name": "web"}}})
     lab.client.datastore.commit([Put(key, json.dumps(value).encode())])
     until(lambda: host.endpoint(a).get("state") == "closed")
     until(lambda: not passes(a.netns, b.address))
-    assert "serviceAccounts" in " ".join(host.endpoint(a)["reasons"])
+    assert "services" in " ".join(host.endpoint(a)["reasons"])
 
 
 def test_a_list_of_prefixes_guards_each_of_them(lab: Lab) -> None:

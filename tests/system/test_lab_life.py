@@ -405,7 +405,7 @@ def test_a_second_up_finds_the_lab_and_another_changes_nothing(lab: Lab) -> None
     [
         (["hello"], "hello"),
         (["--bare"], "--bare"),
-        (["--store", "etcd"], "--store etcd"),
+        (["--store", "mysql"], "--store mysql"),
         (["--routing", "bgp"], "--routing bgp"),
         (["--runtime", "ucr"], "--runtime ucr"),
         (["--subnets", "2"], "--subnets"),

@@ -45,12 +45,21 @@ class Reports:
             if state != "TASK_UNKNOWN":
                 kind = "unknown_instance_terminated_event"
                 spec, condition = ids.app_of_task(task_id), state.removeprefix("TASK_").capitalize()
+                self._own_words(spec, status)
                 self.world.out.events.append(
                     events.event(kind, now, instanceId=task_id, runSpecId=spec, condition=condition)
                 )
         elif state != UNREACHABLE:
             kill = mesos.Kill(task_id=status.task_id, agent_id=status.agent_id)
             self.world.out.calls.append(mesos.Call(type="KILL", kill=kill))
+
+    def _own_words(self, app_id: str | None, status: mesos.TaskStatus) -> None:
+        """A task's own last update says why it ended; an answer to a reconciliation that overtook it could not."""
+        failure = self.world.failures.get(app_id or "")
+        if failure is None or failure.task_id != status.task_id.value or not status.message:
+            return
+        if status.reason != "REASON_RECONCILIATION" and failure.message != status.message:
+            self.world.put_failure(msgspec.structs.replace(failure, message=status.message))
 
     def _alive(self, instance: Instance, status: mesos.TaskStatus, now: float) -> None:
         new = absorb(instance, status, now)

@@ -216,3 +216,14 @@ def test_old_versions_are_forgotten_but_not_those_that_still_run() -> None:
     assert ("/a", version) in world.definitions
     assert len(world.definitions) <= 52
     assert sum(key.startswith(PREFIX + "roots/") for key in story.stored) == 50
+
+
+def test_the_tasks_own_words_replace_those_of_a_reconciliation_that_came_first() -> None:
+    story = Story()
+    story.put(App(id="/a", cmd="x"))
+    (task,) = story.offer()
+    story.say(task, "TASK_FAILED", message="Reconciliation: Latest task state", reason="REASON_RECONCILIATION")
+    story.say(task, "TASK_FAILED", message="Container exited with status 3")
+    assert story.brain.world.failures["/a"].message == "Container exited with status 3"
+    story.say(task, "TASK_FAILED", message="Reconciliation: Latest task state", reason="REASON_RECONCILIATION")
+    assert story.brain.world.failures["/a"].message == "Container exited with status 3"
