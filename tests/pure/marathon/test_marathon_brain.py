@@ -220,7 +220,7 @@ def test_old_versions_are_forgotten_but_not_those_that_still_run() -> None:
 
 def test_the_tasks_own_words_replace_those_of_a_reconciliation_that_came_first() -> None:
     story = Story()
-    story.put(App(id="/a", cmd="x"))
+    story.put(app())
     (task,) = story.offer()
     story.say(task, "TASK_FAILED", message="Reconciliation: Latest task state", reason="REASON_RECONCILIATION")
     story.say(task, "TASK_FAILED", message="Container exited with status 3")
