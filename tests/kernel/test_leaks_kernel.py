@@ -183,6 +183,7 @@ def test_ipv6_from_a_container_goes_nowhere(lab: Lab) -> None:
         inside(host.netns, "ip", "-6", "route", "add", f"fd00::{number}/128", "dev", box.interface)
     for namespace in (a.netns, stranger):
         seen = until(lambda namespace=namespace: _link_local(host, namespace), message="the host's address")  # type: ignore[misc]
+        until(lambda namespace=namespace: _settled(namespace, "eth0"), message="the container's own address")  # type: ignore[misc]
         assert not _answers_dns(namespace, seen)
     assert "0 received" in inside(a.netns, "ping", "-6", "-c2", "-i0.2", "-W0.5", "fd00::2", check=False)
     assert _answers_dns(a.netns, host.address)
@@ -190,9 +191,15 @@ def test_ipv6_from_a_container_goes_nowhere(lab: Lab) -> None:
 
 def _link_local(host: Host, namespace: str) -> str:
     interface = "calix" if namespace.endswith("-x") else "calia"
-    found = json.loads(inside(host.netns, "ip", "-j", "-6", "addr", "show", "dev", interface, "scope", "link"))
-    listed = [a for link in found for a in link.get("addr_info", []) if not a.get("tentative")]
-    return f"{listed[0]['local']}%eth0" if listed else ""
+    local = _settled(host.netns, interface)
+    return f"{local}%eth0" if local else ""
+
+
+def _settled(namespace: str, interface: str) -> str:
+    """Its link-local address, once duplicate detection is over: before that nothing can be sent from it."""
+    found = json.loads(inside(namespace, "ip", "-j", "-6", "addr", "show", "dev", interface, "scope", "link"))
+    listed = [a for link in found for a in link.get("addr_info", []) if a and not a.get("tentative")]
+    return str(listed[0]["local"]) if listed else ""
 
 
 def _answers_dns(namespace: str, address: str) -> bool:
