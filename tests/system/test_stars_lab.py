@@ -196,8 +196,11 @@ def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Containe
         sock.settimeout(2)
         return sock
 
+    third = Container(lab.host("agent-1"), "t-third", "client")
     with in_netns(server.netns, listener) as heard:
-        for forged in (server.address, "172.24.197.101", "127.0.0.1", "192.168.77.77"):
+        in_netns(third.netns, send(third.address))
+        assert heard.recvfrom(99)[1][0] == third.address, "policy lets this source in when it is genuine"
+        for forged in (third.address, server.address, "172.24.197.101", "127.0.0.1", "192.168.77.77"):
             in_netns(client.netns, send(forged))
         in_netns(client.netns, send(client.address))
         payload, (source, _) = heard.recvfrom(99)
@@ -205,6 +208,7 @@ def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Containe
         heard.settimeout(0.5)
         with pytest.raises(TimeoutError):
             heard.recvfrom(99)
+    third.remove()
 
 
 def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_policy(
