@@ -26,7 +26,7 @@ from tortie.model.resource import Kind, Resource, decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
-from tortie.policy.values import Changed
+from tortie.policy.values import Changed, Construct
 from tortie.store.port import Event
 
 
@@ -44,7 +44,7 @@ class Brain:
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.route_problems: list[str] = []
-        self._engine = PolicyEngine(node)
+        self._engine = PolicyEngine(node, frozenset(Construct))
         self._uplink = Uplink(address, None)
         self._up: set[str] = set()
         self._stale: set[str] = set()

@@ -1,8 +1,8 @@
 """The part of nft's language that rules of ours are written in: one way to write each match and each statement.
 
 A rule is a line: matches, then statements, each behind one space. Nothing in it makes nft add a condition of its own:
-what a match depends on (family, protocol) is written before it. Numbers are decimal (marks: 0x and eight digits), names of interfaces in quotes.
-Lists of more than one item are named sets, never `{ … }`.
+what a match depends on (family, protocol) is written before it. Numbers are decimal, marks have 0x and eight digits,
+names of interfaces are in quotes. Lists of more than one item are named sets, never `{ … }`.
 
 Matches; `!=` may stand before the value of those marked with `*`:
 
@@ -16,7 +16,7 @@ Matches; `!=` may stand before the value of those marked with `*`:
     meta l4proto . th sport @SET · meta l4proto . th dport @SET
     icmp type* NUMBER · icmp code* NUMBER · icmpv6 likewise · icmpv6 type LOW-HIGH
     ct state established,related · ct state invalid · ct state new · ct status dnat
-    fib saddr type local · fib daddr type local
+    fib saddr type local · fib daddr type local · fib daddr type broadcast
     meta mark & BIT == BIT
 
 Statements, those of one rule in this order:
@@ -35,9 +35,10 @@ from __future__ import annotations
 from typing import Literal
 
 Version = Literal[4, 6]
+Word = Literal["s", "d"]
 ESTABLISHED = "ct state established,related"
 INVALID = "ct state invalid"
-TO_US, FROM_US = "fib daddr type local", "fib saddr type local"
+TO_US, TO_ALL, FROM_US = "fib daddr type local", "fib daddr type broadcast", "fib saddr type local"
 TCP, UDP, ICMP, ICMPV6, IPIP = 6, 17, 1, 58, 4
 
 
@@ -45,7 +46,7 @@ def family(version: Version) -> str:
     return f"meta nfproto ipv{version}"
 
 
-def address(version: Version, side: Literal["s", "d"]) -> str:
+def address(version: Version, side: Word) -> str:
     """`ip saddr` and the like."""
     return f"{'ip' if version == 4 else 'ip6'} {side}addr"
 
