@@ -21,7 +21,6 @@ from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
 
-
 MARKS = rules.Marks()
 
 

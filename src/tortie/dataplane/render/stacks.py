@@ -41,7 +41,7 @@ class TierChain:
     def chain(self) -> str:
         way = "i" if self.direction == "ingress" else "o"
         policies = [f"{'staged ' if policy.staged else ''}{policy.id}" for policy in self.tier.policies]
-        return name_of(f"t{way}", self.hook, self.tier.default_action, *policies)
+        return name_of(f"t{way}", self.hook, self.tier.name, self.tier.default_action, *policies)
 
     @property
     def title(self) -> str:
