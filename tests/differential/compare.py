@@ -15,9 +15,9 @@ from tests.differential.probes import ICMP, ICMPV6, TCP, UDP, Probe, Prober
 from tests.differential.resources import Source, addresses
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.kernel.codec import canonical_key
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST, message, open_socket, receive
 from tortie.dataplane.kernel.table import KernelTable
-from tortie.dataplane.ledger import _change_lines
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import Settings
 from tortie.model.resource import Resource, encode
@@ -78,10 +78,11 @@ class Comparison:
             opened = closed_table()
             table = self._tables[name]
             within(net.netns[name], partial(table.open, owner=not share, closed=opened))
-            table.text(brain.table.ledger.rebuild(table.read()))
-            brain.table.ledger.learn(table.read())
         for resource in self._source.first():
             self._put(resource, True)
+        for name, brain in self._brains.items():
+            # What another seed left is what an agent finds after a restart.
+            brain.table.ledger.learn(self._tables[name].read(), canonical_key)
         self._load()
 
     def close(self) -> None:
@@ -192,7 +193,8 @@ def load(table: KernelTable, brain: Brain) -> None:
     """One transaction."""
     plan = brain.table.ledger.plan()
     if plan:
-        table.text(plan.text or "\n".join(_change_lines(plan.changes)))
+        refused = table.apply(plan.commit, plan.prepare)
+        assert not refused, f"the kernel refuses: {refused}"
     brain.table.ledger.settled(plan)
 
 

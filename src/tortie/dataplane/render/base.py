@@ -26,7 +26,8 @@ from tortie.dataplane.render.hosts import (
 from tortie.dataplane.render.rules import Written
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Stack
-from tortie.dataplane.want import TABLE, Chain, SetDef
+from tortie.dataplane.steps import AddChain, Step, WriteRules
+from tortie.dataplane.want import SetDef
 
 FROM, TO, SOURCES4, SOURCES6 = "from_wl", "to_wl", "src4", "src6"
 
@@ -274,23 +275,14 @@ def _masquerade(settings: Settings) -> Written:
     return written
 
 
-def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> str:
-    """nft text for a table that exists already and is empty: nothing from or to a workload passes.
+def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> list[Step]:
+    """For a table that exists already and is empty: nothing from or to a workload passes.
 
     The chains have the names and hooks of the full table, so that an agent turns one into the other in place.
     """
     sides = {"fwd_from": "iifname", "fwd_to": "oifname", "in_from": "iifname"}
     full = base_chains(Settings())
-    lines = [f"add chain {TABLE} {name} {{ {full[name][1]} }}" for name in sides]
-    lines += [
-        f'add rule {TABLE} {name} {side} "{prefix}*" drop comment "closed"'
-        for name, side in sides.items()
-        for prefix in prefixes
+    return [
+        *(AddChain(name, full[name][1]) for name in sides),
+        *(WriteRules(name, [f'{side} "{p}*" drop' for p in prefixes], "closed") for name, side in sides.items()),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def as_chain(name: str, settings: Settings, work: Work = NOTHING) -> Chain:
-    """One of the fixed chains as a value."""
-    written, base = base_chains(settings, work)[name]
-    return written.chain("", base)

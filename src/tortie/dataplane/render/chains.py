@@ -70,18 +70,14 @@ class Chains:
         return found
 
     def refuse(self, names: Iterable[str], reason: str) -> set[Owner]:
-        """The kernel does not take these chains, or sets that rules ask, as they are: whose they are, until their rules
-        change. Empty when none is ours."""
+        """The kernel does not take these chains as they are: whose they are, until their rules change. Empty when none
+        is ours."""
         found: set[Owner] = set()
         for name in names:
-            node = self._nodes.get(name)
-            asked = [other for other in self._nodes.values() if name in self._uses(other)] if node is None else [node]
-            found |= {owner for one in asked for owner in _owners(one)}
+            if (node := self._nodes.get(name)) is not None:
+                found |= _owners(node)
         self._refused |= dict.fromkeys(found, reason)
         return found
-
-    def _uses(self, node: Node) -> frozenset[str]:
-        return self._ledger.rules[node.chain].uses
 
     def sets_changed(self, what: str | NamedPort) -> None:
         """Sets of a selector or named port came or went."""

@@ -109,8 +109,8 @@ class HostTable:
                 self._live.forget(change.port)
 
     def refuse(self, names: Iterable[str], reason: str) -> bool:
-        """The kernel does not take these chains or sets as they are: whoever uses what they belong to is closed, until
-        its rules change. False when there is none of a policy or profile among them."""
+        """The kernel does not take these chains as they are: whoever uses what they are of is closed, until its rules
+        change. False when there is none of a policy or profile among them."""
         owners = self._chains.refuse(names, reason)
         self._close_users(owners)
         return bool(owners)
