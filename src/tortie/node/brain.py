@@ -26,7 +26,7 @@ from tortie.model.resource import Kind, Resource, decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
-from tortie.policy.values import Changed
+from tortie.policy.values import Changed, Construct
 from tortie.store.port import Event
 
 
@@ -44,7 +44,7 @@ class Brain:
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.route_problems: list[str] = []
-        self._engine = PolicyEngine(node)
+        self.engine = PolicyEngine(node, frozenset(Construct))
         self._uplink = Uplink(address, None)
         self._up: set[str] = set()
         self._stale: set[str] = set()
@@ -77,7 +77,7 @@ class Brain:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
             endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
-            self._change(self._engine.set_endpoint(key, endpoint))
+            self._change(self.engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
                     self.news[key] = None
@@ -85,7 +85,7 @@ class Brain:
                 self.revisions[key] = self.news[key] = event.revision
         elif key.startswith(PROFILE.prefix):
             profile = decode(PROFILE, value) if value is not None else None
-            self._change(self._engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
+            self._change(self.engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
         elif key.startswith(TIER.prefix):
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
@@ -107,9 +107,9 @@ class Brain:
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
         for kinds, learn in (
-            (POLICIES, self._engine.set_policy),
-            ((NETWORK_SET, GLOBAL_NETWORK_SET), self._engine.set_network_set),
-            ((HOST_ENDPOINT,), self._engine.set_host_endpoint),
+            (POLICIES, self.engine.set_policy),
+            ((NETWORK_SET, GLOBAL_NETWORK_SET), self.engine.set_network_set),
+            ((HOST_ENDPOINT,), self.engine.set_host_endpoint),
         ):
             for kind in kinds:
                 if key.startswith(kind.prefix):
@@ -118,7 +118,7 @@ class Brain:
 
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
-        self._change(self._engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
+        self._change(self.engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
         name = NODE.parse_key(key)[1]
