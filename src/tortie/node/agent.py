@@ -10,14 +10,17 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
+from tortie.dataplane.render.settings import Settings
 from tortie.node.applier import Applier
 from tortie.node.brain import Brain
+from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import Counts, Health, Signal
 from tortie.store.follow import follow
@@ -28,6 +31,7 @@ PREFIX = "/calico/"
 PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
+FOREIGN_SECONDS = 10.0
 
 log = logging.getLogger("tortie.node")
 
@@ -39,6 +43,7 @@ class Agent:
         self.brain = Brain(node, address)
         self.counts = Counts()
         self.health = Health()
+        self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
         self._links: dict[int, LinkState] = {}
         self._dirty = True
@@ -56,6 +61,7 @@ class Agent:
                 tasks.start_soon(self._follow_store, datastore)
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
+                tasks.start_soon(self._watch_foreign)
         finally:
             self._applier.close()
 
@@ -171,6 +177,21 @@ class Agent:
             tasks.start_soon(wait, self._changed.wait)
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
+
+    async def _watch_foreign(self) -> None:
+        """What others' tables do to workloads: as soon as there is something to do, and now and then."""
+        await self._done.wait()
+        while True:
+            settings = self.brain.table.settings
+            uplink = self._applier.rtnl.device_of(self.brain.address) or ""
+            settle = partial(self.foreign.settle, uplink, settings.interface_prefixes, accept=settings.foreign_accept)
+            await anyio.to_thread.run_sync(settle)
+            with anyio.move_on_after(FOREIGN_SECONDS):
+                await self._settings_changed(settings)
+
+    async def _settings_changed(self, before: Settings) -> None:
+        while self.brain.table.settings == before:
+            await self._done.wait()
 
     async def _noticed(self) -> None:
         notices = self._applier.table.notices

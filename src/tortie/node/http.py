@@ -38,6 +38,12 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
+        "foreign": {
+            "drops": [
+                {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
+            ],
+            "reason": agent.foreign.reason,
+        },
         "unreadable": brain.unreadable,
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
     }

@@ -38,6 +38,7 @@ def merge_settings(
         interface_prefixes=_prefixes(prefixes[0]) if prefixes else DEFAULT_PREFIXES,
         endpoint_to_host=actions[0] if actions else "Drop",
         host_services=services[:1] == ["Enabled"],
+        foreign_accept=[s.foreign_accept for s in layers if s.foreign_accept][:1] == ["Enabled"],
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
     )

@@ -36,6 +36,7 @@ class Settings:
     ipip_from_workloads: bool = False
     floating: bool = False
     spoofing: bool = False
+    foreign_accept: bool = False
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:
