@@ -31,7 +31,7 @@ PREFIX = "/calico/"
 PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
-FOREIGN_SECONDS = 10.0
+FOREIGN_SECONDS = 5.0
 
 log = logging.getLogger("tortie.node")
 
