@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "logs": "tortie.cli.lab:logs",
     "exec": "tortie.cli.lab:exec_",
     "walk": "tortie.cli.walk:walk",
+    "doctor": "tortie.cli.doctor:doctor",
     "store": "tortie.cli.store:store",
     "node": "tortie.cli.node:node",
     "master": "tortie.cli.mesos:master",
