@@ -1,0 +1,67 @@
+"""The tunnels of this host, kept as the brain wants them: interfaces, and the far ends that VXLAN is told of."""
+
+from __future__ import annotations
+
+import logging
+
+from tortie.base.errors import Unavailable
+from tortie.dataplane.kernel import tunnel
+from tortie.dataplane.routes import IPIP, VXLAN, Device, Ways
+
+KINDS = {VXLAN: "vxlan", IPIP: "ipip"}
+
+log = logging.getLogger("tortie.node")
+
+
+class Tunnels:
+    """`known` False: the kernel's state is read anew in the next pass. Blocking; cheap while nothing changes."""
+
+    def __init__(self, ways: Ways) -> None:
+        self.known = False
+        self._ways = ways
+        self._have: dict[str, Device] = {}
+
+    def settle(self) -> dict[str, str]:
+        """Bring interfaces and far ends in line, before the routes that go by them; what failed, with the reason."""
+        failed = self._settle_devices()
+        if not self.known:
+            self._ways.neighbours.learn_all(tunnel.neighbours(VXLAN))
+        failed |= self._settle_neighbours()
+        self.known = not failed
+        return failed
+
+    def _settle_devices(self) -> dict[str, str]:
+        wanted, failed = self._ways.devices, dict[str, str]()
+        for name, device in wanted.items():
+            if self.known and self._have.get(name) == device:
+                continue
+            try:
+                if tunnel.ensure(device):
+                    self.known = False
+                    log.info("interface %s address=%s mtu=%d made", name, device.address, device.mtu)
+                self._have[name] = device
+            except Unavailable as error:
+                failed[name] = str(error)
+        for name, kind in KINDS.items():
+            if name in wanted or (self.known and name not in self._have):
+                continue
+            try:
+                if tunnel.remove(name, kind):
+                    log.info("interface %s removed: no pool uses it", name)
+                self._have.pop(name, None)
+            except Unavailable as error:
+                failed[name] = str(error)
+        return failed
+
+    def _settle_neighbours(self) -> dict[str, str]:
+        tracker = self._ways.neighbours
+        change = tracker.pending()
+        if not change:
+            return {}
+        failed = tunnel.put(VXLAN, change.put) if change.put else {}
+        macs = frozenset(far.mac for far in tracker.want.values())
+        gone = {address: tracker.have[address] for address in change.drop}
+        failed |= tunnel.drop(VXLAN, gone, macs) if gone else {}
+        for address in {*change.put, *change.drop} - failed.keys():
+            tracker.learn(address, change.put.get(address))
+        return {f"{VXLAN} {address}": reason for address, reason in failed.items()}
