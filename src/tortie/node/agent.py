@@ -101,6 +101,8 @@ class Agent:
                     self.brain.routes.learn(event.destination, event.route)
                 case AddressesChanged():
                     self._learn_uplink()
+                    # An interface's last address takes the routes by it along, in silence.
+                    self._applier.routes_known = False
                 case EventsLost():
                     log.warning("kernel events were lost: listing again")
                     self._applier.routes_known = False
@@ -118,7 +120,7 @@ class Agent:
         device = self._applier.rtnl.device_of(self.brain.address)
         mtus = {link.name: link.mtu for link in self._links.values()}
         self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
-        self._applier.tunnels.known = False
+        self._applier.tunnels.stale = True
 
     def _learn_link(self, index: int, state: LinkState | None) -> None:
         old = self._links.pop(index, None)
@@ -126,7 +128,7 @@ class Agent:
             self._links[index] = state
         if {link.name for link in (old, state) if link} & {VXLAN, IPIP}:
             # Its MAC or something else that is not kept here may have changed.
-            self._applier.tunnels.known = False
+            self._applier.tunnels.stale = True
         if old == state:
             return
         if old is not None and state is not None and old.mtu != state.mtu:

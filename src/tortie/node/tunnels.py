@@ -14,36 +14,40 @@ log = logging.getLogger("tortie.node")
 
 
 class Tunnels:
-    """`known` False: the kernel's state is read anew in the next pass. Blocking; cheap while nothing changes."""
+    """`stale`, which anybody may set at any time: the kernel's state is read anew in the next pass. Blocking; cheap
+    while nothing changes."""
 
     def __init__(self, ways: Ways) -> None:
-        self.known = False
+        self.stale = True
         self._ways = ways
         self._have: dict[str, Device] = {}
 
     def settle(self) -> dict[str, str]:
         """Bring interfaces and far ends in line, before the routes that go by them; what failed, with the reason."""
-        failed = self._settle_devices()
-        if not self.known:
+        stale, self.stale = self.stale, False
+        failed, made = self._settle_devices(stale)
+        if stale or made:
             self._ways.neighbours.learn_all(tunnel.neighbours(VXLAN))
         failed |= self._settle_neighbours()
-        self.known = not failed
+        if failed:
+            self.stale = True
         return failed
 
-    def _settle_devices(self) -> dict[str, str]:
-        wanted, failed = self._ways.devices, dict[str, str]()
+    def _settle_devices(self, stale: bool) -> tuple[dict[str, str], bool]:
+        """(what failed, with the reason; whether an interface was made anew)."""
+        wanted, failed, anew = self._ways.devices, dict[str, str](), False
         for name, device in wanted.items():
-            if self.known and self._have.get(name) == device:
+            if not stale and self._have.get(name) == device:
                 continue
             try:
                 if tunnel.ensure(device):
-                    self.known = False
+                    anew = True
                     log.info("interface %s address=%s mtu=%d made", name, device.address, device.mtu)
                 self._have[name] = device
             except Unavailable as error:
                 failed[name] = str(error)
         for name, kind in KINDS.items():
-            if name in wanted or (self.known and name not in self._have):
+            if name in wanted or not (stale or name in self._have):
                 continue
             try:
                 if tunnel.remove(name, kind):
@@ -51,7 +55,7 @@ class Tunnels:
                 self._have.pop(name, None)
             except Unavailable as error:
                 failed[name] = str(error)
-        return failed
+        return failed, anew
 
     def _settle_neighbours(self) -> dict[str, str]:
         tracker = self._ways.neighbours
