@@ -47,7 +47,8 @@ class Tunnels:
             except Unavailable as error:
                 failed[name] = str(error)
         for name, kind in KINDS.items():
-            if name in wanted or not (stale or name in self._have):
+            # The kernel makes a tunl0 for whoever loads its module: an unknown one is somebody else's.
+            if name in wanted or not (name in self._have or (stale and kind == "vxlan")):
                 continue
             try:
                 if tunnel.remove(name, kind):
