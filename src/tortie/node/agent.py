@@ -117,6 +117,7 @@ class Agent:
         self.health.links_listed = True
 
     def _learn_uplink(self) -> None:
+        self.brain.set_addresses(self._applier.rtnl.addresses())
         device = self._applier.rtnl.device_of(self.brain.address)
         mtus = {link.name: link.mtu for link in self._links.values()}
         self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
