@@ -125,10 +125,15 @@ class Ledger:
                 listed = {spelt.get(key, key): verdict for key, verdict in listed.items()}
             if definition.content is None:
                 self._tracker(name).learn_all(listed)
-            elif listed.keys() != set(wanted):
+            elif name in have.elements and listed.keys() != set(wanted):
                 # Somebody has changed what never changes.
                 self._tracker(name).want = dict.fromkeys(wanted, "")
                 self._tracker(name).learn_all(listed)
+
+    def to_read(self, *, content: bool) -> list[str]:
+        """The sets whose elements must be read back. Those that never change (`content`) only if others may have
+        changed them: each costs the kernel a walk over all sets."""
+        return [name for name, definition in self.defs.items() if content or definition.content is None]
 
     def wrong_shapes(self) -> list[str]:
         """Sets that the kernel has under a wanted name with another type: only a rebuild mends that."""

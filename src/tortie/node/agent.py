@@ -17,9 +17,11 @@ import anyio.to_thread
 
 from tortie.base.errors import TortieError
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
+from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import IPIP, VXLAN, Backend
 from tortie.node.applier import Applier
 from tortie.node.brain import Brain
+from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import Counts, Health, Signal
 from tortie.node.tunnel_ends import settle_ends
@@ -33,6 +35,7 @@ PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 ETHERNET_MTU = 1500
+FOREIGN_SECONDS = 10.0
 
 log = logging.getLogger("tortie.node")
 
@@ -44,6 +47,7 @@ class Agent:
         self.brain = Brain(node, address, backend)
         self.counts = Counts()
         self.health = Health()
+        self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
         self._links: dict[int, LinkState] = {}
         self._dirty = True
@@ -62,6 +66,7 @@ class Agent:
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
                 tasks.start_soon(self._keep_ends, Client(datastore))
+                tasks.start_soon(self._watch_foreign)
         finally:
             self._applier.close()
 
@@ -213,6 +218,21 @@ class Agent:
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
 
+    async def _watch_foreign(self) -> None:
+        """What others' tables do to workloads: as soon as there is something to do, and now and then."""
+        await self._done.wait()
+        while True:
+            settings = self.brain.table.settings
+            uplink = self._applier.rtnl.device_of(self.brain.address) or ""
+            settle = partial(self.foreign.settle, uplink, settings.interface_prefixes, accept=settings.foreign_accept)
+            await anyio.to_thread.run_sync(settle)
+            with anyio.move_on_after(FOREIGN_SECONDS):
+                await self._settings_changed(settings)
+
+    async def _settings_changed(self, before: Settings) -> None:
+        while self.brain.table.settings == before:
+            await self._done.wait()
+
     async def _noticed(self) -> None:
         notices = self._applier.table.notices
         if notices is None:
@@ -223,6 +243,7 @@ class Agent:
         self._dirty = True
         self.counts.repairs += 1
         if said:
+            self.brain.table.forgive()
             log.warning("the table was changed by somebody else: reading it back")
         else:
             log.warning("the nftables child ended: starting it again")

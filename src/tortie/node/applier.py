@@ -92,8 +92,7 @@ class Applier:
     async def _pass(self) -> None:
         brain = self._brain
         if not self.table_known:
-            brain.table.ledger.learn(await anyio.to_thread.run_sync(self._read_table), canonical_key)
-            self.table_known = True
+            await self._learn_table()
         if not self.routes_known:
             brain.routes.learn_all(self.rtnl.routes())
             self.routes_known = True
@@ -116,13 +115,18 @@ class Applier:
 
     # the table
 
+    async def _learn_table(self) -> None:
+        ledger = self._brain.table.ledger
+        ledger.learn(await anyio.to_thread.run_sync(self._read_table), canonical_key)
+        self.table_known = True
+
     def _read_table(self) -> Have:
         if not self.table.alive:
             closed = base.closed_table(self._brain.table.settings.interface_prefixes)
             opened: Opened = self.table.open(owner=self._own_table, closed=closed)
             self._health.owned, self._health.owner_reason = opened.owned, opened.reason
             log.info("table %s owned=%s %s", "made" if opened.made else "adopted", opened.owned, opened.reason)
-        return self.table.read()
+        return self.table.read(self._brain.table.ledger.to_read(content=not self._health.owned))
 
     async def _do_table(self) -> None:
         """What the kernel refuses is closed, and the rest goes into force all the same."""
@@ -137,7 +141,7 @@ class Applier:
             # Somebody may have changed what the plan was made for: only what is refused with the table as it is now
             # is to blame.
             self._counts.refusals += len(refusals)
-            ledger.learn(await anyio.to_thread.run_sync(self.table.read), canonical_key)
+            await self._learn_table()
             plan = ledger.plan()
             refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
         for _ in range(ROUNDS):

@@ -26,6 +26,9 @@ def status(agent: Agent) -> dict[str, Any]:
             "owned": health.owned,
             "ownerReason": health.owner_reason,
             "reason": health.table_reason,
+            "repairs": agent.counts.repairs,
+            "rebuilds": agent.counts.rebuilds,
+            "refusals": agent.counts.refusals,
             **brain.table.ledger.counts(),
         },
         "routes": {
@@ -41,6 +44,12 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
+        "foreign": {
+            "drops": [
+                {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
+            ],
+            "reason": agent.foreign.reason,
+        },
         "unreadable": brain.unreadable,
         "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},

@@ -69,6 +69,7 @@ def merge_settings(
         interface_prefixes=_prefixes(_first(layers, "interface_prefix"), problems),
         endpoint_to_host=_first(layers, "default_endpoint_to_host_action") or "Drop",
         host_services=_first(layers, "host_services") == "Enabled",
+        foreign_accept=_first(layers, "foreign_accept") == "Enabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
         failsafes_in=_failsafes(layers, "failsafe_inbound_host_ports", usual.failsafes_in, problems),

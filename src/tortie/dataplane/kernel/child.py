@@ -18,7 +18,7 @@ import msgspec
 
 from tortie.base.errors import TortieError, Unavailable
 from tortie.dataplane.kernel import nft, protocol
-from tortie.dataplane.kernel.batch import Part, parts_of_all
+from tortie.dataplane.kernel.batch import Batch, batches
 from tortie.dataplane.kernel.netlink import (
     NETLINK_NETFILTER,
     NetlinkError,
@@ -58,7 +58,7 @@ class Table:
                 return self.open(request)
             case protocol.Read():
                 self.mend()
-                return nft.read_table(self.raw)
+                return nft.read_table(self.raw, request.names)
             case protocol.Apply():
                 return self._apply(request.prepare, request.commit)
 
@@ -105,29 +105,28 @@ class Table:
         )
 
     def _apply(self, prepare: Sequence[Step], commit: Sequence[Step]) -> protocol.Reply:
-        ahead, refused = parts_of_all(prepare)
-        after, more = parts_of_all(commit, self._flags)
-        if refused or more:
-            return protocol.Rejected([*refused, *more])
         limit = self._opened.batch_bytes if self._opened else protocol.BATCH_BYTES
-        if sum(len(part.body) for part in (*ahead, *after)) <= limit:
-            ahead, after = [], [*ahead, *after]
+        found, refused = batches(prepare, commit, limit, self._flags)
+        if refused:
+            return protocol.Rejected([_named(refusal) for refusal in refused])
         try:
-            for batch in [*_batches(ahead, limit), after]:
-                if batch:
-                    self._transact(batch)
+            for batch in found:
+                self._transact(batch)
         except nft.Refused as error:
             if not error.refusals:
                 raise
             return protocol.Rejected([_named(refusal) for refusal in error.refusals])
         return protocol.Done()
 
-    def _transact(self, parts: Sequence[Part]) -> None:
+    def _transact(self, batch: Batch) -> None:
+        if self._flags:
+            return nft.transact(self.raw, batch, WHAT)
         before = nft.generation(self.raw)
-        nft.transact(self.raw, parts, WHAT)
+        nft.transact(self.raw, batch, WHAT)
         after = nft.generation(self.raw)
         # Not one more: somebody else's transaction came between, and its events must be looked at.
         self._own = after if after == (before + 1) & 0xFFFFFFFF else None
+        return None
 
     def foreign_change(self) -> bool:
         """Read what has arrived; True if somebody else changed our table, or if we cannot tell.
@@ -147,19 +146,6 @@ class Table:
             and dict(attributes(part.body[4:])).get(1, b"").rstrip(b"\0") == TABLE_NAME.encode()
             for part in found
         )
-
-
-def _batches(parts: Sequence[Part], limit: int) -> list[list[Part]]:
-    """In the same order, each of `limit` bytes at most where one message is not longer."""
-    batches: list[list[Part]] = []
-    size = limit
-    for part in parts:
-        size += len(part.body)
-        if size > limit:
-            batches.append([])
-            size = len(part.body)
-        batches[-1].append(part)
-    return batches
 
 
 def _named(refusal: Refusal) -> Refusal:

@@ -117,7 +117,7 @@ def enlarge(sock: socket.socket, sending: int = BUFFER) -> None:
     sock.setsockopt(SOL_NETLINK, CAP_ACK, 1)
 
 
-def send(sock: socket.socket, data: bytes, what: str) -> None:
+def send(sock: socket.socket, data: bytes | bytearray, what: str) -> None:
     """One datagram; Unavailable when the kernel does not take it, too large for its buffers for example."""
     try:
         sock.sendto(data, (0, 0))

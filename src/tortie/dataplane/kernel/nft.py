@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tortie.dataplane.kernel.batch import (
-    DELTABLE,
     HEADER,
     INTERVAL,
     MAP,
     NEWTABLE,
+    NFTABLES,
     OURS,
+    Batch,
     Part,
 )
 from tortie.dataplane.kernel.codec import SetType, decode_elements, decode_intervals, type_name
 from tortie.dataplane.kernel.netlink import (
-    NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_REQUEST,
     NLMSG_ERROR,
@@ -38,16 +37,14 @@ from tortie.dataplane.kernel.protocol import State
 from tortie.dataplane.steps import Refusal
 from tortie.dataplane.want import TABLE_NAME
 
-NFTABLES = 10 << 8
-BATCH_BEGIN, BATCH_END = 16, 17
 GETTABLE, GETCHAIN, GETRULE, GETSET, GETSETELEM, GETGEN = 1, 4, 7, 10, 13, 16
 DORMANT, OWNER, PERSIST = 1, 2, 4
 ANONYMOUS = 1
+# The messages of a batch are numbered from 0, single requests from here.
+FIRST_REQUEST = 1 << 31
 COMMENT = 0
 CHAIN_POLICY, ACCEPT = 5, struct.pack(">I", 1)
 TRIES = 5
-_sequence = itertools.count(1)
-BATCH_HEADER = struct.pack(">BBH", 0, 0, 10)
 
 
 class Refused(NetlinkError):
@@ -58,64 +55,59 @@ class Refused(NetlinkError):
         super().__init__(code, what)
 
 
-def transact(sock: socket.socket, parts: Sequence[Part], what: str) -> None:
+def _count() -> Iterator[int]:
+    while True:
+        yield from range(FIRST_REQUEST, 1 << 32)
+
+
+_requests = _count()
+
+
+def transact(sock: socket.socket, batch: Batch, what: str) -> None:
     """All of it in one transaction. Refused with every part that the kernel does not take; nothing is applied then.
 
-    Answers are there when the sending returns: a batch is carried out in the sender's own time.
+    Answers are there when the sending returns, for a batch is carried out in the sender's own time; all are read here.
     """
+    data = batch.finish()
     for attempt in range(TRIES):
         try:
-            return _try(sock, parts, what)
+            return _try(sock, batch, data, what)
         except Refused as error:
             if error.code != errno.EINTR or attempt == TRIES - 1:
                 raise
     return None
 
 
-def _try(sock: socket.socket, parts: Sequence[Part], what: str) -> None:
-    begin = next(_sequence)
-    batch = [message(BATCH_BEGIN, NLM_F_REQUEST, begin, BATCH_HEADER)]
-    last = begin
-    for index, part in enumerate(parts, 1):
-        last = next(_sequence)
-        # One acknowledgement for all: one each would not fit the receive buffer.
-        ack = NLM_F_ACK if index == len(parts) else 0
-        batch.append(message(NFTABLES | part.kind, NLM_F_REQUEST | part.flags | ack, last, part.body))
-    batch.append(message(BATCH_END, NLM_F_REQUEST, next(_sequence), BATCH_HEADER))
-    send(sock, b"".join(batch), what)
+def _try(sock: socket.socket, batch: Batch, data: bytearray, what: str) -> None:
+    send(sock, data, what)
     failed: list[tuple[int, int]] = []
     acknowledged = False
     while not (acknowledged or failed) or pending(sock):
         for found in receive(sock, 60.0):
-            if found.kind == NLMSG_ERROR and begin <= found.seq <= last:
+            if found.kind == NLMSG_ERROR and found.seq <= len(batch):
                 if code := failure(found):
-                    failed.append((found.seq - begin, code))
-                acknowledged = acknowledged or found.seq == last
+                    failed.append((found.seq, code))
+                acknowledged = acknowledged or found.seq == len(batch)
     if failed:
-        refusals = [_refusal(parts[place - 1], code) for place, code in failed if place]
+        refusals = [batch.refusal(seq, NetlinkError.words(code)) for seq, code in failed if seq]
         raise Refused(failed[0][1], what, refusals)
 
 
-def _refusal(part: Part, code: int) -> Refusal:
-    about, said = part.about, NetlinkError.words(code)
-    reason = f"{about.reason}: {said}" if about.reason else said
-    return Refusal(about.chain, about.set, about.key, reason)
+def _single(sock: socket.socket, part: Part, what: str) -> None:
+    batch = Batch()
+    batch.add(part)
+    transact(sock, batch, what)
 
 
 def take_table(sock: socket.socket, flags: int) -> None:
     """Make the table, or adopt the one that is there, with these flags."""
     body = OURS + attr(2, struct.pack(">I", flags))
-    transact(sock, [Part(NEWTABLE, NLM_F_CREATE, body, Refusal())], f"table {TABLE_NAME}")
-
-
-def drop_table(sock: socket.socket) -> None:
-    """With everything in it."""
-    transact(sock, [Part(DELTABLE, 0, OURS, Refusal())], f"table {TABLE_NAME}")
+    _single(sock, Part(NEWTABLE, NLM_F_CREATE, body), f"table {TABLE_NAME}")
 
 
 def table_flags(sock: socket.socket) -> int | None:
     """None: there is no such table."""
-    for found in dump(sock, NFTABLES | GETTABLE, HEADER, next(_sequence)):
+    for found in dump(sock, NFTABLES | GETTABLE, HEADER, next(_requests)):
         fields = dict(attributes(found.body[4:]))
         if _string(fields[1]) == TABLE_NAME:
             return int(struct.unpack(">I", fields[2])[0])
@@ -124,7 +116,7 @@ def table_flags(sock: socket.socket) -> int | None:
 
 def generation(sock: socket.socket) -> int:
     """How many transactions of anybody this network namespace has seen."""
-    seq = next(_sequence)
+    seq = next(_requests)
     send(sock, message(NFTABLES | GETGEN, NLM_F_REQUEST, seq, HEADER), "generation")
     while True:
         for found in receive(sock, 30.0):
@@ -134,13 +126,14 @@ def generation(sock: socket.socket) -> int:
                 return int(struct.unpack(">I", dict(attributes(found.body[4:]))[1])[0])
 
 
-def read_table(sock: socket.socket) -> State:
-    """Shapes of the sets, marks of the chains, elements of the sets."""
+def read_table(sock: socket.socket, names: Collection[str] | None = None) -> State:
+    """Shapes of the sets, marks of the chains, elements of the sets, or of those named."""
+    wanted = None if names is None else frozenset(names)
     sets, elements = {}, {}
     for name, kind, flags in _sets(sock):
         known = type_name(kind)
         sets[name] = f"{known}{' interval' if flags & INTERVAL else ''}{' verdict' if flags & MAP else ''}"
-        if known:
+        if known and (wanted is None or name in wanted):
             elements[name] = _elements(sock, name, SetType.parse(known), interval=bool(flags & INTERVAL))
     return State(sets, _chains(sock), elements)
 
@@ -199,7 +192,7 @@ def _comment(userdata: bytes) -> str:
 def _dump_or_nothing(sock: socket.socket, kind: int, body: bytes) -> list[bytes]:
     """Bodies without their header; a table that is not there has nothing in it."""
     try:
-        return [found.body[4:] for found in dump(sock, NFTABLES | kind, body, next(_sequence))]
+        return [found.body[4:] for found in dump(sock, NFTABLES | kind, body, next(_requests))]
     except NetlinkError as error:
         if error.code == errno.ENOENT:
             return []

@@ -25,7 +25,9 @@ class Open(msgspec.Struct, tag=True, frozen=True):
 
 
 class Read(msgspec.Struct, tag=True, frozen=True):
-    """Read the whole table back."""
+    """Read the table back: all of it but elements, and the elements of the sets `names` (None: of all)."""
+
+    names: Sequence[str] | None = None
 
 
 class Apply(msgspec.Struct, tag=True, frozen=True):

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -52,8 +52,9 @@ class KernelTable:
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return reply
 
-    def read(self) -> Have:
-        reply = self._ask(protocol.Read())
+    def read(self, names: Collection[str] | None = None) -> Have:
+        """What is there; elements only of the sets `names`, where they are given."""
+        reply = self._ask(protocol.Read(None if names is None else list(names)))
         if not isinstance(reply, protocol.State):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return Have(reply.sets, reply.chains, reply.elements)

@@ -37,6 +37,7 @@ class Settings:
     ipip_from_workloads: bool = False
     floating: bool = False
     spoofing: bool = False
+    foreign_accept: bool = False
     problems: tuple[str, ...] = ()
 
     @property

@@ -125,6 +125,10 @@ class HostTable:
         self._close_users(owners)
         return bool(owners)
 
+    def forgive(self) -> None:
+        """What the kernel refused is tried again: another's change of the table may have been the reason."""
+        self._close_users(self._chains.forgive())
+
     # what may be asked
 
     def endpoint(self, key: str) -> Resolved | None:
