@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
-from tortie.dataplane.routes import Uplink, remote_routes, workload_route
+from tortie.dataplane.routes import Backend, Ways, workload_route
 from tortie.dataplane.track import Tracker
-from tortie.dataplane.want import Route
-from tortie.ipam.cluster import ownership
-from tortie.model.ipam import BLOCKS, HOSTS, IPAM
+from tortie.dataplane.want import Route, host_of, host_route
+from tortie.model.ipam import IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -26,7 +26,7 @@ from tortie.model.resource import Kind, Resource, decode
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
-from tortie.policy.values import Changed, Construct
+from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
 
 
@@ -34,7 +34,7 @@ class Brain:
     """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on, `news`
     which of those changed since the agent last emptied it (None: gone)."""
 
-    def __init__(self, node: str, address: str) -> None:
+    def __init__(self, node: str, address: str, backend: Backend = "direct") -> None:
         self.node = node
         self.address = address.partition("/")[0]
         self.table = HostTable()
@@ -43,25 +43,22 @@ class Brain:
         self.news: dict[str, int | None] = {}
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
-        self.route_problems: list[str] = []
+        self.ways = Ways(node, address, backend)
         self.engine = PolicyEngine(node, frozenset(Construct))
-        self._uplink = Uplink(address, None)
         self._up: set[str] = set()
         self._stale: set[str] = set()
-        self._nodes: dict[str, str] = {}
-        self._ipam: dict[str, bytes] = {}
         self._felix: dict[str, FelixConfigurationSpec] = {}
         self._pools: dict[str, IPPoolSpec] = {}
         self._known: set[str] = set()
-        self._remote: dict[str, Route] = {}
-        self._remote_stale = True
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
-        for key in sorted(self._known - {event.key for event in events}):
-            self.learn(Event(key, None, 0))
-        for event in events:
+        for event in (*self.absent_from(event.key for event in events), *events):
             self.learn(event)
+
+    def absent_from(self, keys: Iterable[str]) -> list[Event]:
+        """What was known and is not among these keys: gone."""
+        return [Event(key, None, 0) for key in sorted(self._known.difference(keys))]
 
     def learn(self, event: Event) -> None:
         """One key. What cannot be read counts as absent, which closes, and is listed in `unreadable`."""
@@ -98,11 +95,15 @@ class Brain:
         elif key.startswith(IP_POOL.prefix):
             self._learn_pool(key, value)
         elif key.startswith(IPAM):
-            self._learn_ipam(key, value)
+            self.ways.learn(key, value)
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
+            old = self.table.endpoint(change.key) if isinstance(change, EndpointChanged) else None
             self.table.learn(change)
+            if isinstance(change, EndpointChanged) and (old and old.spoofed) != (change.value and change.value.spoofed):
+                # Its interface is to be set up in another way.
+                self._stale.update(change.value.addresses if change.value else ())
 
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
@@ -121,13 +122,9 @@ class Brain:
         self._change(self.engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
-        name = NODE.parse_key(key)[1]
-        address = records.node_address(decode(NODE, value).spec) if value is not None else None
-        if address is None:
-            self._nodes.pop(name, None)
-        else:
-            self._nodes[name] = address
-        self._remote_stale = True
+        peer = records.peer(decode(NODE, value).spec) if value is not None else None
+        self.ways.set_peer(NODE.parse_key(key)[1], peer)
+        self.table.set_peers(self.ways.hosts())
 
     def _learn_settings(self, key: str, value: bytes | None) -> None:
         name = FELIX_CONFIGURATION.parse_key(key)[1]
@@ -146,21 +143,20 @@ class Brain:
 
     def _settle_settings(self) -> None:
         own = self._felix.get(f"node.{self.node}")
-        self.table.set_settings(records.merge_settings(self._felix.get("default"), own, self._pools.values()))
+        self.ways.set_pools(records.pool_ways(self._pools.values()))
+        spoofing = self.table.settings.spoofing
+        merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
+        self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
+        if spoofing != merged.spoofing:
+            self._stale.update(self.table.claims.addresses())
 
-    def _learn_ipam(self, key: str, value: bytes | None) -> None:
-        if not key.startswith((BLOCKS, HOSTS)):
-            return
-        if value is None:
-            self._ipam.pop(key, None)
-        else:
-            self._ipam[key] = value
-        self._remote_stale = True
-
-    def set_uplink(self, device: str | None) -> None:
+    def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
         """The interface that has this host's address."""
-        self._uplink = Uplink(self._uplink.address, device)
-        self._remote_stale = True
+        self.ways.set_uplink(device, mtu)
+
+    def set_addresses(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        """The addresses of this host by interface."""
+        self.table.set_interfaces(addresses)
 
     def set_up(self, names: Iterable[str]) -> None:
         """All interfaces that are up: every workload's route and settings are looked at again."""
@@ -183,21 +179,17 @@ class Brain:
         concerned that are up. `moved` collects the addresses with another owner, and which they had."""
         moved = self.table.claims.take_moved()
         self.moved = moved | self.moved
-        stale = {f"{address}/32" for address in self._stale | moved.keys() if ":" not in address}
+        stale = {host_route(address) for address in self._stale | moved.keys()}
         self._stale = set()
-        if self._remote_stale:
-            before, found = self._remote, ownership(self._ipam)
-            self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, found)
-            self.unreadable |= dict.fromkeys(found.unreadable, "not a block or an affinity")
-            self._remote_stale = False
-            stale |= {d for d in before.keys() | self._remote.keys() if before.get(d) != self._remote.get(d)}
+        stale |= self.ways.take_stale()
         return frozenset(filter(None, map(self._settle, stale)))
 
     def _settle(self, destination: str) -> str | None:
         """A workload of this host wins over a way to another host."""
-        owner = self.table.claims.owner(destination.removesuffix("/32"))
+        owner = self.table.claims.owner(host_of(destination))
         interface = owner.interface if owner is not None and owner.interface in self._up else None
-        route = workload_route(interface) if interface else self._remote.get(destination)
+        remote = self.ways.route(destination)
+        route = workload_route(interface) if interface else remote
         if route is None:
             self.routes.drop(destination)
         else:

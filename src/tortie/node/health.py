@@ -20,6 +20,9 @@ class Counts:
     element_changes: int = 0
     rule_changes: int = 0
     store_events: int = 0
+    events_merged: int = 0
+    largest_batch: int = 0
+    resyncs: int = 0
     conversations_ended: int = 0
     last_pass_seconds: float = 0.0
 
@@ -38,6 +41,9 @@ class Health:
     conversations_reason: str = ""
     sysctl_problems: dict[str, str] = field(default_factory=dict)
     route_failures: dict[str, str] = field(default_factory=dict)
+    tunnel_problems: dict[str, str] = field(default_factory=dict)
+    tunnel_reason: str = ""
+    """Why a tunnel of this host has no address."""
 
 
 class Signal:
