@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
@@ -23,7 +24,7 @@ from tortie.node.applier import Applier
 from tortie.node.brain import Brain
 from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
-from tortie.node.health import Counts, Health, Signal
+from tortie.node.health import CountErrors, Counts, Health, Signal
 from tortie.node.intake import Intake
 from tortie.node.tunnel_ends import settle_ends
 from tortie.store.client import Client
@@ -39,6 +40,7 @@ FOREIGN_SECONDS = 5.0
 ETHERNET_MTU = 1500
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
+STUCK_SECONDS = 90.0
 
 log = logging.getLogger("tortie.node")
 
@@ -64,6 +66,8 @@ class Agent:
 
     async def run(self, datastore: Datastore) -> None:
         """Until cancelled; the kernel's state stays."""
+        errors = CountErrors(self.counts)
+        log.addHandler(errors)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow_store, datastore)
@@ -72,6 +76,7 @@ class Agent:
                 tasks.start_soon(self._keep_ends, Client(datastore))
                 tasks.start_soon(self._watch_foreign)
         finally:
+            log.removeHandler(errors)
             self._applier.close()
 
     # what is learned
@@ -104,6 +109,7 @@ class Agent:
 
     def _learn_kernel(self) -> None:
         for event in self._applier.rtnl.read():
+            self.counts.kernel_events += 1
             match event:
                 case LinkChanged():
                     self._learn_link(event.index, event.state)
@@ -204,7 +210,7 @@ class Agent:
         for event in events:
             self.brain.learn(event)
             if time.monotonic() - turn > SLICE_SECONDS:
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
                 turn = time.monotonic()
         if whole:
             self.health.store_in_sync = True
@@ -290,6 +296,21 @@ class Agent:
     def ready(self) -> bool:
         """Store read, first pass done, and the kernel as it is wanted."""
         return self.health.store_in_sync and self.health.passed and not self._applier.failed_in_row
+
+    @property
+    def pending(self) -> int:
+        """Changes of the store that wait to be looked at."""
+        return len(self._intake)
+
+    @property
+    def interfaces(self) -> int:
+        """Workloads' interfaces with their settings."""
+        return len(self._applier.configured)
+
+    def stuck(self, now: float) -> float:
+        """For how many seconds a pass has not come to its end, where that is longer than any takes."""
+        began = self.counts.pass_began
+        return now - began if began is not None and now - began > STUCK_SECONDS else 0.0
 
     def not_ready(self) -> list[str]:
         """What is missing for readiness."""

@@ -56,6 +56,10 @@ class Brain:
         for event in (*self.absent_from(event.key for event in events), *events):
             self.learn(event)
 
+    def count(self, prefix: str) -> int:
+        """How many keys with this beginning the store has."""
+        return sum(key.startswith(prefix) for key in self._known)
+
     def absent_from(self, keys: Iterable[str]) -> list[Event]:
         """What was known and is not among these keys: gone."""
         return [Event(key, None, 0) for key in sorted(self._known.difference(keys))]
