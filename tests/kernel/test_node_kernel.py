@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -208,17 +209,17 @@ def test_a_restart_loses_no_packet_and_lets_none_through(lab: Lab) -> None:
     b = host.container("b", "10.65.0.2", "n")
     c = host.container("c", "10.65.0.3", "m")
     before = sh("ip", "netns", "exec", host.netns, "nft", "list", "table", "inet", "tortie")
-    with stream(a.netns, b.address) as allowed, stream(a.netns, c.address) as refused:
+    # The allowed one ends first, with every answer in: what of the other got through had its time.
+    with stream(a.netns, c.address, answered=False) as refused, stream(a.netns, b.address, answered=True) as allowed:
         for number in (signal.SIGKILL, signal.SIGTERM):
+            go_on(allowed, refused)
             host.kill(number)
+            go_on(allowed, refused)
             host.start()
             host.ready()
-        until(lambda: allowed.sent > 100)
-        allowed.stop()
-        refused.stop()
-    assert allowed.received == allowed.sent
-    assert refused.sent > 100
-    assert refused.received == 0
+            go_on(allowed, refused)
+    assert (allowed.sent, allowed.lost) == (allowed.received, [])
+    assert (refused.received, len(refused.lost)) == (0, refused.sent)
     assert strip(before) == strip(inside(host.netns, "nft", "list", "table", "inet", "tortie"))
 
 
@@ -458,7 +459,7 @@ class listening:
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = in_thread(namespace, lambda: self._listen(port))
-        self._ready.wait(5)
+        assert self._ready.wait(60), f"nothing listens at port {port} of {namespace}"
 
     def _listen(self, port: int) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -480,46 +481,54 @@ class listening:
 
 
 class stream:
-    """Datagrams of new flows (a new source port each) every few milliseconds; answered by a refusal, so each shows
-    whether it got there and back."""
+    """Datagrams of new flows (a new source port each) every few milliseconds, each answered by a refusal of the other
+    end when it got there and back. `answered` says whether that is expected: then each answer is waited for."""
 
-    def __init__(self, namespace: str, destination: str) -> None:
+    _KEPT = 300  # sockets whose answer is still looked for while the stream goes on
+
+    def __init__(self, namespace: str, destination: str, *, answered: bool) -> None:
         self.sent = self.received = 0
+        self.lost: list[int] = []
         self._destination = destination
+        self._answered = answered
+        self._waiting: deque[tuple[int, socket.socket]] = deque()
         self._stop = threading.Event()
         self._thread = in_thread(namespace, self._run)
 
     def _run(self) -> None:
-        waiting: list[socket.socket] = []
         while not self._stop.wait(0.005):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sock.connect((self._destination, 9))
-            sock.settimeout(0.5)
             sock.send(b"x")
+            self._waiting.append((self.sent, sock))
             self.sent += 1
-            waiting.append(sock)
-            if len(waiting) > 20:
-                self._collect(waiting.pop(0))
-        for sock in waiting:
-            self._collect(sock)
+            if len(self._waiting) > self._KEPT:
+                self._collect(*self._waiting.popleft())
 
-    def _collect(self, sock: socket.socket) -> None:
-        # A refused path answers nothing: whoever is still silent after 20 more were sent is counted as lost.
-        sock.settimeout(0.2 if self.received else 0.001)
+    def _collect(self, number: int, sock: socket.socket) -> None:
+        """What came of one datagram: an answer stays with its socket until it is read."""
+        sock.settimeout(30 if self._answered and not self.lost else 0)
         try:
             sock.recv(10)
         except ConnectionRefusedError:
             self.received += 1
         except (TimeoutError, BlockingIOError):
-            pass
+            self.lost.append(number)
         sock.close()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def __enter__(self) -> stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        """Ends it and counts what is still on its way."""
+        self._stop.set()
+        self._thread.join()
+        while self._waiting:
+            self._collect(*self._waiting.popleft())
+
+
+def go_on(*streams: stream) -> None:
+    """Until each of them has sent some more, however fast this machine is."""
+    for one in streams:
+        goal = one.sent + 20
+        until(lambda one=one, goal=goal: one.sent >= goal, 60, f"{goal} datagrams")  # type: ignore[misc]
