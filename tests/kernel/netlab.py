@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
@@ -26,10 +24,6 @@ from tortie.store.open import open_store
 from tortie.store.port import Put
 
 until = wait_until
-needs_ownership = pytest.mark.skipif(
-    tuple(map(int, platform.release().split("-")[0].split(".")[:2])) < (6, 9),
-    reason=f"needs tables that one process owns and leaves behind: Linux 6.9, this is {platform.release()}",
-)
 GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
 TAG = f"t{os.getpid() % 100000}"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.kernel.netlab import GATEWAY_MAC, Container, Host, Lab, allow_tcp, inside, needs_ownership, own_tag, until
+from tests.kernel.netlab import GATEWAY_MAC, Container, Host, Lab, allow_tcp, inside, own_tag, until
 from tests.kernel.test_node_kernel import (
     answered,
     in_thread,
@@ -21,6 +21,7 @@ from tests.kernel.test_node_kernel import (
     settled,
     strip,
 )
+from tests.support.machine import needs_ownership
 from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.kernel.netlab import Container, Host, Lab, allow_tcp, inside, needs_ownership, own_tag, sh, until
+from tests.kernel.netlab import Container, Host, Lab, allow_tcp, inside, own_tag, sh, until
+from tests.support.machine import needs_ownership
 from tests.support.waiting import PATIENCE
 
 from tortie.lab.walks.matrix import Probe, Seen
