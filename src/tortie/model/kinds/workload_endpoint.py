@@ -18,7 +18,9 @@ ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 
 
 class EndpointPort(Value, frozen=True, kw_only=True):
-    name: str
+    """A port with a name for rules; a workload's may have none when the host only passes it on."""
+
+    name: str = ""
     protocol: int | str
     port: int
     host_port: int | None = None
@@ -108,7 +110,7 @@ def _check_nats(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
 
 def check_ports(ports: tuple[EndpointPort, ...]) -> Iterator[Problem]:
     for item in ports:
-        if re.fullmatch(checks.PORT_NAME, item.name) is None:
+        if not (item.host_port and not item.name) and re.fullmatch(checks.PORT_NAME, item.name) is None:
             yield Problem("spec.ports.name", f"{item.name!r} is no name of a port")
         yield from checks.protocol("spec.ports.protocol", item.protocol)
         yield from checks.between("spec.ports.port", item.port, 1, 65535)
