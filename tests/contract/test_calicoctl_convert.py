@@ -42,6 +42,7 @@ metadata: {name: batch, namespace: shop}
 spec: {nodeName: host-a}
 status: {phase: Succeeded, podIP: 10.65.0.4}
 """
+NAMESPACE, _, POLICY, _, FINISHED = CLUSTER.split("---\n")
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_kubernetes_objects(convert: Convert) -> None:
 
 
 def test_one_policy_is_shown_bare(convert: Convert) -> None:
-    code, out, err = convert(CLUSTER.split("---\n")[2], "-o", "json")
+    code, out, err = convert(POLICY, "-o", "json")
     assert (code, err) == (0, "")
     assert yaml.safe_load(out)["kind"] == "NetworkPolicy"
 
@@ -83,14 +84,14 @@ def test_one_policy_is_shown_bare(convert: Convert) -> None:
 def test_old_form_and_kubernetes_in_one_file(convert: Convert) -> None:
     """Both say apiVersion v1; the kind tells them apart."""
     old = "---\napiVersion: v1\nkind: profile\nmetadata: {name: web, tags: [web]}\nspec: {}\n"
-    made = yaml.safe_load(convert(CLUSTER.split("---\n")[0] + old)[1])["items"]
+    made = yaml.safe_load(convert(NAMESPACE + old)[1])["items"]
     assert [item["metadata"]["name"] for item in made] == ["kns.shop", "web"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (CLUSTER.split("---\n")[4], "No resources specified in file"),
+        (FINISHED, "No resources specified in file"),
         (CLUSTER.replace("podSelector: {", "podSelector: {matchExpressions: [{key: a, operator: Like}], "), "Like"),
         (CLUSTER.replace("10.65.0.3", "10.65.0.300"), "10.65.0.300"),
         (CLUSTER.replace("kind: NetworkPolicy", "kind: Ingress"), "kind 'Ingress'"),
