@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.base.sources import documents
 from tortie.cli.calicoctl.era3 import documents as v3
 from tortie.cli.calicoctl.era13 import forms
 from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Session
-from tortie.cli.calicoctl.sources import documents
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Resource

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.base.sources import documents
 from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.era3 import documents as v3
 from tortie.cli.calicoctl.era13 import forms
 from tortie.cli.calicoctl.era13.shelf import flat
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Session
-from tortie.cli.calicoctl.sources import documents
 
 
 def convert(options: Options, session: Session) -> str:
