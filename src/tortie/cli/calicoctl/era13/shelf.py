@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Session
-from tortie.cli.calicoctl.sources import documents
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Resource
 from tortie.model.v1 import forms

@@ -86,7 +86,7 @@ def documents(name: str, text: str, *, several: bool = True) -> list[Any]:
 def _yaml(name: str, text: str) -> list[Any]:
     import yaml
 
-    from tortie.cli.calicoctl.yaml_text import Loader
+    from tortie.base.yaml_text import Loader
 
     try:
         found = list(yaml.load_all(text, Loader))
