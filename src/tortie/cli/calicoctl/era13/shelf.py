@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from tortie.base.errors import Invalid
 from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Session
+from tortie.model.documents import flat
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Resource
 from tortie.model.v1 import forms
@@ -114,13 +115,3 @@ def of_files(options: Options, session: Session) -> list[Document]:
     if not found:
         raise Invalid("No resources specified in file")
     return found
-
-
-def flat(raw: Sequence[Any]) -> Iterator[Any]:
-    for document in raw:
-        if isinstance(document, list):
-            yield from flat(document)
-        elif isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document:
-            yield from flat(document["items"] or [])
-        else:
-            yield document
