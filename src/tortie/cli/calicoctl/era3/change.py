@@ -17,6 +17,7 @@ from tortie.cli.calicoctl.era3.words import missing, reason, several
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.calicoctl.sources import json_value
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
@@ -172,11 +173,9 @@ def patch(options: Options, session: Session) -> str:
 
 
 def _patch_of(text: str) -> dict[str, Any]:
-    import json
-
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = json_value(text)
+    except Invalid as error:
         raise Invalid(f"the patch is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise Invalid("the patch is no JSON object")
