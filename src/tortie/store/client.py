@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.resource import Kind, Metadata, Resource, decode, encode, problems, with_defaults
+from tortie.model.resource import Kind, Metadata, Resource, decode_at, encode, problems, with_defaults
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -40,14 +40,14 @@ class Client:
 
     def find(self, kind: Kind[S], name: str, namespace: str | None = None) -> Resource[S] | None:
         kv = self.datastore.get(kind.key(name, namespace))
-        return decode(kind, kv.value, kv.revision) if kv else None
+        return decode_at(kind, kv.key, kv.value, kv.revision) if kv else None
 
     def list(self, kind: Kind[S]) -> ResourceList[S]:
         listing = self.datastore.list(kind.prefix)
         items, unreadable = [], []
         for kv in listing.items:
             try:
-                items.append(decode(kind, kv.value, kv.revision))
+                items.append(decode_at(kind, kv.key, kv.value, kv.revision))
             except Invalid:
                 unreadable.append(kv.key)
         return ResourceList(items, listing.revision, unreadable)
