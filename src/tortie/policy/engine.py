@@ -263,7 +263,7 @@ class PolicyEngine:
             for owner in sorted(have - had):
                 found += self._list(owner, key)
             if new is not None:
-                problems = tuple(text for owner in sorted(have) for text in self._lacks(owner))
+                problems = tuple(text for owner in sorted(_owners(new, staged=False)) for text in self._lacks(owner))
                 new = replace(new, problems=problems)
             if new != old:
                 found.append(self._store(key, old, new))
@@ -320,10 +320,12 @@ class PolicyEngine:
         return HostTiers(order.tiers(found, self._tiers, "ingress"), order.tiers(found, self._tiers, "egress"))
 
 
-def _owners(value: Resolved | ResolvedHost | None) -> set[Owner]:
+def _owners(value: Resolved | ResolvedHost | None, *, staged: bool = True) -> set[Owner]:
+    """Whose rules an endpoint lists; without the staged ones: those that close it when they cannot be enforced."""
     if value is None:
         return set()
-    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in value.policies())}
+    policies = value.policies(staged=staged)
+    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in policies)}
 
 
 def _uses(rules: RuleLists | None) -> frozenset[Use]:
