@@ -26,7 +26,7 @@ from tortie.model.ipam import (
     handle_key,
     parse_block,
 )
-from tortie.store.port import Compare, Datastore, Drop, Put, Write
+from tortie.store.port import Compare, CompareFailed, Condition, Datastore, Drop, KeyValue, Put, Write
 
 REMEMBERED = 64
 CONFIRMED = to_json(Affinity(state="confirmed"))
@@ -37,7 +37,7 @@ class Change:
     """What one transaction is to write, and what must not have changed since it was read."""
 
     writes: tuple[Write, ...]
-    compares: tuple[Compare, ...]
+    compares: tuple[Condition, ...]
 
     def __add__(self, other: Change) -> Change:
         return Change(self.writes + other.writes, self.compares + other.compares)
@@ -55,12 +55,17 @@ class Ledger:
         self._store = datastore
         self._node = node
         self._seen: dict[Network, tuple[Block, int]] = {}
+        self._config: tuple[IpamConfig, int] | None = None
 
     def config(self) -> tuple[IpamConfig, int]:
         kv = self._store.get(CONFIG_KEY)
-        if kv is None:
-            return DEFAULT_CONFIG, 0
-        return from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}"), kv.revision
+        found = from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}") if kv else DEFAULT_CONFIG
+        self._config = found, kv.revision if kv else 0
+        return self._config
+
+    def remembered_config(self) -> tuple[IpamConfig, int]:
+        """As this process saw it last: for whoever compares the revision when writing."""
+        return self._config or self.config()
 
     def block(self, cidr: Network) -> tuple[Block | None, int]:
         """As it is now; parsed only when it is not as this process saw it last."""
@@ -78,8 +83,14 @@ class Ledger:
         seen = self._seen.get(cidr)
         return None if seen is None or seen[0].deleted else seen
 
-    def forget(self) -> None:
-        self._seen.clear()
+    def learn(self, stale: CompareFailed) -> None:
+        """Another's write to a block is told with the refusal of ours; after any other, all is read anew."""
+        cidr = block_of_key(stale.key)
+        if cidr is not None and stale.now is not None:
+            self._remember(cidr, parse_block(stale.now.value, stale.key), stale.now.revision)
+        else:
+            self._seen.clear()
+            self._config = None
 
     def _remember(self, cidr: Network, block: Block, revision: int) -> None:
         if len(self._seen) >= REMEMBERED and cidr not in self._seen:
@@ -134,32 +145,28 @@ class Ledger:
 
     def count(self, handle: str | None, cidr: Network, by: int | None) -> Change:
         """The handle with its number of addresses in this block changed; `by` None: it has none there."""
-        if not handle:
-            return NOTHING
-        key = handle_key(handle)
-        kv = self._store.get(key)
-        known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
-        known = Handle() if known.deleted else known
-        count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
-        counts = {name: number for name, number in known.block.items() if name != str(cidr)}
-        if count:
-            counts[str(cidr)] = count
-        compare = Compare(key, kv.revision if kv else 0)
-        if not counts:
-            return Change((Drop(key),), (compare,))
-        changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
-        return Change((Put(key, to_json(changed)),), (compare,))
-
-    def first(self, handle: str | None, cidr: Network) -> Change:
-        """A new handle with one address: most have just one. The transaction fails when the handle exists."""
-        if not handle:
-            return NOTHING
-        key = handle_key(handle)
-        return Change((Put(key, to_json(Handle(block={str(cidr): 1}))),), (Compare(key, 0),))
+        return counted(handle, cidr, by, self._store.get(handle_key(handle))) if handle else NOTHING
 
     def revision(self, key: str) -> int:
         kv = self._store.get(key)
         return kv.revision if kv else 0
+
+
+def counted(handle: str, cidr: Network, by: int | None, kv: KeyValue | None) -> Change:
+    """As `Ledger.count`, of a handle as it was read; None: it is not there, as nearly every handle before its first
+    address, so that an allocation begins with that."""
+    key = handle_key(handle)
+    known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
+    known = Handle() if known.deleted else known
+    count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
+    counts = {name: number for name, number in known.block.items() if name != str(cidr)}
+    if count:
+        counts[str(cidr)] = count
+    compare = Compare(key, kv.revision if kv else 0)
+    if not counts:
+        return Change((Drop(key),), (compare,))
+    changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
+    return Change((Put(key, to_json(changed)),), (compare,))
 
 
 def put(key: str, block: Block, at: int) -> Change:

@@ -5,7 +5,6 @@ A tag `t` is the selector `t == ''` of the v3 form; `has(t)` reads as the same t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any, Literal
@@ -56,21 +55,6 @@ def with_tag(selector: str, tag: str, *, negated: bool = False) -> str:
     if not (selector and tag):
         return selector_of_tag(tag) if tag else selector
     return f"({selector}) {'||' if negated else '&&'} {selector_of_tag(tag)}"
-
-
-def without_tag(selector: str, *, negated: bool = False) -> tuple[str, str]:
-    """(selector, tag) that `with_tag` joins to this selector, "" for what is absent."""
-    tag = tag_of_selector(selector) if selector else None
-    if tag is not None:
-        return "", tag
-    found = re.fullmatch(rf"\((.*)\) {'[|][|]' if negated else '&&'} ([A-Za-z0-9_.-]+) == ''", selector, re.DOTALL)
-    if found is None:
-        return selector, ""
-    try:
-        parse(found[1])
-    except Invalid:
-        return selector, ""
-    return found[1], found[2]
 
 
 def newer_words(rule: Rule) -> list[str]:

@@ -219,7 +219,7 @@ def _rules_update(client: Client, name: str, text: bytes) -> str:
 
 
 def _rules_of_json(name: str, text: bytes) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    from tortie.cli.calicoctl.sources import json_value
+    from tortie.base.sources import json_value
 
     try:
         raw = json_value(text)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.base.sources import json_value
 from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, Item, document, faults, item, items_of_files
 from tortie.cli.calicoctl.era3.initial import initialise
@@ -17,7 +18,6 @@ from tortie.cli.calicoctl.era3.words import missing, reason, several
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
-from tortie.cli.calicoctl.sources import json_value
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client

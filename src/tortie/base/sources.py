@@ -104,7 +104,7 @@ def json_value(text: str | bytes) -> Any:
 def _yaml(name: str, text: str) -> list[Any]:
     import yaml
 
-    from tortie.cli.calicoctl.yaml_text import Loader
+    from tortie.base.yaml_text import Loader
 
     try:
         found = list(yaml.load_all(text, Loader))
