@@ -23,7 +23,7 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource, decode
+from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
@@ -78,7 +78,7 @@ class Brain:
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
-            endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
+            endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
             self._change(self._engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
@@ -92,7 +92,7 @@ class Brain:
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
             kind, learn = found
-            self._change(learn(key, decode(kind, value) if value is not None else None))
+            self._change(learn(key, decode_at(kind, key, value) if value is not None else None))
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):

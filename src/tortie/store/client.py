@@ -12,7 +12,7 @@ from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.model.admission import DEPENDENT
 from tortie.model.eras import POLICIES, Era, one_each, shown, written
 from tortie.model.kinds.tier import TIER
-from tortie.model.resource import Kind, Resource, decode, encode, problems, with_defaults
+from tortie.model.resource import Kind, Resource, decode_at, encode, problems, with_defaults
 from tortie.store import admission, policies
 from tortie.store.policies import Places, Stored
 from tortie.store.port import Compare, CompareFailed, Condition, Datastore, Drop, KeyValue, Put
@@ -56,14 +56,14 @@ class Client:
             kv = found[0].kv if found else None
         else:
             kv = self.datastore.get(kind.key(name, namespace))
-        return shown(decode(kind, kv.value, kv.revision)) if kv else None
+        return shown(decode_at(kind, kv.key, kv.value, kv.revision)) if kv else None
 
     def list(self, kind: Kind[S]) -> ResourceList[S]:
         listing = self.datastore.list(kind.prefix)
         items, unreadable = [], []
         for kv in listing.items:
             try:
-                items.append(decode(kind, kv.value, kv.revision))
+                items.append(decode_at(kind, kv.key, kv.value, kv.revision))
             except Invalid:
                 unreadable.append(kv.key)
         return ResourceList(one_each(items) if kind.name in POLICIES else items, listing.revision, unreadable)
@@ -174,7 +174,7 @@ class Client:
         if kv is None:
             return Places([], {resource.key: 0})
         try:
-            found = decode(resource.kind, kv.value, kv.revision)
+            found = decode_at(resource.kind, kv.key, kv.value, kv.revision)
         except Invalid:
             return Places([Stored(kv, None)], {kv.key: kv.revision})
         return Places([Stored(kv, found)], {kv.key: kv.revision})

@@ -164,13 +164,13 @@ def _icmp(wire: Mapping[str, Any], mark: str) -> Icmp | None:
 
 def _problems(wire: Mapping[str, Any]) -> list[str]:
     found = [f"unknown key '{key}'" for key in wire if key not in _RULE_KEYS | _SIDE_KEYS]
-    if wire.get("action") not in ACTIONS:
+    if not _among(wire.get("action"), ACTIONS):
         found.append(f"action {wire.get('action')!r} is none of {', '.join(ACTIONS)}")
-    if wire.get("ip_version", 4) not in (4, 6):
+    if not _whole(version := wire.get("ip_version", 4)) or version not in (4, 6):
         found.append(f"ip_version {wire['ip_version']!r} is neither 4 nor 6")
     for key in ("protocol", "!protocol"):
         protocol = wire.get(key, 1)
-        if protocol not in PROTOCOLS and not (_whole(protocol) and 1 <= protocol <= 255):
+        if not _among(protocol, PROTOCOLS) and not (_whole(protocol) and 1 <= protocol <= 255):
             found.append(f"{key} {protocol!r} is none of {', '.join(PROTOCOLS)}")
     for mark in ("", "!"):
         found += _icmp_problems(wire, mark)
@@ -218,6 +218,10 @@ def _net_problem(value: Any) -> str | None:
     except ValueError:
         return f"Invalid CIDR specified: {value}"
     return None
+
+
+def _among(value: Any, known: Mapping[str, Any]) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _whole(value: Any) -> bool:

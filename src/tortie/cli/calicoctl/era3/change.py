@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.base.sources import json_value
 from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, Item, document, faults, item, items_of_files
 from tortie.cli.calicoctl.era3.initial import initialise
@@ -181,11 +182,9 @@ def patch(options: Options, session: Session) -> str:
 
 
 def _patch_of(text: str) -> dict[str, Any]:
-    import json
-
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = json_value(text)
+    except Invalid as error:
         raise Invalid(f"the patch is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise Invalid("the patch is no JSON object")
