@@ -12,6 +12,7 @@ from tortie.dataplane.routes import Uplink, remote_routes, workload_route
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route
 from tortie.ipam.cluster import ownership
+from tortie.model.eras import OneEach
 from tortie.model.ipam import BLOCKS, HOSTS, IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
@@ -22,7 +23,7 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource, decode
+from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
@@ -45,6 +46,7 @@ class Brain:
         self.unreadable: dict[str, str] = {}
         self.route_problems: list[str] = []
         self._engine = PolicyEngine(node)
+        self._policies = OneEach()
         self._uplink = Uplink(address, None)
         self._up: set[str] = set()
         self._stale: set[str] = set()
@@ -76,7 +78,7 @@ class Brain:
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
-            endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
+            endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
             self._change(self._engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
@@ -90,7 +92,7 @@ class Brain:
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
             kind, learn = found
-            self._change(learn(key, decode(kind, value) if value is not None else None))
+            self._change(learn(key, decode_at(kind, key, value) if value is not None else None))
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
@@ -107,7 +109,7 @@ class Brain:
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
         for kinds, learn in (
-            (POLICIES, self._engine.set_policy),
+            (POLICIES, self._set_policy),
             ((NETWORK_SET, GLOBAL_NETWORK_SET), self._engine.set_network_set),
             ((HOST_ENDPOINT,), self._engine.set_host_endpoint),
         ):
@@ -115,6 +117,11 @@ class Brain:
                 if key.startswith(kind.prefix):
                     return kind, learn
         return None
+
+    def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
+        """A name of an older era is another key: a policy that lies there under several is enforced once."""
+        told = self._policies.learn(key, stored)
+        return [change for own_key, policy in told.items() for change in self._engine.set_policy(own_key, policy)]
 
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.ipam.assign import Pool
-from tortie.ipam.block import assign_address, new_block, release
+from tortie.ipam.block import Claimant, assign_address, new_block, release
 from tortie.ipam.books import Books, after, read_books
 from tortie.ipam.check import Finding, FreeHandle, LiveSet, Report, Unclaim, agreed, check
 from tortie.ipam.mend import writes_of
@@ -31,7 +31,7 @@ def block(cidr: IPv4Network = A, node: str = "host-a", **held: str) -> Block:
     """Keyword `h1="cni.x"`: the ordinal and its handle, all of the same old age."""
     made = new_block(cidr, node, NOW - 3600)
     for ordinal, handle in held.items():
-        given = assign_address(made, cidr[int(ordinal[1:])], handle, {"node": node, "timestamp": OLD})
+        given = assign_address(made, cidr[int(ordinal[1:])], Claimant(handle, {"node": node, "timestamp": OLD}))
         assert given is not None
         made = given
     return made
@@ -113,7 +113,7 @@ def test_6_4_the_grace_runs_from_the_look_that_saw_it_first() -> None:
 
 def test_6_4_all_or_none_per_handle() -> None:
     """One address that nobody can speak for keeps the others."""
-    foreign = assign_address(block(B, "host-b"), B[0], "cni.y", {"node": "host-c", "timestamp": OLD})
+    foreign = assign_address(block(B, "host-b"), B[0], Claimant("cni.y", {"node": "host-c", "timestamp": OLD}))
     assert foreign is not None
     found = books([block(h1="cni.y"), foreign])
     source = LiveSet(source="cni", prefix="cni.", node="host-a", handles=())
@@ -134,13 +134,13 @@ def test_a_source_that_does_not_answer_counts_as_all_alive() -> None:
 
 @pytest.mark.parametrize("attributes", [{}, {"node": "host-a"}, {"node": "host-a", "timestamp": "yesterday"}])
 def test_6_4_missing_attributes_count_as_alive(attributes: dict[str, str]) -> None:
-    given = assign_address(block(), A[0], "cni.y", attributes)
+    given = assign_address(block(), A[0], Claimant("cni.y", attributes))
     assert given is not None
     assert look(books([given]), ()).findings == ()
 
 
 def test_6_5_no_handle_counts_as_alive_and_a_handle_ends_at_a_carriage_return() -> None:
-    given = assign_address(block(h1="cni.y\rmore"), A[0], None, {"node": "host-a", "timestamp": OLD})
+    given = assign_address(block(h1="cni.y\rmore"), A[0], Claimant(None, {"node": "host-a", "timestamp": OLD}))
     assert given is not None
     assert look(books([given], {"cni.y": {str(A): 1}}), ["cni.y"]).findings == ()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tortie.cli.calicoctl.sources import Sources
+from tortie.base.sources import Sources
 from tortie.store.client import Client
 
 

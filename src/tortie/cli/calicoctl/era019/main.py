@@ -87,8 +87,8 @@ def _command(word: str, arguments: Sequence[str]) -> Callable[[Client], str]:
 
 
 def _of_host(word: str, environ: Mapping[str, str]) -> int:
+    from tortie.base.sources import Sources
     from tortie.cli.calicoctl.session import Failed, Session
-    from tortie.cli.calicoctl.sources import Sources
 
     try:
         if word == "status":

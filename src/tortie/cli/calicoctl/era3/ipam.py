@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
-from tortie.cli.calicoctl.sources import documents
 from tortie.ipam import settings
 from tortie.ipam.allocator import Allocator
 from tortie.ipam.assign import networks, selecting
