@@ -84,16 +84,20 @@ class Audit:
         grace: float = GRACE_SECONDS,
         earlier: Mapping[str, float] | None = None,
         pause: float = PAUSE_SECONDS,
+        node: str = "",
     ) -> Repaired:
-        """Two looks, the living asked each time; what both found and can be mended is, one transaction each."""
+        """Two looks, the living asked each time; what both found and can be mended is, one transaction each.
+
+        With `node`, only what is about this node alone.
+        """
         _, first = self._look(grace, earlier)
-        if not any(finding.mend for finding in first.findings):
+        if not any(_is_for(node, finding) for finding in first.findings):
             return Repaired((), first.findings, first)
         time.sleep(pause)
         books, second = self._look(grace, earlier)
         mended, failed = [], [f for f in second.findings if f.mend is None]
         for finding in agreed(first, second):
-            if finding.mend is None:
+            if finding.mend is None or not _is_for(node, finding):
                 continue
             now, cooldown = self._clock(), self._cooldown()
             change = writes_of(books, finding.mend, now=now, cooldown=cooldown)
@@ -127,3 +131,7 @@ class Audit:
 
     def _cooldown(self) -> float:
         return self._ledger.config()[0].ip_cooldown_seconds
+
+
+def _is_for(node: str, finding: Finding) -> bool:
+    return finding.mend is not None and node in ("", finding.node)
