@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import Literal
 from uuid import uuid4
 
 import msgspec
@@ -34,6 +35,7 @@ def changed(
     strict_affinity: bool | None = None,
     auto_allocate_blocks: bool | None = None,
     max_blocks_per_host: int | None = None,
+    kube_virt_vm_address_persistence: Literal["Enabled", "Disabled"] | None = None,
     ip_cooldown_seconds: int | None = None,
 ) -> IpamConfig:
     """The configuration with what is given changed. Invalid names every rule that it would break."""
@@ -41,6 +43,7 @@ def changed(
         "strict_affinity": strict_affinity,
         "auto_allocate_blocks": auto_allocate_blocks,
         "max_blocks_per_host": max_blocks_per_host,
+        "kube_virt_vm_address_persistence": kube_virt_vm_address_persistence,
         "ip_cooldown_seconds": ip_cooldown_seconds,
     }
     new = msgspec.structs.replace(config, **{name: value for name, value in wanted.items() if value is not None})
@@ -64,6 +67,7 @@ def configure(
     strict_affinity: bool | None = None,
     auto_allocate_blocks: bool | None = None,
     max_blocks_per_host: int | None = None,
+    kube_virt_vm_address_persistence: Literal["Enabled", "Disabled"] | None = None,
     ip_cooldown_seconds: int | None = None,
 ) -> IpamConfig:
     """Changes what is given, keeps the rest, and answers with what holds now. Raises Invalid, Conflict."""
@@ -73,6 +77,7 @@ def configure(
         strict_affinity=strict_affinity,
         auto_allocate_blocks=auto_allocate_blocks,
         max_blocks_per_host=max_blocks_per_host,
+        kube_virt_vm_address_persistence=kube_virt_vm_address_persistence,
         ip_cooldown_seconds=ip_cooldown_seconds,
     )
     try:
