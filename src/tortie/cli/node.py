@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import click
 
@@ -99,7 +100,7 @@ def boot(interface_prefix: str) -> None:
 
 def _companions(options: Options) -> Sequence[Companion]:
     """The servers that live in this process beside the agent."""
-    return [_docker] if options.docker else []
+    return [_docker, _collect_with_docker] if options.docker else [_collect]
 
 
 async def _docker(agent: Agent, datastore: Datastore) -> None:
@@ -108,6 +109,26 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
 
     addresses = Allocator(datastore, agent.brain.node)
     await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
+
+
+async def _collect(agent: Agent, datastore: Datastore) -> None:
+    from tortie.node.collect import collect_addresses
+
+    await collect_addresses(datastore, agent.brain.node, [])
+
+
+async def _collect_with_docker(agent: Agent, datastore: Datastore) -> None:
+    from tortie.node.collect import collect_addresses
+    from tortie.plugins.docker.engine import DockerEngine
+    from tortie.plugins.docker.source import docker_source
+    from tortie.wire.docker import DockerClient
+
+    async with DockerClient() as docker:
+        engine = DockerEngine(docker)
+        living = docker_source(
+            datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=agent.brain.node
+        )  # asked from the collector's worker thread
+        await collect_addresses(datastore, agent.brain.node, [living])
 
 
 def _check_root() -> None:
