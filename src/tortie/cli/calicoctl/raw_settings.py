@@ -42,6 +42,8 @@ def value_of(kind: Kind[Any], name: str, text: str) -> Any:
         return LEVELS[text.lower()]
     if name.lower().endswith("secs") and text.isdecimal():
         text = f"{text}s"
+    if text.isdecimal() and int in get_args(_fields(kind)[field]):
+        return int(text)
     words = _words(_fields(kind)[field])
     text = next((word for word in words if word.lower() == text.lower()), text)
     try:

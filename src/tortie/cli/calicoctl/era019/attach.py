@@ -98,7 +98,7 @@ def attach(client: Client, node: str, container: Container, interface: str, take
         endpoint = _resource(node, container.id, made, address, host, mac)
         client.create(endpoint)
         undo.callback(_forget, client, endpoint)
-        wait_programmed(endpoint.key)
+        wait_programmed(endpoint.key, address)
         undo.pop_all()
     return address
 
@@ -131,12 +131,12 @@ def _forget(client: Client, endpoint: Endpoint) -> None:
         return
 
 
-def wait_programmed(key: str, seconds: float = SECONDS) -> None:
-    """Until the node says that the endpoint is up. Raises Unavailable, with what is missing."""
+def wait_programmed(key: str, address: str, seconds: float = SECONDS) -> None:
+    """Until the node says that the endpoint is up with this address. Raises Unavailable, with what is missing."""
     deadline = time.monotonic() + seconds
     while True:
         found = _state(key)
-        if found.get("state") == "up":
+        if found.get("state") == "up" and address in found.get("addresses", ()):
             return
         if time.monotonic() > deadline:
             why = "; ".join(found.get("reasons") or ["the node does not know it yet"])

@@ -168,7 +168,7 @@ def _ip_add(client: Client, own: str, name: str, text: str, interface: str, envi
     try:
         _change(client, item, lambda networks: (*networks, network))
         inside.add_address(container.namespace, interface, address)
-        attach.wait_programmed(item.key)
+        attach.wait_programmed(item.key, address)
     except TortieError:
         _change(client, item, lambda networks: tuple(other for other in networks if other != network))
         attach.release(client, [network])
