@@ -304,7 +304,6 @@ def test_help_and_unknown_commands(calicoctl: Calicoctl) -> None:
     assert calicoctl("--help")[0] == 0
     assert calicoctl("nonsense")[1].startswith("Usage:")
     assert calicoctl("profile --help")[0] == 0
-    assert calicoctl("node") == (1, "calicoctl: node is not available in this version\n")
     assert calicoctl("version")[1].endswith("(grammar 0.19)\n")
 
 
