@@ -122,7 +122,7 @@ def check(world: World, found: Iterable[Assertion]) -> list[Broken]:
 
 
 def _check(world: World, item: Assertion) -> Iterator[Broken]:
-    whole = [Span(service, str(service)) for service in item.services] or spans([world])
+    whole = [Span(service, str(service), service.port) for service in item.services] or spans([world])
     look = Look(world, [span.service for span in whole])
     everybody = groups([look], apart=_networks((*item.sources, *item.destinations)))
     sides, faults = [], []
@@ -162,7 +162,8 @@ def _pairs(
             found = answers(look.way, *_apart(one, other), [span.service for span in whole])
             wrong = [(s, a) for s, a in zip(whole, found, strict=True) if a is not None and a.allowed is not wanted]
             if wrong:
-                said = ", ".join(told([span for span, _ in wrong], whole))
+                chosen = [span for span, _ in wrong]
+                said = ", ".join([span.text for span in chosen] if item.services else told(chosen, whole))
                 verb = "cannot reach" if wanted else "can reach"
                 yield Broken(item, f"{names(one)} {verb} {names(other)} on {said}", wrong[0][1])
 

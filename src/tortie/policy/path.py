@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tortie.base.errors import Invalid, NotFound
 from tortie.base.meant import meant
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.policy.compile import PROTOCOLS
 from tortie.policy.hosts import Hosts
 from tortie.policy.values import Direction, Resolved, ResolvedHost
@@ -49,14 +48,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`stages` in the order of the way, up to its end even behind a refusal; `notes`: what else matters."""
+    """`stages` in the order of the way, up to its end even behind a refusal."""
 
     source: End
     destination: End
     service: Service
     packet: Packet
     stages: tuple[Stage, ...] = ()
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def allowed(self) -> bool:
@@ -114,8 +112,7 @@ class Way:
     def ask(self, source: End, destination: End, service: Service) -> Answer:
         """The whole way of the first packet of a flow. Invalid when the two have no IP version in common."""
         packet = service.packet(*addresses_of(source, destination, service))
-        stages = tuple(self._stages(source, destination, packet))
-        return Answer(source, destination, service, packet, stages, tuple(self._notes(source, destination, packet)))
+        return Answer(source, destination, service, packet, tuple(self._stages(source, destination, packet)))
 
     def _stages(self, source: End, destination: End, packet: Packet) -> Iterator[Stage]:
         same = source.node is not None and source.node == destination.node
@@ -178,21 +175,21 @@ class Way:
         hidden = self.hosts.hidden_behind(node, packet.source, packet.destination)
         return packet if hidden is None else replace(packet, source=hidden)
 
-    def _notes(self, source: End, destination: End, packet: Packet) -> Iterator[str]:
+    def notes(self, answer: Answer) -> Iterator[str]:
+        """What else a person should know."""
+        source, destination = answer.source, answer.destination
         same = source.node is not None and source.node == destination.node
         if source.role == "host" and same:
             yield f"a host reaches its own {'containers' if destination.key else 'addresses'} whatever the policy says"
         if source.role == "workload" and source.node is not None and not same:
-            seen = self._as_seen_outside(source.node, packet)
-            if seen != packet:
+            seen = self._as_seen_outside(source.node, answer.packet)
+            if seen != answer.packet:
                 yield f"beyond {source.node} the source is {seen.source}: the pool has natOutgoing"
         for end, word in ((source, "leave"), (destination, "enter")):
             if end.role == "address":
                 yield f"{end.title} is no endpoint or host that is known here: nothing is asked where packets {word} it"
             elif end.role == "host" and not same and self.hosts.uplink(str(end.node)) is None:
                 yield f"host {end.node} has no host endpoint: its own traffic is not policed"
-        if self.world.all_of(WORKLOAD_ENDPOINT) and not self._local:
-            yield "no endpoint has an address"
 
 
 def addresses_of(source: End, destination: End, service: Service) -> tuple[str, str]:

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid
 from tortie.base.sources import documents
-from tortie.model import kubernetes_forms
 from tortie.model.documents import TORTIE_VERSION, item
 from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.kubernetes import account_profile, namespace_profile
-from tortie.model.kubernetes_pods import ORCHESTRATOR, pod_to_endpoint
-from tortie.model.resource import Resource, problems
-from tortie.model.v1 import forms
-from tortie.policy.assertions import Assertion, assertion
+from tortie.model.resource import API_VERSION, Resource, problems
 from tortie.policy.endpoints import addresses
 from tortie.policy.world import World
 
+if TYPE_CHECKING:
+    from tortie.policy.assertions import Assertion
+
+# The other forms are imported when a document needs them: most files are all of one form.
+KUBERNETES = "k8s"
 NOWHERE = "unplaced"
 FIRST_ADDRESS = 240 << 24
 """Addresses for pods that have none yet, of a range that nobody uses."""
@@ -64,6 +64,8 @@ class Reader:
         for place, document in _documents(texts, faults):
             try:
                 if isinstance(document, dict) and document.get("apiVersion") == TORTIE_VERSION:
+                    from tortie.policy.assertions import assertion
+
                     found.append(assertion(document, place))
                     continue
                 resource, revision = self._resource(document, place, notes)
@@ -77,7 +79,7 @@ class Reader:
             resources[resource.key], places[resource.key] = resource, place
             if revision is not None:
                 revisions[resource.key] = revision
-            if document["apiVersion"] == forms.VERSION and not kubernetes_forms.is_kubernetes(document):
+            if _is_old(document):
                 old.add(resource.key)
         if faults:
             raise Invalid(*faults)
@@ -86,16 +88,8 @@ class Reader:
     def _resource(self, document: Any, place: str, notes: list[str]) -> tuple[Resource[Any] | None, int | None]:
         if not isinstance(document, dict):
             raise Invalid(f"expected a resource, found {type(document).__name__}")
-        version, kind = document.get("apiVersion"), document.get("kind")
-        if kubernetes_forms.is_kubernetes(document):
-            if kind == "Pod":
-                return self._pod(document, place, notes), None
-            return kubernetes_forms.from_kubernetes(document), None
-        if version == forms.VERSION and kind in forms.FORMS:
-            notes += [f"{place}: {text}" for text in forms.warnings(document)]
-            return forms.from_v1(document), None
-        if version != "projectcalico.org/v3":
-            raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")
+        if document.get("apiVersion") != API_VERSION:
+            return self._other_form(document, place, notes), None
         made = item(document)
         resource = made.resource
         faults = [f"{resource.kind.name} {resource.name}: {problem}" for problem in problems(resource)]
@@ -105,8 +99,24 @@ class Reader:
             notes.append(f"{place}: WorkloadEndpoint {resource.name} has no address: nobody can speak to it")
         return resource, made.revision
 
+    def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
+        from tortie.model import kubernetes_forms
+        from tortie.model.v1 import forms
+
+        version, kind = document.get("apiVersion"), document.get("kind")
+        if kubernetes_forms.is_kubernetes(document):
+            if kind == "Pod":
+                return self._pod(document, place, notes)
+            return kubernetes_forms.from_kubernetes(document)
+        if version == forms.VERSION and kind in forms.FORMS:
+            notes += [f"{place}: {text}" for text in forms.warnings(document)]
+            return forms.from_v1(document)
+        raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")
+
     def _pod(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         """A pod in a manifest is on no host and has no address: it gets one, so that it can be asked about."""
+        from tortie.model.kubernetes_pods import pod_to_endpoint
+
         made = pod_to_endpoint(document)
         if made is not None:
             return made
@@ -125,6 +135,11 @@ class Reader:
         return replace(made, spec=msgspec.structs.replace(spec, node="" if spec.node == NOWHERE else spec.node))
 
 
+def _is_old(document: dict[str, Any]) -> bool:
+    """Whether a document that was read is in Calico's v1 form: Kubernetes' kinds of that version have a capital."""
+    return document["apiVersion"] == "v1" and str(document["kind"])[:1].islower()
+
+
 def laid_over(base: Mapping[str, Resource[Any]], change: Loaded) -> dict[str, Resource[Any]]:
     """The resources as they would be. Conflict for a revision that the base is past, and where a resource in the v1
     form would lose what that form cannot say."""
@@ -137,12 +152,18 @@ def laid_over(base: Mapping[str, Resource[Any]], change: Loaded) -> dict[str, Re
             at = "is not there" if there is None else f"is at revision {there.revision}"
             faults.append(f"{place}: {resource.kind.name} {resource.name} {at}, not at {wanted}")
         try:
-            found[key] = forms.fill(there, resource) if there is not None and key in change.old else resource
-        except forms.NoOldForm as error:
+            found[key] = _filled(there, resource) if there is not None and key in change.old else resource
+        except Invalid as error:
             faults += [f"{place}: {problem}" for problem in error.problems]
     if faults:
         raise Conflict("\n".join(faults))
     return found
+
+
+def _filled(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
+    from tortie.model.v1 import forms
+
+    return forms.fill(there, wanted)
 
 
 def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Resource[Any]]:
@@ -176,7 +197,11 @@ def world_of(resources: Iterable[Resource[Any]]) -> World:
 
 def _profiles_of_pods(resources: Sequence[Resource[Any]], known: set[str]) -> Iterator[Resource[Any]]:
     """Kubernetes has no pod without its namespace and account; manifests often leave them out."""
-    pods = [r for r in resources if r.kind.name == WORKLOAD_ENDPOINT.name and r.spec.orchestrator == ORCHESTRATOR]
+    pods = [r for r in resources if r.kind.name == WORKLOAD_ENDPOINT.name and r.spec.orchestrator == KUBERNETES]
+    if not pods:
+        return
+    from tortie.model.kubernetes import account_profile, namespace_profile
+
     spaces = {str(pod.metadata.namespace) for pod in pods}
     accounts = {(str(pod.metadata.namespace), pod.spec.service_account_name or "default") for pod in pods}
     for space in sorted(spaces):

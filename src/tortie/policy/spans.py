@@ -26,10 +26,11 @@ UNUSED = 253
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`service` speaks for all that `text` says."""
+    """`service` speaks for all that `text` says. `high`: the last port of a range that begins with the service's."""
 
     service: Service
     text: str
+    high: int = 0
 
 
 def spans(worlds: Sequence[World]) -> list[Span]:
@@ -68,8 +69,27 @@ def told(chosen: Iterable[Span], whole: Sequence[Span]) -> list[str]:
         if mine and len(mine) == len(own):
             found.append(NAMES.get(protocol, own[0].text))
         else:
-            found += [span.text for span in mine]
+            found += [span.text for span in _touching(mine)]
     return found
+
+
+def _touching(found: Sequence[Span]) -> Iterator[Span]:
+    """Ranges of ports that touch as one."""
+    held: Span | None = None
+    for span in found:
+        if held is not None and span.high and held.high + 1 == span.service.port:
+            held = _of_range(held.service.protocol, held.service.port, span.high)
+            continue
+        if held is not None:
+            yield held
+        held = span
+    if held is not None:
+        yield held
+
+
+def _of_range(protocol: int, low: int, high: int) -> Span:
+    name = NAMES[protocol]
+    return Span(Service(protocol, low), f"{name}/{low}" if low == high else f"{name}/{low}-{high}", high)
 
 
 def _edges(protocol: int, rules: Sequence[CompiledRule], worlds: Sequence[World]) -> list[tuple[int, int]]:
@@ -115,7 +135,7 @@ def _of_ports(protocol: int, edges: Sequence[tuple[int, int]]) -> Iterator[Span]
         if low > HIGHEST:
             continue
         if any(first <= low and high <= last for first, last in edges):
-            yield Span(Service(protocol, low), f"{name}/{low}" if low == high else f"{name}/{low}-{high}")
+            yield _of_range(protocol, low, high)
         elif rest is None:
             rest = low
     if rest is not None:

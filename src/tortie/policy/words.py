@@ -87,7 +87,7 @@ class Told:
             found += wrapped(f"  {_place(stage):{width}}  {word:7}  ", self.decider(stage))
             for step in stage.verdict.steps:
                 found += self._step(stage, step)
-        found += [line for note in answer.notes for line in wrapped("  note: ", note)]
+        found += [line for note in self._way.notes(answer) for line in wrapped("  note: ", note)]
         advice = self.advice()
         if advice:
             found += ["  it would be allowed by:", f"    {advice}"]
@@ -153,7 +153,7 @@ class Told:
             "port": packet.destination_port or None,
             "icmp": None if packet.icmp is None else {"type": packet.icmp[0], "code": packet.icmp[1]},
             "stages": [self._stage_data(stage) for stage in answer.stages],
-            "notes": list(answer.notes),
+            "notes": list(self._way.notes(answer)),
             "advice": self.advice(),
         }
 

@@ -112,6 +112,7 @@ class World:
     def __init__(self, resources: Iterable[Resource[Any]] = ()) -> None:
         self._engine = PolicyEngine(None, frozenset(Construct))
         self._held: dict[str, Resource[Any]] = {}
+        self._of_kind: dict[str, set[str]] = {}
         for name, spec in BUILT_IN.items():
             self._engine.set_tier(name, tier_of(spec))
         for resource in resources:
@@ -127,10 +128,12 @@ class World:
         Invalid when a policy's selector cannot be read; the world is then as before."""
         self._learn(resource.key, resource.kind.name, resource.metadata.name, resource)
         self._held[resource.key] = resource
+        self._of_kind.setdefault(resource.kind.name, set()).add(resource.key)
 
     def drop(self, resource: Resource[Any]) -> None:
         """Remove the resource of that kind and name."""
         if self._held.pop(resource.key, None) is not None:
+            self._of_kind[resource.kind.name].discard(resource.key)
             self._learn(resource.key, resource.kind.name, resource.metadata.name, None)
 
     def _learn(self, key: str, kind: str, name: str, resource: Resource[Any] | None) -> None:
@@ -178,7 +181,7 @@ class World:
 
     def all_of(self, kind: Kind[Any]) -> list[Resource[Any]]:
         """The resources of a kind, in the order of their keys."""
-        return [self._held[key] for key in sorted(self._held) if self._held[key].kind.name == kind.name]
+        return [self._held[key] for key in sorted(self._of_kind.get(kind.name, ()))]
 
     def converse(self, source: Party, destination: Party, service: Service) -> Conversation:
         """Both sides of one flow between two parties on different hosts or the same."""
