@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 
 from tortie.base.errors import Invalid
-from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.ipam import settings
