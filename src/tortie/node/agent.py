@@ -182,6 +182,7 @@ class Agent:
         self._dirty = True
         self.counts.repairs += 1
         if said:
+            self.brain.table.forgive()
             log.warning("the table was changed by somebody else: reading it back")
         else:
             log.warning("the nftables child ended: starting it again")

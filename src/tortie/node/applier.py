@@ -7,7 +7,6 @@ anything is forwarded; a way that goes is gone before the rules change, a new wa
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Sequence
 
@@ -17,17 +16,20 @@ from tortie.base.delta import Delta
 from tortie.base.errors import TortieError, Unavailable
 from tortie.dataplane import interfaces
 from tortie.dataplane.kernel import sysctl
+from tortie.dataplane.kernel.codec import canonical_key
 from tortie.dataplane.kernel.conntrack import Conntrack
-from tortie.dataplane.kernel.protocol import Change, Opened
+from tortie.dataplane.kernel.protocol import Opened
 from tortie.dataplane.kernel.rtnl import Rtnl
 from tortie.dataplane.kernel.table import KernelTable
-from tortie.dataplane.ledger import ElementChange, Plan
+from tortie.dataplane.ledger import Plan
 from tortie.dataplane.render import base
+from tortie.dataplane.steps import Refusal
 from tortie.dataplane.want import Have, Route
 from tortie.node.brain import Brain
 from tortie.node.health import Counts, Health
 
-CHAIN_NAME = re.compile(r"inet tortie (pr[io]_[0-9a-f]{16})")
+# The kernel tells of everything that it refuses at once; what it refuses next depends on what was left out.
+ROUNDS = 20
 
 log = logging.getLogger("tortie.node")
 
@@ -88,8 +90,7 @@ class Applier:
     async def _pass(self) -> None:
         brain = self._brain
         if not self.table_known:
-            brain.table.ledger.learn(await anyio.to_thread.run_sync(self._read_table))
-            self.table_known = True
+            await self._learn_table()
         if not self.routes_known:
             brain.routes.learn_all(self.rtnl.routes())
             self.routes_known = True
@@ -109,42 +110,74 @@ class Applier:
 
     # the table
 
+    async def _learn_table(self) -> None:
+        ledger = self._brain.table.ledger
+        ledger.learn(await anyio.to_thread.run_sync(self._read_table), canonical_key)
+        self.table_known = True
+
     def _read_table(self) -> Have:
         if not self.table.alive:
             closed = base.closed_table(self._brain.table.settings.interface_prefixes)
             opened: Opened = self.table.open(owner=self._own_table, closed=closed)
             self._health.owned, self._health.owner_reason = opened.owned, opened.reason
             log.info("table %s owned=%s %s", "made" if opened.made else "adopted", opened.owned, opened.reason)
-        return self.table.read()
+        return self.table.read(self._brain.table.ledger.to_read(content=not self._health.owned))
 
     async def _do_table(self) -> None:
+        """What the kernel refuses is closed, and the rest goes into force all the same."""
         ledger = self._brain.table.ledger
-        if self.failed_in_row > 2 or ledger.wrong_shapes():
-            await anyio.to_thread.run_sync(self._rebuild)
-            ledger.learn(await anyio.to_thread.run_sync(self.table.read))
+        if ledger.wrong_shapes():
+            await self._rebuild("a set of ours is of another type")
         plan = ledger.plan()
-        if plan:
-            try:
-                await anyio.to_thread.run_sync(self._carry_out, plan)
-            except Unavailable as error:
-                # One profile that the kernel does not take must not hold up the others: it closes instead.
-                named = set(CHAIN_NAME.findall(str(error))) & plan.chains.put.keys()
-                self._brain.table.refuse(named, str(error).splitlines()[0])
-                raise
-        ledger.settled(plan)
+        if not plan:
+            return None
+        refusals = await anyio.to_thread.run_sync(self._carry_out, plan)
+        if refusals:
+            # Somebody may have changed what the plan was made for: only what is refused with the table as it is now
+            # is to blame.
+            self._counts.refusals += len(refusals)
+            await self._learn_table()
+            plan = ledger.plan()
+            refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
+        for _ in range(ROUNDS):
+            if not refusals:
+                return self._settle(plan)
+            if not self._close(refusals):
+                break
+            plan = ledger.plan()
+            refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
+        return await self._rebuild(refusals[0].reason)
+
+    def _settle(self, plan: Plan) -> None:
+        self._brain.table.ledger.settled(plan)
+        self._counts.transactions += bool(plan)
         self._counts.element_changes += sum(len(d.put) + len(d.drop) for d in plan.elements.values())
         self._counts.rule_changes += len(plan.chains.put) + len(plan.chains.drop)
 
-    def _rebuild(self) -> None:
-        self._counts.rebuilds += 1
-        log.warning("loading the whole table again, in one transaction")
-        self.table.text(self._brain.table.ledger.rebuild(self.table.read()))
+    def _close(self, refusals: Sequence[Refusal]) -> bool:
+        """Those who use what the kernel refuses; False if none of it belongs to an endpoint."""
+        table, found = self._brain.table, False
+        for refusal in refusals:
+            chains = {refusal.chain} if refusal.chain else table.ledger.users(refusal.set)
+            if table.refuse(chains, refusal.reason):
+                found = True
+                log.error("the kernel refuses part of the table, its endpoints are closed: %s", refusal.reason)
+        return found
 
-    def _carry_out(self, plan: Plan) -> None:
-        if plan.text:
-            self.table.text(plan.text)
-        else:
-            self.table.elements(_changes(plan.changes))
+    async def _rebuild(self, reason: str) -> None:
+        """The last resort: whatever is there goes, in the transaction that brings what shall be there."""
+        log.warning("loading the whole table again, in one transaction: %s", reason)
+        self._counts.rebuilds += 1
+        ledger = self._brain.table.ledger
+        plan = ledger.rebuild()
+        refusals = await anyio.to_thread.run_sync(self._carry_out, plan)
+        if refusals:
+            self._close(refusals)
+            raise Unavailable(refusals[0].reason)
+        self._settle(plan)
+
+    def _carry_out(self, plan: Plan) -> Sequence[Refusal]:
+        return self.table.apply(plan.commit, plan.prepare)
 
     # conversations
 
@@ -215,7 +248,3 @@ class Applier:
                 self.configured.add(interface)
             self._unconfigured.discard(interface)
         self._health.sysctl_problems = problems
-
-
-def _changes(changes: Sequence[ElementChange]) -> list[Change]:
-    return [Change(c.put, c.set, c.type, c.key, c.verdict) for c in changes]

@@ -15,6 +15,8 @@ class Counts:
     failures: int = 0
     repairs: int = 0
     rebuilds: int = 0
+    refusals: int = 0
+    transactions: int = 0
     element_changes: int = 0
     rule_changes: int = 0
     store_events: int = 0

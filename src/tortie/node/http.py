@@ -26,6 +26,9 @@ def status(agent: Agent) -> dict[str, Any]:
             "owned": health.owned,
             "ownerReason": health.owner_reason,
             "reason": health.table_reason,
+            "repairs": agent.counts.repairs,
+            "rebuilds": agent.counts.rebuilds,
+            "refusals": agent.counts.refusals,
             **brain.table.ledger.counts(),
         },
         "routes": {
