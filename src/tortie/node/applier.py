@@ -27,6 +27,7 @@ from tortie.dataplane.steps import Refusal
 from tortie.dataplane.want import Have, Route
 from tortie.node.brain import Brain
 from tortie.node.health import Counts, Health
+from tortie.node.tunnels import Tunnels
 
 # The kernel tells of everything that it refuses at once; what it refuses next depends on what was left out.
 ROUNDS = 20
@@ -40,6 +41,7 @@ class Applier:
     def __init__(self, brain: Brain, health: Health, counts: Counts, *, own_table: bool) -> None:
         self.table = KernelTable()
         self.rtnl = Rtnl()
+        self.tunnels = Tunnels(brain.ways)
         self.applied: dict[str, int] = {}
         self.configured: set[str] = set()
         self.routes_known = False
@@ -103,9 +105,12 @@ class Applier:
         except TortieError:
             # The ways to other hosts do not depend on what failed; those to workloads do.
             if self._health.passed:
+                await self._do_tunnels()
                 self._put_routes(failures, remote_only=True)
             raise
         self._do_settings()
+        # Far ends before the routes that go by them: a way to an unknown end asks everybody for it.
+        await self._do_tunnels()
         self._put_routes(failures)
 
     # the table
@@ -208,6 +213,12 @@ class Applier:
         self._forgetting -= addresses
 
     # routes and settings
+
+    async def _do_tunnels(self) -> None:
+        failed = await anyio.to_thread.run_sync(self.tunnels.settle)
+        for what, reason in failed.items() - self._health.tunnel_problems.items():
+            log.warning("tunnel %s: %s", what, reason)
+        self._health.tunnel_problems = failed
 
     def _drop_routes(self) -> dict[str, str]:
         """What goes, and the old way to an address that changes its interface."""

@@ -38,6 +38,9 @@ class Health:
     conversations_reason: str = ""
     sysctl_problems: dict[str, str] = field(default_factory=dict)
     route_failures: dict[str, str] = field(default_factory=dict)
+    tunnel_problems: dict[str, str] = field(default_factory=dict)
+    tunnel_reason: str = ""
+    """Why a tunnel of this host has no address."""
 
 
 class Signal:

@@ -34,7 +34,13 @@ def status(agent: Agent) -> dict[str, Any]:
         "routes": {
             "count": len(brain.routes.have),
             "failures": health.route_failures,
-            "problems": brain.route_problems,
+            "problems": brain.ways.problems,
+        },
+        "tunnels": {
+            "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
+            "farEnds": len(brain.ways.neighbours.have),
+            "failures": health.tunnel_problems,
+            "reason": health.tunnel_reason,
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
