@@ -16,11 +16,10 @@ from tortie.model.codec import to_json
 from tortie.model.ipam import CONFIG_KEY, IpamConfig
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.ipam_configuration import MAX_COOLDOWN
 from tortie.model.resource import Metadata, Resource, encode, problems
 from tortie.store.client import Client
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
-
-MAX_COOLDOWN = 1200
 
 
 def changed(
