@@ -79,12 +79,16 @@ def _rule(field: str, rule: FilterRule, version: int) -> Iterator[Problem]:
         yield Problem(f"{field}.communities.values", "needs exactly one value")
     for value in rule.communities.values if rule.communities else ():
         yield from checks.community(f"{field}.communities.values", value)
+    yield from _operations(f"{field}.operations", rule)
+
+
+def _operations(field: str, rule: FilterRule) -> Iterator[Problem]:
     if rule.operations and rule.action != "Accept":
-        yield Problem(f"{field}.operations", "are for the action Accept only")
+        yield Problem(field, "are for the action Accept only")
     if len(rule.operations) > MAX_OPERATIONS:
-        yield Problem(f"{field}.operations", f"has more than {MAX_OPERATIONS} operations")
+        yield Problem(field, f"has more than {MAX_OPERATIONS} operations")
     for number, operation in enumerate(rule.operations):
-        yield from _operation(f"{field}.operations[{number}]", operation)
+        yield from _operation(f"{field}[{number}]", operation)
 
 
 def _prefix_length(field: str, length: PrefixLength, most: int) -> Iterator[Problem]:

@@ -11,7 +11,6 @@ from tortie.base.errors import Invalid
 from tortie.model.checks import Problem
 from tortie.model.codec import Value, to_builtins
 from tortie.model.kinds.network_policy import NetworkPolicySpec
-from tortie.model.kubernetes import network_policy
 from tortie.model.policy_parts import DEFAULT_TIER, PolicyType, StagedAction, check_staged, with_tier_label
 from tortie.model.resource import Kind, Metadata, Resource
 
@@ -38,6 +37,9 @@ def check(spec: StagedKubernetesNetworkPolicySpec) -> Iterator[Problem]:
 
 def as_network_policy(metadata: Metadata, spec: StagedKubernetesNetworkPolicySpec) -> Resource[NetworkPolicySpec]:
     """What it would be if it were enforced. Invalid says what is wrong with it."""
+    # Here and not above: most commands have nothing to do with Kubernetes.
+    from tortie.model.kubernetes import network_policy
+
     fields = {name: value for name, value in to_builtins(spec).items() if name != "stagedAction"}
     return network_policy({"metadata": {"name": metadata.name, "namespace": metadata.namespace}, "spec": fields})
 
