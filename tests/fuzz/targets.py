@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tests.fuzz import seeds
+from tests.fuzz import commands, seeds
 from tests.fuzz.draw import Draw
 from tortie.base.errors import Invalid, Unavailable
 from tortie.base.sources import Sources, documents
@@ -32,7 +32,7 @@ from tortie.model.codec import from_builtins
 from tortie.model.eras import shown, written
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
-from tortie.model.resource import Metadata, Resource, decode, encode, problems, with_defaults, worded
+from tortie.model.resource import API_VERSION, Metadata, Resource, decode, encode, problems, with_defaults, worded
 from tortie.model.rule import Rule
 from tortie.model.selector import parse
 from tortie.model.v0.wire import from_wire, to_wire
@@ -289,6 +289,35 @@ def grammars(data: bytes) -> None:
                 command(words)
 
 
+def manifests(data: bytes) -> None:
+    """2.4, 3.2-3.5, 7.2: whole files of documents that nearly make sense, of all eras."""
+    draw = Draw(data)
+    files(b"\n---\n".join(_json(document(draw)) for _ in range(1 + draw.below(3))))
+
+
+def document(draw: Draw) -> dict[str, Any]:
+    era = draw.below(3)
+    if era == 0:
+        kind = KINDS[draw.of(sorted(KINDS))]
+        head, metadata, spec = (API_VERSION, kind.name), draw.shaped(Metadata), draw.shaped(kind.spec)
+    elif era == 1:
+        name, of_metadata, of_spec = draw.of(V1_SHAPES)
+        head, metadata, spec = ("v1", name), draw.shaped(of_metadata), draw.shaped(of_spec)
+    else:
+        head = ("networking.k8s.io/v1", "NetworkPolicy")
+        metadata, spec = draw.shaped(Metadata), draw.shaped(kubernetes.PolicySpec)
+    return {"apiVersion": head[0], "kind": head[1], "metadata": metadata, "spec": spec}
+
+
+def lines(data: bytes) -> None:
+    """1.2-1.4, 2.1-2.5, 3.6: whole command lines on a store: an exit code of 0 or 1, and never a trace."""
+    draw = Draw(data)
+    grammar = draw.of(commands.GRAMMARS)
+    words = commands.line(draw, commands.LINES[grammar])
+    typed = _json(document(draw)) if draw.below(3) else commands.manifest(draw, draw.raw())
+    assert commands.command(grammar, words, typed) in (0, 1)
+
+
 def template(data: bytes) -> None:
     """2.1: `-o go-template`."""
     with contextlib.suppress(Invalid):
@@ -420,7 +449,9 @@ TARGETS: dict[str, Target] = {
     "v1": Target(v1),
     "kubernetes": Target(of_kubernetes),
     "files": Target(files, seeds.FILES),
+    "manifests": Target(manifests),
     "grammars": Target(grammars),
+    "lines": Target(lines),
     "template": Target(template, seeds.TEMPLATES),
     "headings": Target(headings, (b"metadata.name", b"NAME,X", b"x..y", b"spec.nets.0")),
     "places": Target(places, seeds.PLACES),
