@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tests.support.etcd_server import ETCD, etcd, wipe
+from tests.support import stores
+from tests.support.stores import BACKENDS, Url
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.follow import follow
@@ -26,25 +27,11 @@ from tortie.store.port import Compacted, Compare, CompareFailed, Datastore, Drop
 from tortie.store.sqlite import store as sqlite_module
 from tortie.store.sqlite.bell import Bell
 
-Url = Callable[[Path], str]
-BACKENDS = ("etcd", "sqlite")
-
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Url]:
-    """An address with an empty store behind it, made in a directory or, for etcd, by emptying the one server."""
-    if request.param == "sqlite":
-        yield lambda directory: f"sqlite://{directory}/store"
-        return
-    if ETCD is None:
-        pytest.skip("no etcd on this machine (package etcd-server)")
-    with etcd(tmp_path_factory.mktemp("etcd")) as server:
-
-        def emptied(_: Path) -> str:
-            wipe(server)
-            return server.url
-
-        yield emptied
+    with stores.backend(request.param, tmp_path_factory.mktemp("etcd")) as url:
+        yield url
 
 
 @pytest.fixture

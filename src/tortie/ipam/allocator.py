@@ -7,7 +7,7 @@ and a handle counts exactly the addresses that it has.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,14 +16,17 @@ from tortie.ipam import assign as choose
 from tortie.ipam import block as blocks
 from tortie.ipam.block import Address, Claimant
 from tortie.ipam.errors import AddressTaken, BlockLimit, Exhausted
-from tortie.ipam.ledger import NOTHING, Change, Ledger, counted, put
+from tortie.ipam.ledger import NOTHING, Change, Ledger, block_in, counted, marked_deleted, put
 from tortie.ipam.release import Releaser, check_handle, parse_address
 from tortie.ipam.search import Search, Searches, Wish
 from tortie.ipam.turns import RETRIES, Together, Turns
-from tortie.model.ipam import HANDLES, Block, Network, affinity_key, block_key
+from tortie.model.ipam import HANDLES, Affinity, Block, Network, affinity_key, block_key
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.resource import Resource
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, KeyValue
+
+FEW = 3
+"""With more blocks of its own a node reads all of them at once, not one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,27 +139,39 @@ class Allocator:
     def _find(self, wish: Wish, asking: Sequence[_Asking]) -> Sequence[Address]:
         self._roomy.pop(wish, None)
         search = self._searches.make(wish)
-        for attempt in (self._from_own, self._from_new, self._from_others):
-            addresses = attempt(search, asking)
-            if addresses:
-                return addresses
-        raise Exhausted
+        claims = self._ledger.claims(wish.version)
+        listed = self._ledger.all_blocks(wish.version) if len(claims) > FEW else None
+        addresses = self._from_own(search, asking, claims, listed)
+        if not addresses:
+            listed = self._ledger.all_blocks(wish.version) if listed is None else listed
+            addresses = self._from_new(search, asking, claims, listed) or self._from_others(search, asking, listed)
+        if not addresses:
+            raise Exhausted
+        return addresses
 
-    def _from_own(self, search: Search, asking: Sequence[_Asking]) -> Sequence[Address]:
+    def _from_own(
+        self,
+        search: Search,
+        asking: Sequence[_Asking],
+        claims: Mapping[Network, tuple[Affinity, int]],
+        listed: Mapping[Network, KeyValue] | None,
+    ) -> Sequence[Address]:
         """From a block that this node has claimed already; one that this node may not keep is given up if empty."""
         now = asking[0].now
-        for cidr, revision, confirmed in list(self._ledger.own_affinities(search.wish.version)):
+        for cidr, (claim, revision) in claims.items():
+            if claim.deleted:
+                continue
             if not choose.inside(search.pools, cidr):
                 if not choose.inside(search.selecting, cidr):
                     self._releaser.release_affinity_once(cidr, self._node, now, must_be_empty=True)
                 continue
-            block, at = self._ledger.block(cidr)
+            block, at = self._ledger.block(cidr) if listed is None else self._ledger.listed(cidr, listed)
             if block is not None and block.node != self._node:
                 self._store.commit(
                     [Drop(affinity_key(self._node, cidr))], [Compare(affinity_key(self._node, cidr), revision)]
                 )
                 continue
-            mine = NOTHING if block and confirmed else self._ledger.confirm(cidr, revision)
+            mine = NOTHING if block and claim.confirmed else self._ledger.confirm(cidr, revision)
             block = block or blocks.new_block(cidr, self._node, now)
             addresses = self._give(block, cidr, at, search, asking, mine)
             if addresses:
@@ -164,39 +179,46 @@ class Allocator:
                 return addresses
         return ()
 
-    def _from_new(self, search: Search, asking: Sequence[_Asking]) -> Sequence[Address]:
+    def _from_new(
+        self,
+        search: Search,
+        asking: Sequence[_Asking],
+        claims: Mapping[Network, tuple[Affinity, int]],
+        listed: Mapping[Network, KeyValue],
+    ) -> Sequence[Address]:
         """From a block that nobody has, else from one that its owner does not use."""
         now = asking[0].now
-        owned = sum(1 for _ in self._ledger.own_affinities(search.wish.version))
+        owned = sum(1 for claim, _ in claims.values() if not claim.deleted)
         limit = choose.block_limit(search.config, search.wish.max_blocks)
         if owned >= limit:
             raise BlockLimit(limit)
         if not search.config.auto_allocate_blocks:
             return ()
-        existing, deleted = self._ledger.taken(search.wish.version)
-        cidr = choose.next_block(search.pools, self._node, existing, search.reserved)
+        taken = [cidr for cidr, kv in listed.items() if not marked_deleted(kv)]
+        cidr = choose.next_block(search.pools, self._node, taken, search.reserved)
         if cidr is not None:
-            claim = self._ledger.confirm(cidr, self._ledger.revision(affinity_key(self._node, cidr)))
+            change = self._ledger.confirm(cidr, claims[cidr][1] if cidr in claims else 0)
+            at = listed[cidr].revision if cidr in listed else 0
             self._roomy[search.wish] = cidr
-            new = blocks.new_block(cidr, self._node, now)
-            return self._give(new, cidr, deleted.get(cidr, 0), search, asking, claim)
-        readable = {cidr: block for cidr, (block, _) in existing.items()}
-        for cidr in choose.reclaimable(readable, search.pools, now, search.config.ip_cooldown_seconds):
-            block, at = existing[cidr]
-            change = self._ledger.take_over(cidr, block)
-            addresses = self._give(blocks.claimed(block, self._node, now), cidr, at, search, asking, change)
+            return self._give(blocks.new_block(cidr, self._node, now), cidr, at, search, asking, change)
+        existing = {cidr: block for cidr in taken if (block := block_in(listed[cidr]))}
+        for cidr in choose.reclaimable(existing, search.pools, now, search.config.ip_cooldown_seconds):
+            change = self._ledger.take_over(cidr, existing[cidr])
+            mine = blocks.claimed(existing[cidr], self._node, now)
+            addresses = self._give(mine, cidr, listed[cidr].revision, search, asking, change)
             if addresses:
                 return addresses
         return ()
 
-    def _from_others(self, search: Search, asking: Sequence[_Asking]) -> Sequence[Address]:
+    def _from_others(
+        self, search: Search, asking: Sequence[_Asking], listed: Mapping[Network, KeyValue]
+    ) -> Sequence[Address]:
         """Borrowed from a block of another node, unless affinity is strict."""
         if search.config.strict_affinity:
             return ()
-        existing = self._ledger.existing(search.wish.version)
-        for cidr in choose.borrow_order(existing, search.pools, self._node):
-            block, at = existing[cidr]
-            addresses = self._give(block, cidr, at, search, asking)
+        for cidr in choose.borrow_order(listed, search.pools, self._node):
+            block, at = self._ledger.listed(cidr, listed)
+            addresses = self._give(block, cidr, at, search, asking) if block is not None else ()
             if addresses:
                 return addresses
         return ()
@@ -250,7 +272,7 @@ class Allocator:
         cidr = pool.block_of(address)
         if self._ledger.block(cidr)[0] is not None:
             return cidr
-        existing: Collection[Network] = self._ledger.existing(cidr.version)
+        existing = [cidr for cidr, kv in self._ledger.all_blocks(cidr.version).items() if not marked_deleted(kv)]
         around = next((block for block in existing if address in block), None)
         if around is None and (other := choose.overlapping(cidr, existing)) is not None:
             raise Invalid(f"The address {address}: its block {cidr} would overlap block {other}, of another size")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -29,6 +30,7 @@ from tortie.model.ipam import (
 from tortie.store.port import Compare, CompareFailed, Condition, Datastore, Drop, KeyValue, Put, Write
 
 REMEMBERED = 64
+_MARK = re.compile(rb'"deleted"\s*:\s*true')
 CONFIRMED = to_json(Affinity(state="confirmed"))
 
 
@@ -78,6 +80,11 @@ class Ledger:
         self._remember(cidr, block, kv.revision)
         return (None if block.deleted else block), kv.revision
 
+    def listed(self, cidr: Network, listed: Mapping[Network, KeyValue]) -> tuple[Block | None, int]:
+        """As `block`, out of a listing."""
+        kv = listed.get(cidr)
+        return (None, 0) if kv is None else (block_in(kv), kv.revision)
+
     def remembered(self, cidr: Network) -> tuple[Block, int] | None:
         """As this process saw it last, without reading: for whoever compares the revision when writing."""
         seen = self._seen.get(cidr)
@@ -103,34 +110,27 @@ class Ledger:
         if cidr is not None and block is not None:
             self._remember(cidr, block, revision)
 
-    def existing(self, version: int) -> dict[Network, tuple[Block, int]]:
-        return {cidr: (block, at) for cidr, (block, at) in self._all(version).items() if not block.deleted}
-
-    def taken(self, version: int) -> tuple[dict[Network, tuple[Block, int]], dict[Network, int]]:
-        """The existing blocks, and the revisions of those that are marked deleted: of one and the same moment, so that
-        a block made since then is never written over."""
-        everything = self._all(version)
-        deleted = {cidr: at for cidr, (block, at) in everything.items() if block.deleted}
-        return {cidr: found for cidr, found in everything.items() if cidr not in deleted}, deleted
-
-    def _all(self, version: int) -> dict[Network, tuple[Block, int]]:
+    def all_blocks(self, version: int) -> dict[Network, KeyValue]:
+        """Every block as it is kept, those marked deleted too, all of one and the same moment: a place that this shows
+        to be free is compared with the revision that it shows, so a block made since then is never written over."""
         listing = self._store.list(blocks_prefix(version)).items
-        return {cidr: (parse_block(kv.value, kv.key), kv.revision) for kv in listing if (cidr := block_of_key(kv.key))}
+        return {cidr: kv for kv in listing if (cidr := block_of_key(kv.key))}
 
     def block_around(self, address: Address) -> Network | None:
         """The existing block that holds the address, whatever became of its pool."""
-        for kv in self._store.list(blocks_prefix(address.version)).items:
-            cidr = block_of_key(kv.key)
-            if cidr is not None and address in cidr:
+        for cidr, kv in self.all_blocks(address.version).items():
+            if address in cidr and not marked_deleted(kv):
                 return cidr
         return None
 
-    def own_affinities(self, version: int) -> Iterator[tuple[Network, int, bool]]:
+    def claims(self, version: int) -> dict[Network, tuple[Affinity, int]]:
+        """This node's claims with their revisions, those marked deleted too."""
+        found = {}
         for kv in self._store.list(affinities_prefix(self._node, version)).items:
             claim = affinity_of_key(kv.key)
-            affinity = from_json(Affinity, kv.value, f"affinity {kv.key}")
-            if claim is not None and not affinity.deleted:
-                yield claim[1], kv.revision, affinity.confirmed
+            if claim is not None:
+                found[claim[1]] = from_json(Affinity, kv.value, f"affinity {kv.key}"), kv.revision
+        return found
 
     def confirm(self, cidr: Network, revision: int) -> Change:
         key = affinity_key(self._node, cidr)
@@ -167,6 +167,17 @@ def counted(handle: str, cidr: Network, by: int | None, kv: KeyValue | None) -> 
         return Change((Drop(key),), (compare,))
     changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
     return Change((Put(key, to_json(changed)),), (compare,))
+
+
+def block_in(kv: KeyValue) -> Block | None:
+    """None for one that is marked deleted. Raises Invalid."""
+    block = parse_block(kv.value, kv.key)
+    return None if block.deleted else block
+
+
+def marked_deleted(kv: KeyValue) -> bool:
+    """Nearly no block is, and reading one as a whole takes long."""
+    return _MARK.search(kv.value) is not None and block_in(kv) is None
 
 
 def put(key: str, block: Block, at: int) -> Change:

@@ -63,7 +63,9 @@ class Releaser:
     def release_host(self, node: str, *, now: float) -> tuple[Network, ...]:
         """Every claim of a node, of both families; says which. Addresses that are in use stay in use."""
         theirs = Ledger(self._store, node)
-        claims = [cidr for version in (4, 6) for cidr, _, _ in theirs.own_affinities(version)]
+        claims = [
+            cidr for version in (4, 6) for cidr, (claim, _) in theirs.claims(version).items() if not claim.deleted
+        ]
         return tuple(cidr for cidr in claims if self.release_affinity(cidr, node, now=now))
 
     # One round each

@@ -48,8 +48,11 @@ class Turns:
 
 @dataclass(slots=True, eq=False)
 class _Ticket(Generic[K, Q, R]):
+    """`called`: it is served, or its own thread is to serve."""
+
     key: K
     request: Q
+    called: threading.Event = field(default_factory=threading.Event)
     results: list[R] = field(default_factory=list)
     error: TortieError | None = None
 
@@ -59,7 +62,7 @@ class _Ticket(Generic[K, Q, R]):
 
 
 class Together(Generic[K, Q, R]):
-    """Whoever's turn it is also serves those with the same key who wait for theirs, in one round.
+    """One thread serves at a time, and with its own request those with the same key that came meanwhile, in one round.
 
     `serve` answers the first of the requests, at least one; the others come again. What it raises is told to all of
     them: a write whose answer got lost may have been for each.
@@ -70,17 +73,22 @@ class Together(Generic[K, Q, R]):
         self._serve = serve
         self._door = threading.Lock()
         self._waiting: list[_Ticket[K, Q, R]] = []
+        self._serving: _Ticket[K, Q, R] | None = None
 
     def ask(self, key: K, request: Q) -> R:
         ticket = _Ticket[K, Q, R](key, request)
         with self._door:
             self._waiting.append(ticket)
+            if self._serving is None:
+                self._serving = ticket
+                ticket.called.set()
         try:
-            with self._turns.lock:
-                while not ticket.done:
+            ticket.called.wait()
+            while not ticket.done:
+                with self._turns.lock:
                     self._round(self._company(ticket))
         finally:
-            self._leave([ticket])
+            self._hand_over(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.results[0]
@@ -97,13 +105,21 @@ class Together(Generic[K, Q, R]):
         except TortieError as error:
             for ticket in tickets:
                 ticket.error = error
-            self._leave(tickets)
-            return
-        served = tickets[: len(results)]
-        for ticket, result in zip(served, results, strict=True):
-            ticket.results.append(result)
-        self._leave(served)
-
-    def _leave(self, tickets: Sequence[_Ticket[K, Q, R]]) -> None:
+            served = tickets
+        else:
+            served = tickets[: len(results)]
+            for ticket, result in zip(served, results, strict=True):
+                ticket.results.append(result)
         with self._door:
-            self._waiting = [waiting for waiting in self._waiting if waiting not in tickets]
+            self._waiting = [waiting for waiting in self._waiting if waiting not in served]
+        for ticket in served:
+            ticket.called.set()
+
+    def _hand_over(self, ticket: _Ticket[K, Q, R]) -> None:
+        """Whatever became of it, a ticket does not wait any more, and who served calls the next one."""
+        with self._door:
+            self._waiting = [waiting for waiting in self._waiting if waiting is not ticket]
+            if self._serving is ticket:
+                self._serving = self._waiting[0] if self._waiting else None
+                if self._serving is not None:
+                    self._serving.called.set()

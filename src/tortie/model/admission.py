@@ -14,6 +14,7 @@ from tortie.model.eras import POLICIES
 from tortie.model.ipam import Network
 from tortie.model.kinds.bgp_filter import BGP_FILTER
 from tortie.model.kinds.bgp_peer import BGP_PEER
+from tortie.model.kinds.block_affinity import BLOCK_AFFINITY
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import DEFAULT_ALLOW_NAME, PROFILE
@@ -25,6 +26,9 @@ from tortie.model.resource import Kind, Resource
 IN_TIERS = POLICIES | {STAGED_KUBERNETES_NETWORK_POLICY.name}
 DEPENDENT = IN_TIERS | {IP_POOL.name, BGP_PEER.name, CLUSTER_INFORMATION.name}
 """The kinds whose writes depend on other keys."""
+
+
+WORDS = ("create", "apply", "replace", "delete")
 
 
 class Missing(Invalid):
@@ -40,6 +44,15 @@ class Unsupported(Invalid):
 
     def __init__(self, operation: str, name: str, reason: str) -> None:
         super().__init__(f"operation {operation} is not supported on {name}: {reason}")
+
+
+def unwritable(kind: Kind[Any], word: str, name: str) -> Unsupported | None:
+    """What people cannot do by hand to a resource that programs keep."""
+    made = {CLUSTER_INFORMATION.name: ("create", "apply", "delete"), BLOCK_AFFINITY.name: WORDS}.get(kind.name, ())
+    if word not in made:
+        return None
+    operation = "create or apply" if word in ("create", "apply") else "update" if word == "replace" else word
+    return Unsupported(operation, f"{kind.name}({name})", "it is kept by the programs themselves")
 
 
 def tier_named(resource: Resource[Any]) -> str | None:

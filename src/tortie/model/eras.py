@@ -92,11 +92,12 @@ def faults(stored: Iterable[Resource[Any]], era: Era | None) -> list[str]:
         for title, several in keys.items()
         if several[1:]
     ]
-    wrong = [its for its in OLDEST_FIRST if its in names and (len(names) > 1 or its != era)]
+    wrong = [its for its in OLDEST_FIRST if its in names and its != era and (era is not None or len(names) > 1)]
     for its in wrong:
         first, more = names[its][0], len(names[its]) - 1
         others = f" and {more} more" if more else ""
-        told.append(f"names of the era {its}, while {era or 'no era'} is recorded: {first}{others}")
+        written_now = f"the era {era} is written" if era else "there are several eras"
+        told.append(f"names of the era {its}, while {written_now}: {first}{others}")
     return told
 
 

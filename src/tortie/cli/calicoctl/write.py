@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace as with_fields
 from typing import Any
 
 import msgspec
 
 from tortie.base.errors import Conflict, NotFound
+from tortie.model.kinds.ip_pool import IP_POOL
+from tortie.model.kinds.node import NODE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 
@@ -64,4 +67,16 @@ def apply(client: Client, resource: Resource[Any], revision: int | None = None) 
 
 
 def delete(client: Client, resource: Resource[Any]) -> None:
-    client.delete(resource.kind, resource.name, resource.metadata.namespace)
+    """With what only it held: a Node's endpoints and addresses, the claims on a pool's blocks. Raises NotFound."""
+    if resource.kind.name == NODE.name:
+        from tortie.ipam.removal import remove_node
+        from tortie.plugins.docker.holdings import drop_all
+
+        drop_all(client.datastore, resource.name)
+        remove_node(client.datastore, resource.name, now=time.time())
+    elif resource.kind.name == IP_POOL.name:
+        from tortie.ipam.removal import remove_pool
+
+        remove_pool(client.datastore, resource.name, now=time.time())
+    else:
+        client.delete(resource.kind, resource.name, resource.metadata.namespace)

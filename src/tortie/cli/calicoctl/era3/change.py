@@ -18,6 +18,7 @@ from tortie.cli.calicoctl.era3.words import missing, reason, several
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.model.admission import unwritable
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
@@ -111,12 +112,20 @@ def _step(word: str, client: Client, *, skip: bool) -> Step:
             if not skip:
                 raise
 
-    return {
+    step: Step = {
         "create": create,
         "delete": remove,
         "apply": lambda item: write.apply(client, item.resource, item.revision),
         "replace": lambda item: write.replace(client, item.resource, item.revision),
     }[word]
+
+    def allowed(item: Item) -> object:
+        refused = unwritable(item.resource.kind, word, item.resource.name)
+        if refused is not None:
+            raise refused
+        return step(item)
+
+    return allowed
 
 
 def _kind(items: Sequence[Item]) -> str:
