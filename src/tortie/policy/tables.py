@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tortie.policy.assertions import Broken
-from tortie.policy.changes import Changes
 from tortie.policy.classes import Group
 from tortie.policy.matrices import Table
 from tortie.policy.path import Answer, End, Way
+from tortie.policy.whatif import Changes
 from tortie.policy.words import WIDTH, Told, wrapped
 
 YES, NO, NEITHER = "A", "-", "."
