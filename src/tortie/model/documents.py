@@ -59,7 +59,7 @@ def _kind(raw: Any) -> Kind[Any]:
     version, name = raw.get("apiVersion"), raw.get("kind")
     if not version or not name:
         raise Invalid(f"a resource needs apiVersion and kind; found apiVersion {version!r}, kind {name!r}")
-    if version != API_VERSION or name not in KINDS:
+    if version != API_VERSION or not isinstance(name, str) or name not in KINDS:
         raise Invalid(f"unknown resource type: kind {name!r} of apiVersion {version!r}")
     return KINDS[name]
 

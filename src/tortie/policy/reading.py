@@ -108,7 +108,7 @@ class Reader:
             if kind == "Pod":
                 return self._pod(document, place, notes)
             return kubernetes_forms.from_kubernetes(document)
-        if version == forms.VERSION and kind in forms.FORMS:
+        if version == forms.VERSION and isinstance(kind, str) and kind in forms.FORMS:
             notes += [f"{place}: {text}" for text in forms.warnings(document)]
             return forms.from_v1(document)
         raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")

@@ -10,7 +10,7 @@ from tests.support.policy_worlds import OUTSIDE, SERVICES, changed, named, resou
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.rule import EntityRule, Rule
-from tortie.policy.classes import Group, Look
+from tortie.policy.classes import Group, looks_at
 from tortie.policy.path import End
 from tortie.policy.reading import world_of
 from tortie.policy.spans import Span, spans, told
@@ -27,14 +27,10 @@ class Both:
     def __init__(self, before: World, after: World) -> None:
         self.found = changes(before, after)
         self.whole = spans([before, after])
-        self.looks = [Look(world, [span.service for span in self.whole]) for world in (before, after)]
-        by_node = any(look.by_node for look in self.looks)
+        self.looks = looks_at((before, after), [span.service for span in self.whole])
         self.ends: list[dict[str, End]] = []
         for look in self.looks:
-            known = {end.key or end.title: end for end in look.ends()}
-            if by_node:  # then everybody stands where they are, in both worlds
-                known = {name: look.way.workload(end.key) if end.key else end for name, end in known.items()}
-            self.ends.append(known)
+            self.ends.append({end.key or end.title: end for end in look.ends()})
         taken = {address for known in self.ends for end in known.values() for address in end.addresses}
         for known in self.ends:
             known |= {address: End("address", address, (address,)) for address in OUTSIDE if address not in taken}
