@@ -27,7 +27,7 @@ def group_title(group: Group, shown: int = SHOWN) -> str:
 
 def table_lines(table: Table) -> list[str]:
     """Sources down, destinations across; a cell has one letter a service, in their order."""
-    if not table.groups:
+    if all(group.outside for group in table.groups):
         return ["no endpoint: nobody to ask about"]
     rows = [group_title(group) for group in table.groups]
     columns = [j for j in range(len(rows)) if any(row[j] is not None for row in table.cells)]
