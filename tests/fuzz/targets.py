@@ -15,7 +15,7 @@ import msgspec
 
 from tests.fuzz import commands, seeds
 from tests.fuzz.draw import Draw
-from tortie.base.errors import Invalid, Unavailable
+from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.base.sources import Sources, documents
 from tortie.cli.calicoctl import choose, configuration, go_template
 from tortie.cli.calicoctl.columns import columns
@@ -43,7 +43,13 @@ from tortie.node.brain import Brain
 from tortie.plugins.docker import answers, messages
 from tortie.policy import Packet, Service, World
 from tortie.policy.compile import compile_rule
+from tortie.policy.files import Case
+from tortie.policy.matrices import table
+from tortie.policy.path import Way
+from tortie.policy.reading import Reader, world_of
 from tortie.policy.restrict import keys_of, needs
+from tortie.policy.tables import broken_lines, change_lines, table_csv, table_lines
+from tortie.policy.whatif import changes
 from tortie.store import transfer_file
 from tortie.store.etcd import address, stream, wire
 from tortie.store.port import Event
@@ -295,7 +301,43 @@ def manifests(data: bytes) -> None:
     files(b"\n---\n".join(_json(document(draw)) for _ in range(1 + draw.below(3))))
 
 
+def questions(data: bytes) -> None:
+    """Chapter 8, by `why`, `matrix` and `whatif`: files of every form, and what is asked about them."""
+    draw = Draw(data)
+    reader, cases = Reader(), []
+    for _ in range(2):
+        chosen = [found for found in seeds.MANIFESTS if draw.below(3)]
+        texts = [("f", _json(draw.changed(found) if draw.below(4) == 3 else found).decode()) for found in chosen]
+        try:
+            loaded = reader.read(texts)
+            cases.append(Case(world_of(loaded.resources.values()), loaded.assertions, loaded.notes))
+        except Invalid as error:
+            assert all(error.problems)
+            return
+    for case in cases:
+        broken_lines(case.broken())
+        table_csv(made := table(case.world, [Service(6, 80), Service(1)]))
+        table_lines(made)
+        ask(
+            case,
+            *(str(draw.of((*seeds.ENDS, draw.text()))) for _ in range(2)),
+            draw.of(("tcp/80", "icmp", draw.text())),
+        )
+    before, after = (case.world for case in cases)
+    change_lines(changes(before, after), (Way(before), Way(after)))
+    assert not changes(before, before).items
+
+
+def ask(case: Case, source: str, destination: str, service: str) -> None:
+    with contextlib.suppress(Invalid, NotFound):
+        text, answer = case.why(source, destination, service), case.ask(source, destination, service)
+        assert text.startswith("ALLOWED" if answer.allowed else "DENIED")
+
+
 def document(draw: Draw) -> dict[str, Any]:
+    if draw.below(4) == 3:
+        found: Any = draw.changed(draw.of(seeds.MANIFESTS))
+        return found if isinstance(found, dict) else {}
     era = draw.below(3)
     if era == 0:
         kind = KINDS[draw.of(sorted(KINDS))]
@@ -450,6 +492,7 @@ TARGETS: dict[str, Target] = {
     "kubernetes": Target(of_kubernetes),
     "files": Target(files, seeds.FILES),
     "manifests": Target(manifests),
+    "questions": Target(questions),
     "grammars": Target(grammars),
     "lines": Target(lines),
     "template": Target(template, seeds.TEMPLATES),

@@ -101,6 +101,7 @@ class Reader:
 
     def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         from tortie.model import kubernetes_forms
+        from tortie.model.v1 import documents as old
         from tortie.model.v1 import forms
 
         version, kind = document.get("apiVersion"), document.get("kind")
@@ -108,7 +109,7 @@ class Reader:
             if kind == "Pod":
                 return self._pod(document, place, notes)
             return kubernetes_forms.from_kubernetes(document)
-        if version == forms.VERSION and isinstance(kind, str) and kind in forms.FORMS:
+        if version == old.VERSION and isinstance(kind, str) and kind in forms.FORMS:
             notes += [f"{place}: {text}" for text in forms.warnings(document)]
             return forms.from_v1(document)
         raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")
