@@ -82,6 +82,15 @@ class PolicyEngine:
         """The host endpoints of this host by key."""
         return {key: value for key, value in self._local.items() if isinstance(value, ResolvedHost)}
 
+    def select(self, selector: str) -> frozenset[str]:
+        """The keys of the endpoints and host endpoints of this host that a selector's canonical text matches."""
+        if selector in self._by_selector:
+            return self._chosen.members(selector)
+        self._chosen.use(selector)
+        found = self._chosen.members(selector)
+        self._chosen.disuse(selector)
+        return found
+
     def rules_in_use(self) -> list[RuleLists]:
         """Of every policy and profile that an endpoint of this host lists."""
         return [rules for owner in sorted(self._listing) if (rules := self._rules.get(owner)) is not None]

@@ -15,6 +15,10 @@ from tortie.model.network_sets import NAMESPACE_LABEL
 from tortie.model.resource import Kind, Metadata, Resource
 
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
+# Who lives at an endpoint, where the spec has no field for it: the container's name, the task's id and its name.
+CONTAINER_ANNOTATION = "org.tortie/container"
+TASK_ANNOTATION = "org.tortie/task"
+TASK_NAME_ANNOTATION = "org.tortie/task-name"
 
 
 class EndpointPort(Value, frozen=True, kw_only=True):
