@@ -21,7 +21,7 @@ from tests.kernel.test_node_kernel import (
     settled,
     strip,
 )
-from tests.support.machine import needs_ownership
+from tests.support.machine import needs_ipv6, needs_ownership
 from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
@@ -170,6 +170,7 @@ input()
 """
 
 
+@needs_ipv6
 def test_ipv6_from_a_container_goes_nowhere(lab: Lab) -> None:
     """By its link-local address a container speaks to the host's end of its pair: not past the host, and to the host
     only what neighbours need, even where the host's services are open to IPv4."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.stars_lab import BIN, ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -77,16 +78,14 @@ def test_a_second_up_finds_the_lab(lab: Lab) -> None:
     assert other.returncode == 4
 
 
+@needs_browser
 def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     from playwright.sync_api import sync_playwright
 
     status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"],
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
