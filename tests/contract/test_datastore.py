@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,35 +17,22 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tests.support.etcd_server import ETCD, etcd, wipe
+from tests.support import stores
+from tests.support.stores import BACKENDS, Url
 from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.follow import follow
 from tortie.store.open import open_store
-from tortie.store.port import Compacted, Compare, CompareFailed, Datastore, Drop, Event, Put
+from tortie.store.port import Compacted, Compare, CompareFailed, Datastore, Drop, Event, Put, Unchanged
 from tortie.store.sqlite import store as sqlite_module
 from tortie.store.sqlite.bell import Bell
-
-Url = Callable[[Path], str]
-BACKENDS = ("etcd", "sqlite")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Url]:
-    """An address with an empty store behind it, made in a directory or, for etcd, by emptying the one server."""
-    if request.param == "sqlite":
-        yield lambda directory: f"sqlite://{directory}/store"
-        return
-    if ETCD is None:
-        pytest.skip("no etcd on this machine (package etcd-server)")
-    with etcd(tmp_path_factory.mktemp("etcd")) as server:
-
-        def emptied(_: Path) -> str:
-            wipe(server)
-            return server.url
-
-        yield emptied
+    with stores.backend(request.param, tmp_path_factory.mktemp("etcd")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -106,6 +93,33 @@ def test_a_transaction_is_all_or_nothing(store: Datastore) -> None:
     assert store.get("/c") is None
     assert store.list("/").revision == at
     assert store.commit([put("/a", b"x"), Drop("/b")], [Compare("/a", at), Compare("/b", 0)]) == at + 1
+
+
+def test_a_refusal_tells_what_the_key_holds_instead(store: Datastore) -> None:
+    at = store.commit([put("/a", b"mine")])
+    now = store.commit([put("/a", b"theirs")])
+    with pytest.raises(CompareFailed) as caught:
+        store.commit([put("/a")], [Compare("/b", 0), Compare("/a", at)])
+    assert caught.value.now == store.get("/a")
+    assert caught.value.now is not None
+    assert (caught.value.now.value, caught.value.now.revision) == (b"theirs", now)
+    with pytest.raises(CompareFailed) as caught:
+        store.commit([put("/a")], [Compare("/b", at)])
+    assert caught.value.now is None
+
+
+def test_a_prefix_that_nobody_wrote_to_is_a_condition(store: Datastore) -> None:
+    at = store.commit([put("/a/1"), put("/a/2"), put("/b")])
+    assert store.commit([put("/x")], [Unchanged("/a/", at), Unchanged("/none/", 0)]) > at
+    store.commit([Drop("/a/2"), put("/a0"), put("/b")])
+    store.commit([put("/x")], [Unchanged("/a/", at)])
+    later = store.commit([put("/a/3")])
+    for prefix in ("/a/", "/a/3", ""):
+        with pytest.raises(CompareFailed) as caught:
+            store.commit([put("/y")], [Compare("/none", 0), Unchanged(prefix, later - 1)])
+        assert (caught.value.key, caught.value.now) == (prefix, None)
+    assert store.get("/y") is None
+    store.commit([put("/y")], [Unchanged("/a/", later)])
 
 
 def test_what_no_backend_takes_is_refused_before_anything_is_written(store: Datastore) -> None:

@@ -15,7 +15,7 @@ from tests.support.waiting import PATIENCE
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.store import transfer
 from tortie.store.open import open_store, store_url
-from tortie.store.port import Compare, Datastore, Drop, Put, Write
+from tortie.store.port import Condition, Datastore, Drop, Put, Write
 from tortie.store.transfer_file import READY_KEY, Entry
 
 
@@ -152,7 +152,7 @@ class Meddled:
         self.meddle()
         return found
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         self.calls += 1
         self.meddle()
         return self.store.commit(writes, compares)

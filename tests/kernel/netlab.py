@@ -69,10 +69,10 @@ class Host:
     def log(self) -> Path:
         return self.lab.directory / f"{self.name}.log"
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, module: str = "tests.kernel.run_node") -> None:
         self.agent = subprocess.Popen(
             [
-                *("ip", "netns", "exec", self.netns, sys.executable, "-m", "tests.kernel.run_node", "run"),
+                *("ip", "netns", "exec", self.netns, sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
                 *("--store", self.lab.url, "--no-docker", *options),
             ],

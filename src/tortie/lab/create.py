@@ -59,7 +59,7 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
     try:
         where.store.mkdir(parents=True)
         if plan.options.store == "sqlite":  # with etcd the hosts do it: there is no store before them
-            network.write_when_there(f"sqlite://{where.store}", seconds=0)
+            network.write_when_there(f"sqlite://{where.store}", plan.options, seconds=0)
         _boot_all(plan, where, opened, progress)
     finally:
         for page in opened:

@@ -146,7 +146,7 @@ def look_launched(walk: Walk) -> None:
     walk.check("one task each", all(len(tasks.get(name, ())) == 1 for name in NETWORKS), str(list(tasks)))
     address = tasks["management-ui"][0]["ipAddresses"][0]["ipAddress"]
     walk.check(f"management-ui has {UI_ADDRESS}", address == UI_ADDRESS, address)
-    for host in walk.lab.hosts:
+    for host in (host.name for host in walk.hosts):
         for name in NETWORKS:
             _look_up(walk, host, f"{name}-calico-stars.marathon.mesos")
     _look_up(walk, "laptop", "frontend.calico-stars.marathon.mesos")

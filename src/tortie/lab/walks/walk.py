@@ -65,6 +65,8 @@ class Walk:
         self.progress = progress
         self.report = Report()
         self.step_key = ""
+        self.hosts = [host for host in lab.hosts.values() if host.role != "router"]
+        """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
 
     def begin(self, key: str, title: str) -> None:
@@ -112,7 +114,7 @@ class Walk:
     def containers(self, networks: Sequence[str], listens: dict[str, frozenset[Probe]]) -> list[tuple[Party, Path]]:
         """Every task and every peer that runs on these networks, with its network namespace; other containers not."""
         found = []
-        for host in self.lab.hosts.values():
+        for host in self.hosts:
             for container in _inspect_all(host):
                 for network, attached in container["NetworkSettings"]["Networks"].items():
                     if network not in networks or not container["State"]["Running"]:
@@ -155,7 +157,7 @@ class Walk:
         """Try everything, compare with the stage, note the outcome under the present step."""
         parties = self.containers(list(stage), listens)
         at: dict[Party, Path] = dict(parties)
-        for host in self.lab.hosts.values():
+        for host in self.hosts:
             at[Party(host.name, "host", host.name, host.address)] = host.netns()
         listed = cells(stage, list(at), [party for party, _ in parties], probes)
         seen = _measure(listed, at, ANSWER_SECONDS)
