@@ -30,6 +30,13 @@ needs_ownership = pytest.mark.skipif(
 
 needs_ipv6 = pytest.mark.skipif(not Path("/proc/sys/net/ipv6").exists(), reason="needs a kernel with IPv6")
 
+_no_vxlan = (
+    _refused("unshare", "--net", "ip", "link", "add", "v", "type", "vxlan", "id", "7", "dstport", "4789")
+    if os.geteuid() == 0
+    else ""
+)
+needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with VXLAN: {_no_vxlan}")
+
 _no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 else ""
 needs_user_namespaces = pytest.mark.skipif(
     bool(_no_user_namespace), reason=f"needs user namespaces: {_no_user_namespace}"
