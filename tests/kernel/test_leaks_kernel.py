@@ -163,8 +163,9 @@ def test_nothing_is_forwarded_before_the_table_is_there(lab: Lab) -> None:
 
 HOLD = """
 from tortie.dataplane.kernel.table import KernelTable
+from tortie.dataplane.render.base import closed_table
 table = KernelTable()
-assert table.open(owner=True, closed="add chain inet tortie x").owned
+assert table.open(owner=True, closed=closed_table()).owned
 print("owned", flush=True)
 input()
 """
