@@ -495,7 +495,7 @@ class stream:
     """Datagrams of new flows (a new source port each) every few milliseconds, each answered by a refusal of the other
     end when it got there and back. `answered` says whether that is expected: then each answer is waited for."""
 
-    _KEPT = 300  # sockets whose answer is still looked for while the stream goes on
+    _KEPT = 150  # sockets whose answer is still looked for while the stream goes on
 
     def __init__(self, namespace: str, destination: str, *, answered: bool) -> None:
         self.sent = self.received = 0
