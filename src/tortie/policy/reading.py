@@ -66,7 +66,10 @@ class Reader:
                 if isinstance(document, dict) and document.get("apiVersion") == TORTIE_VERSION:
                     from tortie.policy.assertions import assertion
 
-                    found.append(assertion(document, place))
+                    made = assertion(document, place)
+                    if made.name and (twin := next((item for item in found if item.name == made.name), None)):
+                        faults.append(f"{place}: Assertion {made.name} is in {twin.place} already")
+                    found.append(made)
                     continue
                 resource, revision = self._resource(document, place, notes)
             except Invalid as error:
@@ -164,6 +167,12 @@ def _filled(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
     from tortie.model.v1 import forms
 
     return forms.fill(there, wanted)
+
+
+def assertions_of(base: Loaded, change: Loaded) -> list[Assertion]:
+    """Those of both; one that bears the name of another in the base takes its place, as a resource does."""
+    named = {item.name for item in change.assertions if item.name}
+    return [*(item for item in base.assertions if item.name not in named), *change.assertions]
 
 
 def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Resource[Any]]:

@@ -9,7 +9,7 @@ from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.policy.path import Way
-from tortie.policy.reading import Loaded, Reader, laid_over, taken_out, world_of
+from tortie.policy.reading import Loaded, Reader, assertions_of, laid_over, taken_out, world_of
 from tortie.policy.world import Service, World
 
 V3 = "apiVersion: projectcalico.org/v3\n"
@@ -162,3 +162,12 @@ def test_the_v1_form_keeps_what_it_does_not_speak_of_and_refuses_to_lose_the_res
     with pytest.raises(Conflict, match="services, which the v1 form has no field for"):
         laid_over(newer.resources, read(V1_PROFILE))
     assert laid_over(there, read(V1_PROFILE))[key].spec == there[key].spec
+
+
+def test_an_assertion_of_a_change_takes_the_place_of_the_one_of_its_name() -> None:
+    said = "apiVersion: tortie/v1\nkind: Assertion\nmetadata: {name: x}\nspec: {from: a, to: b}\n"
+    other = said.replace("name: x", "name: y")
+    base, change = read(f"{said}---\n{other}"), read(said.replace("from: a", "from: c"))
+    assert [str(item) for item in assertions_of(base, change)] == ["a may reach b", "c may reach b"]
+    with pytest.raises(Invalid, match=r"f1\.yaml, document 2: Assertion x is in f1\.yaml, document 1 already"):
+        read(f"{said}---\n{said}")
