@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.policy_texts import PODS, POLICY, V1_ENDPOINT, V1_PROFILE, V3
 
 from tortie.base.errors import Conflict, Invalid
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
@@ -11,36 +12,6 @@ from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.policy.path import Way
 from tortie.policy.reading import Loaded, Reader, assertions_of, laid_over, taken_out, world_of
 from tortie.policy.world import Service, World
-
-V3 = "apiVersion: projectcalico.org/v3\n"
-POLICY = V3 + "kind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec: {selector: app == 'b', types: [Ingress]}\n"
-V1_PROFILE = "apiVersion: v1\nkind: profile\nmetadata: {name: Web, tags: [web]}\nspec: {egress: [{action: allow}]}\n"
-V1_ENDPOINT = (
-    "apiVersion: v1\nkind: workloadEndpoint\n"
-    "metadata: {name: eth0, workload: web, orchestrator: docker, node: n1, labels: {app: a}}\n"
-    "spec: {ipNetworks: [10.0.0.1], profiles: [Web], interfaceName: cali1, mac: '02:00:00:00:00:01'}\n"
-)
-PODS = """\
-apiVersion: v1
-kind: List
-items:
-- {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: x}}}
-- apiVersion: v1
-  kind: Pod
-  metadata: {name: web, namespace: shop, labels: {app: web}}
-  spec: {nodeName: n1, containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}
-  status: {podIP: 10.1.0.1, phase: Running}
-- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}}, spec: {containers: []}}
-- {apiVersion: v1, kind: Pod, metadata: {name: other, labels: {app: web}}, spec: {containers: []}}
-- {apiVersion: v1, kind: Pod, metadata: {name: done}, spec: {nodeName: n1}, status: {phase: Succeeded, podIP: 10.1.0.9}}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: db, namespace: shop}
-spec:
-  podSelector: {matchLabels: {app: db}}
-  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
-"""
 
 
 def read(*texts: str) -> Loaded:
