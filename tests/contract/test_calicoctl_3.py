@@ -240,7 +240,11 @@ def test_what_is_no_text_is_an_error(
 def test_lists(calicoctl: Calicoctl) -> None:
     calicoctl("create -f file.yaml", tier("a") + "---\n" + tier("b"))
     listed = calicoctl("get tiers -o yaml --export")[1]
-    assert calicoctl("delete -f file.yaml", listed)[1] == "Successfully deleted 5 'Tier' resource(s)\n"
+    # 3.2: built-in tiers cannot be deleted.
+    code, out, err = calicoctl("delete -f file.yaml", listed)
+    assert (code, out) == (1, "Partial success: deleted the first 2 out of 5 'Tier' resources:\n")
+    assert err.count("Cannot delete") == 3
+    assert "operation delete is not supported on default: Cannot delete default tier" in err
 
 
 def test_patch_and_label(calicoctl: Calicoctl, client: Client) -> None:
@@ -285,7 +289,7 @@ def test_ipam(calicoctl: Calicoctl, client: Client, tmp_path: Path) -> None:
     assert "1 (2%)" in shown
     assert calicoctl(f"ipam show --ip={address}")[1].startswith(f"IP {address} is in use\n")
     assert calicoctl("ipam show --ip=10.65.9.9") == (0, "10.65.9.9 is not assigned\n", "")
-    assert calicoctl("ipam check")[1].endswith("Check complete; found 0 problems.\n")
+    assert calicoctl("ipam check")[1].endswith("Check complete; found 1 problems.\n")  # no endpoint has it
     assert calicoctl(f"ipam release --ip={address}") == (0, f"Successfully released IP address {address}\n", "")
     assert calicoctl(f"ipam release --ip={address}")[0] == 1
     assert calicoctl("ipam configure --strictaffinity=true") == (0, "Successfully set StrictAffinity to: true\n", "")

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import KEPT, from_builtins
+from tortie.model.codec import from_builtins, strangers
 from tortie.model.kinds import KINDS
 from tortie.model.resource import API_VERSION, Kind, Metadata, Resource, with_defaults
 
 DEFAULT_NAMESPACE = "default"
 TORTIE_VERSION = "tortie/v1"
 _FROM_STORE = ("resourceVersion", "selfLink", "generation", "managedFields", "deletionTimestamp")
+_KEPT_METADATA = ("ownerReferences", "deletionGracePeriodSeconds", "clusterName")
 _TOP = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
 
 
@@ -47,7 +48,8 @@ def item(raw: Any, namespace: str | None = None) -> Item:
         spec = from_builtins(kind.spec, raw.get("spec") or {})
     except msgspec.MsgspecError as error:
         raise Invalid(*faults, f"error with field spec of {kind.name} {metadata.name}: {error}") from error
-    faults += [_unknown(path) for path in unknown_fields(spec)]
+    faults += [_unknown(f"metadata.{name}") for name, _ in metadata.unknown if name not in _KEPT_METADATA]
+    faults += [_unknown(f"spec.{path}") for path in strangers(spec)]
     if faults:
         raise Invalid(*faults)
     return Item(with_defaults(Resource(kind=kind, metadata=metadata, spec=spec)), revision)
@@ -105,17 +107,3 @@ def _scalar(value: Any) -> Any:
 
 def _unknown(path: str) -> str:
     return f"field in document is not recognized or is in the wrong location: {path}"
-
-
-def unknown_fields(value: Any, path: str = "spec") -> Iterator[str]:
-    """The names of all fields that no struct of ours knows, with the way to them."""
-    if isinstance(value, msgspec.Struct):
-        for info in msgspec.structs.fields(type(value)):
-            held = getattr(value, info.name)
-            if info.encode_name == KEPT:
-                yield from (f"{path}.{name}" for name, _ in held)
-            else:
-                yield from unknown_fields(held, f"{path}.{info.encode_name}")
-    elif isinstance(value, list | tuple):
-        for number, part in enumerate(value):
-            yield from unknown_fields(part, f"{path}[{number}]")

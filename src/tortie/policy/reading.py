@@ -105,13 +105,14 @@ class Reader:
     def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         from tortie.model import kubernetes_forms
         from tortie.model.v1 import forms
+        from tortie.model.v1.documents import VERSION
 
         version, kind = document.get("apiVersion"), document.get("kind")
         if kubernetes_forms.is_kubernetes(document):
             if kind == "Pod":
                 return self._pod(document, place, notes)
             return kubernetes_forms.from_kubernetes(document)
-        if version == forms.VERSION and isinstance(kind, str) and kind in forms.FORMS:
+        if version == VERSION and isinstance(kind, str) and kind in forms.FORMS:
             notes += [f"{place}: {text}" for text in forms.warnings(document)]
             return forms.from_v1(document)
         raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")

@@ -46,7 +46,7 @@ def test_a_pod_is_an_endpoint_with_the_profiles_of_namespace_and_account() -> No
         # the first 11 digits of sha1("shop.web-0")
         "interfaceName": "calia4fc3c48bd8",
     }
-    assert list(check_name(found.name, found.spec)) == []
+    assert list(check_name(found)) == []
 
 
 @pytest.mark.parametrize(

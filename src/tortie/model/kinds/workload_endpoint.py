@@ -12,7 +12,7 @@ from tortie.model import checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.network_sets import NAMESPACE_LABEL
-from tortie.model.resource import Kind, Metadata
+from tortie.model.resource import Kind, Metadata, Resource
 
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
 # Who lives at an endpoint, where the spec has no field for it: the container's name, the task's id and its name.
@@ -76,6 +76,9 @@ class WorkloadEndpointSpec(Value, frozen=True, kw_only=True):
     qos_controls: QosControls | None = None
 
 
+_SEGMENTS = {"k8s": "pod", "cni": "containerID"}
+
+
 def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
     for field, value in (("node", spec.node), ("orchestrator", spec.orchestrator), ("endpoint", spec.endpoint)):
         if not value:
@@ -84,6 +87,9 @@ def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
             yield Problem(f"spec.{field}", f"{value!r} begins or ends with '-'")
     if spec.container_id and re.fullmatch(checks.CONTAINER_ID, spec.container_id) is None:
         yield Problem("spec.containerID", f"{spec.container_id!r} is no id of a container")
+    segment = _SEGMENTS.get(spec.orchestrator, "workload")
+    if spec.orchestrator != "libnetwork" and not segment_of(spec):
+        yield Problem(f"spec.{segment}", "is missing")
     for network in spec.ip_networks:
         yield from checks.host_address("spec.ipNetworks", network)
     yield from _check_nats(spec)
@@ -127,16 +133,6 @@ def defaults(metadata: Metadata, spec: WorkloadEndpointSpec) -> tuple[Metadata, 
     return msgspec.structs.replace(metadata, labels={**metadata.labels, **forced}), spec
 
 
-WORKLOAD_ENDPOINT = Kind(
-    name="WorkloadEndpoint",
-    plural="workloadendpoints",
-    spec=WorkloadEndpointSpec,
-    namespaced=True,
-    check=check,
-    defaults=defaults,
-)
-
-
 def endpoint_name(node: str, orchestrator: str, segment: str, endpoint: str) -> str:
     """The name that Calico computes: the four parts, each dash in them doubled, joined by single dashes.
 
@@ -156,9 +152,20 @@ def name_of(spec: WorkloadEndpointSpec) -> str:
     return endpoint_name(spec.node, spec.orchestrator, segment_of(spec), spec.endpoint)
 
 
-def check_name(name: str, spec: WorkloadEndpointSpec) -> Iterator[Problem]:
-    """An endpoint made by a person bears the computed name."""
-    wanted = name_of(spec)
-    if name != wanted:
+def check_name(resource: Resource[WorkloadEndpointSpec]) -> Iterator[Problem]:
+    """The name is computed from the spec. Where no key can hold that one, any that a key can hold will do."""
+    wanted = name_of(resource.spec)
+    if resource.name != wanted and re.fullmatch(checks.SUBDOMAIN, wanted) and len(wanted) <= checks.MAX_NAME:
         reason = "the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec"
         yield Problem("metadata.name", f"{reason}: expected name {wanted}")
+
+
+WORKLOAD_ENDPOINT = Kind(
+    name="WorkloadEndpoint",
+    plural="workloadendpoints",
+    spec=WorkloadEndpointSpec,
+    namespaced=True,
+    check=check,
+    check_whole=check_name,
+    defaults=defaults,
+)
