@@ -62,6 +62,26 @@ def reach(netns: Path, address: str, probe: Probe, timeout: float = 1.0) -> Seen
     return probe_all({netns: [Target(address, probe)]}, timeout)[netns][0]
 
 
+def test_why_and_matrix_know_the_tasks_by_name_on_a_host_and_from_outside(lab: Lab) -> None:
+    """The answer is that of the packets: `walk` compares the same matrix with what probes see."""
+    agent = lab.host("agent-1")
+    for destination, code in (("frontend", 0), ("backend", 1)):
+        ran = agent.run(["tortie", "why", "client", destination, "tcp/9000"])
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        assert tortie("why", "client", destination, "tcp/9000", "--name", NAME).stdout == ran.stdout
+    listed = tortie("matrix", "--port", "tcp/9000", "--csv", "--name", NAME).stdout.splitlines()[1:]
+    rows = [line.split(",") for line in listed]
+    apps = {name: name.partition(".")[0] for row in rows for name in (row[0], row[2]) if name.endswith(".calico-stars")}
+    assert sorted(apps.values()) == ["backend", "client", "frontend", "management-ui"]
+    between = [row for row in rows if row[0] in apps and row[2] in apps]
+    assert {(apps[row[0]], apps[row[2]]) for row in between if row[5] == "allow"} == {
+        *(("management-ui", name) for name in ("backend", "client", "frontend")),
+        ("client", "frontend"),
+        ("frontend", "backend"),
+    }
+    assert len(between) == 4 * 3
+
+
 @pytest.fixture(scope="module")
 def pair(lab: Lab) -> Iterator[tuple[Container, Container]]:
     """Two containers of the network `client`, one on each agent; the first echoes on port 7000."""
