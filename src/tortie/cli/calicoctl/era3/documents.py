@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +19,7 @@ _FROM_STORE = ("resourceVersion", "selfLink", "generation", "managedFields", "de
 _TOP = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A resource of a file. `revision`: the resourceVersion that the file gives, None without one."""
 
     resource: Resource[Any]
