@@ -56,7 +56,7 @@ class Session(NamedTuple):
 
         found = self.configured()
         for name, value in (found.login or {}).items():
-            os.environ.setdefault(name, value)
+            os.environ[name] = value
         try:
             store = open_store(found.url, create=False)
         except TortieError as error:
