@@ -66,7 +66,6 @@ find_missing() {
     MISSING=()
     need iproute2 have ip
     need nftables have nft
-    need libnftables1 library 'libnftables.so.1*'
     need haproxy have haproxy
     need docker.io have dockerd
     need iptables have iptables

@@ -16,7 +16,7 @@ from tortie.cli.calicoctl.era019.environment import session
 from tortie.cli.calicoctl.era019.main import run
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, name_of
 from tortie.model.resource import Metadata, Resource
 from tortie.model.rule import EntityRule, Rule
 from tortie.store.client import Client
@@ -123,7 +123,8 @@ def test_profiles_come_and_go(calicoctl: Calicoctl, client: Client) -> None:
     spec = WorkloadEndpointSpec(
         node="host-a", orchestrator="libnetwork", workload="libnetwork", endpoint="e1", profiles=("web",)
     )
-    client.apply(Resource(kind=WORKLOAD_ENDPOINT, metadata=Metadata(name="e", namespace="libnetwork"), spec=spec))
+    own = Metadata(name=name_of(spec), namespace="libnetwork")
+    client.apply(Resource(kind=WORKLOAD_ENDPOINT, metadata=own, spec=spec))
     assert calicoctl("profile remove web") == (
         0,
         "Cannot remove profile - profile in use by endpoint(s).\n"
@@ -326,7 +327,8 @@ def test_pools_and_endpoints(calicoctl: Calicoctl, client: Client) -> None:
             profiles=("web", "db"),
             mac="ee:ee:ee:ee:ee:ee",
         )
-        client.apply(Resource(kind=WORKLOAD_ENDPOINT, metadata=Metadata(name=f"e{number}", namespace="x"), spec=spec))
+        own = Metadata(name=name_of(spec), namespace="x")
+        client.apply(Resource(kind=WORKLOAD_ENDPOINT, metadata=own, spec=spec))
     assert calicoctl("endpoint show")[1].splitlines()[3] == (
         "|  host-a  |    libnetwork   |          1          |          2          |"
     )

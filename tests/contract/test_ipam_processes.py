@@ -11,14 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import assigner
+from tests.support import assigner, stores
+from tests.support.stores import BACKENDS, Url
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.ipam.audit import Audit, Source
 from tortie.ipam.check import Living
@@ -29,16 +31,22 @@ from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 from tortie.store.open import open_store
-from tortie.store.port import Datastore, Event, Put
+from tortie.store.port import Datastore, Event, Put, Watch
 
-BACKENDS: dict[str, Callable[[Path], str]] = {"sqlite": lambda directory: f"sqlite://{directory}/store"}
 NODES = ("host-a", "host-b")
-GENERATIONS, LINES = 3, 60
+MARK = f"{IPAM}mark-of-the-test"
+GENERATIONS, LINES = 3, 250
 
 
-@pytest.fixture(params=sorted(BACKENDS))
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return BACKENDS[request.param](tmp_path)
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Url]:
+    with stores.backend(request.param, tmp_path_factory.mktemp("etcd")) as url:
+        yield url
+
+
+@pytest.fixture
+def url(backend: Url, tmp_path: Path) -> str:
+    return backend(tmp_path)
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ class Run:
     def finish(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
@@ -90,24 +98,21 @@ def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
     try:
         for generation in range(1, GENERATIONS + 1):
             for slot in range(len(slots)):
-                _until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
+                wait_until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
                 slots[slot].kill()
                 killed.append(slots[slot])
                 slots[slot] = Run.start(url, f"p{slot}g{generation}", NODES[slot % 2], tmp_path)
                 everybody.append(slots[slot])
         for run in slots:
-            _until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
+            wait_until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
         assert [run.finish() for run in slots] == [0] * len(slots)
     finally:
         for run in everybody:
             if run.process.poll() is None:
                 run.kill()
     assert _holdings_that_overlap([run.log for run in everybody]) == []
-    events: list[Event] = []
-    while batch := watch.next(0):
-        events += batch
-    watch.close()
-    assert len(events) > GENERATIONS * LINES
+    events = _told(store, watch)
+    assert len(events) > len(everybody) * LINES
     assert _changes_of_hand(events) == []
     _check_orphans(store, {run.name for run in killed})
 
@@ -130,6 +135,18 @@ def test_the_watcher_sees_what_must_not_be(tmp_path: Path) -> None:
     assert _holdings_that_overlap([tmp_path / "1", tmp_path / "2"]) == ["10.65.0.0: a and b"]
 
 
+def _told(store: Datastore, watch: Watch) -> list[Event]:
+    """All that the watch has to tell, up to a mark that is written now."""
+    store.commit([Put(MARK, b"end")])
+    events: list[Event] = []
+    deadline = time.monotonic() + 60
+    while not events or events[-1].key != MARK:
+        assert time.monotonic() < deadline
+        events += watch.next(30)
+    watch.close()
+    return events[:-1]
+
+
 def _check_orphans(store: Datastore, killed: set[str]) -> None:
     audit = Audit(store, [Source("test", "p", lambda: Living(()))])
     orphans = {a.attribute.handle_id or "" for a in audit.books().allocations()}
@@ -144,13 +161,6 @@ def _check_orphans(store: Datastore, killed: set[str]) -> None:
     assert not books.handles
     assert list(books.allocations()) == []
     assert audit.look(grace=0).findings == ()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def _holdings_that_overlap(logs: list[Path]) -> list[str]:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 from tests.support.marathon_live import Live, marathon, sleeper, stars
+from tests.support.waiting import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
+expect.set_options(timeout=1000 * PATIENCE)
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 
 
@@ -39,6 +41,7 @@ def test_the_page_follows_what_happens(tmp_path: Path) -> None:
         async with marathon(tmp_path) as live, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             page = await browser.new_page()
+            page.set_default_timeout(1000 * PATIENCE)
             wrong: list[str] = []
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)

@@ -15,7 +15,7 @@ from tortie.lab.api import Host, Lab
 pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)"),
 ]
 

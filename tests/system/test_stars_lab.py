@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from tests.support.stars_lab import BIN, ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.api import Host, Lab
 from tortie.lab.walks.matrix import Probe, Seen
 from tortie.lab.walks.prober import Target, probe_all
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 NAME = f"systest-{os.getpid()}"
 DAEMONS = [
@@ -37,7 +38,7 @@ DAEMONS = [
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    ran = tortie("up", "stars", "--name", NAME, timeout=400)
+    ran = tortie("up", "stars", "--name", NAME)
     try:
         assert ran.returncode == 0, ran.stderr
         yield Lab.find(NAME)
@@ -83,9 +84,11 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"],
         )
         page = browser.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
         edges: list[dict[str, Any]] = []
 
@@ -93,7 +96,7 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
             edges[:] = page.evaluate("window.stars ? window.stars.edges() : []")
             return [edge["reachable"] for edge in edges].count(True) == 2
 
-        wait_for("two bright edges", drawn)
+        wait_until(drawn, message=lambda: f"two bright edges: {edges}")
         browser.close()
     assert {(e["from"], e["to"]) for e in edges if e["reachable"]} == {("C", "F"), ("F", "B")}
     assert len(edges) == 6
@@ -109,7 +112,7 @@ def test_a_killed_daemon_comes_back_and_nothing_else_changes(
     assert before
     lab.host(host).run(["kill", "-9", str(before)])
     assert talk.speak()
-    wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before), 60)
+    wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before))
     assert talk.speak()
     talk.close()
     check()
@@ -129,7 +132,7 @@ def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) ->
     request = b"GET /v1/events HTTP/1.1\r\nHost: my.marathon.app\r\nAccept: text/event-stream\r\n\r\n"
 
     def connect() -> socket.socket:
-        sock = socket.create_connection(("172.24.197.101", 80), timeout=20)
+        sock = socket.create_connection(("172.24.197.101", 80), timeout=PATIENCE)
         sock.sendall(request)
         return sock
 
@@ -137,7 +140,7 @@ def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) ->
         assert stream.recv(4096).startswith(b"HTTP/1.1 200")
         before = daemon_pid(lab, "master", "lb")
         lab.host("master").run(["kill", "-9", str(before)])
-        wait_for("lb", lambda: daemon_pid(lab, "master", "lb") not in (None, before), 60)
+        wait_for("lb", lambda: daemon_pid(lab, "master", "lb") not in (None, before))
         # Two beats of the stream, which come every 5 s: the second was sent after the new balancer had come.
         assert stream.recv(4096)
         assert stream.recv(4096)
@@ -179,7 +182,7 @@ def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
             ends = [(task["host"], a["ipAddress"]) for task in shown["tasks"] for a in task["ipAddresses"]]
             return not shown["deployments"] and ends == [(address, "192.168.255.254")]
 
-        wait_for(f"management-ui on {agent}", moved, 60)
+        wait_for(f"management-ui on {agent}", moved)
         check()
 
 
@@ -193,7 +196,7 @@ def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Containe
     def listener() -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind((server.address, 7001))
-        sock.settimeout(2)
+        sock.settimeout(PATIENCE)
         return sock
 
     third = Container(lab.host("agent-1"), "t-third", "client")
@@ -215,9 +218,14 @@ def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_poli
     lab: Lab, pair: tuple[Container, Container]
 ) -> None:
     """The engine asks again until the node answers; nothing of the container runs before."""
-    _, server = pair
-    agent = lab.host("agent-2")
-    say = f"import socket; socket.create_connection(('{server.address}', 7000), 3)"
+    # It asks for no more than 15 s: on a busy machine the node may come too late for that, which shows nothing.
+    assert any(early_containers(lab.host("agent-2"), pair[1]) for _ in range(5)), "the engine gave up every time"
+    check()
+
+
+def early_containers(agent: Host, server: Container) -> bool:
+    """False when the engine gave up before the node was there; everything else is as it must be."""
+    say = f"import socket; socket.create_connection(('{server.address}', 7000), 10)"
     networks = ("client", "backend")
     agent.order("stop", "node")
     try:
@@ -225,17 +233,29 @@ def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_poli
             network: run_in_background(agent, f"t-early-{network}", network, ("python3", "-c", say))
             for network in networks
         }
-        wait_for("the containers to be made", lambda: len(states(agent, "t-early-")) == len(networks))
-        assert set(states(agent, "t-early-")) == {"created"}, "a container came up while no node agent ran"
+        seen: list[str] = []
+
+        def made() -> bool:
+            seen[:] = states(agent, "t-early-")
+            return len(seen) == len(networks) or any(process.poll() is not None for process in begun.values())
+
+        wait_for("the containers to be made", made)
+        assert set(seen) <= {"created"}, "a container came up while no node agent ran"
     finally:
         agent.order("start", "node")
     try:
-        ended = {network: process.wait(60) for network, process in begun.items()}
+        ended = {network: process.wait(PATIENCE) for network, process in begun.items()}
+        if ENGINE_FAILED & set(ended.values()):
+            return False
         assert ended["client"] == 0, "the policy lets it speak to its own network"
         assert ended["backend"] == 1, "the policy lets nobody of another network speak to it"
     finally:
         agent.run(["docker", "rm", "-f", *(f"t-early-{network}" for network in networks)])
-    check()
+    return True
+
+
+ENGINE_FAILED = {125, 127}
+"""What `docker run` ends with when the container could not be started."""
 
 
 def run_in_background(host: Host, name: str, network: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -273,5 +293,5 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
 
 def test_the_whole_walk_holds() -> None:
     """In a lab of its own, beside the one of this module."""
-    ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=500)
+    ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=1100)
     assert ran.returncode == 0, ran.stderr

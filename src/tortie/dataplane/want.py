@@ -56,7 +56,8 @@ class Have:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route of ours (protocol 80, main table). `kind`: unicast, blackhole or link (on the device itself)."""
+    """One IPv4 route of ours (protocol 80, main table). `kind`: unicast, onlink (by a gateway that no
+    subnet of the device has), blackhole or link (on the device itself)."""
 
     kind: str
     device: str = ""

@@ -8,11 +8,11 @@ from typing import Any
 from tortie.base.errors import Invalid
 from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
-from tortie.dataplane.routes import Uplink, remote_routes, workload_route
+from tortie.dataplane.routes import Backend, Ways, workload_route
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route
-from tortie.ipam.cluster import ownership
-from tortie.model.ipam import BLOCKS, HOSTS, IPAM
+from tortie.model.eras import OneEach
+from tortie.model.ipam import IPAM
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -22,7 +22,7 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource, decode
+from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
@@ -34,7 +34,7 @@ class Brain:
     """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on, `news`
     which of those changed since the agent last emptied it (None: gone)."""
 
-    def __init__(self, node: str, address: str) -> None:
+    def __init__(self, node: str, address: str, backend: Backend = "direct") -> None:
         self.node = node
         self.address = address.partition("/")[0]
         self.table = HostTable()
@@ -43,18 +43,14 @@ class Brain:
         self.news: dict[str, int | None] = {}
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
-        self.route_problems: list[str] = []
+        self.ways = Ways(node, address, backend)
         self._engine = PolicyEngine(node)
-        self._uplink = Uplink(address, None)
+        self._policies = OneEach()
         self._up: set[str] = set()
         self._stale: set[str] = set()
-        self._nodes: dict[str, str] = {}
-        self._ipam: dict[str, bytes] = {}
         self._felix: dict[str, FelixConfigurationSpec] = {}
         self._pools: dict[str, IPPoolSpec] = {}
         self._known: set[str] = set()
-        self._remote: dict[str, Route] = {}
-        self._remote_stale = True
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
@@ -76,7 +72,7 @@ class Brain:
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
-            endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
+            endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
             self._change(self._engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
@@ -90,7 +86,7 @@ class Brain:
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
             kind, learn = found
-            self._change(learn(key, decode(kind, value) if value is not None else None))
+            self._change(learn(key, decode_at(kind, key, value) if value is not None else None))
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
@@ -98,7 +94,7 @@ class Brain:
         elif key.startswith(IP_POOL.prefix):
             self._learn_pool(key, value)
         elif key.startswith(IPAM):
-            self._learn_ipam(key, value)
+            self.ways.learn(key, value)
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
@@ -107,7 +103,7 @@ class Brain:
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
         for kinds, learn in (
-            (POLICIES, self._engine.set_policy),
+            (POLICIES, self._set_policy),
             ((NETWORK_SET, GLOBAL_NETWORK_SET), self._engine.set_network_set),
             ((HOST_ENDPOINT,), self._engine.set_host_endpoint),
         ):
@@ -116,18 +112,18 @@ class Brain:
                     return kind, learn
         return None
 
+    def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
+        """A name of an older era is another key: a policy that lies there under several is enforced once."""
+        told = self._policies.learn(key, stored)
+        return [change for own_key, policy in told.items() for change in self._engine.set_policy(own_key, policy)]
+
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
         self._change(self._engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
-        name = NODE.parse_key(key)[1]
-        address = records.node_address(decode(NODE, value).spec) if value is not None else None
-        if address is None:
-            self._nodes.pop(name, None)
-        else:
-            self._nodes[name] = address
-        self._remote_stale = True
+        peer = records.peer(decode(NODE, value).spec) if value is not None else None
+        self.ways.set_peer(NODE.parse_key(key)[1], peer)
 
     def _learn_settings(self, key: str, value: bytes | None) -> None:
         name = FELIX_CONFIGURATION.parse_key(key)[1]
@@ -146,21 +142,12 @@ class Brain:
 
     def _settle_settings(self) -> None:
         own = self._felix.get(f"node.{self.node}")
+        self.ways.set_pools(records.pool_ways(self._pools.values()))
         self.table.set_settings(records.merge_settings(self._felix.get("default"), own, self._pools.values()))
 
-    def _learn_ipam(self, key: str, value: bytes | None) -> None:
-        if not key.startswith((BLOCKS, HOSTS)):
-            return
-        if value is None:
-            self._ipam.pop(key, None)
-        else:
-            self._ipam[key] = value
-        self._remote_stale = True
-
-    def set_uplink(self, device: str | None) -> None:
+    def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
         """The interface that has this host's address."""
-        self._uplink = Uplink(self._uplink.address, device)
-        self._remote_stale = True
+        self.ways.set_uplink(device, mtu)
 
     def set_up(self, names: Iterable[str]) -> None:
         """All interfaces that are up: every workload's route and settings are looked at again."""
@@ -185,19 +172,15 @@ class Brain:
         self.moved = moved | self.moved
         stale = {f"{address}/32" for address in self._stale | moved.keys() if ":" not in address}
         self._stale = set()
-        if self._remote_stale:
-            before, found = self._remote, ownership(self._ipam)
-            self._remote, self.route_problems = remote_routes(self.node, self._uplink, self._nodes, found)
-            self.unreadable |= dict.fromkeys(found.unreadable, "not a block or an affinity")
-            self._remote_stale = False
-            stale |= {d for d in before.keys() | self._remote.keys() if before.get(d) != self._remote.get(d)}
+        stale |= self.ways.take_stale()
         return frozenset(filter(None, map(self._settle, stale)))
 
     def _settle(self, destination: str) -> str | None:
         """A workload of this host wins over a way to another host."""
         owner = self.table.claims.owner(destination.removesuffix("/32"))
         interface = owner.interface if owner is not None and owner.interface in self._up else None
-        route = workload_route(interface) if interface else self._remote.get(destination)
+        remote = self.ways.route(destination)
+        route = workload_route(interface) if interface else remote
         if route is None:
             self.routes.drop(destination)
         else:

@@ -7,22 +7,48 @@ from collections.abc import Iterable
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.render.settings import Settings, parse_prefixes
+from tortie.dataplane.routes import Peer, PoolWay
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.ip_pool import IPPoolSpec
-from tortie.model.kinds.node import NodeSpec
+from tortie.model.kinds.node import NodeBgp, NodeSpec
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
 
 
-def node_address(spec: NodeSpec) -> str | None:
-    """A node's IPv4 address without its mask."""
-    text = spec.bgp.ipv4_address if spec.bgp else None
-    if not text:
-        return None
+def peer(spec: NodeSpec) -> Peer:
+    """What other hosts need to know of a node; an address that is none counts as absent."""
+    bgp = spec.bgp or NodeBgp()
+    return Peer(
+        address=_address(bgp.ipv4_address),
+        vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
+        mac=spec.vxlan_tunnel_mac_addr or "",
+        ipip=_address(bgp.ipv4_ipip_tunnel_addr),
+    )
+
+
+def _address(text: str | None) -> str:
+    """An IPv4 address without its mask."""
     try:
-        return str(ipaddress.IPv4Interface(text).ip)
+        return str(ipaddress.IPv4Interface(text).ip) if text else ""
     except ValueError:
-        return None
+        return ""
+
+
+def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
+    """How each pool's packets travel; what is no range is left out."""
+    found = []
+    for spec in pools:
+        try:
+            cidr = ipaddress.ip_network(spec.cidr)
+        except ValueError:
+            continue
+        if spec.vxlan_mode != "Never":
+            found.append(PoolWay(cidr, "vxlan", spec.vxlan_mode))
+        elif spec.ipip_mode != "Never":
+            found.append(PoolWay(cidr, "ipip", spec.ipip_mode))
+        else:
+            found.append(PoolWay(cidr))
+    return found
 
 
 def merge_settings(

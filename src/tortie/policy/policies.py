@@ -35,6 +35,12 @@ def policy_id(resource: Resource[Any]) -> str:
     return "/".join(part for part in parts if part is not None)
 
 
+def key_of(name: str) -> str:
+    """The key of the resource with this `policy_id`."""
+    kind, *namespace, own = name.split("/")
+    return next(known for known in POLICIES if known.name == kind).key(own, namespace[0] if namespace else None)
+
+
 def compile_policy(resource: Resource[Any]) -> tuple[CompiledPolicy, RuleLists] | None:
     """None for a staged policy that brings no rules. Invalid when its selectors cannot be read."""
     spec, namespace = resource.spec, resource.metadata.namespace if resource.kind.namespaced else None

@@ -8,76 +8,18 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pure.policy.test_engine import STEPS
+from tests.support.fake_table import FakeTable
 
-from tortie.dataplane.ledger import Ledger, Plan
 from tortie.dataplane.render import base, rules
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.table import HostTable
-from tortie.dataplane.want import Have
+from tortie.dataplane.steps import Members
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.resource import Resource
 from tortie.model.rule import EntityRule, Rule
 from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
-
-
-class Kernel:
-    """Keeps the rules of the real one that matter here: nothing twice, nothing that is missing, nothing in use."""
-
-    def __init__(self) -> None:
-        self.sets: dict[str, str] = {}
-        self.chains: dict[str, tuple[str, frozenset[str]]] = {}
-        self.elements: dict[str, dict[str, str]] = {}
-
-    def have(self) -> Have:
-        return Have(
-            dict(self.sets), {n: m for n, (m, _) in self.chains.items()}, {n: dict(e) for n, e in self.elements.items()}
-        )
-
-    def carry_out(self, plan: Plan, ledger: Ledger) -> None:
-        assert not (plan.changes and plan.text), "one plan, one transaction"
-        for change in plan.changes:
-            self._change(change.put, change.set, change.key, change.verdict)
-        for line in plan.text.splitlines():
-            self._run(line, ledger)
-
-    def _run(self, line: str, ledger: Ledger) -> None:
-        """One line of nft's text, with the kernel's refusals."""
-        word, kind, _, _, name, *rest = line.split(" ", 5)
-        if kind in ("set", "map") and word == "add":
-            assert name not in self.sets
-            self.sets[name], self.elements[name] = ledger.defs[name].shape, {}
-        elif kind in ("set", "map"):
-            assert not [c for c, (_, uses) in self.chains.items() if name in uses], f"{name} is in use"
-            assert ("verdict" in self.sets.pop(name)) == (kind == "map")
-            del self.elements[name]
-        elif kind == "element":
-            for item in rest[0].strip("{ }").split(", "):
-                key, _, verdict = item.partition(" : ")
-                self._change(word == "add", name, key, verdict)
-        elif kind == "chain" and word == "add":
-            self.chains.setdefault(name, ("", frozenset()))
-        elif kind == "chain" and word == "flush":
-            assert name in self.chains
-            self.chains[name] = ("", frozenset())
-        elif kind == "chain":
-            targets = {v.partition(" ")[2] for e in self.elements.values() for v in e.values()}
-            assert name not in targets | {u for _, uses in self.chains.values() for u in uses}, f"{name} is in use"
-            del self.chains[name]
-        else:
-            missing = ledger.rules[name].uses - self.sets.keys() - self.chains.keys()
-            assert not missing, f"{name} is loaded before {missing}"
-            self.chains[name] = (ledger.rules[name].mark, ledger.rules[name].uses)
-
-    def _change(self, put: bool, name: str, key: str, verdict: str) -> None:
-        elements = self.elements[name]
-        if put:
-            assert elements.get(key, verdict) == verdict, f"{key} of {name} has another verdict"
-            assert not verdict.startswith("goto ") or verdict[5:] in self.chains
-            elements[key] = verdict
-        else:
-            del elements[key]
 
 
 def contents(table: HostTable) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, Mapping[str, str]]]:
@@ -102,7 +44,7 @@ def step(engine: PolicyEngine, table: HostTable, kind: str, key: str, value: obj
 def test_applying_as_it_comes_or_all_at_once_ends_in_the_same_table(
     steps: Sequence[tuple[str, str, object]], batch: int, shuffled: random.Random
 ) -> None:
-    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    engine, table, kernel = PolicyEngine("here"), HostTable(), FakeTable()
     for index, (kind, key, value) in enumerate(steps):
         step(engine, table, kind, key, value)
         if index % batch == 0:
@@ -137,7 +79,7 @@ def allow(text: str = "") -> RuleLists:
 
 
 def test_a_member_more_is_one_element_and_no_rule() -> None:
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     selector = compile_rule(Rule(action="Allow", source=EntityRule(selector="has(a)"))).source.selector or ""
     table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
     table.learn(ProfileChanged("p", allow("has(a)")))
@@ -147,8 +89,10 @@ def test_a_member_more_is_one_element_and_no_rule() -> None:
     table.ledger.settled(plan)
     table.learn(MembersChanged(selector, frozenset({"10.0.0.3"}), frozenset({"10.0.0.2"})))
     plan = table.ledger.plan()
-    assert plan.text == ""
-    assert {(c.put, c.key) for c in plan.changes} == {(True, "10.0.0.3"), (False, "10.0.0.2")}
+    assert not plan.prepare
+    changed = {(c.put, *c.items) for c in plan.commit if isinstance(c, Members)}
+    assert changed == {(True, ("10.0.0.3", "")), (False, ("10.0.0.2", ""))}
+    assert len(plan.commit) == len(changed)
 
 
 def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
@@ -256,7 +200,7 @@ def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> No
 
 def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
     """Members before rules, or rules before members: either would open for a moment what neither state allows."""
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     old, new = (compile_rule(Rule(action="Allow", source=EntityRule(selector=f"has({x})"))) for x in "ab")
     sets = [rule.source.selector or "" for rule in (old, new)]
     table.learn(MembersChanged(sets[0], frozenset({"10.0.0.2"}), frozenset()))
@@ -269,7 +213,6 @@ def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
     table.learn(ProfileChanged("p", RuleLists((new,))))
     table.learn(SelectorGone(sets[0]))
     plan = table.ledger.plan()
-    assert plan.changes == ()
     kernel.carry_out(plan, table.ledger)
     table.ledger.settled(plan)
     assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
@@ -278,12 +221,12 @@ def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(STEPS, max_size=10), st.integers(0, 9))
 def test_a_rebuild_from_any_state_ends_in_the_same_table(steps: Sequence[tuple[str, str, object]], loaded: int) -> None:
-    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    engine, table, kernel = PolicyEngine("here"), HostTable(), FakeTable()
     for index, (kind, key, value) in enumerate(steps):
         step(engine, table, kind, key, value)
         if index == loaded:
             kernel.carry_out(table.ledger.plan(), table.ledger)
-    kernel.carry_out(Plan(text=table.ledger.rebuild(kernel.have())), table.ledger)
+    kernel.carry_out(table.ledger.rebuild(), table.ledger)
     assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
     table.ledger.learn(kernel.have())
     assert not table.ledger.plan()
@@ -317,7 +260,7 @@ def test_every_prefix_of_a_list_is_guarded() -> None:
 
 def test_a_rule_with_a_selector_is_written_for_both_families_once_it_has_members_of_both() -> None:
     """A Deny for IPv4 alone would leave IPv6 to the Allow behind it."""
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     deny = compile_rule(Rule(action="Deny", source=EntityRule(selector="has(a)")))
     but = compile_rule(Rule(action="Allow", source=EntityRule(not_selector="has(a)")))
     selector = deny.source.selector or ""

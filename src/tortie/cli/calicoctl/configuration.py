@@ -104,7 +104,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spec(text: str, path: str) -> dict[str, str]:
-    from tortie.cli.calicoctl.sources import documents
+    from tortie.base.sources import documents
 
     found = documents(path, text, several=False)
     raw: Any = found[0] if found else {}

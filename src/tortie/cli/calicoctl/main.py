@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tortie.base.errors import Invalid
 from tortie.base.quick import import_msgspec
+from tortie.base.sources import Sources
 from tortie.cli.calicoctl import choose
 from tortie.cli.calicoctl.choose import Choice
-from tortie.cli.calicoctl.sources import Sources
 
 
 def main(grammar: str | None = None) -> None:

@@ -60,6 +60,6 @@ def structured(value: Any, asked: Format) -> str:
         from tortie.cli.calicoctl.go_template import render
 
         return render(asked.argument, value)
-    from tortie.cli.calicoctl.yaml_text import dump
+    from tortie.base.yaml_text import dump
 
     return dump(value)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from tortie.cli.calicoctl.sources import Sources
+from tortie.base.sources import Sources
 from tortie.store.client import Client
 
 if TYPE_CHECKING:

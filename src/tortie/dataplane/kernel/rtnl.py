@@ -39,6 +39,8 @@ PROTOCOL, MAIN_TABLE = 80, 254
 UNIVERSE, LINK = 0, 253
 UNICAST, BLACKHOLE = 1, 6
 IFF_UP = 1
+RTNH_F_ONLINK = 4
+KINDS = {"blackhole": BLACKHOLE, "unicast": UNICAST, "onlink": UNICAST, "link": UNICAST}
 NLM_F_EXCL = 0x200
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 4, 5, 6
 ALREADY_GONE = (errno.ESRCH, errno.ENODEV)
@@ -51,6 +53,7 @@ class LinkState:
     index: int
     name: str
     up: bool
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ class Rtnl:
 
     def _route(self, part: Message) -> tuple[str, Route] | None:
         """(destination, route) if it is one of ours."""
-        family, size, _, _, table, protocol, _, kind, _ = struct.unpack_from("=BBBBBBBBI", part.body)
+        family, size, _, _, table, protocol, _, kind, flags = struct.unpack_from("=BBBBBBBBI", part.body)
         if family != socket.AF_INET or table != MAIN_TABLE or protocol != PROTOCOL:
             return None
         fields = dict(attributes(part.body[12:]))
@@ -191,16 +194,18 @@ class Rtnl:
         if kind != UNICAST or device is None or RTA_PRIORITY in fields:
             return destination, Route("other", device or "")
         via = socket.inet_ntoa(fields[RTA_GATEWAY]) if RTA_GATEWAY in fields else ""
-        return destination, Route("unicast" if via else "link", device, via)
+        gatewayed = "onlink" if flags & RTNH_F_ONLINK else "unicast"
+        return destination, Route(gatewayed if via else "link", device, via)
 
     def _body(self, destination: str, route: Route) -> bytes:
         """OSError when the device is not there."""
         address, _, size = destination.partition("/")
-        kind = {"blackhole": BLACKHOLE, "unicast": UNICAST, "link": UNICAST}.get(route.kind, 0)
+        kind = KINDS.get(route.kind, 0)
         scope = LINK if route.kind == "link" else UNIVERSE
-        head = struct.pack("=BBBBBBBBI", socket.AF_INET, int(size), 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, 0)
+        flags = RTNH_F_ONLINK if route.kind == "onlink" else 0
+        head = struct.pack("=BBBBBBBBI", socket.AF_INET, int(size), 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, flags)
         parts = [head, attr(RTA_DST, socket.inet_aton(address))]
-        if route.kind in ("unicast", "link"):
+        if route.kind in ("unicast", "onlink", "link"):
             parts.append(attr(RTA_OIF, struct.pack("=I", socket.if_nametoindex(route.device))))
         if route.via:
             parts.append(attr(RTA_GATEWAY, socket.inet_aton(route.via)))
@@ -227,4 +232,6 @@ class Rtnl:
 def _link(part: Message) -> LinkState:
     index, flags = struct.unpack_from("=iI", part.body, 4)
     fields = dict(attributes(part.body[16:]))
-    return LinkState(index, fields.get(3, b"").rstrip(b"\0").decode(errors="replace"), bool(flags & IFF_UP))
+    name = fields.get(3, b"").rstrip(b"\0").decode(errors="replace")
+    mtu = int(struct.unpack("=I", fields[4])[0]) if 4 in fields else 0
+    return LinkState(index, name, bool(flags & IFF_UP), mtu)

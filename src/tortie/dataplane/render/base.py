@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tortie.dataplane.render.settings import Settings
-from tortie.dataplane.want import TABLE, Chain, SetDef
+from tortie.dataplane.steps import AddChain, Step, WriteRules
+from tortie.dataplane.want import Chain, SetDef
 
 FROM, TO, SOURCES4, SOURCES6 = "from_wl", "to_wl", "src4", "src6"
 
@@ -87,17 +88,14 @@ def _to_host(settings: Settings) -> tuple[str, ...]:
     return (*neighbours, *services, *policy, "counter drop")
 
 
-def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> str:
-    """nft text for a table that exists already and is empty: nothing from or to a workload passes.
+def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> list[Step]:
+    """For a table that exists already and is empty: nothing from or to a workload passes.
 
     The chains have the names and hooks of the full table, so that an agent turns one into the other in place.
     """
     sides = {"fwd_from": "iifname", "fwd_to": "oifname", "in_from": "iifname"}
     full = base_chains(Settings())
-    lines = [f"add chain {TABLE} {name} {{ {full[name].base} }}" for name in sides]
-    lines += [
-        f'add rule {TABLE} {name} {side} "{prefix}*" drop comment "closed"'
-        for name, side in sides.items()
-        for prefix in prefixes
+    return [
+        *(AddChain(name, full[name].base) for name in sides),
+        *(WriteRules(name, [f'{side} "{p}*" drop' for p in prefixes], "closed") for name, side in sides.items()),
     ]
-    return "\n".join(lines) + "\n"

@@ -120,6 +120,14 @@ class HostTable:
             self._rewrite(self._listing[name])
         return bool(found)
 
+    def forgive(self) -> None:
+        """What the kernel refused is tried again: another's change of the table may have been the reason."""
+        refused, self._refused = {chain for chain, _ in self._refused}, {}
+        for name in list(self._listing) if refused else ():
+            if refused & {rules.profile_chain(name, direction) for direction in DIRECTIONS}:
+                self._write_profile(name)
+                self._rewrite(self._listing[name])
+
     def notes(self, key: str) -> list[str]:
         """What a person should know of an endpoint that is enforced as meant."""
         endpoint = self._endpoints.get(key)

@@ -7,12 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from tortie.model import checks
+from tortie.model import as_number, checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.kinds.bgp_peer import BGPPassword
 from tortie.model.named import check_default_or_node
-from tortie.model.resource import Kind
+from tortie.model.resource import Kind, Metadata
 
 
 class ServiceCidr(Value, frozen=True, kw_only=True):
@@ -83,10 +83,16 @@ def check(spec: BGPConfigurationSpec) -> Iterator[Problem]:
     yield from checks.address("spec.localWorkloadPeeringIPV6", spec.local_workload_peering_ipv6, 6)
 
 
+def defaults(metadata: Metadata, spec: BGPConfigurationSpec) -> tuple[Metadata, BGPConfigurationSpec]:
+    """An AS number is stored as a plain one."""
+    return metadata, msgspec.structs.replace(spec, as_number=as_number.plain(spec.as_number))
+
+
 BGP_CONFIGURATION = Kind(
     name="BGPConfiguration",
     plural="bgpconfigurations",
     spec=BGPConfigurationSpec,
     check=check,
     check_whole=check_default_or_node,
+    defaults=defaults,
 )

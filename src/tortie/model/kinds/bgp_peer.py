@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from tortie.model import checks
+from tortie.model import as_number, checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
-from tortie.model.resource import Kind
+from tortie.model.resource import Kind, Metadata
 
 
 class SecretKey(Value, frozen=True, kw_only=True):
@@ -81,4 +81,10 @@ def _check_together(spec: BGPPeerSpec) -> Iterator[Problem]:
         yield Problem("spec.peerIP", "one of peerIP, peerSelector and localWorkloadSelector is needed")
 
 
-BGP_PEER = Kind(name="BGPPeer", plural="bgppeers", spec=BGPPeerSpec, check=check)
+def defaults(metadata: Metadata, spec: BGPPeerSpec) -> tuple[Metadata, BGPPeerSpec]:
+    """AS numbers are stored as plain ones."""
+    own, local = as_number.plain(spec.as_number), as_number.plain(spec.local_as_number)
+    return metadata, msgspec.structs.replace(spec, as_number=own, local_as_number=local)
+
+
+BGP_PEER = Kind(name="BGPPeer", plural="bgppeers", spec=BGPPeerSpec, check=check, defaults=defaults)

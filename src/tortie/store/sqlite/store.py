@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.port import (
     Compacted,
-    Compare,
     CompareFailed,
+    Condition,
     Drop,
     Event,
     KeyValue,
     Listing,
     Put,
+    Unchanged,
     Watch,
     Write,
     check_writes,
@@ -36,6 +37,7 @@ BELL = "bell"
 KEEP_REVISIONS = 10_000
 COMPACT_EVERY = 500
 BUSY_SECONDS = 10.0
+_ONE = "SELECT key,value,revision,created,lease FROM kv WHERE key=?"
 
 
 class SqliteStore:
@@ -139,7 +141,7 @@ class SqliteStore:
                 raise Unavailable(f"store {self.directory}: {error}") from error
 
     def get(self, key: str) -> KeyValue | None:
-        row = self._read_one("SELECT key,value,revision,created,lease FROM kv WHERE key=?", (key,))
+        row = self._read_one(_ONE, (key,))
         return KeyValue(*row) if row else None
 
     def list(self, prefix: str) -> Listing:
@@ -151,18 +153,28 @@ class SqliteStore:
             revision = self._meta("revision")
         return Listing([KeyValue(*row) for row in rows], revision)
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         check_writes(writes)
         with self._write():
             self._expire()
             for compare in compares:
-                row = self._db.execute("SELECT revision FROM kv WHERE key=?", (compare.key,)).fetchone()
-                if (row[0] if row else 0) != compare.revision:
-                    raise CompareFailed(compare.key)
+                self._check(compare)
             for write in writes:
                 if isinstance(write, Put) and write.lease is not None:
                     self._lease_ttl(write.lease)
             return self._apply(writes)
+
+    def _check(self, condition: Condition) -> None:
+        if isinstance(condition, Unchanged):
+            bounds = (condition.prefix, _after(condition.prefix), condition.revision)
+            later = "SELECT 1 FROM kv WHERE key>=? AND key<? AND revision>? LIMIT 1"
+            if self._db.execute(later, bounds).fetchone():
+                raise CompareFailed(condition.key)
+            return
+        row = self._db.execute("SELECT revision FROM kv WHERE key=?", (condition.key,)).fetchone()
+        if (row[0] if row else 0) != condition.revision:
+            row = self._db.execute(_ONE, (condition.key,)).fetchone()
+            raise CompareFailed(condition.key, KeyValue(*row) if row else None)
 
     def _apply(self, writes: Sequence[Write]) -> int:
         """Write under the next revision and log it; called inside a write transaction."""

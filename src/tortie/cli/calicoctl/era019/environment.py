@@ -18,8 +18,8 @@ _ENDPOINT = re.compile(r"(https?)://([^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}
 
 def session(environ: Mapping[str, str]) -> Session:
     """Raises Failure when a variable has a form that could name no etcd."""
+    from tortie.base.sources import Sources
     from tortie.cli.calicoctl.session import Session
-    from tortie.cli.calicoctl.sources import Sources
 
     check(environ)
     return Session(environ, Sources())

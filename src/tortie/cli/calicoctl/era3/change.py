@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.base.sources import json_value
 from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, Item, document, faults, item, items_of_files
 from tortie.cli.calicoctl.era3.initial import initialise
@@ -17,6 +18,7 @@ from tortie.cli.calicoctl.era3.words import missing, reason, several
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.model.admission import unwritable
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
@@ -110,12 +112,20 @@ def _step(word: str, client: Client, *, skip: bool) -> Step:
             if not skip:
                 raise
 
-    return {
+    step: Step = {
         "create": create,
         "delete": remove,
         "apply": lambda item: write.apply(client, item.resource, item.revision),
         "replace": lambda item: write.replace(client, item.resource, item.revision),
     }[word]
+
+    def allowed(item: Item) -> object:
+        refused = unwritable(item.resource.kind, word, item.resource.name)
+        if refused is not None:
+            raise refused
+        return step(item)
+
+    return allowed
 
 
 def _kind(items: Sequence[Item]) -> str:
@@ -172,11 +182,9 @@ def patch(options: Options, session: Session) -> str:
 
 
 def _patch_of(text: str) -> dict[str, Any]:
-    import json
-
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = json_value(text)
+    except Invalid as error:
         raise Invalid(f"the patch is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise Invalid("the patch is no JSON object")

@@ -78,9 +78,10 @@ Usage:
     "ipam": """\
 Usage:
   calicoctl ipam show [--ip=<IP> | --show-blocks | --show-borrowed | --show-configuration]
-  calicoctl ipam check [--show-all-ips] [--show-problem-ips] [--output=<REPORT>]
-  calicoctl ipam release ( --ip=<IP> | --from-report=<REPORT> [--force] )
+  calicoctl ipam check [--show-all-ips] [--show-problem-ips] [--output=<REPORT>] [--repair]
+  calicoctl ipam release ( --ip=<IP> | --from-report=<REPORT>... [--force] )
   calicoctl ipam configure [--strictaffinity=true|false] [--max-blocks-per-host=<N>] [--ip-cooldown-seconds=<N>]
+                           [--kubevirt-ip-persistence=Enabled|Disabled]
   calicoctl ipam split <N> ( --cidr=<CIDR> | --name=<POOL> )
 """,
     "node": """\

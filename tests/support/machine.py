@@ -1,0 +1,33 @@
+"""What a machine may lack: tests that need it are skipped with the reason."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+
+import pytest
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+
+
+def _refused(*command: str) -> str:
+    """Why this machine does not run it; nothing when it does."""
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    return ran.stderr.strip() or f"exit {ran.returncode}" if ran.returncode else ""
+
+
+needs_ownership = pytest.mark.skipif(
+    _kernel() < (6, 9),
+    reason=f"needs tables that one process owns and leaves behind: Linux 6.9, this is {platform.release()}",
+)
+
+_no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 else ""
+needs_user_namespaces = pytest.mark.skipif(
+    bool(_no_user_namespace), reason=f"needs user namespaces: {_no_user_namespace}"
+)
