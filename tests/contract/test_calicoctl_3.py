@@ -337,7 +337,7 @@ def test_version_and_completion(calicoctl: Calicoctl, environ: dict[str, str]) -
 def test_a_command_imports_what_it_uses(environ: dict[str, str], client: Client, grammar: str, words: str) -> None:
     """It starts in the time of its imports: nothing heavy, and of the kinds only those that it reads."""
     heavy = ["typing_extensions", "pathlib", "urllib", "yaml", "json", "click", "http", "ssl", "asyncio", "logging"]
-    others = [f"tortie.model.kinds.{name}" for name in ("felix_configuration", "bgp_filter", "calico_node_status")]
+    others = [f"tortie.model.kinds.{name}" for name in ("felix_configuration", "calico_node_status", "live_migration")]
     code = f"""
 import atexit, sys
 before = set(sys.modules)  # what this installation of Python imports by itself
