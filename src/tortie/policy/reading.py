@@ -104,8 +104,8 @@ class Reader:
 
     def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         from tortie.model import kubernetes_forms
-        from tortie.model.v1 import documents as old
         from tortie.model.v1 import forms
+        from tortie.model.v1.documents import VERSION
 
         version, kind = document.get("apiVersion"), document.get("kind")
         if kubernetes_forms.is_kubernetes(document):
