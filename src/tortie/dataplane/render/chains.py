@@ -79,6 +79,11 @@ class Chains:
         self._refused |= dict.fromkeys(found, reason)
         return found
 
+    def forgive(self) -> set[Owner]:
+        """Nothing is refused any more; whose it was."""
+        found, self._refused = set(self._refused), {}
+        return found
+
     def sets_changed(self, what: str | NamedPort) -> None:
         """Sets of a selector or named port came or went."""
         for owner in self._asking.get(what, ()):

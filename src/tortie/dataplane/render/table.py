@@ -115,6 +115,10 @@ class HostTable:
         self._close_users(owners)
         return bool(owners)
 
+    def forgive(self) -> None:
+        """What the kernel refused is tried again: another's change of the table may have been the reason."""
+        self._close_users(self._chains.forgive())
+
     # what may be asked
 
     def endpoint(self, key: str) -> Resolved | None:
@@ -141,14 +145,6 @@ class HostTable:
 
     def _list_problems(self, endpoint: Resolved | ResolvedHost) -> list[str]:
         return [problem for owner in _owners(endpoint) for problem in self._chains.problems(owner)]
-
-    def forgive(self) -> None:
-        """What the kernel refused is tried again: another's change of the table may have been the reason."""
-        refused, self._refused = {chain for chain, _ in self._refused}, {}
-        for name in list(self._listing) if refused else ():
-            if refused & {rules.profile_chain(name, direction) for direction in DIRECTIONS}:
-                self._write_profile(name)
-                self._rewrite(self._listing[name])
 
     def notes(self, key: str) -> list[str]:
         """What a person should know of an endpoint or host endpoint that is enforced as meant."""
