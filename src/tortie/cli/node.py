@@ -73,8 +73,7 @@ def node() -> None:
     envvar="CALICO_NETWORKING_BACKEND",
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
-@click.option(
-    "--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's configuration, log and socket."
+@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's own files and its socket.")
 )
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:

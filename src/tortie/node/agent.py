@@ -43,7 +43,13 @@ class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
     def __init__(
-        self, node: str, address: str, *, own_table: bool = True, backend: Backend = "direct", bird: Bird | None = None
+        self,
+        node: str,
+        address: str,
+        *,
+        own_table: bool = True,
+        backend: Backend = "direct",
+        bird: Bird | None = None,
     ) -> None:
         self.brain = Brain(node, address, backend)
         self.counts = Counts()
