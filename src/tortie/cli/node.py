@@ -74,7 +74,6 @@ def node() -> None:
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
 @click.option("--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's own files and its socket.")
-)
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
