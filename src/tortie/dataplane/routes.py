@@ -121,6 +121,11 @@ class Ways:
         return [*uplink, *dict.fromkeys(self._problems.values())]
 
     @property
+    def uplink(self) -> str | None:
+        """The interface that has this host's address."""
+        return self._uplink.device
+
+    @property
     def pools(self) -> tuple[PoolWay, ...]:
         """Every pool that is routed, the disabled ones too."""
         return self._pools

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tortie.base.errors import Invalid
@@ -12,7 +13,7 @@ from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.routes import Backend, Ways, workload_route
 from tortie.dataplane.track import Tracker
-from tortie.dataplane.want import Route
+from tortie.dataplane.want import Route, host_of, host_route
 from tortie.model.eras import OneEach
 from tortie.model.ipam import IPAM
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
@@ -134,6 +135,7 @@ class Brain:
         node, name = decode(NODE, value) if value is not None else None, NODE.parse_key(key)[1]
         self.ways.set_peer(name, records.peer(node.spec) if node else None)
         self.speakers.set_node(name, records.speaker(node) if node else None)
+        self.table.set_peers(self.ways.hosts())
 
     def _learn_bgp(self, key: str, value: bytes | None) -> None:
         if key.startswith(BGP_PEER.prefix):
@@ -163,7 +165,8 @@ class Brain:
         self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
-        self.table.set_settings(records.merge_settings(self._felix.get("default"), own, self._pools.values()))
+        merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
+        self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
 
     def bgp_state(self) -> tuple[int, int, int]:
         """Another one when BGP's configuration may have to change."""
@@ -176,6 +179,10 @@ class Brain:
     def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
         """The interface that has this host's address."""
         self.ways.set_uplink(device, mtu)
+
+    def set_addresses(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        """The addresses of this host by interface."""
+        self.table.set_interfaces(addresses)
 
     def set_up(self, names: Iterable[str]) -> None:
         """All interfaces that are up: every workload's route and settings are looked at again."""
@@ -198,14 +205,14 @@ class Brain:
         concerned that are up. `moved` collects the addresses with another owner, and which they had."""
         moved = self.table.claims.take_moved()
         self.moved = moved | self.moved
-        stale = {f"{address}/32" for address in self._stale | moved.keys() if ":" not in address}
+        stale = {host_route(address) for address in self._stale | moved.keys()}
         self._stale = set()
         stale |= self.ways.take_stale()
         return frozenset(filter(None, map(self._settle, stale)))
 
     def _settle(self, destination: str) -> str | None:
         """A workload of this host wins over a way to another host."""
-        owner = self.table.claims.owner(destination.removesuffix("/32"))
+        owner = self.table.claims.owner(host_of(destination))
         interface = owner.interface if owner is not None and owner.interface in self._up else None
         remote = self.ways.route(destination)
         route = workload_route(interface) if interface else remote

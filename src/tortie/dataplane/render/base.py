@@ -41,8 +41,8 @@ LIVE_SETS = {
 ESTABLISHED = f"{language.ESTABLISHED} accept"
 IPV4, IPV6 = language.family(4), language.family(6)
 TO_LOOPBACK = "127.0.0.0/8"
-PEERS4, PEERS6 = "peers4", "peers6"
-PEERS: tuple[tuple[language.Version, str], ...] = ((4, PEERS4), (6, PEERS6))
+# The addresses of the cluster's hosts, while there are tunnels between them.
+PEERS: dict[language.Version, str] = {4: "peers4", 6: "peers6"}
 FAMILIES: tuple[language.Version, ...] = (4, 6)
 OPTIONAL = (
     *("nd", "raw_out", "pre_dnat", "fwd_hep_in", "fwd_hep_out", "in_tunnel", "in_hep", "out_hep", "post_hep"),
@@ -84,8 +84,8 @@ def base_chains(
         "wl_to_host": (_written(*_to_host(settings), uses=(FROM,)), ""),
     }
     found |= _host_chains(settings, work)
-    if settings.peers:
-        found["in_tunnel"] = (_written(*_strangers(settings), uses=_peer_sets(settings)), _filter("input", -6))
+    if settings.tunnels:
+        found["in_tunnel"] = (_strangers(settings), _filter("input", -6))
     if settings.masqueraded:
         found["post_nat"] = (_masquerade(settings), _base(NAT_PLACE))
     return found
@@ -119,7 +119,7 @@ def _raw_pre(settings: Settings, work: Work) -> Written:
 
 def _untracked_tunnels(settings: Settings, local: str) -> list[str]:
     """The two directions of a tunnel have different ports: tracked, they would be conversations without answers."""
-    return [language.line(_vxlan(settings), local, "notrack")] if settings.peers else []
+    return [language.line(_vxlan(settings), local, "notrack")] if "vxlan" in settings.tunnels else []
 
 
 def _spoof(settings: Settings, spoofers: Sequence[str]) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def _host_chains(settings: Settings, work: Work) -> dict[str, tuple[Written, str
         # Neighbours find each other whatever the policy says, and conversations of theirs are not tracked.
         kinds = ("130-136", "143")
         found["nd"] = (_written(*(f"{IPV6} meta l4proto 58 icmpv6 type {kind} accept" for kind in kinds)), "")
-    if work.has(RAW_OUT) or settings.peers:
+    if work.has(RAW_OUT) or "vxlan" in settings.tunnels:
         found["raw_out"] = (_raw_out(settings, work), _filter("output", -300))
     if work.has(PRE):
         written = _written(ESTABLISHED, early if work.has(RAW_IN) else "")
@@ -172,8 +172,8 @@ def _host_chains(settings: Settings, work: Work) -> dict[str, tuple[Written, str
     if work.has(IN):
         written = _written(ESTABLISHED, early if work.has(RAW_IN, PRE) else "", *_workload_exempt(settings, "iifname"))
         written.jump("nd")
-        written.rules += _tunnels(settings, "s")
-        written.uses.update(_peer_sets(settings))
+        # The tunnels between hosts are not for policy of a host endpoint: what is in them is.
+        _peers(written, settings, "s", "accept")
         found["in_hep"] = (_to_host_endpoint(written, IN, work, 'iifname "lo" accept'), _filter("input", -4))
         found |= _out_chains(settings, work, early)
     return found
@@ -197,8 +197,8 @@ def _out_chains(settings: Settings, work: Work, early: str) -> dict[str, tuple[W
     exempt = _workload_exempt(settings, "oifname")
     out = _written(ESTABLISHED, early if work.has(RAW_OUT) else "", *exempt)
     out.jump("nd")
-    out.rules += [*_tunnels(settings, "d"), "ct status dnat accept"]
-    out.uses.update(_peer_sets(settings))
+    _peers(out, settings, "d", "accept")
+    out.rules.append("ct status dnat accept")
     post = _written(ESTABLISHED, *exempt)
     translated = f"ct status dnat {language.FROM_US} "
     return {
@@ -219,32 +219,23 @@ def _vxlan(settings: Settings) -> str:
     return language.line(language.protocol(language.UDP), f"th dport {settings.vxlan_port}")
 
 
-def _peers(settings: Settings, side: language.Word, *, negated: bool) -> list[str]:
-    """The matches of tunnel packets from or to the hosts that there are tunnels with, or from anybody else."""
-    return [
-        language.line(
-            language.family(version),
-            language.match(language.address(version, side), f"@{name}", negated=negated),
-            _vxlan(settings),
-        )
-        for version, name in PEERS
-        if name in _peer_sets(settings)
-    ]
+def _peers(written: Written, settings: Settings, side: language.Word, end: str, *, negated: bool = False) -> None:
+    """Add rules about tunnel packets from or to the hosts of the cluster, or from anybody else. IPIP is for IPv4."""
+    kinds = [(kind, version) for kind in sorted(settings.tunnels) for version in FAMILIES]
+    for kind, version in kinds:
+        if kind == "ipip" and version == 6:
+            continue
+        peers = language.match(language.address(version, side), f"@{PEERS[version]}", negated=negated)
+        packets = _vxlan(settings) if kind == "vxlan" else language.protocol(language.IPIP)
+        written.rules.append(language.line(language.family(version), peers, packets, end))
+        written.uses.add(PEERS[version])
 
 
-def _peer_sets(settings: Settings) -> list[str]:
-    sixes = [":" in peer for peer in settings.peers]
-    return [name for name, six in ((PEERS4, False), (PEERS6, True)) if six in sixes]
-
-
-def _tunnels(settings: Settings, side: language.Word) -> list[str]:
-    """The tunnels between hosts are not for policy of a host endpoint: what is in them is."""
-    return [f"{peers} accept" for peers in _peers(settings, side, negated=False)]
-
-
-def _strangers(settings: Settings) -> list[str]:
+def _strangers(settings: Settings) -> Written:
     """Tunnel packets from hosts that are none of the cluster's would come out as a workload's."""
-    return [f"{peers} {language.TO_US} counter drop" for peers in _peers(settings, "s", negated=True)]
+    written = Written()
+    _peers(written, settings, "s", f"{language.TO_US} counter drop", negated=True)
+    return written
 
 
 def _to_host_endpoint(written: Written, slot: Slot, work: Work, own: str = "", condition: str = "") -> Written:

@@ -80,6 +80,8 @@ def _export(bgp: Bgp, announced: Announced, blocks: Sequence[Network], version: 
             values = {community.name: community.value for community in bgp.config.communities}
             added = "".join(_add(values.get(text, text)) for text in advertised.communities)
             yield f"  if net ~ {advertised.cidr} then {{ {added}}}"
+    # A router that hears a block from its own node and from others of the mesh must take its own node's way.
+    yield f"  if !same_as && source = RTS_BGP then bgp_path.prepend({bgp.as_number});"
     yield from (f"  if net = {block} then accept;" for block in blocks)
     yield from (f"  if net ~ {block} then reject;" for block in blocks)
     yield from (f"  if net ~ {pool.cidr} then accept;" for pool in announced.pools if pool.cidr.version == version)

@@ -56,6 +56,7 @@ class HostTable:
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
         self._by_interface: dict[str, str] = {}
+        self._peers: frozenset[str] = frozenset()
         self._listing: dict[Owner, set[str]] = {}
         self._written: dict[str, tuple[list[Stack], Elements]] = {}
         self._host_stacks: list[Stack] = []
@@ -67,16 +68,25 @@ class HostTable:
     # what is learned
 
     def set_settings(self, settings: Settings) -> None:
-        if settings == self.settings:
+        old, self.settings = self.settings, settings
+        if settings == old:
             return
-        self.settings = settings
-        self._chains.set_settings(settings)
-        self._write_peers()
-        for key, endpoint in self._endpoints.items():
-            self._claim(key, endpoint)
-        self._rewrite(set(self._endpoints))
+        if settings.in_rules != old.in_rules:
+            self._chains.set_settings(settings)
+        if settings.interface_prefixes != old.interface_prefixes:
+            for key, endpoint in self._endpoints.items():
+                self._claim(key, endpoint)
+            self._rewrite(set(self._endpoints))
         self._settle_hosts()
+        self._write_peers()
         self._write_base()
+
+    def set_peers(self, peers: Iterable[str]) -> None:
+        """The addresses of the cluster's hosts, who may send what comes out of tunnels."""
+        found = frozenset(peers)
+        if found != self._peers:
+            self._peers = found
+            self._write_peers()
 
     def set_interfaces(self, interfaces: Mapping[str, Sequence[str]]) -> None:
         """The interfaces of the host with their addresses: where host endpoints without an interface's name are."""
@@ -303,11 +313,11 @@ class HostTable:
             self._chains.put_chain(name, written, base=place)
 
     def _write_peers(self) -> None:
-        for name, version in ((base.PEERS4, 4), (base.PEERS6, 6)):
-            wanted = {peer for peer in self.settings.peers if (":" in peer) == (version == 6)}
-            if not wanted:
+        for version, name in base.PEERS.items():
+            if not self.settings.tunnels:
                 self.ledger.drop_set(name)
                 continue
+            wanted = {peer for peer in self._peers if (":" in peer) == (version == 6)}
             if name not in self.ledger.defs:
                 self.ledger.put_set(name, SetDef(f"ipv{version}_addr"))
             for gone in self.ledger.elements(name).keys() - wanted:
