@@ -33,7 +33,7 @@ from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.unreadable import stand_in
-from tortie.policy.values import Changed
+from tortie.policy.values import Changed, Construct
 from tortie.store.port import Event
 
 UNREADABLE = "unreadable:"
@@ -54,7 +54,7 @@ class Brain:
         self.unreadable: dict[str, str] = {}
         self.ways = Ways(node, address, backend)
         self.speakers = Speakers(node)
-        self.engine = PolicyEngine(node)
+        self.engine = PolicyEngine(node, frozenset(Construct))
         self._policies = OneEach()
         self._standing: set[str] = set()
         self._up: set[str] = set()
