@@ -125,7 +125,11 @@ class Brain:
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
+            old = self.table.endpoint(change.key) if isinstance(change, EndpointChanged) else None
             self.table.learn(change)
+            if isinstance(change, EndpointChanged) and (old and old.spoofed) != (change.value and change.value.spoofed):
+                # Its interface is to be set up in another way.
+                self._stale.update(change.value.addresses if change.value else ())
 
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
@@ -182,8 +186,11 @@ class Brain:
         self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
+        spoofing = self.table.settings.spoofing
         merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
         self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
+        if spoofing != merged.spoofing:
+            self._stale.update(self.table.claims.addresses())
 
     def bgp_state(self) -> tuple[int, int, int]:
         """Another one when BGP's configuration may have to change."""
