@@ -139,10 +139,10 @@ def _told(store: Datastore, watch: Watch) -> list[Event]:
     """All that the watch has to tell, up to a mark that is written now."""
     store.commit([Put(MARK, b"end")])
     events: list[Event] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not events or events[-1].key != MARK:
-        assert time.monotonic() < deadline
-        events += watch.next(30)
+        assert time.monotonic() < deadline, f"the mark has not come; the last was {events[-1:]}"
+        events += watch.next(PATIENCE)
     watch.close()
     return events[:-1]
 

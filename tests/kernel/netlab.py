@@ -74,7 +74,14 @@ class Host:
             [
                 *("ip", "netns", "exec", self.netns, sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
-                *("--store", self.lab.url, "--no-docker", *options),
+                *(
+                    "--store",
+                    self.lab.url,
+                    "--no-docker",
+                    "--bird-directory",
+                    str(self.lab.directory / f"{self.name}-bird"),
+                    *options,
+                ),
             ],
             stderr=self.log.open("ab"),
             cwd=Path(__file__).parents[2],

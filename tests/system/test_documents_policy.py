@@ -12,7 +12,7 @@ from tests.support.stars_lab import tortie, wait_for
 
 from tortie.lab.api import Host, Lab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 Typed = Callable[[str], str]
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 HOST = {"net/ipv4/ip_forward": "1"}
+HOST6 = {"net/ipv6/conf/all/forwarding": "1"}
+
+
+def advertisements(interface: str) -> str:
+    """Whether an interface takes routes from routers: 1 unless the host forwards, 2 always."""
+    return f"net/ipv6/conf/{interface}/accept_ra"
 
 
 def workload(interface: str) -> dict[str, str]:
@@ -14,6 +20,8 @@ def workload(interface: str) -> dict[str, str]:
         f"{four}/forwarding": "1",
         f"{four}/rp_filter": "1",
         f"{four}/route_localnet": "1",
+        f"{six}/disable_ipv6": "0",
+        f"{six}/forwarding": "1",
         f"{six}/accept_ra": "0",
         f"{six}/accept_redirects": "0",
     }

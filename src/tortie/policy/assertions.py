@@ -159,24 +159,30 @@ def _pairs(
 ) -> Iterator[Broken]:
     for one in sources:
         for other in destinations:
-            found = answers(look.way, *_apart(one, other), [span.service for span in whole])
+            speaker, spoken_to = _apart(one, other)
+            found = answers(look.way, speaker, spoken_to, [span.service for span in whole])
             wrong = [(s, a) for s, a in zip(whole, found, strict=True) if a is not None and a.allowed is not wanted]
             if wrong:
                 chosen = [span for span, _ in wrong]
                 said = ", ".join([span.text for span in chosen] if item.services else told(chosen, whole))
                 verb = "cannot reach" if wanted else "can reach"
-                yield Broken(item, f"{names(one)} {verb} {names(other)} on {said}", wrong[0][1])
+                yield Broken(item, f"{names(speaker)} {verb} {names(spoken_to)} on {said}", wrong[0][1])
 
 
 def _apart(one: Group, other: Group) -> tuple[Group, Group]:
-    """Two groups that share members speak with one another by two different ones."""
+    """Two groups that share members: nobody speaks to himself."""
     if one.ends == other.ends:
         return one, other
-    if one.one == other.one and len(other.ends) > 1:
-        return one, Group((other.other,))
-    if one.one == other.one and len(one.ends) > 1:
-        return Group((one.other,)), other
-    return one, other
+    if len(other.ends) == 1:
+        return _without(one, other), other
+    if len(one.ends) == 1:
+        return one, _without(other, one)
+    # Of two groups with more than one member each, the last of one and the first of the other differ, or the reverse.
+    return (one, other) if one.one != other.one else (one, Group(other.ends[::-1]))
+
+
+def _without(group: Group, other: Group) -> Group:
+    return Group(tuple(end for end in group.ends if end not in other.ends) or group.ends)
 
 
 def _chosen(look: Look, everybody: Sequence[Group], text: str) -> list[End]:

@@ -11,6 +11,7 @@ from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.network_set import NETWORK_SET
 from tortie.policy import nets
 from tortie.policy.endpoints import network_set
+from tortie.policy.hosts import Hosts
 from tortie.policy.path import HOST, End, Way
 from tortie.policy.values import NamedPort, Resolved, ResolvedHost
 from tortie.policy.world import Service, World
@@ -73,19 +74,17 @@ class Group:
 
 
 class Look:
-    """One world, looked at for what tells ends apart."""
+    """One world, looked at for what tells ends apart. `by_node`: whether it matters on which host an endpoint is, by
+    default where some policy of the world makes it so."""
 
-    def __init__(self, world: World, services: Sequence[Service]) -> None:
+    def __init__(self, world: World, services: Sequence[Service], *, by_node: bool | None = None) -> None:
         self.world = world
         self.services = tuple(services)
         self.way = Way(world)
         self.marks = Marks(world, services)
         self.local = world.endpoints()
         hosts = self.way.hosts
-        pools = [item.spec for item in world.all_of(IP_POOL)]
-        hides = bool(hosts.endpoints()) and any(pool.nat_outgoing and not pool.disabled for pool in pools)
-        # Only then it matters on which host an endpoint is.
-        self.by_node = hides or hosts.police_forwarding()
+        self.by_node = _by_node(world, hosts) if by_node is None else by_node
         self._host_lists = {node: tuple(_lists(value) for _, value in own) for node, own in hosts.endpoints().items()}
         self._hosts: dict[str, Hashable] = {node: self._host(node) for node in self._host_lists}
 
@@ -127,6 +126,20 @@ class Look:
 
     def _host(self, node: str) -> Hashable:
         return (self._host_lists[node], self.way.hosts.rules(node), node if self.by_node else None)
+
+
+def looks_at(worlds: Iterable[World], services: Sequence[Service]) -> list[Look]:
+    """Several worlds, to be compared: hosts matter in all of them or in none."""
+    listed = list(worlds)
+    by_node = any(_by_node(world, Hosts(world)) for world in listed)
+    return [Look(world, services, by_node=by_node) for world in listed]
+
+
+def _by_node(world: World, hosts: Hosts) -> bool:
+    """Policies about what hosts forward, and host endpoints that see a host's address in place of a workload's."""
+    pools = [item.spec for item in world.all_of(IP_POOL)]
+    hides = bool(hosts.endpoints()) and any(pool.nat_outgoing and not pool.disabled for pool in pools)
+    return hides or hosts.police_forwarding()
 
 
 def _lists(value: ResolvedHost) -> Hashable:

@@ -1,7 +1,8 @@
 """Every protocol and port there is, in parts that no rule of some worlds divides: what is true of one service of a
 part is true of all. So a question about "anything" has an exact answer. Pure.
 
-Conditions on source ports, which hardly anybody writes, are judged for a client's usual port only.
+Two things are left aside: conditions on source ports are judged for a client's usual port only, and tunnels (IP-in-IP,
+the port of VXLAN), which no workload may send whatever its policy says, are not asked about unless a rule names them.
 """
 
 from __future__ import annotations
@@ -101,8 +102,6 @@ def _edges(protocol: int, rules: Sequence[CompiledRule], worlds: Sequence[World]
         for span in (*rule.destination.ports, *rule.destination.not_ports)
     }
     found |= {(port, port) for its, port in _named(worlds, rules) if its == protocol}
-    if protocol == UDP:
-        found.add((VXLAN, VXLAN))
     for world in worlds:
         if world.all_of(HOST_ENDPOINT):
             hosts = Hosts(world)
@@ -137,7 +136,7 @@ def _of_ports(protocol: int, edges: Sequence[tuple[int, int]]) -> Iterator[Span]
         if any(first <= low and high <= last for first, last in edges):
             yield _of_range(protocol, low, high)
         elif rest is None:
-            rest = low
+            rest = low + 1 if (protocol, low) == (UDP, VXLAN) and high > low else low
     if rest is not None:
         yield Span(Service(protocol, rest), f"other {name}" if edges else name)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tortie.policy.assertions import Broken
-from tortie.policy.changes import Changes
 from tortie.policy.classes import Group
 from tortie.policy.matrices import Table
 from tortie.policy.path import Answer, End, Way
+from tortie.policy.whatif import Changes
 from tortie.policy.words import WIDTH, Told, wrapped
 
 YES, NO, NEITHER = "A", "-", "."
@@ -27,7 +27,7 @@ def group_title(group: Group, shown: int = SHOWN) -> str:
 
 def table_lines(table: Table) -> list[str]:
     """Sources down, destinations across; a cell has one letter a service, in their order."""
-    if not table.groups:
+    if all(group.outside for group in table.groups):
         return ["no endpoint: nobody to ask about"]
     rows = [group_title(group) for group in table.groups]
     columns = [j for j in range(len(rows)) if any(row[j] is not None for row in table.cells)]

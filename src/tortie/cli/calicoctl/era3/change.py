@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace as with_fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,9 @@ from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 
+if TYPE_CHECKING:
+    from tortie.policy.assertions import Assertion
+
 VERBS = {"create": "created", "apply": "applied", "replace": "replaced", "delete": "deleted", "validate": "validated"}
 
 Step = Callable[[Item], object]
@@ -34,11 +37,12 @@ def change(word: str, options: Options, session: Session) -> str:
     if not items and not ours:
         return _nothing(options)
     _check(word, items)
+    assertions = _assertions(ours)
     if word == "validate":
         return success(VERBS[word], len(items), _kind(items)) + "\n"
     with session.client() as client:
-        if ours:
-            _hold(client, items, ours)
+        if assertions:
+            _hold(client, items, assertions)
         initialise(client)
         progress = each(items, _step(word, client, skip=options.has("--skip-exists")), stop=False)
     return _told(word, items, progress)
@@ -144,13 +148,22 @@ def _told(word: str, items: Sequence[Item], progress: Progress[Item]) -> str:
     raise Failed(partly(VERBS[word], progress.done, progress.total, kind), f"hit error: [{reasons}]")
 
 
-def _hold(client: Client, items: Sequence[Item], ours: Sequence[dict[str, Any]]) -> None:
+def _assertions(ours: Sequence[dict[str, Any]]) -> list[Assertion]:
+    """Raises Invalid."""
+    if not ours:
+        return []
+    from tortie.cli.calicoctl.era3.assertions import parsed
+
+    return parsed(ours)
+
+
+def _hold(client: Client, items: Sequence[Item], assertions: Sequence[Assertion]) -> None:
     """The assertions of the files, on the store as it would be. Raises Failed when one would not hold."""
     from tortie.cli.calicoctl.era3.assertions import broken
 
-    found = broken(client, [item.resource for item in items], ours)
+    found = broken(client, [item.resource for item in items], assertions)
     if found:
-        raise Failed(err="failed to execute command: nothing was changed\n" + "\n".join(found))
+        raise Failed(err="\n".join(["failed to execute command: nothing was changed", *found]))
 
 
 # patch and label

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tortie.policy.classes import Group, Look, first_addresses, groups
+from tortie.policy.classes import Group, Look, first_addresses, groups, looks_at
 from tortie.policy.matrices import answers
 from tortie.policy.path import Answer, End
 from tortie.policy.spans import Span, spans, told
@@ -45,7 +45,7 @@ def changes(before: World, after: World) -> Changes:
     """Everything that may be said after and not before, or before and not after: exact for every protocol and port."""
     whole = spans([before, after])
     services = [span.service for span in whole]
-    looks = (Look(before, services), Look(after, services))
+    looks = looks_at((before, after), services)
     found = groups(looks)
     differ = _Differ(looks)
     told_apart = [differ.of(group.one) for group in found]
@@ -63,7 +63,7 @@ def changes(before: World, after: World) -> Changes:
 class _Differ:
     """Whether a conversation of an end can be judged differently in two worlds."""
 
-    def __init__(self, looks: tuple[Look, Look]) -> None:
+    def __init__(self, looks: Sequence[Look]) -> None:
         self._looks = looks
         uses = [look.world.engine.uses() for look in looks]
         # A set that only one world uses is used by rules that differ, which counts for whoever lists them.
