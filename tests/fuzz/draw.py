@@ -76,6 +76,19 @@ class Draw:
             return [self.value(depth - 1) for _ in range(self.below(4))]
         return {self.text(): self.value(depth - 1) for _ in range(self.below(4))}
 
+    def changed(self, value: Any) -> Any:
+        """The same JSON with something else in one place, now and then."""
+        if self.below(6) == 5:
+            return self.value(2)
+        if isinstance(value, dict) and value:
+            name = self.of(sorted(value))
+            found = {key: self.changed(item) if key == name else item for key, item in value.items()}
+            return found | ({self.text(): self.value(1)} if self.below(12) == 11 else {})
+        if isinstance(value, list) and value:
+            at = self.below(len(value))
+            return [*value[:at], self.changed(value[at]), *value[at + self.below(2) :]]
+        return self.text() if self.below(2) else value
+
     def shaped(self, kind: Any, depth: int = 5) -> Any:
         """JSON that a type would take, nearly: now and then something else stands in its place."""
         if depth == 0 or self.below(24) == 23:

@@ -75,6 +75,7 @@ IPAM_KEYS = (
     "/calico/resources/v3/projectcalico.org/networkpolicies/x",
     "/calico/elsewhere",
 )
+ENDS = ("x/h1-cni-a-eth0", "b", "host:h1", "10.0.0.1", "192.0.2.1", "fd00::2", "10.0.9.1")
 DOCUMENT: dict[str, Any] = {
     "kind": "List", "items": [{"kind": "a", "metadata": {"name": "n", "labels": {"k": "v"}}}, {"kind": None}],
     "metadata": {"name": "m", "resourceVersion": "3"}, "spec": {"cidr": "10.0.0.0/8", "nets": ["a", "b"], "order": 1.5},
@@ -87,3 +88,110 @@ def workload(name: str, host_address: str) -> Resource[WorkloadEndpointSpec]:
         ip_networks=(f"{host_address}/32",),
     )  # fmt: skip
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=Metadata(name=name, namespace="x", labels={"a": "b"}), spec=spec)
+
+
+def _v3(kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    head = {"apiVersion": "projectcalico.org/v3", "kind": kind}
+    return {**head, "metadata": {"name": name, **metadata}, "spec": spec}
+
+
+_WHERE = {"node": "h1", "orchestrator": "cni", "endpoint": "eth0", "profiles": ["open"]}
+MANIFESTS: tuple[dict[str, Any], ...] = (
+    _v3(
+        "WorkloadEndpoint",
+        "h1-cni-a-eth0",
+        {**_WHERE, "containerID": "a", "interfaceName": "calia", "ipNetworks": ["10.0.0.1/32"]},
+        namespace="x",
+        labels={"app": "a"},
+    ),
+    _v3(
+        "WorkloadEndpoint",
+        "h1-cni-b-eth0",
+        {
+            **_WHERE,
+            "containerID": "b",
+            "interfaceName": "calib",
+            "ipNetworks": ["10.0.0.2/32", "fd00::2/128"],
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
+        },
+        namespace="x",
+        labels={"app": "b"},
+    ),
+    _v3(
+        "Profile",
+        "open",
+        {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}], "labelsToApply": {"t": ""}},
+    ),
+    _v3(
+        "GlobalNetworkPolicy",
+        "g",
+        {
+            "selector": "app == 'b'",
+            "order": 5,
+            "types": ["Ingress"],
+            "ingress": [
+                {
+                    "action": "Allow",
+                    "protocol": "TCP",
+                    "source": {"selector": "app == 'a'"},
+                    "destination": {"ports": [80, "http"]},
+                }
+            ],
+        },
+    ),
+    _v3(
+        "NetworkPolicy",
+        "n",
+        {
+            "tier": "t",
+            "selector": "app == 'a'",
+            "egress": [
+                {"action": "Deny", "protocol": "UDP", "destination": {"notNets": ["10.0.0.0/8"], "ports": ["53:54"]}},
+                {"action": "Pass"},
+            ],
+        },
+        namespace="x",
+    ),
+    _v3("Tier", "t", {"order": 1, "defaultAction": "Pass"}),
+    _v3("StagedGlobalNetworkPolicy", "s", {"selector": "all()", "ingress": [{"action": "Deny"}]}),
+    _v3("HostEndpoint", "h", {"node": "h1", "interfaceName": "*", "expectedIPs": ["10.0.9.1"]}, labels={"app": "b"}),
+    _v3("GlobalNetworkSet", "s", {"nets": ["192.0.2.0/24"]}, labels={"feed": "bad"}),
+    {
+        "apiVersion": "v1",
+        "kind": "policy",
+        "metadata": {"name": "old"},
+        "spec": {
+            "selector": "app == 'b'",
+            "ingress": [{"action": "allow", "protocol": "icmp", "source": {"tag": "t"}}],
+        },
+    },
+    {"apiVersion": "v1", "kind": "profile", "metadata": {"name": "old", "tags": ["t"]}, "spec": {}},
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "k", "namespace": "x"},
+        "spec": {
+            "podSelector": {},
+            "ingress": [{"from": [{"namespaceSelector": {}}], "ports": [{"port": 80, "endPort": 90}]}],
+        },
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "x", "labels": {"app": "a"}},
+        "spec": {"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 80}]}]},
+    },
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "labels": {"team": "red"}}},
+    {
+        "apiVersion": "tortie/v1",
+        "kind": "Assertion",
+        "metadata": {"name": "only"},
+        "spec": {
+            "from": "app == 'a'",
+            "to": ["app == 'b'", "host:h1"],
+            "ports": ["tcp/80"],
+            "expect": "allow",
+            "exclusive": True,
+        },
+    },
+)

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tests.fuzz import seeds
+from tests.fuzz import commands, seeds
 from tests.fuzz.draw import Draw
-from tortie.base.errors import Invalid, Unavailable
+from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.base.sources import Sources, documents
 from tortie.cli.calicoctl import choose, configuration, go_template
 from tortie.cli.calicoctl.columns import columns
@@ -32,7 +32,7 @@ from tortie.model.codec import from_builtins
 from tortie.model.eras import shown, written
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
-from tortie.model.resource import Metadata, Resource, decode, encode, problems, with_defaults, worded
+from tortie.model.resource import API_VERSION, Metadata, Resource, decode, encode, problems, with_defaults, worded
 from tortie.model.rule import Rule
 from tortie.model.selector import parse
 from tortie.model.v0.wire import from_wire, to_wire
@@ -43,7 +43,13 @@ from tortie.node.brain import Brain
 from tortie.plugins.docker import answers, messages
 from tortie.policy import Packet, Service, World
 from tortie.policy.compile import compile_rule
+from tortie.policy.files import Case
+from tortie.policy.matrices import table
+from tortie.policy.path import Way
+from tortie.policy.reading import Reader, world_of
 from tortie.policy.restrict import keys_of, needs
+from tortie.policy.tables import broken_lines, change_lines, table_csv, table_lines
+from tortie.policy.whatif import changes
 from tortie.store import transfer_file
 from tortie.store.etcd import address, stream, wire
 from tortie.store.port import Event
@@ -289,6 +295,69 @@ def grammars(data: bytes) -> None:
                 command(words)
 
 
+def manifests(data: bytes) -> None:
+    """2.4, 3.2-3.5, 7.2: whole files of documents that nearly make sense, of all eras."""
+    draw = Draw(data)
+    files(b"\n---\n".join(_json(document(draw)) for _ in range(1 + draw.below(3))))
+
+
+def questions(data: bytes) -> None:
+    """Chapter 8, by `why`, `matrix` and `whatif`: files of every form, and what is asked about them."""
+    draw = Draw(data)
+    reader, cases = Reader(), []
+    for _ in range(2):
+        chosen = [found for found in seeds.MANIFESTS if draw.below(3)]
+        texts = [("f", _json(draw.changed(found) if draw.below(4) == 3 else found).decode()) for found in chosen]
+        try:
+            loaded = reader.read(texts)
+            cases.append(Case(world_of(loaded.resources.values()), loaded.assertions, loaded.notes))
+        except Invalid as error:
+            if not all(error.problems):
+                raise AssertionError("a fault without words") from error
+            return
+    for case in cases:
+        broken_lines(case.broken())
+        table_csv(made := table(case.world, [Service(6, 80), Service(1)]))
+        table_lines(made)
+        source, destination = (str(draw.of((*seeds.ENDS, draw.text()))) for _ in range(2))
+        ask(case, source, destination, draw.of(("tcp/80", "icmp", draw.text())))
+    before, after = (case.world for case in cases)
+    change_lines(changes(before, after), (Way(before), Way(after)))
+    assert not changes(before, before).items
+
+
+def ask(case: Case, source: str, destination: str, service: str) -> None:
+    with contextlib.suppress(Invalid, NotFound):
+        text, answer = case.why(source, destination, service), case.ask(source, destination, service)
+        assert text.startswith("ALLOWED" if answer.allowed else "DENIED")
+
+
+def document(draw: Draw) -> dict[str, Any]:
+    if draw.below(4) == 3:
+        found: Any = draw.changed(draw.of(seeds.MANIFESTS))
+        return found if isinstance(found, dict) else {}
+    era = draw.below(3)
+    if era == 0:
+        kind = KINDS[draw.of(sorted(KINDS))]
+        head, metadata, spec = (API_VERSION, kind.name), draw.shaped(Metadata), draw.shaped(kind.spec)
+    elif era == 1:
+        name, of_metadata, of_spec = draw.of(V1_SHAPES)
+        head, metadata, spec = ("v1", name), draw.shaped(of_metadata), draw.shaped(of_spec)
+    else:
+        head = ("networking.k8s.io/v1", "NetworkPolicy")
+        metadata, spec = draw.shaped(Metadata), draw.shaped(kubernetes.PolicySpec)
+    return {"apiVersion": head[0], "kind": head[1], "metadata": metadata, "spec": spec}
+
+
+def lines(data: bytes) -> None:
+    """1.2-1.4, 2.1-2.5, 3.6: whole command lines on a store: an exit code of 0 or 1, and never a trace."""
+    draw = Draw(data)
+    grammar = draw.of(commands.GRAMMARS)
+    words = commands.line(draw, commands.LINES[grammar])
+    typed = _json(document(draw)) if draw.below(3) else commands.manifest(draw, draw.raw())
+    assert commands.command(grammar, words, typed) in (0, 1)
+
+
 def template(data: bytes) -> None:
     """2.1: `-o go-template`."""
     with contextlib.suppress(Invalid):
@@ -400,7 +469,7 @@ def store_values(data: bytes) -> None:
 
 def picture(brain: Brain) -> dict[str, Any]:
     """What a brain knows that must not depend on the way there."""
-    engine = brain._engine  # the fuzzer looks inside: these are what the table is made of
+    engine = brain.engine  # these are what the table is made of
     return {
         "endpoints": engine.local(),
         "hosts": engine.local_hosts(),
@@ -420,7 +489,10 @@ TARGETS: dict[str, Target] = {
     "v1": Target(v1),
     "kubernetes": Target(of_kubernetes),
     "files": Target(files, seeds.FILES),
+    "manifests": Target(manifests),
+    "questions": Target(questions),
     "grammars": Target(grammars),
+    "lines": Target(lines),
     "template": Target(template, seeds.TEMPLATES),
     "headings": Target(headings, (b"metadata.name", b"NAME,X", b"x..y", b"spec.nets.0")),
     "places": Target(places, seeds.PLACES),

@@ -26,8 +26,11 @@ from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
+from tortie.policy.unreadable import stand_in
 from tortie.policy.values import Changed
 from tortie.store.port import Event
+
+UNREADABLE = "unreadable:"
 
 
 class Brain:
@@ -44,8 +47,9 @@ class Brain:
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.ways = Ways(node, address, backend)
-        self._engine = PolicyEngine(node)
+        self.engine = PolicyEngine(node)
         self._policies = OneEach()
+        self._standing: set[str] = set()
         self._up: set[str] = set()
         self._stale: set[str] = set()
         self._felix: dict[str, FelixConfigurationSpec] = {}
@@ -60,20 +64,33 @@ class Brain:
             self.learn(event)
 
     def learn(self, event: Event) -> None:
-        """One key. What cannot be read counts as absent, which closes, and is listed in `unreadable`."""
+        """One key. What cannot be read is listed in `unreadable`. It counts as absent, which closes; a policy or a
+        profile, whose absence could open, closes those it may be about."""
         (self._known.discard if event.value is None else self._known.add)(event.key)
         self.unreadable.pop(event.key, None)
+        if event.key in self._standing:
+            self._standing.discard(event.key)
+            self._change(self.engine.set_compiled(UNREADABLE + event.key, None))
         try:
             self._learn(event)
         except Invalid as error:
             self.unreadable[event.key] = str(error)
             self._learn(Event(event.key, None, event.revision))
+            self._close_for(event, str(error))
+
+    def _close_for(self, event: Event, why: str) -> None:
+        if event.key.startswith(PROFILE.prefix):
+            self._change(self.engine.set_unreadable_profile(PROFILE.parse_key(event.key)[1], why))
+        for kind in POLICIES:
+            if event.key.startswith(kind.prefix) and (found := stand_in(kind, event.key, event.value or b"", why)):
+                self._standing.add(event.key)
+                self._change(self.engine.set_compiled(UNREADABLE + event.key, found))
 
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
             endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
-            self._change(self._engine.set_endpoint(key, endpoint))
+            self._change(self.engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
                     self.news[key] = None
@@ -81,7 +98,7 @@ class Brain:
                 self.revisions[key] = self.news[key] = event.revision
         elif key.startswith(PROFILE.prefix):
             profile = decode(PROFILE, value) if value is not None else None
-            self._change(self._engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
+            self._change(self.engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
         elif key.startswith(TIER.prefix):
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
@@ -104,8 +121,8 @@ class Brain:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
         for kinds, learn in (
             (POLICIES, self._set_policy),
-            ((NETWORK_SET, GLOBAL_NETWORK_SET), self._engine.set_network_set),
-            ((HOST_ENDPOINT,), self._engine.set_host_endpoint),
+            ((NETWORK_SET, GLOBAL_NETWORK_SET), self.engine.set_network_set),
+            ((HOST_ENDPOINT,), self.engine.set_host_endpoint),
         ):
             for kind in kinds:
                 if key.startswith(kind.prefix):
@@ -115,11 +132,11 @@ class Brain:
     def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
         """A name of an older era is another key: a policy that lies there under several is enforced once."""
         told = self._policies.learn(key, stored)
-        return [change for own_key, policy in told.items() for change in self._engine.set_policy(own_key, policy)]
+        return [change for own_key, policy in told.items() for change in self.engine.set_policy(own_key, policy)]
 
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
-        self._change(self._engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
+        self._change(self.engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
         peer = records.peer(decode(NODE, value).spec) if value is not None else None

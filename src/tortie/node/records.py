@@ -42,9 +42,9 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
             cidr = ipaddress.ip_network(spec.cidr)
         except ValueError:
             continue
-        if spec.vxlan_mode != "Never":
+        if spec.vxlan_mode and spec.vxlan_mode != "Never":
             found.append(PoolWay(cidr, "vxlan", spec.vxlan_mode))
-        elif spec.ipip_mode != "Never":
+        elif spec.ipip_mode and spec.ipip_mode != "Never":
             found.append(PoolWay(cidr, "ipip", spec.ipip_mode))
         else:
             found.append(PoolWay(cidr))

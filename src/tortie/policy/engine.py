@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
-from tortie.model.kinds.profile import ProfileSpec
+from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.policy import endpoints, order
@@ -62,6 +62,7 @@ class PolicyEngine:
         self._listing: dict[Owner, set[str]] = {}
         self._users: dict[Use, set[Owner]] = {}
         self._lacking: dict[Owner, tuple[str, ...]] = {}
+        self.set_profile(DEFAULT_ALLOW_NAME, DEFAULT_ALLOW.spec)
 
     def evaluator(self) -> Evaluator:
         """Verdicts on the endpoints of this host, by the present state."""
@@ -111,15 +112,27 @@ class PolicyEngine:
         return self._closing(self._put(key, found))
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:
+        """The one that allows everything is in force without being stored, and is no other if somebody stores it."""
+        if name == DEFAULT_ALLOW_NAME:
+            spec = DEFAULT_ALLOW.spec
         labels = spec.labels_to_apply if spec else None
         members = self.sets.set_profile(name, labels)
         touched = self._select(self._chosen.set_profile(name, labels))
         rules = self._set_rules(("profile", name), compile_profile(spec) if spec else None)
         return self._closing([*members, *rules], touched)
 
+    def set_unreadable_profile(self, name: str, why: str) -> list[Changed]:
+        """One that is in the store and cannot be read: whoever lists it is closed, for nobody knows its labels."""
+        changes = self.set_profile(name, None)
+        rules = self._set_rules(("profile", name), RuleLists(problems=(f"cannot be read: {why}",)))
+        return [*changes, *self._closing(rules)]
+
     def set_policy(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
         """A policy of any kind, staged ones too. Raises Invalid when its selectors cannot be read."""
-        found = compile_policy(resource) if resource else None
+        return self.set_compiled(key, compile_policy(resource) if resource else None)
+
+    def set_compiled(self, key: str, found: tuple[CompiledPolicy, RuleLists] | None) -> list[Changed]:
+        """As `set_policy`; also for what stands in the place of a policy."""
         old = self._policy_of.get(key)
         gone = self._drop_policy(key, old) if old is not None and (found is None or found[0].id != old) else []
         if found is None:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 from tortie.model import admission
-from tortie.model.ipam import block_of_key, blocks_prefix
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.tier import BUILT_IN, TIER
-from tortie.model.resource import Kind, Metadata, Resource, decode, encode
+from tortie.model.resource import Kind, Metadata, Resource, encode
+from tortie.store.policies import readable
 from tortie.store.port import Compare, Condition, Datastore, Put, Unchanged, Write
 from tortie.store.stamp import stamped
 
@@ -50,7 +50,7 @@ def of_delete(datastore: Datastore, kind: Kind[Any], name: str) -> Admitted:
     for holder in sorted(admission.IN_TIERS):
         listing = datastore.list(KINDS[holder].prefix)
         conditions.append(Unchanged(KINDS[holder].prefix, listing.revision))
-        policies = (policy for kv in listing.items if (policy := _readable(KINDS[holder], kv.value)) is not None)
+        policies = (policy for kv in listing.items if (policy := readable(KINDS[holder], kv)) is not None)
         if (refused := admission.held_tier(name, policies)) is not None:
             raise refused
     return Admitted(conditions=tuple(conditions))
@@ -72,8 +72,11 @@ def built_in_tier(name: str) -> Resource[Any]:
 
 
 def _new_pool(datastore: Datastore, pool: Resource[Any]) -> Admitted:
+    # Here and not above: a command that only reads needs none of it.
+    from tortie.model.ipam import block_of_key, blocks_prefix
+
     listing = datastore.list(IP_POOL.prefix)
-    others = [other for kv in listing.items if (other := _readable(IP_POOL, kv.value)) is not None]
+    others = [other for kv in listing.items if (other := readable(IP_POOL, kv)) is not None]
     version = 6 if ":" in pool.spec.cidr else 4
     blocks = [cidr for kv in datastore.list(blocks_prefix(version)).items if (cidr := block_of_key(kv.key)) is not None]
     if faults := list(admission.pool_faults(pool, others, blocks)):
@@ -86,10 +89,3 @@ def _existing(datastore: Datastore, kind: Kind[Any], name: str) -> Admitted:
     if kv is None:
         raise admission.Missing(kind.name, name)
     return Admitted(conditions=(Compare(kv.key, kv.revision),))
-
-
-def _readable(kind: Kind[Any], value: bytes) -> Resource[Any] | None:
-    try:
-        return decode(kind, value)
-    except Invalid:
-        return None

@@ -13,7 +13,7 @@ from tortie.model.eras import Era
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.policy_parts import DEFAULT_TIER
-from tortie.model.resource import Kind, Resource, decode
+from tortie.model.resource import Kind, Resource, decode_at
 from tortie.store.port import Compare, CompareFailed, Datastore, KeyValue, Put
 
 ERA_KEY = "/tortie/v1/policy-names"
@@ -67,7 +67,7 @@ def every(datastore: Datastore) -> Iterator[Resource[Any]]:
     for name in sorted(eras.POLICIES):
         kind = KINDS[name]
         for kv in datastore.list(kind.prefix).items:
-            if (resource := _read(kind, kv)) is not None:
+            if (resource := readable(kind, kv)) is not None:
                 yield resource
 
 
@@ -104,18 +104,19 @@ def find(datastore: Datastore, kind: Kind[Any], name: str, namespace: str | None
 
 def _holding(kind: Kind[Any], name: str, found: Sequence[KeyValue]) -> list[Stored]:
     """Those that are the policy people call so; one that cannot be read may be it."""
-    read = [Stored(kv, _read(kind, kv)) for kv in found]
+    read = [Stored(kv, readable(kind, kv)) for kv in found]
     mine = [item for item in read if item.resource is None or eras.shown(item.resource).name == name]
     return sorted(mine, key=lambda item: (item.resource is None, item.resource is None or item.resource.name != name))
 
 
-def _read(kind: Kind[Any], kv: KeyValue) -> Resource[Any] | None:
+def readable(kind: Kind[Any], kv: KeyValue) -> Resource[Any] | None:
+    """The resource, None when the value makes none."""
     try:
-        return decode(kind, kv.value, kv.revision)
+        return decode_at(kind, kv.key, kv.value, kv.revision)
     except Invalid:
         return None
 
 
 def _version(kv: KeyValue) -> str:
-    info = _read(CLUSTER_INFORMATION, kv)
+    info = readable(CLUSTER_INFORMATION, kv)
     return info.spec.calico_version if info is not None else ""

@@ -24,7 +24,7 @@ def told(*values: tuple[str, dict[str, Any], dict[str, Any]]) -> dict[str, Resol
     spec = {"node": "host-a", "interfaceName": "cali1", "ipNetworks": ["10.0.0.1/32"], "orchestrator": "k8s"}
     for key, metadata, body in ((ENDPOINT.key("w", "x"), {"name": "w", "namespace": "x"}, spec), *values):
         brain.learn(Event(key, json.dumps({"metadata": metadata, "spec": body}).encode(), 1))
-    return brain._engine.local()
+    return brain.engine.local()
 
 
 def policies(found: dict[str, Resolved]) -> list[str]:

@@ -37,7 +37,12 @@ class Follower:
                     assert self.endpoints.get(key) != value
                     put(self.endpoints, key, value)
                     self.check_listed(value)
-                case PolicyChanged(name, rules) | ProfileChanged(name, rules):
+                case PolicyChanged(name, rules):
+                    assert self.rules.get(name) != rules, "nothing is told twice"
+                    put(self.rules, name, rules)
+                case ProfileChanged(name, rules):
+                    # One that is listed and does not exist is told as such.
+                    assert rules is None or self.rules.get(name) != rules
                     put(self.rules, name, rules)
                 case MembersChanged(name, added, removed) | NetsChanged(name, added, removed):
                     self.move(name, added, removed)

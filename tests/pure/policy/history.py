@@ -33,7 +33,7 @@ SELECTORS = ("", "all()", "app == 'web'", "app != 'web'", "has(tag)", "app in {'
              "app starts with 'w' || tag == ''", "app not in {'db'}", "app contains 'e'")  # fmt: skip
 SPACES = ("", "", "", "all()", "team == 'red'", "team != 'red'", "!has(team)")
 NETS = ("10.0.0.0/24", "10.0.1.4/32", "10.0.0.0/16", "192.0.2.0/24", "fd00::/64", "fd00::2/128")
-PORTS: tuple[int | str, ...] = (80, "79:90", "http", "dns", 53)
+PORTS: tuple[int | str, ...] = (80, "79:90", "http", "dns", 53, 52, 54, 8079, 8081)
 KNOWN_PORTS = (
     EndpointPort(name="http", protocol="TCP", port=8080),
     EndpointPort(name="http", protocol="TCP", port=80),
@@ -72,6 +72,7 @@ UNFIT: tuple[dict[str, Any], ...] = (
     {"destination": EntityRule(ports=(80,)), "protocol": None},
     {"protocol": "carrier"},
     {"protocol": None, "icmp": Icmp(type=8)},
+    {"protocol": None, "not_icmp": Icmp(type=8)},
     {"protocol": "ICMP", "icmp": Icmp(code=1)},
     {"protocol": "ICMP", "ip_version": 6, "icmp": None, "not_icmp": None},
 )

@@ -77,7 +77,7 @@ def test_a_pod_has_the_same_address_in_several_sets_of_files_and_no_two_share_on
             f"{POLICY}---\n{POLICY}---\n{V1_PROFILE.replace('allow', 'alow')}---\n{PODS.replace('5432', '0x')}",
             [
                 "f1.yaml, document 2: GlobalNetworkPolicy p is in f1.yaml, document 1 already",
-                "f1.yaml, document 3: error with field Action",
+                "f1.yaml, document 3: error with field Action = 'alow' (profile: spec.egress[0].action",
             ],
         ),
         ("apiVersion: tortie/v1\nkind: Assertion\nfrom: a\n", ["f1.yaml: to is missing"]),

@@ -419,3 +419,13 @@ def test_8_6_another_list_replaces_the_usual_one_and_may_name_a_network() -> Non
     near = ((6, 22, "10.0.0.0/24"),)
     assert evaluator.host_traffic(found, "ingress", packet(22), near).allowed
     assert not evaluator.host_traffic(found, "ingress", packet(22, sender="192.0.2.1"), near).allowed
+
+
+def test_8_3_a_policy_that_comes_under_another_name_at_the_same_key_takes_its_old_name_along() -> None:
+    engine = small().engine
+    for name, rule in (("one", ALLOW), ("two", DENY)):
+        engine.set_policy("/policies/p", gnp(name, rule))
+    found = next(value for key, value in engine.local().items() if key.endswith("/b"))
+    assert found.policies() == {"GlobalNetworkPolicy/two"}
+    engine.set_policy("/policies/p", None)
+    assert all(not value.policies() for value in engine.local().values())
