@@ -40,6 +40,7 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.ways.problems,
         },
+        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
             "farEnds": len(brain.ways.neighbours.have),
