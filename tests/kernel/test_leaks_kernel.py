@@ -162,7 +162,7 @@ def test_nothing_is_forwarded_before_the_table_is_there(lab: Lab) -> None:
 HOLD = """
 from tortie.dataplane.kernel.table import KernelTable
 table = KernelTable()
-assert table.open(owner=True, closed="add chain inet tortie x").owned
+assert table.open(owner=True, closed=()).owned
 print("owned", flush=True)
 input()
 """
