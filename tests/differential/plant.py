@@ -11,6 +11,7 @@ from tests.differential.net import HOSTS, Net, within
 from tests.differential.oracle import INTERFACES
 from tests.differential.probes import TCP, UDP, Probe, Prober
 from tests.differential.resources import addresses, made
+from tests.kernel.netlab import inside
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.kernel.codec import canonical_key
@@ -82,7 +83,11 @@ class Plant:
                 raise Invalid(f"the test made something unreadable: {unread}")
 
     def open(self) -> None:
-        """Take the tables. What is there from before is what an agent finds after a restart."""
+        """Take the tables. What is there from before is what an agent finds after a restart. Nobody knows a neighbour
+        yet: they are to be found while policy is in force."""
+        for netns in self.netns.values():
+            inside(netns, "ip", "neigh", "flush", "all")
+            inside(netns, "ip", "-6", "neigh", "flush", "all")
         for name, brain in self.brains.items():
             within(self.netns[name], partial(self.tables[name].open, owner=True, closed=closed_table()))
             brain.table.ledger.learn(self.tables[name].read(), canonical_key)

@@ -162,7 +162,6 @@ def test_untracked_policy_keeps_its_packets_out_of_connection_tracking_and_leave
         policy("raw", **rules, do_not_track=True, apply_on_forward=True),
         policy("all", ingress=(ALLOW,), egress=(ALLOW,), order=10),
     )
-    inside_neighbours(plant)
     for six in (False, True):
         assert plant.arrives("o1", "h1", "udp/4000", six=six)
         assert plant.arrives("h1", "o1", "udp/4000", six=six)
@@ -173,12 +172,6 @@ def test_untracked_policy_keeps_its_packets_out_of_connection_tracking_and_leave
     put(plant, policy("raw", ingress=(tcp(1),), do_not_track=True, apply_on_forward=True))
     assert plant.arrives("o1", "h1", "udp/4000")
     assert plant.tracked("h1", 4000) == 1
-
-
-def inside_neighbours(plant: Plant) -> None:
-    """Forget what is known of neighbours: they must be found while the policy is in force."""
-    for party in ("h1", "o1"):
-        inside(plant.netns[party], "ip", "neigh", "flush", "dev", "eth0")
 
 
 def test_floating_addresses(plant: Plant, net: Net) -> None:
