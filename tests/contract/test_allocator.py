@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
+from tests.support import stores
+from tests.support.stores import BACKENDS, Url
 
 from tortie.base.errors import Invalid, NotFound
 from tortie.ipam.allocator import Allocator
@@ -41,8 +44,8 @@ from tortie.model.kinds.ip_reservation import IP_RESERVATION, IPReservationSpec
 from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
+from tortie.store.open import open_store
 from tortie.store.port import Datastore, Drop, Put
-from tortie.store.sqlite.store import SqliteStore
 
 NOW = 1_800_000_000.0
 POOL = "10.65.0.0/24"
@@ -66,11 +69,28 @@ def owned(store: Datastore) -> Ownership:
     return ownership({kv.key: kv.value for kv in store.list(IPAM).items})
 
 
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Url]:
+    with stores.backend(request.param, tmp_path_factory.mktemp("etcd")) as url:
+        yield url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Datastore:
-    found = SqliteStore(tmp_path)
-    prepare(found)
-    return found
+def url(backend: Url, tmp_path: Path) -> str:
+    return backend(tmp_path)
+
+
+@pytest.fixture
+def empty(url: str) -> Iterator[Datastore]:
+    found = open_store(url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def store(empty: Datastore) -> Datastore:
+    prepare(empty)
+    return empty
 
 
 def test_a_host_claims_a_block_and_fills_it_from_its_first_address(store: Datastore) -> None:
@@ -191,8 +211,8 @@ def test_a_handle_that_counts_too_many_is_put_right(store: Datastore) -> None:
     assert store.get(handle_key("h")) is None
 
 
-def test_a_full_host_borrows_and_a_full_cluster_says_so(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
+def test_a_full_host_borrows_and_a_full_cluster_says_so(empty: Datastore) -> None:
+    store = empty
     prepare(store, cidr="10.65.0.0/29", size=30)
     a, b = Allocator(store, "host-a"), Allocator(store, "host-b")
     a.auto_assign("h", {}, now=NOW)
@@ -203,8 +223,8 @@ def test_a_full_host_borrows_and_a_full_cluster_says_so(tmp_path: Path) -> None:
         a.auto_assign("h", {}, now=NOW)
 
 
-def test_strict_affinity_never_borrows(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
+def test_strict_affinity_never_borrows(empty: Datastore) -> None:
+    store = empty
     prepare(store, cidr="10.65.0.0/30", size=30)
     configure(store, strict_affinity=True)
     Allocator(store, "host-a").auto_assign("h", {}, now=NOW)
@@ -215,8 +235,8 @@ def test_strict_affinity_never_borrows(tmp_path: Path) -> None:
         b.assign("10.65.0.3", "h", {}, now=NOW)
 
 
-def test_an_empty_block_of_another_host_is_taken_over_after_a_minute(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
+def test_an_empty_block_of_another_host_is_taken_over_after_a_minute(empty: Datastore) -> None:
+    store = empty
     prepare(store, cidr="10.65.0.0/30", size=30)
     a, b = Allocator(store, "host-a"), Allocator(store, "host-b")
     address = a.auto_assign("h", {}, now=NOW)
@@ -305,12 +325,11 @@ def test_a_damaged_block_is_refused_and_named(store: Datastore) -> None:
 
 WORKER = """
 import sys
-from pathlib import Path
 from tortie.ipam.allocator import Allocator
-from tortie.store.sqlite.store import SqliteStore
+from tortie.store.open import open_store
 
-directory, node, name = sys.argv[1:]
-allocator = Allocator(SqliteStore(Path(directory)), node)
+url, node, name = sys.argv[1:]
+allocator = Allocator(open_store(url), node)
 held = [str(allocator.auto_assign(name, {}, now=1.8e9)) for _ in range(30)]
 for address in held[::3]:
     assert allocator.release(address, name, now=1.8e9)
@@ -318,14 +337,10 @@ print(*[address for index, address in enumerate(held) if index % 3])
 """
 
 
-def test_processes_never_share_an_address(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
-    prepare(store)
-    commands = [
-        [sys.executable, "-c", WORKER, str(tmp_path), f"host-{'ab'[number % 2]}", f"w{number}"] for number in range(3)
-    ]
+def test_processes_never_share_an_address(store: Datastore, url: str) -> None:
+    commands = [[sys.executable, "-c", WORKER, url, f"host-{'ab'[number % 2]}", f"w{number}"] for number in range(3)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    held = [process.communicate(timeout=120)[0].split() for process in processes]
+    held = [process.communicate(timeout=200)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     _check_held(store, [(f"w{number}", part) for number, part in enumerate(held)])
 

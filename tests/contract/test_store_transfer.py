@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.etcd_server import ETCD, EtcdServer, etcd, wipe
+from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.store import transfer
 from tortie.store.open import open_store, store_url
-from tortie.store.port import Compare, Datastore, Drop, Put, Write
+from tortie.store.port import Condition, Datastore, Drop, Put, Write
 from tortie.store.transfer_file import READY_KEY, Entry
 
 
@@ -55,7 +56,11 @@ def held(store: Datastore, prefix: str = "/") -> dict[str, bytes]:
 def tortie(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     program = "import sys; sys.argv[0] = 'tortie'; from tortie.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "store", *arguments], input=stdin, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", program, "store", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -147,7 +152,7 @@ class Meddled:
         self.meddle()
         return found
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         self.calls += 1
         self.meddle()
         return self.store.commit(writes, compares)

@@ -7,7 +7,7 @@ possible. The sequence number grows with every change; each allocation remembers
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,8 +23,18 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who gets an address."""
+
+    handle: str | None
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Assigned:
-    address: Address
+    """The block with the addresses given, each to the claimant in the same place; the rest of them got none."""
+
+    addresses: tuple[Address, ...]
     block: Block
 
 
@@ -59,24 +69,23 @@ def unclaimed(block: Block) -> Block:
     return _changed(block, affinity=None, affinity_claim_time=msgspec.UNSET)
 
 
-def assign_next(
-    block: Block, handle: str | None, attributes: Mapping[str, str], reserved: Collection[Network] = ()
-) -> Assigned | None:
-    """The free address that has rested longest, reserved ones passed over; None when there is none."""
+def assign_next(block: Block, claimants: Sequence[Claimant], reserved: Collection[Network] = ()) -> Assigned | None:
+    """The free addresses that have rested longest, reserved ones passed over; None when there is none."""
     base = _network(block.cidr)
-    for ordinal in block.unallocated:
-        address = base[ordinal]
-        if not any(address in network for network in reserved):
-            return Assigned(address, _give(block, ordinal, handle, attributes))
-    return None
+    free = (o for o in block.unallocated if not any(base[o] in network for network in reserved))
+    addresses: list[Address] = []
+    for ordinal, claimant in zip(free, claimants, strict=False):
+        block = _give(block, ordinal, claimant)
+        addresses.append(base[ordinal])
+    return Assigned(tuple(addresses), block) if addresses else None
 
 
-def assign_address(block: Block, address: Address, handle: str | None, attributes: Mapping[str, str]) -> Block | None:
+def assign_address(block: Block, address: Address, claimant: Claimant) -> Block | None:
     """The block with this address given away; None when somebody has it. A cooling address is free."""
     ordinal = _ordinal(block, address)
     if ordinal not in block.unallocated and not _cooling(block, ordinal):
         return None
-    return _give(block, ordinal, handle, attributes)
+    return _give(block, ordinal, claimant)
 
 
 def holder(block: Block, address: Address) -> Attribute | None:
@@ -165,8 +174,8 @@ def rfc3339(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _give(block: Block, ordinal: int, handle: str | None, attributes: Mapping[str, str]) -> Block:
-    wanted = Attribute(handle_id=handle, secondary=dict(sorted(attributes.items())))
+def _give(block: Block, ordinal: int, claimant: Claimant) -> Block:
+    wanted = Attribute(handle_id=claimant.handle, secondary=dict(sorted(claimant.attributes.items())))
     known = list(block.attributes)
     if wanted not in known:
         known.append(wanted)

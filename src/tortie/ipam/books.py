@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Generic, TypeVar
@@ -68,6 +68,30 @@ def allocations(cidr: Network, block: Block) -> Iterator[Allocation]:
     for ordinal, index in enumerate(block.allocations):
         if index is not None and block.attributes[index].released_at is None:
             yield Allocation(cidr[ordinal], cidr, block.attributes[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`handles` have addresses of one node only; `single`: (address, its handle if any), for each one apart."""
+
+    handles: tuple[str, ...]
+    single: tuple[tuple[Address, str | None], ...]
+
+
+def held_by(books: Books, node: str, used: Collection[Address] = ()) -> Held:
+    """What a node holds: the addresses that were given to it, and of those that do not say to whom, those `used`."""
+    own: dict[str | None, list[Allocation]] = {}
+    shared: set[str | None] = {None}
+    for allocation in books.allocations():
+        handle = allocation.attribute.handle_id or None
+        if allocation.node == node or (not allocation.node and allocation.address in used):
+            own.setdefault(handle, []).append(allocation)
+        else:
+            shared.add(handle)
+    return Held(
+        tuple(sorted(handle for handle in own if handle is not None and handle not in shared)),
+        tuple((a.address, handle) for handle, held in own.items() if handle in shared for a in held),
+    )
 
 
 def read_books(items: Iterable[KeyValue]) -> Books:

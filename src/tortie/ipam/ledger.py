@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +13,7 @@ from tortie.model.codec import from_json, to_json
 from tortie.model.ipam import (
     CONFIG_KEY,
     DEFAULT_CONFIG,
+    HANDLES,
     Affinity,
     Block,
     Handle,
@@ -26,9 +28,10 @@ from tortie.model.ipam import (
     handle_key,
     parse_block,
 )
-from tortie.store.port import Compare, Datastore, Drop, Put, Write
+from tortie.store.port import Compare, CompareFailed, Condition, Datastore, Drop, KeyValue, Put, Write
 
 REMEMBERED = 64
+_MARK = re.compile(rb'"deleted"\s*:\s*true')
 CONFIRMED = to_json(Affinity(state="confirmed"))
 
 
@@ -37,7 +40,7 @@ class Change:
     """What one transaction is to write, and what must not have changed since it was read."""
 
     writes: tuple[Write, ...]
-    compares: tuple[Compare, ...]
+    compares: tuple[Condition, ...]
 
     def __add__(self, other: Change) -> Change:
         return Change(self.writes + other.writes, self.compares + other.compares)
@@ -55,12 +58,17 @@ class Ledger:
         self._store = datastore
         self._node = node
         self._seen: dict[Network, tuple[Block, int]] = {}
+        self._config: tuple[IpamConfig, int] | None = None
 
     def config(self) -> tuple[IpamConfig, int]:
         kv = self._store.get(CONFIG_KEY)
-        if kv is None:
-            return DEFAULT_CONFIG, 0
-        return from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}"), kv.revision
+        found = from_json(IpamConfig, kv.value, f"IPAM configuration {CONFIG_KEY}") if kv else DEFAULT_CONFIG
+        self._config = found, kv.revision if kv else 0
+        return self._config
+
+    def remembered_config(self) -> tuple[IpamConfig, int]:
+        """As this process saw it last: for whoever compares the revision when writing."""
+        return self._config or self.config()
 
     def block(self, cidr: Network) -> tuple[Block | None, int]:
         """As it is now; parsed only when it is not as this process saw it last."""
@@ -73,13 +81,28 @@ class Ledger:
         self._remember(cidr, block, kv.revision)
         return (None if block.deleted else block), kv.revision
 
+    def listed(self, cidr: Network, listed: Mapping[Network, KeyValue]) -> tuple[Block | None, int]:
+        """As `block`, out of a listing."""
+        kv = listed.get(cidr)
+        return (None, 0) if kv is None else (block_in(kv), kv.revision)
+
     def remembered(self, cidr: Network) -> tuple[Block, int] | None:
         """As this process saw it last, without reading: for whoever compares the revision when writing."""
         seen = self._seen.get(cidr)
         return None if seen is None or seen[0].deleted else seen
 
+    def learn(self, stale: CompareFailed) -> None:
+        """Another's write to a block is told with the refusal of ours; handles are not remembered; after the refusal of
+        anything else all is read anew."""
+        cidr = block_of_key(stale.key)
+        if cidr is not None and stale.now is not None:
+            self._remember(cidr, parse_block(stale.now.value, stale.key), stale.now.revision)
+        elif not stale.key.startswith(HANDLES):
+            self.forget()
+
     def forget(self) -> None:
         self._seen.clear()
+        self._config = None
 
     def _remember(self, cidr: Network, block: Block, revision: int) -> None:
         if len(self._seen) >= REMEMBERED and cidr not in self._seen:
@@ -92,34 +115,27 @@ class Ledger:
         if cidr is not None and block is not None:
             self._remember(cidr, block, revision)
 
-    def existing(self, version: int) -> dict[Network, tuple[Block, int]]:
-        return {cidr: (block, at) for cidr, (block, at) in self._all(version).items() if not block.deleted}
-
-    def taken(self, version: int) -> tuple[dict[Network, tuple[Block, int]], dict[Network, int]]:
-        """The existing blocks, and the revisions of those that are marked deleted: of one and the same moment, so that
-        a block made since then is never written over."""
-        everything = self._all(version)
-        deleted = {cidr: at for cidr, (block, at) in everything.items() if block.deleted}
-        return {cidr: found for cidr, found in everything.items() if cidr not in deleted}, deleted
-
-    def _all(self, version: int) -> dict[Network, tuple[Block, int]]:
+    def all_blocks(self, version: int) -> dict[Network, KeyValue]:
+        """Every block as it is kept, those marked deleted too, all of one and the same moment: a place that this shows
+        to be free is compared with the revision that it shows, so a block made since then is never written over."""
         listing = self._store.list(blocks_prefix(version)).items
-        return {cidr: (parse_block(kv.value, kv.key), kv.revision) for kv in listing if (cidr := block_of_key(kv.key))}
+        return {cidr: kv for kv in listing if (cidr := block_of_key(kv.key))}
 
     def block_around(self, address: Address) -> Network | None:
         """The existing block that holds the address, whatever became of its pool."""
-        for kv in self._store.list(blocks_prefix(address.version)).items:
-            cidr = block_of_key(kv.key)
-            if cidr is not None and address in cidr:
+        for cidr, kv in self.all_blocks(address.version).items():
+            if address in cidr and not marked_deleted(kv):
                 return cidr
         return None
 
-    def own_affinities(self, version: int) -> Iterator[tuple[Network, int, bool]]:
+    def claims(self, version: int) -> dict[Network, tuple[Affinity, int]]:
+        """This node's claims with their revisions, those marked deleted too."""
+        found = {}
         for kv in self._store.list(affinities_prefix(self._node, version)).items:
             claim = affinity_of_key(kv.key)
-            affinity = from_json(Affinity, kv.value, f"affinity {kv.key}")
-            if claim is not None and not affinity.deleted:
-                yield claim[1], kv.revision, affinity.confirmed
+            if claim is not None:
+                found[claim[1]] = from_json(Affinity, kv.value, f"affinity {kv.key}"), kv.revision
+        return found
 
     def confirm(self, cidr: Network, revision: int) -> Change:
         key = affinity_key(self._node, cidr)
@@ -134,32 +150,39 @@ class Ledger:
 
     def count(self, handle: str | None, cidr: Network, by: int | None) -> Change:
         """The handle with its number of addresses in this block changed; `by` None: it has none there."""
-        if not handle:
-            return NOTHING
-        key = handle_key(handle)
-        kv = self._store.get(key)
-        known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
-        known = Handle() if known.deleted else known
-        count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
-        counts = {name: number for name, number in known.block.items() if name != str(cidr)}
-        if count:
-            counts[str(cidr)] = count
-        compare = Compare(key, kv.revision if kv else 0)
-        if not counts:
-            return Change((Drop(key),), (compare,))
-        changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
-        return Change((Put(key, to_json(changed)),), (compare,))
-
-    def first(self, handle: str | None, cidr: Network) -> Change:
-        """A new handle with one address: most have just one. The transaction fails when the handle exists."""
-        if not handle:
-            return NOTHING
-        key = handle_key(handle)
-        return Change((Put(key, to_json(Handle(block={str(cidr): 1}))),), (Compare(key, 0),))
+        return counted(handle, cidr, by, self._store.get(handle_key(handle))) if handle else NOTHING
 
     def revision(self, key: str) -> int:
         kv = self._store.get(key)
         return kv.revision if kv else 0
+
+
+def counted(handle: str, cidr: Network, by: int | None, kv: KeyValue | None) -> Change:
+    """As `Ledger.count`, of a handle as it was read; None: it is not there, as nearly every handle before its first
+    address, so that an allocation begins with that."""
+    key = handle_key(handle)
+    known = from_json(Handle, kv.value, f"handle {handle}") if kv else Handle()
+    known = Handle() if known.deleted else known
+    count = 0 if by is None else max(known.block.get(str(cidr), 0) + by, 0)
+    counts = {name: number for name, number in known.block.items() if name != str(cidr)}
+    if count:
+        counts[str(cidr)] = count
+    compare = Compare(key, kv.revision if kv else 0)
+    if not counts:
+        return Change((Drop(key),), (compare,))
+    changed = msgspec.structs.replace(known, block=dict(sorted(counts.items())))
+    return Change((Put(key, to_json(changed)),), (compare,))
+
+
+def block_in(kv: KeyValue) -> Block | None:
+    """None for one that is marked deleted. Raises Invalid."""
+    block = parse_block(kv.value, kv.key)
+    return None if block.deleted else block
+
+
+def marked_deleted(kv: KeyValue) -> bool:
+    """Nearly no block is, and reading one as a whole takes long."""
+    return _MARK.search(kv.value) is not None and block_in(kv) is None
 
 
 def put(key: str, block: Block, at: int) -> Change:

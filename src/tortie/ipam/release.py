@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from ipaddress import ip_address
 
 from tortie.base.errors import Conflict, Invalid
 from tortie.ipam import assign as choose
 from tortie.ipam import block as blocks
-from tortie.ipam.block import Address
-from tortie.ipam.ledger import Change, Ledger, put
+from tortie.ipam.block import Address, Released
+from tortie.ipam.ledger import Change, Ledger, counted, put
 from tortie.ipam.search import Searches
 from tortie.ipam.turns import Turns
 from tortie.model.codec import from_json
-from tortie.model.ipam import Block, Handle, Network, affinity_key, block_key, handle_key
-from tortie.store.port import Compare, Datastore, Drop, Put
+from tortie.model.ipam import CONFIG_KEY, Block, Handle, Network, affinity_key, block_key, handle_key
+from tortie.store.port import Compare, CompareFailed, Datastore, Drop, KeyValue, Put
 
 
 class Releaser:
@@ -39,8 +38,25 @@ class Releaser:
         kv = self._store.get(handle_key(handle))
         released: list[Address] = []
         for cidr in from_json(Handle, kv.value, f"handle {handle}").block if kv else ():
-            released += self._turns.retried(f"block {cidr}", lambda cidr=cidr: self._release_block(cidr, handle, now))  # type: ignore[misc]
+            if released:  # the handle was written with the block before
+                kv = self._store.get(handle_key(handle))
+            released += self._of_block(cidr, handle, kv, now)
         return tuple(released)
+
+    def _of_block(self, cidr: str, handle: str, read: KeyValue | None, now: float) -> tuple[Address, ...]:
+        """The handle is read again only when its own write was refused."""
+        kv = read
+
+        def once() -> tuple[Address, ...]:
+            nonlocal kv
+            try:
+                return self._release_block(cidr, handle, now, kv)
+            except CompareFailed as error:
+                if error.key == handle_key(handle):
+                    kv = error.now
+                raise
+
+        return self._turns.retried(f"block {cidr}", once)
 
     def release_affinity(self, cidr: Network, node: str, *, now: float, must_be_empty: bool = False) -> bool:
         """The node's claim on the block ends; the block goes when it is empty, else it stays without an owner.
@@ -57,42 +73,59 @@ class Releaser:
     def release_host(self, node: str, *, now: float) -> tuple[Network, ...]:
         """Every claim of a node, of both families; says which. Addresses that are in use stay in use."""
         theirs = Ledger(self._store, node)
-        claims = [cidr for version in (4, 6) for cidr, _, _ in theirs.own_affinities(version)]
+        claims = [
+            cidr for version in (4, 6) for cidr, (claim, _) in theirs.claims(version).items() if not claim.deleted
+        ]
         return tuple(cidr for cidr in claims if self.release_affinity(cidr, node, now=now))
 
     # One round each
 
     def _release_once(self, address: Address, handle: str | None, now: float, sequence: int | None) -> bool:
         cidr = self._ledger.block_around(address)
-        return cidr is not None and bool(self._release_in(cidr, [address], handle, now, sequence))
+        block, at = self._ledger.block(cidr) if cidr is not None else (None, 0)
+        if cidr is None or block is None:
+            return False
+        config, revision = self._ledger.config()
+        released = blocks.release(block, [address], now, config.ip_cooldown_seconds, handle, sequence)
+        if released is None:
+            return False
+        change = Change((), (Compare(CONFIG_KEY, revision),))
+        for owner, count in released.handles.items():
+            change += self._ledger.count(owner, cidr, -count)
+        self._write(cidr, at, released, change)
+        return True
 
-    def _release_block(self, cidr: str, handle: str, now: float) -> tuple[Address, ...]:
+    def _release_block(self, cidr: str, handle: str, now: float, kv: KeyValue | None) -> tuple[Address, ...]:
+        """All that the handle, as it was read, has in this block; with nothing else read where it is remembered."""
         found = choose.networks([cidr])
         if not found:
             raise Invalid(f"handle {handle}: {cidr!r} is no block")
         network = found[0]
-        block, _ = self._ledger.block(network)
+        block, at = self._with_addresses_of(handle, network)
+        config, revision = self._ledger.remembered_config()
         addresses = blocks.addresses_of(block, handle) if block else ()
-        released = self._release_in(network, addresses, handle, now) if addresses else ()
-        if not released:
-            self._ledger.write(self._ledger.count(handle, network, None))
-        return released
-
-    def _release_in(
-        self, cidr: Network, addresses: Collection[Address], handle: str | None, now: float, sequence: int | None = None
-    ) -> tuple[Address, ...]:
-        block, at = self._ledger.block(cidr)
-        if block is None:
-            return ()
-        cooldown = self._ledger.config()[0].ip_cooldown_seconds
-        released = blocks.release(block, addresses, now, cooldown, handle, sequence)
+        released = blocks.release(block, addresses, now, config.ip_cooldown_seconds, handle) if block else None
         if released is None:
+            self._ledger.write(counted(handle, network, None, kv))
             return ()
-        change = self._leave(cidr, released.block, at)
+        change = Change((), (Compare(CONFIG_KEY, revision),))
         for owner, count in released.handles.items():
-            change += self._ledger.count(owner, cidr, -count)
-        self._ledger.write(change, cidr, released.block if isinstance(change.writes[0], Put) else None)
+            # What follows a carriage return does not count when handles are compared, yet is part of the key.
+            its = counted(owner, network, -count, kv) if owner == handle else self._ledger.count(owner, network, -count)
+            change += its
+        self._write(network, at, released, change)
         return released.addresses
+
+    def _with_addresses_of(self, handle: str, cidr: Network) -> tuple[Block | None, int]:
+        """The block as it is remembered, if the handle has addresses in it; else as it is."""
+        remembered = self._ledger.remembered(cidr)
+        if remembered is not None and blocks.addresses_of(remembered[0], handle):
+            return remembered
+        return self._ledger.block(cidr)
+
+    def _write(self, cidr: Network, at: int, released: Released, change: Change) -> None:
+        left = self._leave(cidr, released.block, at)
+        self._ledger.write(left + change, cidr, released.block if isinstance(left.writes[0], Put) else None)
 
     def release_affinity_once(self, cidr: Network, node: str, now: float, *, must_be_empty: bool) -> bool | None:
         """None when the block is in use and must not be."""

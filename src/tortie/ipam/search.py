@@ -1,8 +1,8 @@
 """What one search for a free address goes by: pools, reservations, configuration, and proof that they still hold.
 
 Reading them takes longer than taking an address, so a search is remembered. It is right all the same: whatever is
-written by it compares the revisions of all that decided it, so a change of a pool, the node or the configuration makes
-the write fail and the search is made anew. A new reservation has no revision to compare: they are read every time.
+written by it compares the revisions of all that decided it, so a change of a pool, the node, the configuration or a
+reservation makes the write fail and the search is made anew.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from tortie.model.kinds.ip_reservation import IP_RESERVATION
 from tortie.model.kinds.node import NODE
 from tortie.model.resource import Resource
 from tortie.store.client import Client
-from tortie.store.port import Compare, Datastore
+from tortie.store.port import Compare, Condition, Datastore, Unchanged
 
 REMEMBERED = 16
+GUARDED = 32
+"""Reservations that a write compares one by one; with more of them no search is remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,10 @@ class Search:
     selecting: Sequence[choose.Pool]
     reserved: Sequence[Network]
     config: IpamConfig
-    guards: tuple[Compare, ...]
-    proofs: dict[Network, tuple[Compare, ...]] = field(default_factory=dict)
+    guards: tuple[Condition, ...]
+    proofs: dict[Network, tuple[Condition, ...]] = field(default_factory=dict)
 
-    def proof(self, cidr: Network) -> tuple[Compare, ...]:
+    def proof(self, cidr: Network) -> tuple[Condition, ...]:
         """What must not have changed when an address of this block is given."""
         if cidr not in self.proofs:
             pools = [pool for pool in self.pools if pool.key and choose.within(cidr, pool.cidr)]
@@ -61,19 +63,13 @@ class Searches:
 
     def __init__(self, datastore: Datastore, node: str, ledger: Ledger) -> None:
         self._client = Client(datastore)
-        self._store = datastore
         self._node = node
         self._ledger = ledger
         self._known: dict[Wish, Search] = {}
-        self._reserved: tuple[Sequence[bytes], Sequence[Network]] = ((), ())
-
-    def forget(self) -> None:
-        self._known.clear()
 
     def known(self, wish: Wish) -> Search | None:
-        """The search as it was last made, if no reservation has changed since."""
-        search = self._known.get(wish)
-        return search if search is not None and search.reserved is self.reserved() else None
+        """The search as it was last made: for whoever compares its proof when writing."""
+        return self._known.get(wish)
 
     def make(self, wish: Wish) -> Search:
         """A new one. Raises NotFound when the Node does not exist, NoPool, PoolGone."""
@@ -82,18 +78,21 @@ class Searches:
             raise NotFound(f"Node {self._node} does not exist")
         found = self.pools()
         config, revision = self._ledger.config()
+        reserved, guards = self._reserved()
         labels = node.metadata.labels
         search = Search(
             wish=wish,
             pools=_pools(found, wish, self._node, labels),
             selecting=choose.selecting(found, labels),
-            reserved=self.reserved(),
+            reserved=reserved,
             config=config,
-            guards=(Compare(node.key, node.revision), Compare(self._ledger.CONFIG, revision)),
+            guards=(Compare(node.key, node.revision), Compare(self._ledger.CONFIG, revision), *guards),
         )
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[wish] = search
+        self._known.pop(wish, None)
+        if guards:
+            self._known[wish] = search
         return search
 
     def pools(self) -> list[Resource[IPPoolSpec]]:
@@ -104,13 +103,14 @@ class Searches:
         node = self._client.find(NODE, node_name)
         return choose.selecting(self.pools(), node.metadata.labels if node else None)
 
-    def reserved(self) -> Sequence[Network]:
-        """Read each time, parsed when it is not what it was; the same object as long as nothing changed."""
-        values = tuple(kv.value for kv in self._store.list(IP_RESERVATION.prefix).items)
-        if values != self._reserved[0]:
-            cidrs = [c for item in self._client.list(IP_RESERVATION).items for c in item.spec.reserved_cidrs]
-            self._reserved = (values, choose.networks(cidrs))
-        return self._reserved[1]
+    def _reserved(self) -> tuple[Sequence[Network], tuple[Condition, ...]]:
+        """What is reserved, and the proof that it still is just that; no proof when it would be too long."""
+        found = self._client.list(IP_RESERVATION)
+        reserved = choose.networks(cidr for item in found.items for cidr in item.spec.reserved_cidrs)
+        if len(found.items) > GUARDED:
+            return reserved, ()
+        same = (Compare(item.key, item.revision) for item in found.items)
+        return reserved, (Unchanged(IP_RESERVATION.prefix, found.revision), *same)
 
 
 def _pools(

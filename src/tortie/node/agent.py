@@ -20,10 +20,12 @@ from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChang
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import IPIP, VXLAN, Backend
 from tortie.node.applier import Applier
+from tortie.node.bird import Bird
 from tortie.node.brain import Brain
 from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import Counts, Health, Signal
+from tortie.node.routing import Routing
 from tortie.node.tunnel_ends import settle_ends
 from tortie.store.client import Client
 from tortie.store.follow import follow
@@ -35,7 +37,7 @@ PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 ETHERNET_MTU = 1500
-FOREIGN_SECONDS = 10.0
+FOREIGN_SECONDS = 5.0
 
 log = logging.getLogger("tortie.node")
 
@@ -43,12 +45,21 @@ log = logging.getLogger("tortie.node")
 class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
-    def __init__(self, node: str, address: str, *, own_table: bool = True, backend: Backend = "direct") -> None:
+    def __init__(
+        self,
+        node: str,
+        address: str,
+        *,
+        own_table: bool = True,
+        backend: Backend = "direct",
+        bird: Bird | None = None,
+    ) -> None:
         self.brain = Brain(node, address, backend)
         self.counts = Counts()
         self.health = Health()
         self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
+        self._routing = Routing(self.brain, self.health, bird or Bird())
         self._links: dict[int, LinkState] = {}
         self._dirty = True
         self._changed = Signal()
@@ -66,6 +77,7 @@ class Agent:
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
                 tasks.start_soon(self._keep_ends, Client(datastore))
+                tasks.start_soon(self._routing.keep, self._changed)
                 tasks.start_soon(self._watch_foreign)
         finally:
             self._applier.close()

@@ -7,12 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.bgp import Speakers
+from tortie.dataplane.render.bird import Announced
 from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.routes import Backend, Ways, workload_route
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import Route, host_of, host_route
+from tortie.model.eras import OneEach
 from tortie.model.ipam import IPAM
+from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
+from tortie.model.kinds.bgp_filter import BGP_FILTER
+from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -22,12 +28,15 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource, decode
+from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
+from tortie.policy.unreadable import stand_in
 from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
+
+UNREADABLE = "unreadable:"
 
 
 class Brain:
@@ -44,12 +53,16 @@ class Brain:
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.ways = Ways(node, address, backend)
+        self.speakers = Speakers(node)
         self.engine = PolicyEngine(node, frozenset(Construct))
+        self._policies = OneEach()
+        self._standing: set[str] = set()
         self._up: set[str] = set()
         self._stale: set[str] = set()
         self._felix: dict[str, FelixConfigurationSpec] = {}
         self._pools: dict[str, IPPoolSpec] = {}
         self._known: set[str] = set()
+        self._settings_version = 0
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
@@ -59,19 +72,32 @@ class Brain:
             self.learn(event)
 
     def learn(self, event: Event) -> None:
-        """One key. What cannot be read counts as absent, which closes, and is listed in `unreadable`."""
+        """One key. What cannot be read is listed in `unreadable`. It counts as absent, which closes; a policy or a
+        profile, whose absence could open, closes those it may be about."""
         (self._known.discard if event.value is None else self._known.add)(event.key)
         self.unreadable.pop(event.key, None)
+        if event.key in self._standing:
+            self._standing.discard(event.key)
+            self._change(self.engine.set_compiled(UNREADABLE + event.key, None))
         try:
             self._learn(event)
         except Invalid as error:
             self.unreadable[event.key] = str(error)
             self._learn(Event(event.key, None, event.revision))
+            self._close_for(event, str(error))
+
+    def _close_for(self, event: Event, why: str) -> None:
+        if event.key.startswith(PROFILE.prefix):
+            self._change(self.engine.set_unreadable_profile(PROFILE.parse_key(event.key)[1], why))
+        for kind in POLICIES:
+            if event.key.startswith(kind.prefix) and (found := stand_in(kind, event.key, event.value or b"", why)):
+                self._standing.add(event.key)
+                self._change(self.engine.set_compiled(UNREADABLE + event.key, found))
 
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
-            endpoint = decode(WORKLOAD_ENDPOINT, value, event.revision) if value is not None else None
+            endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
             self._change(self.engine.set_endpoint(key, endpoint))
             if self.table.endpoint(key) is None:
                 if self.revisions.pop(key, None) is not None:
@@ -85,7 +111,7 @@ class Brain:
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
             kind, learn = found
-            self._change(learn(key, decode(kind, value) if value is not None else None))
+            self._change(learn(key, decode_at(kind, key, value) if value is not None else None))
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
@@ -94,6 +120,8 @@ class Brain:
             self._learn_pool(key, value)
         elif key.startswith(IPAM):
             self.ways.learn(key, value)
+        else:
+            self._learn_bgp(key, value)
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
@@ -106,7 +134,7 @@ class Brain:
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
         for kinds, learn in (
-            (POLICIES, self.engine.set_policy),
+            (POLICIES, self._set_policy),
             ((NETWORK_SET, GLOBAL_NETWORK_SET), self.engine.set_network_set),
             ((HOST_ENDPOINT,), self.engine.set_host_endpoint),
         ):
@@ -115,14 +143,29 @@ class Brain:
                     return kind, learn
         return None
 
+    def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
+        """A name of an older era is another key: a policy that lies there under several is enforced once."""
+        told = self._policies.learn(key, stored)
+        return [change for own_key, policy in told.items() for change in self.engine.set_policy(own_key, policy)]
+
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
         self._change(self.engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
-        peer = records.peer(decode(NODE, value).spec) if value is not None else None
-        self.ways.set_peer(NODE.parse_key(key)[1], peer)
+        node, name = decode(NODE, value) if value is not None else None, NODE.parse_key(key)[1]
+        self.ways.set_peer(name, records.peer(node.spec) if node else None)
+        self.speakers.set_node(name, records.speaker(node) if node else None)
         self.table.set_peers(self.ways.hosts())
+
+    def _learn_bgp(self, key: str, value: bytes | None) -> None:
+        if key.startswith(BGP_PEER.prefix):
+            self.speakers.set_peer(BGP_PEER.parse_key(key)[1], decode(BGP_PEER, value).spec if value else None)
+        elif key.startswith(BGP_FILTER.prefix):
+            self.speakers.set_filter(BGP_FILTER.parse_key(key)[1], decode(BGP_FILTER, value).spec if value else None)
+        elif key.startswith(BGP_CONFIGURATION.prefix):
+            found = decode(BGP_CONFIGURATION, value).spec if value else None
+            self.speakers.set_config(BGP_CONFIGURATION.parse_key(key)[1], found)
 
     def _learn_settings(self, key: str, value: bytes | None) -> None:
         name = FELIX_CONFIGURATION.parse_key(key)[1]
@@ -140,6 +183,7 @@ class Brain:
         self._settle_settings()
 
     def _settle_settings(self) -> None:
+        self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
         spoofing = self.table.settings.spoofing
@@ -147,6 +191,14 @@ class Brain:
         self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
         if spoofing != merged.spoofing:
             self._stale.update(self.table.claims.addresses())
+
+    def bgp_state(self) -> tuple[int, int, int]:
+        """Another one when BGP's configuration may have to change."""
+        return self.speakers.version, self.ways.version, self._settings_version
+
+    def announced(self) -> Announced:
+        """What BGP says of this host."""
+        return records.announced(self.ways, self._pools.values(), self.table.settings.interface_prefixes)
 
     def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
         """The interface that has this host's address."""

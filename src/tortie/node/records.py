@@ -9,13 +9,16 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.bgp import Speaker
+from tortie.dataplane.render.bird import Announced
 from tortie.dataplane.render.rules import Marks
 from tortie.dataplane.render.settings import Settings, parse_marks, parse_prefixes
-from tortie.dataplane.routes import Peer, PoolWay
+from tortie.dataplane.routes import Peer, PoolWay, Ways
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
-from tortie.policy.compile import PROTOCOLS, WITH_PORTS
+from tortie.model.resource import Resource
+from tortie.policy.hosts import failsafe
 from tortie.policy.verdict import Failsafe
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
@@ -29,6 +32,30 @@ def peer(spec: NodeSpec) -> Peer:
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
         mac=spec.vxlan_tunnel_mac_addr or "",
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
+    )
+
+
+def speaker(node: Resource[NodeSpec]) -> Speaker:
+    """A node as BGP sees it."""
+    bgp = node.spec.bgp or NodeBgp()
+    return Speaker(
+        address=(bgp.ipv4_address or "") if _address(bgp.ipv4_address) else "",
+        address6=bgp.ipv6_address or "",
+        as_number=bgp.as_number,
+        cluster=bgp.route_reflector_cluster_id or "",
+        labels=dict(node.metadata.labels),
+    )
+
+
+def announced(ways: Ways, pools: Iterable[IPPoolSpec], workloads: Sequence[str]) -> Announced:
+    """What BGP says of this host: its blocks, and the pools that they may be of."""
+    listed = list(pools)
+    hidden = [spec.cidr for spec in listed if spec.disable_bgp_export is True]
+    return Announced(
+        blocks=[block for block, owner in ways.holdings.owners.items() if owner == ways.node],
+        pools=pool_ways(spec for spec in listed if spec.disabled is not True),
+        hidden=[way.cidr for way in ways.pools if str(way.cidr) in hidden],
+        workloads=workloads,
     )
 
 
@@ -48,9 +75,10 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
             cidr = ipaddress.ip_network(spec.cidr)
         except ValueError:
             continue
-        if spec.vxlan_mode != "Never":
+        # An empty mode is Never.
+        if spec.vxlan_mode in ("Always", "CrossSubnet"):
             found.append(PoolWay(cidr, "vxlan", spec.vxlan_mode))
-        elif spec.ipip_mode != "Never":
+        elif spec.ipip_mode in ("Always", "CrossSubnet"):
             found.append(PoolWay(cidr, "ipip", spec.ipip_mode))
         else:
             found.append(PoolWay(cidr))
@@ -117,17 +145,10 @@ def _failsafes(
     found = []
     for port in ports:
         try:
-            found.append(_failsafe(port))
-        except ValueError as error:
-            problems.append(f"failsafe port {port.protocol}/{port.port} {port.net}: {error}")
+            found.append(failsafe(port))
+        except Invalid as error:
+            problems.append(str(error))
     return tuple(dict.fromkeys(found))
-
-
-def _failsafe(port: HostPort) -> Failsafe:
-    number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
-    if number not in WITH_PORTS or not 0 < port.port < 1 << 16:
-        raise ValueError("not a protocol with ports and a port of it")
-    return number, port.port, str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
 
 
 def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:

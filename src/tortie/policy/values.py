@@ -11,6 +11,7 @@ from typing import Literal
 
 Direction = Literal["ingress", "egress"]
 Action = Literal["Allow", "Deny", "Log", "Pass"]
+IPVersion = Literal[4, 6]
 PortRange = tuple[int, int]
 PortMember = tuple[str, int, int]
 """An address, a protocol and a port: what a named port stands for at one endpoint."""
@@ -57,7 +58,7 @@ class CompiledRule:
     """A rule with numbers for names; `protocol` None matches every one."""
 
     action: Action
-    ip_version: Literal[4, 6] | None = None
+    ip_version: IPVersion | None = None
     protocol: int | None = None
     not_protocol: int | None = None
     icmp: IcmpMatch | None = None
@@ -154,8 +155,9 @@ class Resolved:
     def tiers(self, direction: Direction) -> Tiers:
         return self.ingress_tiers if direction == "ingress" else self.egress_tiers
 
-    def policies(self) -> frozenset[str]:
-        return _policies(self.ingress_tiers, self.egress_tiers)
+    def policies(self, *, staged: bool = True) -> frozenset[str]:
+        """The ids of all of them, or of those that can decide."""
+        return _policies(self.ingress_tiers, self.egress_tiers, staged=staged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +184,15 @@ class ResolvedHost:
     forward: HostTiers = HostTiers()
     problems: tuple[str, ...] = ()
 
-    def policies(self) -> frozenset[str]:
+    def policies(self, *, staged: bool = True) -> frozenset[str]:
+        """The ids of all of them, or of those that can decide."""
         parts = (self.normal, self.untracked, self.pre_dnat, self.forward)
-        return _policies(*(tiers for part in parts for tiers in (part.ingress, part.egress)))
+        return _policies(*(tiers for part in parts for tiers in (part.ingress, part.egress)), staged=staged)
 
 
-def _policies(*lists: Tiers) -> frozenset[str]:
-    return frozenset(policy.id for tiers in lists for tier in tiers for policy in tier.policies)
+def _policies(*lists: Tiers, staged: bool) -> frozenset[str]:
+    found = (policy for tiers in lists for tier in tiers for policy in tier.policies)
+    return frozenset(policy.id for policy in found if staged or not policy.staged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,9 +210,12 @@ class Evaluator:
         return self._decide(endpoint.tiers(direction), endpoint.profiles, direction, packet, [])
 
     def _closed(self, endpoint: Resolved | ResolvedHost) -> Verdict | None:
-        """An endpoint with anything that cannot be enforced is closed in both directions."""
+        """An endpoint with anything that cannot be enforced is closed in both directions. Staged policies are not."""
         problems = list(endpoint.problems)
-        for finder, names in ((self.policy, endpoint.policies()), (self.profile, endpoint.profiles)):
+        for finder, names in (
+            (self.policy, sorted(endpoint.policies(staged=False))),
+            (self.profile, endpoint.profiles),
+        ):
             for name in names:
                 rules = finder(name)
                 problems += rules.problems if rules is not None else ()

@@ -19,14 +19,6 @@ class Compacted(TortieError):
     """The revision asked for is no longer in the change log: list again, then watch from there."""
 
 
-class CompareFailed(Conflict):
-    """A compare of a transaction did not hold; `key` names the first one. Nothing was written."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        super().__init__(f"{key} is at another revision")
-
-
 class KeyValue(msgspec.Struct, frozen=True):
     """One key as it was read. `revision`: of its last write; `created`: of its first since it was last absent."""
 
@@ -35,6 +27,18 @@ class KeyValue(msgspec.Struct, frozen=True):
     revision: int
     created: int
     lease: int | None = None
+
+
+class CompareFailed(Conflict):
+    """A condition of a transaction did not hold; `key` names the first one (its prefix). Nothing was written.
+
+    `now`: what that key holds instead, None when it is absent; never known for a prefix.
+    """
+
+    def __init__(self, key: str, now: KeyValue | None = None) -> None:
+        self.key = key
+        self.now = now
+        super().__init__(f"{key} is at another revision")
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -49,6 +53,20 @@ class Compare(msgspec.Struct, frozen=True):
 
     key: str
     revision: int
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """Holds when no key that begins with `prefix` was written after `revision`; one that is gone is not noticed."""
+
+    prefix: str
+    revision: int
+
+    @property
+    def key(self) -> str:
+        return self.prefix
+
+
+Condition: TypeAlias = Compare | Unchanged
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -107,7 +125,7 @@ class Datastore(Protocol):
         """Every key that begins with `prefix`. End the prefix with `/` to list a directory."""
         ...
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         """All writes in one transaction if all compares hold, else CompareFailed. Returns the store's new revision.
 
         A transaction without writes, or with drops of absent keys only, returns the present revision.

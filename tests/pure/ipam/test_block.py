@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tortie.base.errors import Invalid
 from tortie.ipam.assign import Pool, borrow_order, fnv1, next_block
-from tortie.ipam.block import addresses_of, assign_address, assign_next, holder, new_block, release, settle
+from tortie.ipam.block import Claimant, addresses_of, assign_address, assign_next, holder, new_block, release, settle
 from tortie.ipam.cluster import ownership
 from tortie.ipam.errors import HandleMismatch
 from tortie.model.codec import from_json, to_json
@@ -37,23 +37,26 @@ class Walk(RuleBasedStateMachine):
     def resting(self) -> set[int]:
         return {ordinal for ordinal, until in self.rest.items() if self.now < until}
 
-    @rule(handle=HANDLES)
-    def give_next(self, handle: str) -> None:
+    @rule(handles=st.lists(HANDLES, min_size=1, max_size=3))
+    def give_next(self, handles: list[str]) -> None:
         settled = settle(self.block, self.now, self.cooldown)
-        found = assign_next(settled, handle, {"node": "host-a"})
+        found = assign_next(settled, [Claimant(handle, {"node": "host-a"}) for handle in handles])
         free = set(range(8)) - self.owner.keys() - self.resting()
         if found is None:
             assert not free
             return
-        ordinal = int(found.address) - int(NET[0])
-        assert ordinal in free
-        assert found.address == NET[settled.unallocated[0]]
-        self.owner[ordinal], self.block = handle, found.block
-        self.rest.pop(ordinal, None)
+        ordinals = [int(address) - int(NET[0]) for address in found.addresses]
+        assert ordinals == list(settled.unallocated[: len(handles)])
+        assert len(ordinals) == min(len(handles), len(free))
+        assert set(ordinals) <= free
+        self.block = found.block
+        for ordinal, handle in zip(ordinals, handles, strict=False):
+            self.owner[ordinal] = handle
+            self.rest.pop(ordinal, None)
 
     @rule(handle=HANDLES, ordinal=ORDINALS)
     def give_this(self, handle: str, ordinal: int) -> None:
-        given = assign_address(self.block, NET[ordinal], handle, {})
+        given = assign_address(self.block, NET[ordinal], Claimant(handle, {}))
         assert (given is None) == (ordinal in self.owner)
         if given is not None:
             self.owner[ordinal], self.block = handle, given
@@ -142,7 +145,7 @@ def test_keys_and_back() -> None:
     ("state", "owned"), [("confirmed", True), ("", True), ("pending", False), ("pendingDeletion", False)]
 )
 def test_only_a_confirmed_claim_owns_a_block(state: str, owned: bool) -> None:
-    found = assign_next(new_block(NET, "host-a", 1.0), "h", {"node": "host-a"})
+    found = assign_next(new_block(NET, "host-a", 1.0), [Claimant("h", {"node": "host-a"})])
     assert found is not None
     claim = to_json(Affinity(state=state))  # type: ignore[arg-type]
     entries = {

@@ -12,10 +12,10 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.ipam import assign as choose
 from tortie.ipam.assign import Pool
-from tortie.ipam.block import assign_address, claimed, new_block, release, settle
+from tortie.ipam.block import Claimant, assign_address, claimed, new_block, release, settle
 from tortie.ipam.books import Books, Kept
 from tortie.ipam.errors import NoPool, OutsidePools, PoolGone, StaleRelease
-from tortie.ipam.settings import changed, split
+from tortie.ipam.settings import changed, seconds_of, split
 from tortie.ipam.show import Borrowed, Usage, allocation_of, borrowed, usage
 from tortie.model.ipam import DEFAULT_CONFIG, Block, IpamConfig
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
@@ -117,7 +117,7 @@ def test_6_2_an_empty_block_is_reclaimed_after_a_minute_but_never_from_a_virtual
     old = claimed(fresh, "host-b", NOW - 60)
     virtual = msgspec.structs.replace(old, affinity="virtual:load-balancer")
     nobodys = msgspec.structs.replace(fresh, affinity=None)
-    used = assign_address(old, net[0], "h", {})
+    used = assign_address(old, net[0], Claimant("h", {}))
     assert used is not None
     for block, expected in ((fresh, []), (old, [net]), (virtual, []), (nobodys, [net]), (used, [])):
         assert choose.reclaimable({net: block}, pools, NOW, 0) == expected
@@ -125,7 +125,7 @@ def test_6_2_an_empty_block_is_reclaimed_after_a_minute_but_never_from_a_virtual
 
 def test_6_4_a_release_under_an_old_sequence_number_fails() -> None:
     net = IPv4Network("10.65.0.0/30")
-    block = assign_address(new_block(net, "host-a", NOW), net[1], "h", {})
+    block = assign_address(new_block(net, "host-a", NOW), net[1], Claimant("h", {}))
     assert block is not None
     number = block.sequence_number_for_allocation["1"]
     assert number > 2**53
@@ -174,7 +174,7 @@ def test_3_6_how_full_pools_and_blocks_are() -> None:
     net, lone = IPv4Network("10.65.0.0/30"), IPv4Network("10.70.0.0/30")
     block = new_block(net, "host-a", NOW)
     for ordinal, handle in ((0, "h"), (1, "g")):
-        given = assign_address(block, net[ordinal], handle, {"node": "host-a"})
+        given = assign_address(block, net[ordinal], Claimant(handle, {"node": "host-a"}))
         assert given is not None
         block = given
     cooling = release(block, [net[1]], NOW, 30)
@@ -207,10 +207,19 @@ def test_3_6_borrowed_addresses() -> None:
             {},
         )
     ):
-        given = assign_address(block, net[ordinal], f"h{ordinal}", attributes)
+        given = assign_address(block, net[ordinal], Claimant(f"h{ordinal}", attributes))
         assert given is not None
         block = given
     assert borrowed(books(block)) == [
-        Borrowed(net[1], "host-b", net, "host-a", "workload", "shop/web"),
+        Borrowed(net[1], "host-b", net, "host-a", "pod", "shop/web"),
         Borrowed(net[2], "host-c", net, "host-a", "docker", "h2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m0s", 900), ("1h30m", 5400), ("500ms", 0.5), ("0", 0), ("0s", 0), (".5s", 0.5), ("1.5h", 5400)]
+    + [(text, None) for text in ("", "15", "15 m", "-1s", "m", "1d", "1m x")],
+)
+def test_3_5_the_grace_of_a_leak_is_a_duration_as_go_writes_it(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds

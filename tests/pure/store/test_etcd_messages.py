@@ -126,9 +126,9 @@ def test_the_first_compare_that_failed_is_named() -> None:
         found = [{"response_range": {"kvs": [{"key": "", "mod_revision": str(r)}] if r else []}} for r in revisions]
         return wire.decode(json.dumps({"header": {"revision": "9"}, "responses": found}).encode(), wire.TxnReply)
 
-    assert wire.first_failed(reply(3, 4, 1), compares) == "/b"
-    assert wire.first_failed(reply(0, 0, 5), compares) == "/a"
-    assert wire.first_failed(reply(3, 0, 0), compares) == "/c"
+    assert wire.first_failed(reply(3, 4, 1), compares).key == "/b"
+    assert wire.first_failed(reply(0, 0, 5), compares).key == "/a"
+    assert wire.first_failed(reply(3, 0, 0), compares).key == "/c"
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

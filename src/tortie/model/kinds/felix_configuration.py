@@ -17,6 +17,8 @@ from tortie.model.codec import Value
 from tortie.model.named import check_default_or_node
 from tortie.model.resource import Kind, Metadata
 
+DURATIONS = ("_interval", "_timeout", "_ttl", "_delay")
+
 
 class HostPort(Value, frozen=True, kw_only=True):
     """A port of a host that policy cannot close. Without `net`: for every peer."""
@@ -230,12 +232,32 @@ def check(spec: FelixConfigurationSpec) -> Iterator[Problem]:
         ("wireguardListeningPort", spec.wireguard_listening_port),
     ):
         yield from checks.between(f"spec.{end}", port, 1, 65535)
+    yield from _check_numbers(spec)
+    for info in msgspec.structs.fields(spec):
+        if info.name.endswith(DURATIONS):
+            yield from checks.duration(f"spec.{info.encode_name}", getattr(spec, info.name))
     for end, several in (
         ("failsafeInboundHostPorts", spec.failsafe_inbound_host_ports),
         ("failsafeOutboundHostPorts", spec.failsafe_outbound_host_ports),
     ):
         for item in several or ():
             yield from _host_port(f"spec.{end}", item)
+
+
+def _check_numbers(spec: FelixConfigurationSpec) -> Iterator[Problem]:
+    for end, number, limit in (
+        ("vxlanVNI", spec.vxlan_vni, 2**24 - 1),
+        ("deviceRouteProtocol", spec.device_route_protocol, 255),
+        ("iptablesMarkMask", spec.iptables_mark_mask, 2**32 - 1),
+        ("nftablesMarkMask", spec.nftables_mark_mask, 2**32 - 1),
+        ("ipipMTU", spec.ipip_mtu, 65535),
+        ("vxlanMTU", spec.vxlan_mtu, 65535),
+        ("vxlanMTUV6", spec.vxlan_mtuv6, 65535),
+        ("wireguardMTU", spec.wireguard_mtu, 65535),
+        ("wireguardMTUV6", spec.wireguard_mtuv6, 65535),
+    ):
+        yield from checks.between(f"spec.{end}", number, 0, limit)
+    yield from checks.address("spec.natOutgoingAddress", spec.nat_outgoing_address, 4)
 
 
 def _host_port(field: str, item: HostPort) -> Iterator[Problem]:

@@ -91,3 +91,9 @@ def every(datastore: Datastore) -> Sequence[Stored]:
         except msgspec.MsgspecError as error:
             raise Invalid(f"{kv.key}: {error}") from error
     return found
+
+
+def drop_all(datastore: Datastore, node: str) -> None:
+    """The records of a host that is gone for good. Its addresses are freed by whoever removes the host."""
+    for kv in datastore.list(f"{PREFIX}{node}/").items:
+        datastore.commit([Drop(kv.key)])

@@ -92,13 +92,11 @@ class Channel:
         endpoint, connection = self._borrow([], fresh=True)
         body = msgspec.json.encode(message)
         at = self.address.endpoints[endpoint]
-        head = f"POST {path} HTTP/1.1\r\nHost: {at}\r\nContent-Length: {len(body)}\r\n"
         # Without this a member that has lost its cluster would keep a watch that tells nothing.
-        head += "Content-Type: application/json\r\nGrpc-Metadata-hasleader: true\r\n"
-        head += f"Authorization: {token}\r\n\r\n" if token else "\r\n"
+        head = _head(at, path, body, token, "Grpc-Metadata-hasleader: true\r\n")
         sock: socket.socket = connection.sock
         try:
-            sock.sendall(head.encode() + body)
+            sock.sendall(head + body)
         except OSError as error:
             connection.close()
             self.blame(endpoint)
@@ -120,14 +118,11 @@ class Channel:
             connection.close()
 
     def _ask(self, path: str, body: bytes, token: str, again: bool) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json", **({"Authorization": token} if token else {})}
         failures: list[str] = []
         while True:
             endpoint, connection = self._borrow(failures)
             try:
-                connection.request("POST", path, body, headers)
-                response = connection.getresponse()
-                status, reply = response.status, response.read()
+                status, reply = _exchange(connection, _head(self.address.endpoints[endpoint], path, body, token) + body)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 self.blame(endpoint)
@@ -194,6 +189,25 @@ class Channel:
             return wire.decode(reply, kind)
         except Unavailable as error:
             raise Unavailable(f"store {self.address.url}: {error}") from error
+
+
+def _head(at: Endpoint, path: str, body: bytes, token: str, more: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: {at}\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n"
+    return (head + more + (f"Authorization: {token}\r\n\r\n" if token else "\r\n")).encode()
+
+
+def _exchange(connection: http.client.HTTPConnection, request: bytes) -> tuple[int, bytes]:
+    """One request in one piece (head and body apart would be two packets) and its answer."""
+    connection.sock.sendall(request)
+    response = http.client.HTTPResponse(connection.sock, method="POST")
+    try:
+        response.begin()
+        reply = response.read()
+    finally:
+        response.close()
+    if response.will_close:
+        connection.close()
+    return response.status, reply
 
 
 def _spoiled(sock: socket.socket | None) -> bool:

@@ -13,8 +13,7 @@ from tortie.store.etcd.address import parse
 from tortie.store.etcd.channel import Channel
 from tortie.store.port import (
     Compacted,
-    Compare,
-    CompareFailed,
+    Condition,
     KeyValue,
     Listing,
     Watch,
@@ -68,7 +67,7 @@ class EtcdStore:
     def _range(self, asked: dict[str, Any]) -> wire.RangeReply:
         return self._channel.call("/v3/kv/range", asked, wire.RangeReply, again=True)
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         check_writes(writes)
         # Dropping what is absent changes nothing, and etcd would still answer well: no case of its own.
         reply = self._channel.call(
@@ -78,7 +77,7 @@ class EtcdStore:
             again=not writes,
         )
         if not reply.succeeded and compares:
-            raise CompareFailed(wire.first_failed(reply, compares))
+            raise wire.first_failed(reply, compares)
         return reply.header.revision
 
     def watch(self, prefix: str, after: int) -> Watch:

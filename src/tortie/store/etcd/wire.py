@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
-from tortie.store.port import Compacted, Compare, Event, KeyValue, Put, Write
+from tortie.store.port import Compacted, CompareFailed, Condition, Event, KeyValue, Put, Unchanged, Write
 
 M = TypeVar("M")
 
@@ -112,12 +112,20 @@ def decode(body: bytes, kind: type[M]) -> M:
         raise Unavailable(f"not the answer of an etcd v3 ({error})") from error
 
 
+COMMON_NAME = (
+    "while its users are on, etcd's JSON gateway takes no client certificate that has a common name: give this client "
+    "a certificate without one"
+)
+
+
 def failure_of(status: int, body: bytes) -> Failure:
     """What a reply with another status than 200 says."""
     try:
         said = msgspec.json.decode(body, type=Failure, strict=False)
         return said if said.error or said.message else Failure(f"HTTP {status}", f"HTTP {status}")
     except (msgspec.MsgspecError, UnicodeDecodeError):
+        if b"CommonName of client" in body:
+            return Failure(COMMON_NAME, COMMON_NAME, INVALID_ARGUMENT)
         return Failure(f"HTTP {status}", f"HTTP {status}", UNAVAILABLE if status >= 500 else UNIMPLEMENTED)
 
 
@@ -163,13 +171,28 @@ def behind(key: bytes) -> str:
     return b64encode(key + b"\0").decode()
 
 
-def transaction(writes: Sequence[Write], compares: Sequence[Compare]) -> dict[str, Any]:
-    """When a compare fails the answer tells at which revision each of the keys is."""
-    wanted = [
-        {"target": "MOD", "result": "EQUAL", "key": encoded(c.key), "mod_revision": str(c.revision)} for c in compares
-    ]
-    looked = [{"request_range": {"key": encoded(c.key), "keys_only": True}} for c in compares]
-    return {"compare": wanted, "success": [_operation(write) for write in writes], "failure": looked}
+def transaction(writes: Sequence[Write], conditions: Sequence[Condition]) -> dict[str, Any]:
+    """When a condition fails the answer tells what each of the keys holds."""
+    return {
+        "compare": [_condition(condition) for condition in conditions],
+        "success": [_operation(write) for write in writes],
+        "failure": [{"request_range": _look(condition)} for condition in conditions],
+    }
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    if isinstance(condition, Unchanged):
+        later = {"target": "MOD", "result": "LESS", "mod_revision": str(condition.revision + 1)}
+        return later | prefix_range(condition.prefix)
+    equal = {"target": "MOD", "result": "EQUAL", "mod_revision": str(condition.revision)}
+    return equal | {"key": encoded(condition.key)}
+
+
+def _look(condition: Condition) -> dict[str, Any]:
+    if isinstance(condition, Unchanged):
+        newest = {"sort_order": "DESCEND", "sort_target": "MOD", "limit": 1, "keys_only": True}
+        return newest | prefix_range(condition.prefix)
+    return {"key": encoded(condition.key)}
 
 
 def _operation(write: Write) -> dict[str, Any]:
@@ -181,13 +204,17 @@ def _operation(write: Write) -> dict[str, Any]:
     return {"request_put": put}
 
 
-def first_failed(reply: TxnReply, compares: Sequence[Compare]) -> str:
-    """The key of the first compare that did not hold."""
-    for compare, response in zip(compares, reply.responses, strict=True):
+def first_failed(reply: TxnReply, conditions: Sequence[Condition]) -> CompareFailed:
+    """The first condition that did not hold."""
+    for condition, response in zip(conditions, reply.responses, strict=True):
         kvs = response.response_range.kvs if response.response_range else []
-        if (kvs[0].mod_revision if kvs else 0) != compare.revision:
-            return compare.key
-    return compares[0].key
+        at = kvs[0].mod_revision if kvs else 0
+        if isinstance(condition, Unchanged):
+            if at > condition.revision:
+                return CompareFailed(condition.key)
+        elif at != condition.revision:
+            return CompareFailed(condition.key, key_value(kvs[0]) if kvs else None)
+    return CompareFailed(conditions[0].key)
 
 
 def key_value(kv: Kv) -> KeyValue:

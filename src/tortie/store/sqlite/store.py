@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.port import (
     Compacted,
-    Compare,
     CompareFailed,
+    Condition,
     Drop,
     Event,
     KeyValue,
     Listing,
     Put,
+    Unchanged,
     Watch,
     Write,
     check_writes,
@@ -37,14 +37,15 @@ BELL = "bell"
 KEEP_REVISIONS = 10_000
 COMPACT_EVERY = 500
 BUSY_SECONDS = 10.0
+_ONE = "SELECT key,value,revision,created,lease FROM kv WHERE key=?"
 
 
 class SqliteStore:
     """A directory with one database. Any number of processes in any namespaces may open it at once."""
 
-    def __init__(self, directory: Path, *, create: bool = True) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, create: bool = True) -> None:
         """Unavailable says why the directory cannot be used; with `create` false also that there is no store in it."""
-        self.directory = directory
+        self.directory = os.fspath(directory)
         self._lock = threading.Lock()
         self._bell: Bell | None = None
         self._rung = False
@@ -52,17 +53,20 @@ class SqliteStore:
         if self._read_one("PRAGMA user_version")[0] != schema.VERSION:
             self._create()
 
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
     def _open(self, create: bool) -> None:
         try:
             if create:
-                self.directory.mkdir(parents=True, exist_ok=True)
-            elif not (self.directory / FILE).exists():
+                os.makedirs(self.directory, exist_ok=True)
+            elif not os.path.exists(self._path(FILE)):
                 raise Unavailable(f"store {self.directory}: there is none")
             with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-                kind = network_file_system(PurePosixPath(self.directory.resolve()), mounts.read())
+                kind = network_file_system(os.path.realpath(self.directory), mounts.read())
             if kind is not None:
                 raise Unavailable(f"store {self.directory}: lies on a network file system ({kind}); use a local one")
-            self._rope = os.open(self.directory / BELL, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._rope = os.open(self._path(BELL), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise Unavailable(f"store {self.directory}: {error.strerror}") from error
         try:
@@ -76,7 +80,7 @@ class SqliteStore:
         while True:
             try:
                 db = sqlite3.connect(
-                    self.directory / FILE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    self._path(FILE), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
                 )
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
@@ -137,7 +141,7 @@ class SqliteStore:
                 raise Unavailable(f"store {self.directory}: {error}") from error
 
     def get(self, key: str) -> KeyValue | None:
-        row = self._read_one("SELECT key,value,revision,created,lease FROM kv WHERE key=?", (key,))
+        row = self._read_one(_ONE, (key,))
         return KeyValue(*row) if row else None
 
     def list(self, prefix: str) -> Listing:
@@ -149,18 +153,28 @@ class SqliteStore:
             revision = self._meta("revision")
         return Listing([KeyValue(*row) for row in rows], revision)
 
-    def commit(self, writes: Sequence[Write], compares: Sequence[Compare] = ()) -> int:
+    def commit(self, writes: Sequence[Write], compares: Sequence[Condition] = ()) -> int:
         check_writes(writes)
         with self._write():
             self._expire()
             for compare in compares:
-                row = self._db.execute("SELECT revision FROM kv WHERE key=?", (compare.key,)).fetchone()
-                if (row[0] if row else 0) != compare.revision:
-                    raise CompareFailed(compare.key)
+                self._check(compare)
             for write in writes:
                 if isinstance(write, Put) and write.lease is not None:
                     self._lease_ttl(write.lease)
             return self._apply(writes)
+
+    def _check(self, condition: Condition) -> None:
+        if isinstance(condition, Unchanged):
+            bounds = (condition.prefix, _after(condition.prefix), condition.revision)
+            later = "SELECT 1 FROM kv WHERE key>=? AND key<? AND revision>? LIMIT 1"
+            if self._db.execute(later, bounds).fetchone():
+                raise CompareFailed(condition.key)
+            return
+        row = self._db.execute("SELECT revision FROM kv WHERE key=?", (condition.key,)).fetchone()
+        if (row[0] if row else 0) != condition.revision:
+            row = self._db.execute(_ONE, (condition.key,)).fetchone()
+            raise CompareFailed(condition.key, KeyValue(*row) if row else None)
 
     def _apply(self, writes: Sequence[Write]) -> int:
         """Write under the next revision and log it; called inside a write transaction."""
@@ -258,7 +272,7 @@ class SqliteStore:
 
         with self._lock:
             if self._bell is None:
-                self._bell = Bell(os.fspath(self.directory / BELL), self.expire)
+                self._bell = Bell(self._path(BELL), self.expire)
             return self._bell
 
     def close(self) -> None:

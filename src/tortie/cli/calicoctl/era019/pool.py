@@ -93,13 +93,10 @@ def _add(client: Client, wanted: Sequence[IPPoolSpec]) -> str:
 
 
 def _remove(client: Client, cidr: str) -> str:
-    """Disabled first, so that nobody takes an address of it meanwhile."""
     found = next((item for item in client.list(IP_POOL).items if item.spec.cidr == cidr), None)
     if found is None:
         raise Failure(f"{cidr} is not a configured pool.")
-    disabled = msgspec.structs.replace(found.spec, disabled=True)
-    write.replace(client, replace(found, spec=disabled), found.revision)
-    client.delete(IP_POOL, found.name)
+    write.delete(client, found)
     return "Disabling IP Pool\nRemoving IPAM configuration for pool\nDeleted IP Pool"
 
 
