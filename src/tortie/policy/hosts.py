@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tortie.base.errors import Invalid
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, HostPort
 from tortie.model.kinds.host_endpoint import ALL_INTERFACES, HOST_ENDPOINT
 from tortie.model.kinds.ip_pool import IP_POOL
@@ -121,16 +123,23 @@ def node_addresses(spec: NodeSpec) -> tuple[str, ...]:
 
 def failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
     """Of a list in the settings; what is no port of a protocol with ports, or no network, opens nothing."""
-    found: list[Failsafe] = []
+    found: dict[Failsafe, None] = {}
     for port in ports:
-        number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
-        try:
-            net = str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
-        except ValueError:
-            continue
-        if number in WITH_PORTS and 0 < port.port <= 65535:
-            found.append((number, port.port, net))
-    return tuple(dict.fromkeys(found))
+        with contextlib.suppress(Invalid):
+            found[failsafe(port)] = None
+    return tuple(found)
+
+
+def failsafe(port: HostPort) -> Failsafe:
+    """Invalid says what is wrong with it."""
+    number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
+    try:
+        net = str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
+    except ValueError as error:
+        raise Invalid(f"failsafe port {port.protocol}/{port.port}: {error}") from error
+    if number not in WITH_PORTS or not 0 < port.port <= 65535:
+        raise Invalid(f"failsafe port {port.protocol}/{port.port} is not a port of a protocol with ports")
+    return number, port.port, net
 
 
 def _holds(cidr: str, address: str) -> bool:

@@ -127,7 +127,8 @@ class Way:
             yield from self._own_traffic("leaves", str(source.node), packet.source, "egress", packet)
         if source.role == "workload" and source.node is not None:
             out = self.hosts.every_interface(source.node) if same else self.hosts.uplink(source.node)
-            yield from self._forwarded(self.hosts.every_interface(source.node), "ingress", source.node, packet)
+            every = self.hosts.every_interface(source.node)
+            yield from self._forwarded(every, "ingress", source.node, packet, from_workload=True)
             yield from self._forwarded(out, "egress", source.node, packet)
             if not same:
                 packet = self._as_seen_outside(source.node, packet)
@@ -146,9 +147,14 @@ class Way:
         return self._local[str(end.key)]
 
     def _to_own_host(self, key: str, node: str, packet: Packet) -> Stage:
-        rules = self.hosts.rules(node)
+        rules, every = self.hosts.rules(node), self.hosts.every_interface(node)
         verdict = self._evaluator.to_host(
-            self._local[key], packet, action=rules.endpoint_to_host, host_services=rules.host_services
+            self._local[key],
+            packet,
+            action=rules.endpoint_to_host,
+            host_services=rules.host_services,
+            host=every[1] if every is not None else None,
+            failsafes=rules.failsafe_in,
         )
         return Stage("leaves", self.world.title(key), key, "egress", verdict)
 
@@ -163,11 +169,17 @@ class Way:
             yield Stage(side, f"{HOST}{node}", found[0], direction, verdict)
 
     def _forwarded(
-        self, found: tuple[str, ResolvedHost] | None, direction: Direction, node: str, packet: Packet
+        self,
+        found: tuple[str, ResolvedHost] | None,
+        direction: Direction,
+        node: str,
+        packet: Packet,
+        *,
+        from_workload: bool = False,
     ) -> Iterator[Stage]:
         """Only where there is a policy about it."""
         if found is not None:
-            verdict = self._evaluator.forwarded(found[1], direction, packet)
+            verdict = self._evaluator.forwarded(found[1], direction, packet, from_workload=from_workload)
             if verdict.steps or not verdict.allowed:
                 yield Stage("forwarded", f"{HOST}{node}", found[0], direction, verdict)
 
