@@ -300,6 +300,10 @@ class Agent:
         """The process that owns the nftables socket."""
         return self._applier.table.pid
 
+    def applied(self, key: str) -> int:
+        """The revision of an endpoint that is in force; 0: none."""
+        return self._applier.applied.get(key, 0)
+
     async def pass_done(self) -> None:
         """Until the end of the pass that is going on, or of the next one."""
         await self._done.wait()
