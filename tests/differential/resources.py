@@ -19,7 +19,13 @@ from tortie.model.kinds.staged_global_network_policy import (
     StagedGlobalNetworkPolicySpec,
 )
 from tortie.model.kinds.tier import TIER, TierSpec
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, EndpointPort, WorkloadEndpointSpec, endpoint_name
+from tortie.model.kinds.workload_endpoint import (
+    WORKLOAD_ENDPOINT,
+    EndpointPort,
+    Nat,
+    WorkloadEndpointSpec,
+    endpoint_name,
+)
 from tortie.model.resource import Kind, Metadata, Resource
 from tortie.model.rule import EntityRule, Icmp, Rule
 
@@ -118,6 +124,8 @@ class Source:
             ip_networks=(f"{four}/32", f"{six}/128"), interface_name=f"cali{name}",
             profiles=tuple(self.pick.sample(PROFILES, self.pick.randint(1, 3))),
             ports=tuple(port for port in NAMED if self.pick.random() < 0.5),
+            ip_nats=(Nat(internal_ip=four, external_ip="203.0.113.7"),) if self.pick.random() < 0.3 else (),
+            allow_spoofed_source_prefixes=self.some((("198.51.100.0/24", "fd99::/64"),), 0.3) or (),
         )  # fmt: skip
         return made(WORKLOAD_ENDPOINT, spec, endpoint_name(host, "cni", name, "eth0"), space, self.labels())
 

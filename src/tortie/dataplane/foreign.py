@@ -140,12 +140,12 @@ def _software(chains: Chains, chain: ForeignChain) -> Software:
     return "ufw" if any(name.startswith("ufw") for name in names) else ""
 
 
-def accept_rules(family: Family, tool: str, prefixes: Sequence[str]) -> list[list[str]]:
-    """The rules of `foreignAccept` in Docker's chain, as words behind `-I`, `-C` or `-D`."""
+def accept_rules(family: Family, tool: str, prefixes: Sequence[str], comment: str = MARK) -> list[list[str]]:
+    """The rules of `foreignAccept` in Docker's chain: the program, and the words behind its `-I` or `-D`."""
     program = {"ip": "iptables", "ip6": "ip6tables"}[family] + ("-legacy" if tool == "iptables-legacy" else "")
-    comment = ["-m", "comment", "--comment", MARK]
+    said = ["-m", "comment", "--comment", comment] if comment else []
     return [
-        [program, "DOCKER-USER", side, f"{prefix}+", *comment, "-j", "ACCEPT"]
+        [program, "DOCKER-USER", side, f"{prefix}+", *said, "-j", "ACCEPT"]
         for prefix in prefixes
         for side in ("-i", "-o")
     ]
@@ -153,7 +153,8 @@ def accept_rules(family: Family, tool: str, prefixes: Sequence[str]) -> list[lis
 
 def _mend(software: Software, chain: ForeignChain, prefixes: Sequence[str]) -> Iterable[str]:
     if software == "docker":
-        for program, *words in accept_rules(chain.family, chain.tool, prefixes):
+        # Without our comment: what a person wrote is that person's.
+        for program, *words in accept_rules(chain.family, chain.tool, prefixes, comment=""):
             yield shlex.join([program, "-I", *words])
     elif software == "firewalld":
         yield from (shlex.join(words) for words in firewalld_accept(prefixes))

@@ -260,7 +260,7 @@ class Applier:
             problems |= self._forward_six()
         for interface in sorted(self._unconfigured):
             if brain.is_up(interface) and brain.table.claims.attached(interface):
-                failed = sysctl.write(interfaces.workload(interface))
+                failed = sysctl.write(interfaces.workload(interface, spoofs=brain.table.spoofs(interface)))
                 problems |= failed
                 if failed:
                     continue

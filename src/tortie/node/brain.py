@@ -33,7 +33,7 @@ from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.unreadable import stand_in
-from tortie.policy.values import Changed
+from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
 
 UNREADABLE = "unreadable:"
@@ -54,7 +54,7 @@ class Brain:
         self.unreadable: dict[str, str] = {}
         self.ways = Ways(node, address, backend)
         self.speakers = Speakers(node)
-        self.engine = PolicyEngine(node)
+        self.engine = PolicyEngine(node, frozenset(Construct))
         self._policies = OneEach()
         self._standing: set[str] = set()
         self._up: set[str] = set()
@@ -125,7 +125,11 @@ class Brain:
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
+            old = self.table.endpoint(change.key) if isinstance(change, EndpointChanged) else None
             self.table.learn(change)
+            if isinstance(change, EndpointChanged) and (old and old.spoofed) != (change.value and change.value.spoofed):
+                # Its interface is to be set up in another way.
+                self._stale.update(change.value.addresses if change.value else ())
 
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
@@ -182,8 +186,11 @@ class Brain:
         self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
+        spoofing = self.table.settings.spoofing
         merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
         self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
+        if spoofing != merged.spoofing:
+            self._stale.update(self.table.claims.addresses())
 
     def bgp_state(self) -> tuple[int, int, int]:
         """Another one when BGP's configuration may have to change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
@@ -115,6 +116,12 @@ class _Collector:
         for state in ("up", "down", "closed"):
             states.add_metric([state], endpoints.count(state))
         found.append(states)
+        drops = GaugeMetricFamily(
+            "tortie_node_foreign_drops", "Chains of others that drop packets of workloads", labels=["software"]
+        )
+        for software, count in Counter(drop.software or "other" for drop in agent.foreign.drops).items():
+            drops.add_metric([software], count)
+        found.append(drops)
         for kind, count in agent.brain.table.ledger.counts().items():
             found.append(GaugeMetricFamily(f"tortie_node_table_{kind}", f"Our {kind} in the kernel", value=count))
         found.append(GaugeMetricFamily("tortie_node_routes", "Our routes", value=len(agent.brain.routes.have)))

@@ -89,11 +89,13 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """`profile` and `policy` find rules, None if there is no such thing; `sets` what selectors and named ports hold."""
+    """`profile` and `policy` find rules, None if there is no such thing; `sets` what selectors and named ports hold.
+    `spoofing`: endpoints may send from the networks that they ask for besides their own addresses."""
 
     profile: Rules
     policy: Rules
     sets: Members
+    spoofing: bool = False
 
     def egress(self, endpoint: Resolved, packet: Packet) -> Verdict:
         """At the source, for a packet that is forwarded; its source must be the endpoint's own."""
@@ -191,7 +193,8 @@ class Evaluator:
         return None, steps
 
     def _illegal_source(self, endpoint: Resolved, packet: Packet) -> Verdict | None:
-        if packet.source not in endpoint.addresses:
+        spoofed = endpoint.spoofed if self.spoofing else ()
+        if packet.source not in endpoint.addresses and not nets.within(packet.source, spoofed):
             return Verdict(False, f"{packet.source} is not an address of {endpoint.interface}")
         if nets.within(packet.destination, ("127.0.0.0/8", "::1/128")):
             return Verdict(False, "the host's loopback is not for workloads")

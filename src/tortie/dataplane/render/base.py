@@ -7,9 +7,11 @@ A base chain with nothing to do is not there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tortie.dataplane.render import language
+from tortie.dataplane.render.extras import HAIRPIN, TO_FLOATING, TRANSLATING
 from tortie.dataplane.render.hosts import (
     FORWARD_IN,
     FORWARD_OUT,
@@ -23,6 +25,7 @@ from tortie.dataplane.render.hosts import (
     Work,
     verdict_text,
 )
+from tortie.dataplane.render.language import Version
 from tortie.dataplane.render.rules import Written
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Stack
@@ -42,14 +45,26 @@ ESTABLISHED = f"{language.ESTABLISHED} accept"
 IPV4, IPV6 = language.family(4), language.family(6)
 TO_LOOPBACK = "127.0.0.0/8"
 # The addresses of the cluster's hosts, while there are tunnels between them.
-PEERS: dict[language.Version, str] = {4: "peers4", 6: "peers6"}
-FAMILIES: tuple[language.Version, ...] = (4, 6)
+PEERS: dict[Version, str] = {4: "peers4", 6: "peers6"}
+FAMILIES: tuple[Version, ...] = (4, 6)
 OPTIONAL = (
     *("nd", "raw_out", "pre_dnat", "fwd_hep_in", "fwd_hep_out", "in_tunnel", "in_hep", "out_hep", "post_hep"),
-    "post_nat",
+    *("post_nat", *TRANSLATING),
 )
 # Behind the place where kube-proxy and other software put theirs.
 NAT_PLACE = "type nat hook postrouting priority 110"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What few endpoints have: the families of floating addresses, and rules for sources that are not on their
+    interface's list and yet allowed."""
+
+    floating: tuple[Version, ...] = ()
+    spoofers: tuple[str, ...] = ()
+
+
+NO_EXTRAS = Extras()
 
 
 def _base(place: str) -> str:
@@ -60,15 +75,12 @@ def _filter(hook: str, priority: int) -> str:
     return _base(f"type filter hook {hook} priority {priority}")
 
 
-def base_chains(
-    settings: Settings, work: Work = NOTHING, spoofers: Sequence[str] = ()
-) -> dict[str, tuple[Written, str]]:
-    """Every chain that does not depend on policy, with its hook. `spoofers`: rules for sources that are not on their
-    interface's list and yet allowed."""
+def base_chains(settings: Settings, work: Work = NOTHING, extras: Extras = NO_EXTRAS) -> dict[str, tuple[Written, str]]:
+    """Every chain that does not depend on policy, with its hook."""
     names = _workloads(settings)
     found = {
         "raw_pre": (_raw_pre(settings, work), _filter("prerouting", -300)),
-        "spoof": (_written(*_spoof(settings, spoofers), uses=(SOURCES4, SOURCES6)), ""),
+        "spoof": (_written(*_spoof(settings, extras.spoofers), uses=(SOURCES6,)), ""),
         "fwd_from": (
             _written(ESTABLISHED, f"iifname vmap @{FROM}", *(f"iifname {n} counter drop" for n in names), uses=(FROM,)),
             _filter("forward", -4),
@@ -81,14 +93,29 @@ def base_chains(
             _written(ESTABLISHED, *(f"iifname {n} goto wl_to_host" for n in names), uses=("wl_to_host",)),
             _filter("input", -5),
         ),
-        "wl_to_host": (_written(*_to_host(settings), uses=(FROM,)), ""),
+        "wl_to_host": (_written(*_to_host(settings), uses=() if settings.endpoint_to_host == "Drop" else (FROM,)), ""),
     }
     found |= _host_chains(settings, work)
     if settings.tunnels:
         found["in_tunnel"] = (_strangers(settings), _filter("input", -6))
-    if settings.masqueraded:
-        found["post_nat"] = (_masquerade(settings), _base(NAT_PLACE))
+    if extras.floating:
+        for name, hook in TRANSLATING.items():
+            place = _base(f"type nat hook {hook} priority -100")
+            found[name] = (_by_address(extras.floating, "d", TO_FLOATING), place)
+    if settings.masqueraded or extras.floating:
+        written = _by_address(extras.floating, "s", HAIRPIN)
+        _masquerade(written, settings)
+        found["post_nat"] = (written, _base(NAT_PLACE))
     return found
+
+
+def _by_address(versions: Sequence[Version], side: language.Word, maps: Mapping[Version, str]) -> Written:
+    written = Written()
+    for version in versions:
+        lookup = f"{language.address(version, side)} vmap @{maps[version]}"
+        written.rules.append(language.line(language.family(version), lookup))
+        written.uses.add(maps[version])
+    return written
 
 
 def _workloads(settings: Settings) -> list[str]:
@@ -251,9 +278,8 @@ def _to_host_endpoint(written: Written, slot: Slot, work: Work, own: str = "", c
     return written
 
 
-def _masquerade(settings: Settings) -> Written:
+def _masquerade(written: Written, settings: Settings) -> None:
     """Hides workloads behind their host, from everything that is in no pool."""
-    written = Written()
     for version in FAMILIES:
         hidden, inside = (
             [net for net in nets if (":" in net) == (version == 6)] for nets in (settings.masqueraded, settings.pools)
@@ -263,7 +289,6 @@ def _masquerade(settings: Settings) -> Written:
             others = language.match(destination, written.nets(version, inside), negated=True)
             mine = language.match(source, written.nets(version, hidden))
             written.rules.append(language.line(language.family(version), mine, others, "masquerade"))
-    return written
 
 
 def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> list[Step]:

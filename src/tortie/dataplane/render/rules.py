@@ -166,13 +166,17 @@ def _statements(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
 def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
     """The lines of matches that a rule needs: a packet matches the rule if it matches one of them."""
     for version in _versions(rule):
+        needs = Written(live=written.live)
         parts = [
             *_icmp(rule),
-            _side(written, rule.source, "s", version),
-            _side(written, rule.destination, "d", version),
+            _side(needs, rule.source, "s", version),
+            _side(needs, rule.destination, "d", version),
         ]
         for chosen in itertools.product(*parts):
             yield [*_head(rule, version), *itertools.chain(*chosen)]
+        if all(parts):
+            written.sets |= needs.sets
+            written.uses |= needs.uses
 
 
 def _versions(rule: CompiledRule) -> Sequence[Version | None]:

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, hosts
-from tortie.dataplane.render.chains import Chains, Owner, write_failsafes
+from tortie.dataplane.render.chains import Chains, Owner
 from tortie.dataplane.render.claims import Claims
-from tortie.dataplane.render.hosts import SLOTS, Slot, Verdict, Work
+from tortie.dataplane.render.fixed import FixedPart
 from tortie.dataplane.render.live import LiveSets
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Stack
-from tortie.dataplane.want import SetDef
 from tortie.policy.values import (
     Changed,
     Direction,
@@ -56,14 +55,10 @@ class HostTable:
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
         self._by_interface: dict[str, str] = {}
-        self._peers: frozenset[str] = frozenset()
         self._listing: dict[Owner, set[str]] = {}
         self._written: dict[str, tuple[list[Stack], Elements]] = {}
-        self._host_stacks: list[Stack] = []
-        self._work = hosts.NOTHING
-        for name, definition in base.LIVE_SETS.items():
-            self.ledger.put_set(name, definition)
-        self._write_base()
+        self._extra: set[str] = set()
+        self._fixed = FixedPart(self.ledger, self._chains, self.settings)
 
     # what is learned
 
@@ -77,16 +72,13 @@ class HostTable:
             for key, endpoint in self._endpoints.items():
                 self._claim(key, endpoint)
             self._rewrite(set(self._endpoints))
+        self._fixed.set_settings(settings)
         self._settle_hosts()
-        self._write_peers()
-        self._write_base()
+        self._settle_extras()
 
     def set_peers(self, peers: Iterable[str]) -> None:
         """The addresses of the cluster's hosts, who may send what comes out of tunnels."""
-        found = frozenset(peers)
-        if found != self._peers:
-            self._peers = found
-            self._write_peers()
+        self._fixed.set_peers(peers)
 
     def set_interfaces(self, interfaces: Mapping[str, Sequence[str]]) -> None:
         """The interfaces of the host with their addresses: where host endpoints without an interface's name are."""
@@ -247,6 +239,11 @@ class HostTable:
         for stacks, _ in written.values():
             for stack in stacks:
                 self._chains.release(stack)
+        had = self._extra & wanted.keys()
+        self._extra -= had
+        self._extra |= {k for k in wanted if (e := self._endpoints.get(k)) and (e.floating or e.spoofed)}
+        if had or self._extra & wanted.keys():
+            self._settle_extras()
 
     def _wanted(self, key: str) -> tuple[list[Stack], Elements]:
         """The stacks that the endpoint needs, and its elements."""
@@ -263,6 +260,20 @@ class HostTable:
                 elements[(base.SOURCES6 if ":" in address else base.SOURCES4, f"{interface} . {address}")] = ""
         return [] if closed else stacks, elements
 
+    def _settle_extras(self) -> None:
+        placed = [key for key in sorted(self._extra) if self._written[key][1]]
+        usable = [self._endpoints[key] for key in placed]
+        self._fixed.set_extras(usable, self._has)
+
+    def _has(self, endpoint: Resolved, address: str) -> bool:
+        owner = self.claims.owner(address)
+        return owner is not None and owner.interface == endpoint.interface
+
+    def spoofs(self, interface: str) -> bool:
+        """Whether packets of the interface's endpoint may come from addresses that are not its own."""
+        key = self.claims.holder(interface)
+        return self.settings.spoofing and key is not None and bool(self._endpoints[key].spoofed)
+
     # host endpoints
 
     def _set_host(self, key: str, host: ResolvedHost | None) -> None:
@@ -272,58 +283,10 @@ class HostTable:
         self._settle_hosts()
 
     def _settle_hosts(self) -> None:
-        """All host endpoints together: they are few, and one may take over the interface of another."""
+        """All host endpoints together: one may take over the interface of another."""
         placed = {key: host for key, host in self._hosts.items() if not self._misplaced(host)}
         self._by_interface = hosts.attached(placed, self._interfaces)
-        closed = {key: bool(self.host_problems(key)) for key in placed}
-        elements, work = hosts.dispatch(self._by_interface, placed, closed)
-        stacks = [found for found in _verdicts(elements, work) if isinstance(found, Stack)]
-        write_failsafes(self._chains, self.settings, wanted=bool(stacks))
-        for stack in stacks:
-            self._chains.hold(stack)
-        for slot in SLOTS:
-            self._settle_slot(slot, elements.get(slot))
-        if work != self._work:
-            self._work = work
-            self._write_base()
-        for stack in self._host_stacks:
-            self._chains.release(stack)
-        self._host_stacks = stacks
-
-    def _settle_slot(self, slot: Slot, verdicts: Mapping[str, Verdict] | None) -> None:
-        if verdicts is None:
-            self.ledger.drop_set(slot.map)
-            return
-        if slot.map not in self.ledger.defs:
-            self.ledger.put_set(slot.map, SetDef("ifname", verdict=True))
-        wanted = {f'"{name}"': hosts.verdict_text(found) for name, found in verdicts.items()}
-        for gone in self.ledger.elements(slot.map).keys() - wanted.keys():
-            self.ledger.drop_element(slot.map, gone)
-        for name, text in wanted.items():
-            self.ledger.put_element(slot.map, name, text)
-
-    # the fixed part
-
-    def _write_base(self) -> None:
-        chains = base.base_chains(self.settings, self._work)
-        for name in base.OPTIONAL:
-            if name not in chains:
-                self._chains.drop_chain(name)
-        for name, (written, place) in chains.items():
-            self._chains.put_chain(name, written, base=place)
-
-    def _write_peers(self) -> None:
-        for version, name in base.PEERS.items():
-            if not self.settings.tunnels:
-                self.ledger.drop_set(name)
-                continue
-            wanted = {peer for peer in self._peers if (":" in peer) == (version == 6)}
-            if name not in self.ledger.defs:
-                self.ledger.put_set(name, SetDef(f"ipv{version}_addr"))
-            for gone in self.ledger.elements(name).keys() - wanted:
-                self.ledger.drop_element(name, gone)
-            for peer in wanted:
-                self.ledger.put_element(name, peer)
+        self._fixed.set_hosts(self._by_interface, placed, {key: bool(self.host_problems(key)) for key in placed})
 
 
 def _owners(endpoint: Resolved | ResolvedHost | None) -> list[Owner]:
@@ -331,7 +294,3 @@ def _owners(endpoint: Resolved | ResolvedHost | None) -> list[Owner]:
         return []
     policies: list[Owner] = [("policy", name) for name in sorted(endpoint.policies())]
     return [*policies, *(("profile", name) for name in dict.fromkeys(endpoint.profiles))]
-
-
-def _verdicts(elements: Mapping[Slot, Mapping[str, Verdict]], work: Work) -> list[Verdict]:
-    return [*(found for verdicts in elements.values() for found in verdicts.values()), *work.others.values()]
