@@ -24,7 +24,8 @@ from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
 from tortie.node.agent import Agent
-from tortie.node.bird import DIRECTORY, Bird
+from tortie.node.bird import Bird
+from tortie.node.bird_socket import DIRECTORY
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
 from tortie.store.client import Client
