@@ -12,6 +12,7 @@ from tests.support.waiting import wait_until
 
 from tortie.lab.api import Lab
 
+IMAGE = "calico/star:v0.5.0"
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 
@@ -32,6 +33,14 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def test_agents_on_two_subnets_reach_each_other_as_policy_says(lab: Lab) -> None:
     assert [lab.host(name).address for name in ("agent-1", "agent-2")] == ["172.24.197.102", "172.24.198.103"]
     check(lab.name, "9b")
+
+
+def test_a_container_sends_no_more_than_fits_into_the_tunnel(lab: Lab) -> None:
+    vxlan = lab.state["options"]["routing"] == "vxlan"
+    ran = lab.host("agent-1").run(
+        ["docker", "run", "--rm", "--net", "client", "--entrypoint", "cat", IMAGE, "/sys/class/net/cali0/mtu"]
+    )
+    assert ran.stdout.strip() == ("1450" if vxlan else "1500"), ran.stderr
 
 
 def test_the_router_knows_containers_only_when_bgp_told_it(lab: Lab) -> None:

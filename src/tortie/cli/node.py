@@ -122,7 +122,13 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
     from tortie.plugins.docker.service import run_docker_driver
 
     addresses = Allocator(datastore, agent.brain.node)
-    await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
+    await run_docker_driver(
+        datastore=datastore,
+        gate=agent,
+        addresses=addresses,
+        hostname=agent.brain.node,
+        mtu=lambda: agent.brain.ways.mtu,
+    )
 
 
 async def _collect(agent: Agent, datastore: Datastore) -> None:
