@@ -37,7 +37,11 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.ways.problems,
         },
-        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
+        "bgp": {
+            "backend": brain.ways.backend,
+            "socket": str(agent.bird.socket),
+            "problems": health.bgp_problems,
+        },
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
             "farEnds": len(brain.ways.neighbours.have),

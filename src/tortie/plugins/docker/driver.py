@@ -68,7 +68,7 @@ class Driver:
         engine: Engine,
         links: Links,
         node: str,
-        mtu: int | None = None,
+        mtu: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.datastore = datastore
@@ -208,7 +208,7 @@ class Driver:
             names.host_interface(endpoint_id),
             names.peer_interface(endpoint_id),
             holding.mac,
-            self._mtu,
+            self._mtu(),
         )
         endpoint = names.endpoint_resource(
             node=self.node,

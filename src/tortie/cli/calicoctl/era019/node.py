@@ -11,7 +11,7 @@ from tortie.cli.calicoctl import numbers, write
 from tortie.cli.calicoctl.era019 import bgp, environment, usage
 from tortie.cli.calicoctl.era019.host import hostname, need_root
 from tortie.cli.calicoctl.era019.line import Failure, Line, UsageError, read
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
 from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
