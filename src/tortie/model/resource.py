@@ -137,12 +137,15 @@ def _at(found: Any, path: str) -> str:
 
 
 def encode(resource: Resource[Any]) -> bytes:
-    """The stored form."""
+    """The stored form. What only a store can say of a resource is never in it, whoever wrote it there."""
+    metadata = to_builtins(resource.metadata)
+    for name in ("resourceVersion", "selfLink"):
+        metadata.pop(name, None)
     return msgspec.json.encode(
         {
             "kind": resource.kind.name,
             "apiVersion": API_VERSION,
-            "metadata": to_builtins(resource.metadata),
+            "metadata": metadata,
             "spec": to_builtins(resource.spec),
             **restored(resource.unknown),
         }
