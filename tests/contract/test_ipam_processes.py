@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from tests.support import assigner, stores
 from tests.support.stores import BACKENDS, Url
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.ipam.audit import Audit, Source
 from tortie.ipam.check import Living
@@ -85,7 +86,7 @@ class Run:
     def finish(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
@@ -97,13 +98,13 @@ def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
     try:
         for generation in range(1, GENERATIONS + 1):
             for slot in range(len(slots)):
-                _until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
+                wait_until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
                 slots[slot].kill()
                 killed.append(slots[slot])
                 slots[slot] = Run.start(url, f"p{slot}g{generation}", NODES[slot % 2], tmp_path)
                 everybody.append(slots[slot])
         for run in slots:
-            _until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
+            wait_until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
         assert [run.finish() for run in slots] == [0] * len(slots)
     finally:
         for run in everybody:
@@ -138,10 +139,10 @@ def _told(store: Datastore, watch: Watch) -> list[Event]:
     """All that the watch has to tell, up to a mark that is written now."""
     store.commit([Put(MARK, b"end")])
     events: list[Event] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not events or events[-1].key != MARK:
-        assert time.monotonic() < deadline
-        events += watch.next(30)
+        assert time.monotonic() < deadline, f"the mark has not come; the last was {events[-1:]}"
+        events += watch.next(PATIENCE)
     watch.close()
     return events[:-1]
 
@@ -160,13 +161,6 @@ def _check_orphans(store: Datastore, killed: set[str]) -> None:
     assert not books.handles
     assert list(books.allocations()) == []
     assert audit.look(grace=0).findings == ()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def _holdings_that_overlap(logs: list[Path]) -> list[str]:

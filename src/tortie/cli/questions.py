@@ -73,7 +73,7 @@ def _client(lab: str | None) -> Iterator[Client]:
     calicoctl would ask."""
     from tortie.store.open import CONFIGURED
 
-    if lab is None and not os.environ.get("TORTIE_STORE") and not CONFIGURED.exists() and _is_lab_up():
+    if lab is None and not os.environ.get("TORTIE_STORE") and not os.path.exists(CONFIGURED) and _is_lab_up():
         from tortie.lab.plan import DEFAULT_NAME
 
         lab = DEFAULT_NAME
@@ -106,6 +106,7 @@ def _is_lab_up() -> bool:
 def _of_lab(name: str) -> Iterator[Client]:
     """The store of a lab, reached as its master reaches it."""
     from tortie.cli.screen import need_root
+    from tortie.lab import state
     from tortie.lab.api import Lab
     from tortie.lab.walks.prober import enter
     from tortie.store.client import Client
@@ -117,10 +118,11 @@ def _of_lab(name: str) -> Iterator[Client]:
         url = master.path("/etc/tortie/store").read_text(encoding="utf-8").strip()
     except OSError as error:
         raise Unavailable(f"lab {name} names no store on its master: {error.strerror}") from error
-    if not url.startswith("sqlite:"):
-        enter(master.netns())
+    if url.startswith("sqlite:"):
+        # The directory that all hosts of the lab see, where it lies on the machine.
+        url = f"sqlite://{state.places(name).store}"
     else:
-        url = f"sqlite://{master.path(url.removeprefix('sqlite://'))}"
+        enter(master.netns())
     store = open_store(url, create=False)
     try:
         yield Client(store)

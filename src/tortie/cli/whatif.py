@@ -41,7 +41,7 @@ def whatif(
     from tortie.policy import tables
     from tortie.policy.assertions import check
     from tortie.policy.path import Way
-    from tortie.policy.reading import Reader, laid_over, taken_out, world_of
+    from tortie.policy.reading import Reader, assertions_of, laid_over, taken_out, world_of
     from tortie.policy.whatif import changes
 
     reader, sources = Reader(), Sources()
@@ -51,7 +51,7 @@ def whatif(
     before, after = world_of(there.values()), world_of(would.values())
     stand_ins(reader)
     found = changes(before, after)
-    assertions = [*base.assertions, *loaded.assertions]
+    assertions = assertions_of(base, loaded)
     broken = check(after, assertions)
     ways = (Way(before), Way(after))
     if as_json:

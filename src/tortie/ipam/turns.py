@@ -75,7 +75,14 @@ class Together(Generic[K, Q, R]):
         self._waiting: list[_Ticket[K, Q, R]] = []
         self._serving: _Ticket[K, Q, R] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        with self._door:
+            return len(self._waiting)
+
     def ask(self, key: K, request: Q) -> R:
+        """The answer to this request, or what its round raised."""
         ticket = _Ticket[K, Q, R](key, request)
         with self._door:
             self._waiting.append(ticket)

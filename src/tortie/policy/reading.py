@@ -66,7 +66,10 @@ class Reader:
                 if isinstance(document, dict) and document.get("apiVersion") == TORTIE_VERSION:
                     from tortie.policy.assertions import assertion
 
-                    found.append(assertion(document, place))
+                    made = assertion(document, place)
+                    if made.name and (twin := next((item for item in found if item.name == made.name), None)):
+                        faults.append(f"{place}: Assertion {made.name} is in {twin.place} already")
+                    found.append(made)
                     continue
                 resource, revision = self._resource(document, place, notes)
             except Invalid as error:
@@ -101,15 +104,15 @@ class Reader:
 
     def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         from tortie.model import kubernetes_forms
-        from tortie.model.v1 import documents as old
         from tortie.model.v1 import forms
+        from tortie.model.v1.documents import VERSION
 
         version, kind = document.get("apiVersion"), document.get("kind")
         if kubernetes_forms.is_kubernetes(document):
             if kind == "Pod":
                 return self._pod(document, place, notes)
             return kubernetes_forms.from_kubernetes(document)
-        if version == old.VERSION and isinstance(kind, str) and kind in forms.FORMS:
+        if version == VERSION and isinstance(kind, str) and kind in forms.FORMS:
             notes += [f"{place}: {text}" for text in forms.warnings(document)]
             return forms.from_v1(document)
         raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")
@@ -165,6 +168,12 @@ def _filled(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
     from tortie.model.v1 import forms
 
     return forms.fill(there, wanted)
+
+
+def assertions_of(base: Loaded, change: Loaded) -> list[Assertion]:
+    """Those of both; one that bears the name of another in the base takes its place, as a resource does."""
+    named = {item.name for item in change.assertions if item.name}
+    return [*(item for item in base.assertions if item.name not in named), *change.assertions]
 
 
 def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Resource[Any]]:
