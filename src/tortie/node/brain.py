@@ -33,7 +33,7 @@ from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.unreadable import stand_in
-from tortie.policy.values import Changed, Construct
+from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
 
 UNREADABLE = "unreadable:"
