@@ -73,7 +73,7 @@ def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
         engine.start()
         # An engine that finds forwarding on leaves the policy of the chain alone.
         inside(engine.netns, "sysctl", "-qw", "net.ipv4.ip_forward=0")
-        engine.start_engine(seconds=LONG)
+        engine.start_engine()
         assert "-P FORWARD DROP" in inside(engine.netns, "iptables", "-S", "FORWARD")
         before = others(engine.netns)
         host = Host("h1", engine.netns, "10.9.0.1", lab)
