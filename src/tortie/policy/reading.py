@@ -14,9 +14,10 @@ import msgspec
 from tortie.base.errors import Conflict, Invalid
 from tortie.base.sources import documents
 from tortie.model.documents import TORTIE_VERSION, item
-from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, PROFILE
+from tortie.model.eras import stored_names
+from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import API_VERSION, Resource, problems
+from tortie.model.resource import API_VERSION, Kind, Resource, problems
 from tortie.policy.endpoints import addresses
 from tortie.policy.world import World
 
@@ -104,15 +105,15 @@ class Reader:
 
     def _other_form(self, document: Any, place: str, notes: list[str]) -> Resource[Any] | None:
         from tortie.model import kubernetes_forms
+        from tortie.model.v1 import documents as old
         from tortie.model.v1 import forms
-        from tortie.model.v1.documents import VERSION
 
         version, kind = document.get("apiVersion"), document.get("kind")
         if kubernetes_forms.is_kubernetes(document):
             if kind == "Pod":
                 return self._pod(document, place, notes)
             return kubernetes_forms.from_kubernetes(document)
-        if version == VERSION and isinstance(kind, str) and kind in forms.FORMS:
+        if version == old.VERSION and isinstance(kind, str) and kind in forms.FORMS:
             notes += [f"{place}: {text}" for text in forms.warnings(document)]
             return forms.from_v1(document)
         raise Invalid(f"kind {kind!r} of apiVersion {version!r} is none of {KNOWN}")
@@ -188,12 +189,22 @@ def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Reso
     return {key: resource for key, resource in base.items() if key not in gone.resources}
 
 
-def world_of(resources: Iterable[Resource[Any]]) -> World:
-    """With what is in force without being written: the profile that allows all, and the profiles of the namespaces and
-    service accounts of pods. Invalid lists the policies whose selectors cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A value of a store that nobody here can read."""
+
+    kind: Kind[Any]
+    key: str
+    value: bytes
+    why: str
+
+
+def world_of(resources: Iterable[Resource[Any]], unread: Iterable[Unread] = ()) -> World:
+    """With the profiles of the namespaces and service accounts of pods, which are in force without being written.
+    Invalid lists the policies whose selectors cannot be read."""
     listed = list(resources)
     known = {resource.name for resource in listed if resource.kind.name == PROFILE.name}
-    world = World() if DEFAULT_ALLOW_NAME in known else World([DEFAULT_ALLOW])
+    world = World()
     faults: list[str] = []
     for resource in (*listed, *_profiles_of_pods(listed, known)):
         try:
@@ -202,7 +213,19 @@ def world_of(resources: Iterable[Resource[Any]]) -> World:
             faults += [f"{resource.kind.name} {resource.name}: {problem}" for problem in error.problems]
     if faults:
         raise Invalid(*faults)
+    for lost in unread:
+        world.put_unreadable(lost.kind, lost.key, lost.value, lost.why)
     return world
+
+
+def still_unread(unread: Iterable[Unread], resources: Iterable[Resource[Any]]) -> list[Unread]:
+    """Those in whose place no resource is written, under whatever name its era gives it."""
+    written = {
+        resource.kind.key(name, resource.metadata.namespace if resource.kind.namespaced else None)
+        for resource in resources
+        for name in stored_names(resource.name)
+    }
+    return [lost for lost in unread if lost.key not in written]
 
 
 def _profiles_of_pods(resources: Sequence[Resource[Any]], known: set[str]) -> Iterator[Resource[Any]]:
