@@ -118,8 +118,9 @@ def with_defaults(resource: Resource[S]) -> Resource[S]:
 
 def worded(resource: Resource[Any]) -> list[str]:
     """Every fault in the words of the original: `error with field X = 'v' (Reason: ...)`."""
-    whole = msgspec.json.decode(encode(resource))
-    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in problems(resource)]
+    found = problems(resource)
+    whole = msgspec.json.decode(encode(resource)) if found else None
+    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in found]
 
 
 def _at(found: Any, path: str) -> str:

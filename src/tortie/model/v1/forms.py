@@ -6,7 +6,7 @@ replace in the old form: fields that the old form does not speak of stay, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource, with_defaults, worded
-from tortie.model.v1 import hosts, rules, workloads
+from tortie.model.v1 import hosts, names, rules, workloads
 from tortie.model.v1.documents import VERSION, Document, as_object, fields, unknown_parts
 from tortie.model.v1.shapes import (
     HostEndpointMetadata,
@@ -265,6 +265,14 @@ def identity(document: Document) -> tuple[str, ...]:
     form = FORMS[document["kind"]]
     metadata = document["metadata"]
     return (form.name, *(str(metadata.get(name) or "") for name in form.identity))
+
+
+def may_be(resource: Resource[Any], kind: str, metadata: Mapping[str, Any]) -> bool:
+    """False when the resource's v1 form cannot have these identifiers: a look that costs no conversion.
+
+    An identifier that is absent or empty may be any."""
+    name = metadata.get("name")
+    return not name or FORMS[kind].identity != ("name",) or names.original_of(resource.metadata) == name
 
 
 def fill(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
