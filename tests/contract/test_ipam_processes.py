@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 from tests.support import assigner, stores
 from tests.support.stores import BACKENDS, Url
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.ipam.audit import Audit, Source
 from tortie.ipam.check import Living
@@ -86,7 +86,7 @@ class Run:
     def finish(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
@@ -98,13 +98,13 @@ def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
     try:
         for generation in range(1, GENERATIONS + 1):
             for slot in range(len(slots)):
-                _until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
+                wait_until(lambda run=slots[slot]: run.has_said(LINES))  # type: ignore[misc]
                 slots[slot].kill()
                 killed.append(slots[slot])
                 slots[slot] = Run.start(url, f"p{slot}g{generation}", NODES[slot % 2], tmp_path)
                 everybody.append(slots[slot])
         for run in slots:
-            _until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
+            wait_until(lambda run=run: run.has_said(LINES))  # type: ignore[misc]
         assert [run.finish() for run in slots] == [0] * len(slots)
     finally:
         for run in everybody:
@@ -157,7 +157,7 @@ class Follower:
     def told(self) -> list[Event]:
         """Up to a mark that is written now."""
         self._store.commit([Put(MARK, b"end")])
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
         assert self._failure is None, self._failure
         assert not self._thread.is_alive()
         self._watch.close()
@@ -179,13 +179,6 @@ def _check_orphans(store: Datastore, killed: set[str], lost: set[str]) -> None:
     assert not books.handles
     assert list(books.allocations()) == []
     assert audit.look(grace=0).findings == ()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def _holdings_that_overlap(logs: list[Path]) -> list[str]:

@@ -23,7 +23,7 @@ from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixCon
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT, HostEndpointSpec
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.node import NODE, NodeSpec
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, endpoint_name
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, name_of
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 from tortie.store.open import open_store
@@ -62,8 +62,9 @@ def endpoint(client: Client, node: str, name: str, *addresses: object) -> None:
         interface_name=f"cali{name}",
         ip_networks=tuple(f"{address}/32" for address in addresses),
     )
-    full = endpoint_name(node, "cni", "w", name)
-    client.create(Resource(kind=WORKLOAD_ENDPOINT, metadata=Metadata(name=full, namespace="default"), spec=spec))
+    client.create(
+        Resource(kind=WORKLOAD_ENDPOINT, metadata=Metadata(name=name_of(spec), namespace="default"), spec=spec)
+    )
 
 
 def names(client: Client, kind: Any) -> set[str]:

@@ -19,12 +19,12 @@ from tortie.model.codec import to_json
 from tortie.model.ipam import CONFIG_KEY, IpamConfig
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.ipam_configuration import MAX_COOLDOWN
 from tortie.model.kinds.kube_controllers_configuration import KUBE_CONTROLLERS_CONFIGURATION
 from tortie.model.resource import Metadata, Resource, encode, problems
 from tortie.store.client import Client
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
-MAX_COOLDOWN = 1200
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)"
 

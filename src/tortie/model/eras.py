@@ -6,8 +6,10 @@ same key, with the person's name in an annotation. `plain` (from v3.32): the per
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -18,6 +20,7 @@ Era = Literal["prefixed", "annotated", "plain"]
 ANNOTATION = "projectcalico.org/metadata"
 NEVER_PREFIXED = ("knp.", "ossg.")
 POLICIES = frozenset(("NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"))
+OLDEST_FIRST: tuple[Era, ...] = get_args(Era)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -58,6 +61,90 @@ def era_of(stored: Resource[Any]) -> Era | None:
     if own == stored.name:
         return None if own == _prefixed(own, _tier(stored)) else "plain"
     return "annotated"
+
+
+def choose_era(stored: Iterable[Resource[Any]], calico_version: str = "") -> Era:
+    """The era to write: that of the oldest program that shares the store, which would not find names of a newer one.
+
+    Told by what lies there, else by the version that ClusterInformation gives; where both say nothing the newest.
+    """
+    found = {era_of(resource) for resource in stored}
+    for era in OLDEST_FIRST:
+        if era in found:
+            return era
+    version = re.match(r"v?3\.([0-9]{1,4})", calico_version)
+    if version is None or int(version[1]) >= 32:
+        return "plain"
+    return "annotated" if int(version[1]) >= 30 else "prefixed"
+
+
+def faults(stored: Iterable[Resource[Any]], era: Era | None) -> list[str]:
+    """What is wrong with the names in a store where `era` is written: several eras, one policy under several keys."""
+    names: dict[Era, list[str]] = {}
+    keys: dict[str, list[str]] = {}
+    for resource in stored:
+        title = _title(shown(resource))
+        keys.setdefault(title, []).append(resource.name)
+        if (its := era_of(resource)) is not None:
+            names.setdefault(its, []).append(title)
+    told = [
+        f"{title} is stored {len(several)} times: {', '.join(several)}"
+        for title, several in keys.items()
+        if several[1:]
+    ]
+    wrong = [its for its in OLDEST_FIRST if its in names and its != era and (era is not None or len(names) > 1)]
+    for its in wrong:
+        first, more = names[its][0], len(names[its]) - 1
+        others = f" and {more} more" if more else ""
+        written_now = f"the era {era} is written" if era else "there are several eras"
+        told.append(f"names of the era {its}, while {written_now}: {first}{others}")
+    return told
+
+
+class OneEach:
+    """The policies of a store, each once: one that lies there under the keys of several eras counts as the newest."""
+
+    def __init__(self) -> None:
+        self._title_of: dict[str, str] = {}
+        self._stored: dict[str, dict[str, Resource[Any]]] = {}
+
+    def learn(self, key: str, stored: Resource[Any] | None) -> dict[str, Resource[Any] | None]:
+        """What is at a key now, None for nothing. By the key of its own name: every policy that this changes."""
+        told: dict[str, Resource[Any] | None] = {}
+        before, own = self._title_of.pop(key, None), shown(stored) if stored is not None else None
+        if before is not None:
+            del self._stored[before][key]
+            told[before] = self._counts(before)
+        if stored is not None and own is not None:
+            self._title_of[key] = own.key
+            self._stored.setdefault(own.key, {})[key] = stored
+            told[own.key] = self._counts(own.key)
+        return told
+
+    def _counts(self, title: str) -> Resource[Any] | None:
+        several = self._stored[title]
+        if not several:
+            del self._stored[title]
+            return None
+        return shown(newest(several.values()))
+
+
+def newest(stored: Iterable[Resource[S]]) -> Resource[S]:
+    """Of several keys of one policy the one that counts: under the name that people know, else the first."""
+    return min(stored, key=lambda resource: (resource.name != shown(resource).name, resource.name))
+
+
+def one_each(stored: Iterable[Resource[S]]) -> list[Resource[S]]:
+    """Policies as people know them, each once, in the order of their names."""
+    found: dict[str, list[Resource[S]]] = {}
+    for resource in stored:
+        found.setdefault(shown(resource).key, []).append(resource)
+    return [shown(newest(several)) for _, several in sorted(found.items())]
+
+
+def _title(resource: Resource[Any]) -> str:
+    namespace = f"{resource.metadata.namespace}/" if resource.kind.namespaced else ""
+    return f"{resource.kind.name} {namespace}{resource.name}"
 
 
 def _own_name(metadata: Metadata, tier: str) -> str:

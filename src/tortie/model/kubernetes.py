@@ -1,4 +1,7 @@
-"""Kubernetes NetworkPolicies, Namespaces, ServiceAccounts and Pods as Calico resources; values in, values out."""
+"""Kubernetes NetworkPolicies, Namespaces and ServiceAccounts as Calico resources; values in, values out.
+
+`kubernetes_pods` has the Pods.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from tortie.model.rule import ANYBODY, EntityRule, Port, Rule
 
 ORDER = 1000
 PODS_ONLY = "projectcalico.org/orchestrator == 'k8s'"
+METADATA_NAME = "kubernetes.io/metadata.name"
 NAMESPACE_PREFIX, ACCOUNT_PREFIX, NAME = "pcns.", "pcsa.", "projectcalico.org/name"
 _PROTOCOLS = {"TCP", "UDP", "SCTP"}
 
@@ -101,7 +105,8 @@ def namespace_profile(document: Any) -> Resource[ProfileSpec]:
     """Profile `kns.NAMESPACE`: everything is allowed, its endpoints inherit the namespace's labels."""
     metadata = _owner("Namespace", document)
     allow = (Rule(action="Allow"),)
-    labels = _inherited(NAMESPACE_PREFIX, metadata)
+    # The API server gives every namespace this label; a manifest does not say it.
+    labels = {f"{NAMESPACE_PREFIX}{METADATA_NAME}": metadata.name, **_inherited(NAMESPACE_PREFIX, metadata)}
     spec = ProfileSpec(ingress=allow, egress=allow, labels_to_apply=labels)
     return Resource(kind=PROFILE, metadata=Metadata(name=f"kns.{metadata.name}"), spec=spec)
 

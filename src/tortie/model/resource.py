@@ -104,7 +104,7 @@ def problems(resource: Resource[Any]) -> list[Problem]:
     elif metadata.namespace is not None:
         found.append(Problem("metadata.namespace", f"a {kind.name} has none"))
     found += checks.labels("metadata.labels", metadata.labels)
-    found += checks.annotation_size("metadata.annotations", metadata.annotations)
+    found += checks.annotation_map("metadata.annotations", metadata.annotations)
     found += kind.check(resource.spec)
     found += kind.check_whole(resource)
     return found
@@ -158,3 +158,15 @@ def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
     except msgspec.MsgspecError as error:
         raise Invalid(f"{kind.name}: {error}") from error
     return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision, unknown=unknown_of(raw, ENVELOPE))
+
+
+def decode_at(kind: Kind[S], key: str, value: bytes, revision: int = 0) -> Resource[S]:
+    """As `decode`, of the value at a key of the store: the key says which resource it is, whatever the value says.
+
+    A policy whose value names another namespace, or none, would otherwise reach endpoints that it is not about."""
+    namespace, name = kind.parse_key(key)
+    if not name or "/" in name:
+        raise Invalid(f"{key} is no key of a {kind.name}")
+    found = decode(kind, value, revision)
+    own = msgspec.structs.replace(found.metadata, name=name, namespace=namespace)
+    return found if own == found.metadata else replace(found, metadata=own)

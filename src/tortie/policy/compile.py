@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -15,7 +16,7 @@ from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
 from tortie.model.selector import parse
 from tortie.policy.namespaces import rewritten
-from tortie.policy.values import CompiledRule, IcmpMatch, NamedPort, PortRange, RuleLists, Side
+from tortie.policy.values import CompiledRule, IcmpMatch, IPVersion, NamedPort, PortRange, RuleLists, Side
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
 WITH_PORTS = frozenset({6, 17, 132, 136})
@@ -71,16 +72,28 @@ def compile_rule(rule: Rule, namespace: str | None = None) -> CompiledRule:
         raise Invalid("icmp needs the protocol ICMP or ICMPv6")
     if rule.ip_version == (6 if protocol == ICMP else 4) and protocol in (ICMP, ICMPV6):
         raise Invalid(f"protocol {rule.protocol} does not exist in IPv{rule.ip_version}")
+    version, source = _of_family(rule.ip_version, sides)
     return CompiledRule(
         action=rule.action,
-        ip_version=rule.ip_version,
+        ip_version=version,
         protocol=protocol,
         not_protocol=not_protocol,
         icmp=_icmp(rule.icmp),
         not_icmp=_icmp(rule.not_icmp),
-        source=sides[0],
+        source=source,
         destination=sides[1],
     )
+
+
+def _of_family(given: IPVersion | None, sides: tuple[Side, Side]) -> tuple[IPVersion | None, Side]:
+    """The IP version that a rule is about, and its source: a list of networks, of excluded ones too, leaves out the
+    versions that it has none of. A rule that this leaves nothing of keeps its place and matches nothing."""
+    left: set[IPVersion] = {given} if given else {4, 6}
+    for nets in (nets for side in sides for nets in (side.nets, side.not_nets) if nets):
+        left &= {6 if ":" in net else 4 for net in nets}
+    if not left:
+        return 4, replace(sides[0], nets=("::/0",))
+    return (given if len(left) == 2 else left.pop()), sides[0]
 
 
 def _only(value: Value, known: frozenset[str], what: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
-from tortie.model.kinds.profile import ProfileSpec
+from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.policy import endpoints, order
@@ -62,6 +62,7 @@ class PolicyEngine:
         self._listing: dict[Owner, set[str]] = {}
         self._users: dict[Use, set[Owner]] = {}
         self._lacking: dict[Owner, tuple[str, ...]] = {}
+        self.set_profile(DEFAULT_ALLOW_NAME, DEFAULT_ALLOW.spec)
 
     def evaluator(self) -> Evaluator:
         """Verdicts on the endpoints of this host, by the present state."""
@@ -80,6 +81,15 @@ class PolicyEngine:
     def local_hosts(self) -> dict[str, ResolvedHost]:
         """The host endpoints of this host by key."""
         return {key: value for key, value in self._local.items() if isinstance(value, ResolvedHost)}
+
+    def select(self, selector: str) -> frozenset[str]:
+        """The keys of the endpoints and host endpoints of this host that a selector's canonical text matches."""
+        if selector in self._by_selector:
+            return self._chosen.members(selector)
+        self._chosen.use(selector)
+        found = self._chosen.members(selector)
+        self._chosen.disuse(selector)
+        return found
 
     def rules_in_use(self) -> list[RuleLists]:
         """Of every policy and profile that an endpoint of this host lists."""
@@ -102,24 +112,38 @@ class PolicyEngine:
         return self._closing(self._put(key, found))
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:
+        """The one that allows everything is in force without being stored, and is no other if somebody stores it."""
+        if name == DEFAULT_ALLOW_NAME:
+            spec = DEFAULT_ALLOW.spec
         labels = spec.labels_to_apply if spec else None
         members = self.sets.set_profile(name, labels)
         touched = self._select(self._chosen.set_profile(name, labels))
         rules = self._set_rules(("profile", name), compile_profile(spec) if spec else None)
         return self._closing([*members, *rules], touched)
 
+    def set_unreadable_profile(self, name: str, why: str) -> list[Changed]:
+        """One that is in the store and cannot be read: whoever lists it is closed, for nobody knows its labels."""
+        changes = self.set_profile(name, None)
+        rules = self._set_rules(("profile", name), RuleLists(problems=(f"cannot be read: {why}",)))
+        return [*changes, *self._closing(rules)]
+
     def set_policy(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
         """A policy of any kind, staged ones too. Raises Invalid when its selectors cannot be read."""
-        found = compile_policy(resource) if resource else None
-        name = found[0].id if found else self._policy_of.get(key)
-        if name is None:
-            return []
-        touched = self._place(name, found[0] if found else None)
-        if found:
-            self._policy_of[key] = name
-            return self._closing(self._set_rules(("policy", name), found[1]), touched)
+        return self.set_compiled(key, compile_policy(resource) if resource else None)
+
+    def set_compiled(self, key: str, found: tuple[CompiledPolicy, RuleLists] | None) -> list[Changed]:
+        """As `set_policy`; also for what stands in the place of a policy."""
+        old = self._policy_of.get(key)
+        gone = self._drop_policy(key, old) if old is not None and (found is None or found[0].id != old) else []
+        if found is None:
+            return gone
+        name = self._policy_of[key] = found[0].id
+        touched = self._place(name, found[0])
+        return [*gone, *self._closing(self._set_rules(("policy", name), found[1]), touched)]
+
+    def _drop_policy(self, key: str, name: str) -> list[Changed]:
         del self._policy_of[key]
-        changes = self._settle(touched)
+        changes = self._settle(self._place(name, None))
         return [*changes, *self._set_rules(("policy", name), None)]
 
     def set_tier(self, name: str, tier: Tier | None) -> list[Changed]:
@@ -261,7 +285,7 @@ class PolicyEngine:
             for owner in sorted(have - had):
                 found += self._list(owner, key)
             if new is not None:
-                problems = tuple(text for owner in sorted(have) for text in self._lacks(owner))
+                problems = tuple(text for owner in sorted(_owners(new, staged=False)) for text in self._lacks(owner))
                 new = replace(new, problems=problems)
             if new != old:
                 found.append(self._store(key, old, new))
@@ -302,7 +326,15 @@ class PolicyEngine:
         policies = [self._policies[name] for name in names]
         normal = self._host_tiers(policies, "normal")
         if not party.host:
-            return Resolved(party.interface, party.members, party.profiles, normal.ingress, normal.egress)
+            return Resolved(
+                party.interface,
+                party.members,
+                party.profiles,
+                normal.ingress,
+                normal.egress,
+                floating=party.floating,
+                spoofed=party.spoofed,
+            )
         return ResolvedHost(
             party.interface,
             party.members,
@@ -318,10 +350,12 @@ class PolicyEngine:
         return HostTiers(order.tiers(found, self._tiers, "ingress"), order.tiers(found, self._tiers, "egress"))
 
 
-def _owners(value: Resolved | ResolvedHost | None) -> set[Owner]:
+def _owners(value: Resolved | ResolvedHost | None, *, staged: bool = True) -> set[Owner]:
+    """Whose rules an endpoint lists; without the staged ones: those that close it when they cannot be enforced."""
     if value is None:
         return set()
-    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in value.policies())}
+    policies = value.policies(staged=staged)
+    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in policies)}
 
 
 def _uses(rules: RuleLists | None) -> frozenset[Use]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 Direction = Literal["ingress", "egress"]
 Action = Literal["Allow", "Deny", "Log", "Pass"]
+IPVersion = Literal[4, 6]
 PortRange = tuple[int, int]
 PortMember = tuple[str, int, int]
 """An address, a protocol and a port: what a named port stands for at one endpoint."""
@@ -57,7 +58,7 @@ class CompiledRule:
     """A rule with numbers for names; `protocol` None matches every one."""
 
     action: Action
-    ip_version: Literal[4, 6] | None = None
+    ip_version: IPVersion | None = None
     protocol: int | None = None
     not_protocol: int | None = None
     icmp: IcmpMatch | None = None
@@ -138,7 +139,9 @@ Tiers = tuple[TierRef, ...]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """One endpoint of this host: where it is attached and the identities that it is subject to."""
+    """One endpoint of this host: where it is attached and the identities that it is subject to.
+
+    `floating`: (address outside, own address) pairs. `spoofed`: networks that it asks to send from besides its own."""
 
     interface: str
     addresses: tuple[str, ...]
@@ -146,12 +149,15 @@ class Resolved:
     ingress_tiers: Tiers = ()
     egress_tiers: Tiers = ()
     problems: tuple[str, ...] = ()
+    floating: tuple[tuple[str, str], ...] = ()
+    spoofed: tuple[str, ...] = ()
 
     def tiers(self, direction: Direction) -> Tiers:
         return self.ingress_tiers if direction == "ingress" else self.egress_tiers
 
-    def policies(self) -> frozenset[str]:
-        return _policies(self.ingress_tiers, self.egress_tiers)
+    def policies(self, *, staged: bool = True) -> frozenset[str]:
+        """The ids of all of them, or of those that can decide."""
+        return _policies(self.ingress_tiers, self.egress_tiers, staged=staged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +184,15 @@ class ResolvedHost:
     forward: HostTiers = HostTiers()
     problems: tuple[str, ...] = ()
 
-    def policies(self) -> frozenset[str]:
+    def policies(self, *, staged: bool = True) -> frozenset[str]:
+        """The ids of all of them, or of those that can decide."""
         parts = (self.normal, self.untracked, self.pre_dnat, self.forward)
-        return _policies(*(tiers for part in parts for tiers in (part.ingress, part.egress)))
+        return _policies(*(tiers for part in parts for tiers in (part.ingress, part.egress)), staged=staged)
 
 
-def _policies(*lists: Tiers) -> frozenset[str]:
-    return frozenset(policy.id for tiers in lists for tier in tiers for policy in tier.policies)
+def _policies(*lists: Tiers, staged: bool) -> frozenset[str]:
+    found = (policy for tiers in lists for tier in tiers for policy in tier.policies)
+    return frozenset(policy.id for policy in found if staged or not policy.staged)
 
 
 @dataclass(frozen=True, slots=True)

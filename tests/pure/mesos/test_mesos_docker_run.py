@@ -44,6 +44,7 @@ def test_the_whole_command_of_a_shell_task() -> None:
         *("-v", "/sandbox:/mnt/mesos/sandbox"),
         "--net=bridge",
         *("--label=io.tortie.mesos.agent=/var/lib/mesos", "--label=io.tortie.mesos.container=c1"),
+        *("--label=io.tortie.mesos.task=t", "--label=io.tortie.mesos.task-name=t"),
         *("--entrypoint", "/bin/sh", "--name", "mesos-c1", "calico/star:latest", "-c", "echo hi"),
     ]
 

@@ -154,13 +154,17 @@ SINGLE = {
 }
 
 
+ENDPOINT = "host--a-cni-6f1c2d3e-eth0"
+
+
 def stored(kind: Kind[Any], spec: dict[str, Any], **metadata: Any) -> bytes:
     namespace = {"namespace": "default"} if kind.namespaced else {}
+    own = ENDPOINT if kind.name == "WorkloadEndpoint" else "x"
     return json.dumps(
         {
             "kind": kind.name,
             "apiVersion": "projectcalico.org/v3",
-            "metadata": {"name": "default" if kind.name in SINGLE else "x", **namespace, **metadata},
+            "metadata": {"name": "default" if kind.name in SINGLE else own, **namespace, **metadata},
             "spec": spec,
         }
     ).encode()
@@ -268,6 +272,7 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
                 "spec.node: '-a' begins or ends with '-'",
                 "spec.orchestrator: is missing",
                 "spec.endpoint: is missing",
+                "spec.workload: is missing",
                 "spec.ipNetworks: 10.0.0.0/31 is more than one address",
                 "spec.ipNetworks: 'x' does not appear",
                 "spec.interfaceName",
@@ -331,7 +336,7 @@ def test_names_and_labels() -> None:
     assert faults("Node", {}, namespace="x") == ["metadata.namespace: a Node has none"]
     endpoint = Resource(
         kind=KINDS["WorkloadEndpoint"],
-        metadata=Metadata(name="x"),
+        metadata=Metadata(name=ENDPOINT),
         spec=decode(KINDS["WorkloadEndpoint"], stored(KINDS["WorkloadEndpoint"], EXAMPLES["WorkloadEndpoint"])).spec,
     )
     assert [problem.field for problem in problems(endpoint)] == ["metadata.namespace"]

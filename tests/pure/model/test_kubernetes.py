@@ -90,7 +90,11 @@ def test_what_cannot_be_converted_is_refused(spec: dict[str, Any]) -> None:
 def test_profiles() -> None:
     namespace = namespace_profile({"metadata": {"name": "shop", "labels": {"team": "a"}}})
     assert namespace.name == "kns.shop"
-    assert namespace.spec.labels_to_apply == {"pcns.team": "a", "pcns.projectcalico.org/name": "shop"}
+    assert namespace.spec.labels_to_apply == {
+        "pcns.team": "a",
+        "pcns.projectcalico.org/name": "shop",
+        "pcns.kubernetes.io/metadata.name": "shop",
+    }
     assert [rule.action for rule in (*namespace.spec.ingress, *namespace.spec.egress)] == ["Allow", "Allow"]
     account = account_profile({"metadata": {"name": "web", "namespace": "shop"}})
     assert (account.name, account.spec.ingress) == ("ksa.shop.web", ())

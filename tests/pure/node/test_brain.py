@@ -55,8 +55,11 @@ def test_a_profile_that_cannot_be_read_closes() -> None:
     brain = Brain("h1", "10.9.0.1/24")
     brain.learn(event(ENDPOINT, endpoint()))
     brain.learn(event(f"{ROOT}profiles/p", {"metadata": {"name": "p"}, "spec": {"ingress": [{"action": "Perhaps"}]}}))
-    assert brain.table.notes(ENDPOINT) == ["profile p does not exist: it closes"]
+    (problem,) = brain.table.problems(ENDPOINT)
+    assert problem.startswith("profile p: cannot be read: ")
     assert list(brain.unreadable) == [f"{ROOT}profiles/p"]
+    brain.learn(event(f"{ROOT}profiles/p", {"metadata": {"name": "p"}, "spec": {}}))
+    assert (brain.table.problems(ENDPOINT), brain.unreadable) == ([], {})
 
 
 def test_a_local_workload_wins_over_a_route_to_another_host() -> None:

@@ -14,14 +14,21 @@ from typing import Any
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.kinds.tier import TierSpec
 from tortie.model.resource import Resource
-from tortie.model.rule import EntityRule, Port, Rule
+from tortie.model.rule import EntityRule, Icmp, Port, Rule, RuleMetadata
 from tortie.model.selector import parse
 from tortie.model.selector.nodes import All, And, Global, Node, Not, Or
 from tortie.policy.verdict import Packet
 
 NAMESPACE = "projectcalico.org/namespace"
 ACCOUNT = "projectcalico.org/serviceaccount"
-NUMBERS = {"TCP": 6, "UDP": 17, "ICMP": 1}
+NUMBERS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPv6": 58, "SCTP": 132, "UDPLite": 136}
+SAFE_IN = {(17, 68)} | {(6, port) for port in (22, 179, 2379, 2380, 5473, 6443, 6666, 6667)}
+SAFE_OUT = {(17, 53), (17, 67)} | {(6, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)}
+BROKEN = RuleMetadata(annotations={"broken": ""})
+"""Marks the rules that nobody can enforce; metadata is no condition."""
+
+Said = tuple[bool, str]
+"""Allowed or not; and who decided, "" where it was no rule and no tier's end."""
 
 
 @dataclass
@@ -42,7 +49,10 @@ class World:
             names = [f"kns.{resource.metadata.namespace}"]
         for name in reversed(names):
             found.update(self.profiles[name].labels_to_apply if name in self.profiles else {})
-        found.update(resource.metadata.labels)
+        own = resource.metadata.labels
+        if kind == "WorkloadEndpoint":
+            own = {key: value for key, value in own.items() if key[:5] not in ("pcns.", "pcsa.")}
+        found.update(own)
         if kind in ("WorkloadEndpoint", "NetworkSet"):
             found[NAMESPACE] = resource.metadata.namespace or ""
         if kind == "WorkloadEndpoint":
@@ -87,9 +97,12 @@ def chosen(world: World, policy: Resource[Any], endpoint: Resource[Any]) -> bool
     )
 
 
+Tiers = list[tuple[str, str, list[Resource[Any]]]]
+
+
 def lists(
     world: World, endpoint: Resource[Any], direction: str, hook: str = "normal", *, forward: bool = False
-) -> list[tuple[str, str, list[Resource[Any]]]]:
+) -> Tiers:
     """(tier, what its end does, policies), in order."""
     found: dict[str, list[Resource[Any]]] = {}
     for policy in world.policies.values():
@@ -113,34 +126,117 @@ def lists(
         meta = policy.metadata
         return last(policy.spec.order), f"{meta.name}/{meta.namespace or ''}/{policy.kind.name}"
 
-    result: list[tuple[str, str, list[Resource[Any]]]] = []
+    result: Tiers = []
     for name in sorted(found, key=place):
         end = (world.tiers[name].default_action if name in world.tiers else None) or "Deny"
         result.append((name, end, sorted(found[name], key=rank)))
     return result
 
 
-def verdict(world: World, endpoint: Resource[Any], direction: str, packet: Packet) -> bool:
-    """For a workload endpoint."""
-    for _, end, policies in lists(world, endpoint, direction):
-        enforced = [policy for policy in policies if not policy.kind.name.startswith("Staged")]
-        outcome = None
-        for policy in enforced:
-            space = policy.metadata.namespace if policy.kind.namespaced else None
-            outcome = first(world, getattr(policy.spec, direction), packet, space)
-            if outcome:
-                break
-        if outcome in ("Allow", "Deny"):
-            return outcome == "Allow"
-        if outcome is None and enforced and end == "Deny":
-            return False
-    for name in endpoint.spec.profiles:
+def verdict(world: World, endpoint: Resource[Any], direction: str, packet: Packet) -> Said:
+    """For a workload endpoint; what it sends has its own source."""
+    if closed(world, endpoint):
+        return False, ""
+    if direction == "egress" and (packet.protocol == 4 or (packet.protocol, packet.destination_port) == (17, 4789)):
+        return False, ""
+    return decided(world, endpoint, lists(world, endpoint, direction), direction, packet)
+
+
+def to_host(world: World, endpoint: Resource[Any], packet: Packet, action: str, *, services: bool) -> bool:
+    """For what a workload sends to its own host (8.2), with our own `hostServices`."""
+    asks_dhcp = (packet.protocol, packet.source_port, packet.destination_port) == (17, 68, 67)
+    if services and asks_dhcp and packet.source == "0.0.0.0":
+        return True
+    if ipaddress.ip_interface(packet.source).ip not in addresses(endpoint) or packet.destination.startswith("127."):
+        return False
+    if services and (asks_dhcp or (packet.protocol, packet.destination_port) == (17, 53)):
+        return True
+    return action != "Drop" and verdict(world, endpoint, "egress", packet)[0]
+
+
+def host_traffic(world: World, endpoint: Resource[Any], direction: str, packet: Packet, *, failsafes: bool) -> Said:
+    """For a process of the host itself (8.5, 8.6)."""
+    safe = SAFE_IN if direction == "ingress" else SAFE_OUT
+    if failsafes and (packet.protocol, packet.destination_port) in safe:
+        return True, ""
+    if closed(world, endpoint):
+        return False, ""
+    found = early(world, endpoint, direction, packet)
+    return found or decided(world, endpoint, lists(world, endpoint, direction), direction, packet)
+
+
+def forwarded(world: World, endpoint: Resource[Any], direction: str, packet: Packet) -> Said:
+    """For what a host passes on through an interface with a host endpoint (8.5)."""
+    if closed(world, endpoint):
+        return False, ""
+    found = early(world, endpoint, direction, packet) if direction == "ingress" else None
+    if found:
+        return found
+    tiers = lists(world, endpoint, direction, forward=True)
+    if not any(not staged(policy) for _, _, policies in tiers for policy in policies):
+        return True, ""
+    return decided(world, endpoint, tiers, direction, packet, profiles=False)
+
+
+def early(world: World, endpoint: Resource[Any], direction: str, packet: Packet) -> Said | None:
+    """Untracked policies, then those before DNAT; nothing at the end of their tiers."""
+    hooks = ("untracked", "preDNAT") if direction == "ingress" else ("untracked",)
+    for hook in hooks:
+        tiers = [(name, "Pass", policies) for name, _, policies in lists(world, endpoint, direction, hook)]
+        if found := by_tiers(world, tiers, direction, packet):
+            return found
+    return None
+
+
+def decided(
+    world: World, endpoint: Resource[Any], tiers: Tiers, direction: str, packet: Packet, *, profiles: bool = True
+) -> Said:
+    """8.1: tiers, then profiles, then a drop."""
+    if found := by_tiers(world, tiers, direction, packet):
+        return found
+    for name in endpoint.spec.profiles if profiles else ():
         if name not in world.profiles:
-            return False
+            return False, ""
         outcome = first(world, getattr(world.profiles[name], direction), packet, None)
         if outcome in ("Allow", "Deny"):
-            return outcome == "Allow"
-    return False
+            return outcome == "Allow", f"profile {name} {direction}"
+    return False, ""
+
+
+def by_tiers(world: World, tiers: Tiers, direction: str, packet: Packet) -> Said | None:
+    for tier, end, policies in tiers:
+        enforced = [policy for policy in policies if not staged(policy)]
+        for policy in enforced:
+            name, space = policy.metadata.name, policy.metadata.namespace if policy.kind.namespaced else None
+            outcome = first(world, getattr(policy.spec, direction), packet, space)
+            if outcome in ("Allow", "Deny"):
+                where = f"{space}/" if space else ""
+                return outcome == "Allow", f"policy {policy.kind.name}/{where}{name} {direction}"
+            if outcome:
+                break
+        else:
+            if enforced and end == "Deny":
+                return False, f"the end of tier {tier}"
+    return None
+
+
+def staged(policy: Resource[Any]) -> bool:
+    return policy.kind.name.startswith("Staged")
+
+
+def closed(world: World, endpoint: Resource[Any]) -> bool:
+    """Whether anything that could decide about the endpoint cannot be enforced."""
+    asked: list[tuple[str, str]] = [("ingress", "normal"), ("egress", "normal")]
+    if endpoint.kind.name == "HostEndpoint":
+        asked += [("ingress", "untracked"), ("egress", "untracked"), ("ingress", "preDNAT")]
+    policies = [p for way, hook in asked for _, _, found in lists(world, endpoint, way, hook) for p in found]
+    specs = [policy.spec for policy in policies if not staged(policy)]
+    specs += [world.profiles[name] for name in endpoint.spec.profiles if name in world.profiles]
+    return any(rule.metadata == BROKEN for spec in specs for rule in (*spec.ingress, *spec.egress))
+
+
+def addresses(endpoint: Resource[Any]) -> list[Any]:
+    return [ipaddress.ip_interface(text).ip for text in endpoint.spec.ip_networks]
 
 
 def first(world: World, rules: tuple[Rule, ...], packet: Packet, namespace: str | None) -> str | None:
@@ -152,10 +248,29 @@ def matches(world: World, rule: Rule, packet: Packet, namespace: str | None) -> 
         return False
     if rule.not_protocol is not None and number_of(rule.not_protocol) == packet.protocol:
         return False
+    version = ipaddress.ip_address(packet.source).version
+    if rule.ip_version not in (None, version) or not all(of_version(nets, version) for nets in fields(rule)):
+        return False
+    if (rule.icmp and not is_icmp(rule.icmp, packet)) or (rule.not_icmp and is_icmp(rule.not_icmp, packet)):
+        return False
     named = 6 if rule.protocol is None else number_of(rule.protocol)
     return side(world, rule.source, packet.source, packet.source_port, packet, named, namespace) and side(
         world, rule.destination, packet.destination, packet.destination_port, packet, named, namespace
     )
+
+
+def fields(rule: Rule) -> list[tuple[str, ...]]:
+    """Every list of networks that the rule has."""
+    sides = (rule.source, rule.destination)
+    return [nets for entity in sides for nets in (entity.nets, entity.not_nets) if nets]
+
+
+def of_version(nets: tuple[str, ...], version: int) -> bool:
+    return any((":" in net) == (version == 6) for net in nets)
+
+
+def is_icmp(wanted: Icmp, packet: Packet) -> bool:
+    return packet.icmp is not None and packet.icmp[0] == wanted.type and wanted.code in (None, packet.icmp[1])
 
 
 def side(

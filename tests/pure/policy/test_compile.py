@@ -16,6 +16,11 @@ def test_ports_are_sorted_and_joined() -> None:
     assert compile_rule(rule).destination.ports == ((80, 81), (90, 100))
 
 
+def test_8_2_ports_with_a_gap_of_one_are_not_joined() -> None:
+    rule = Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=(80, 82, "84:90", 91)))
+    assert compile_rule(rule).destination.ports == ((80, 80), (82, 82), (84, 91))
+
+
 def test_nets_that_hold_others_are_kept_once() -> None:
     rule = Rule(action="Allow", source=EntityRule(nets=("10.1.0.0/16", "10.0.0.0/8", "10.0.0.1")))
     assert compile_rule(rule).source.nets == ("10.0.0.0/8",)
@@ -46,6 +51,8 @@ def test_an_icmp_type_of_zero_is_one() -> None:
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(code=1)), "needs a type"),
         (Rule(action="Allow", protocol="ICMP", icmp=Icmp(type=255)), "255"),
         (Rule(action="Allow", icmp=Icmp(type=8)), "needs the protocol"),
+        (Rule(action="Allow", not_icmp=Icmp(type=8)), "needs the protocol"),
+        (Rule(action="Allow", protocol="TCP", not_icmp=Icmp(type=8)), "needs the protocol"),
         (Rule(action="Allow", protocol="ICMP", ip_version=6), "does not exist in IPv6"),
         (Rule(action="Allow", protocol=58, ip_version=4), "does not exist in IPv4"),
         (Rule(action="Allow", source=EntityRule(nets=("fe80::1%eth0",))), "zone"),

@@ -156,11 +156,43 @@ def test_who_is_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tcp", "tcp/", "tcp/0", "tcp/65536", "tcp/web", "icmp/8", "carrier/1", "256", "0"]
+    "text",
+    [
+        "",
+        "tcp",
+        "tcp/",
+        "tcp/0",
+        "tcp/65536",
+        "tcp/web",
+        "tcp/٣",
+        "icmp/",
+        "icmp/256",
+        "icmp/8/",
+        "icmp/8/x",
+        "47/1",
+        "carrier/1",
+        "256",
+        "0",
+        "-1",
+        "1e2",
+    ],
 )
 def test_no_service(text: str) -> None:
     with pytest.raises(Invalid):
         Service.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp/1", "udp/65535", "sctp/9", "udplite/5", "icmp", "icmp/0", "icmp/3/1", "icmpv6", "47"]
+)
+def test_a_service_reads_back_what_it_says(text: str) -> None:
+    assert str(Service.parse(text)) == text
+    assert Service.parse(text.upper()) == Service.parse(text)
+
+
+def test_a_service_by_its_number() -> None:
+    assert str(Service.parse("6/80")) == "tcp/80"
+    assert Service.parse("icmp/8") == Service.parse("icmp")
 
 
 def host_world(*resources: Resource[Any]) -> World:

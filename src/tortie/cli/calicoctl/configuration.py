@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 from tortie.store.open import CONFIGURED, DEFAULT, store_url
@@ -52,8 +51,7 @@ FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """`login`: variables that the store's client reads; a password never stands in an address."""
 
     url: str
@@ -106,7 +104,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spec(text: str, path: str) -> dict[str, str]:
-    from tortie.cli.calicoctl.sources import documents
+    from tortie.base.sources import documents
 
     found = documents(path, text, several=False)
     raw: Any = found[0] if found else {}

@@ -16,6 +16,7 @@ from tortie.cli.calicoctl.columns import text
 _ACTION = re.compile(r"(?s)\{\{(- )?(.*?)( -)?\}\}")
 _TERM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|`[^`]*`|[$\w.+-]+|:=|=|\||\(|\)|,)""")
 _MOST = 64 * 1024 * 1024
+_WIDEST = 10_000
 
 
 @dataclass(slots=True)
@@ -32,10 +33,13 @@ def render(template: str, value: Any) -> str:
     """Raises Invalid for a template that does not parse or asks for what is not there."""
     blocks, rest = _parse(_pieces(template), None)
     assert not rest
-    made = "".join(_Run({"$": value}).blocks(blocks, value))
-    if len(made) > _MOST:
-        raise Invalid("template: the result is too large")
-    return made
+    made, size = [], 0
+    for piece in _Run({"$": value}).blocks(blocks, value):
+        made.append(piece)
+        size += len(piece)
+        if size > _MOST:
+            raise Invalid("template: the result is too large")
+    return "".join(made)
 
 
 def _pieces(template: str) -> Iterator[tuple[bool, str]]:
@@ -170,7 +174,7 @@ class _Run:
                 arguments.append(self._term(tokens, dot))
             try:
                 return _FUNCTIONS[name](*arguments, *last)
-            except (TypeError, ValueError, IndexError, KeyError) as error:
+            except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
                 raise Invalid(f"template: {name}: {error}") from error
         if last:
             raise Invalid(f"template: function {name!r} not defined")
@@ -269,6 +273,8 @@ def _printf(form: str, *values: Any) -> str:
     def put(match: re.Match[str]) -> str:
         if match[0] == "%%":
             return "%"
+        if any(int(number) > _WIDEST for number in re.findall("[0-9]+", match[1])):
+            raise ValueError(f"{match[0]}: wider than {_WIDEST}")
         value = rest.pop(0)
         if match[2] == "q":
             return '"' + text(value) + '"'

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from tortie.base.errors import Invalid
+from tortie.base.quick import import_msgspec
+from tortie.base.sources import Sources
 from tortie.cli.calicoctl import choose
 from tortie.cli.calicoctl.choose import Choice
-from tortie.cli.calicoctl.sources import Sources
 
 
 def main(grammar: str | None = None) -> None:
     """`grammar` fixes this copy to one grammar, whatever the variables and the program's name say."""
+    import_msgspec()
     sys.exit(run(sys.argv[0], sys.argv[1:], os.environ, grammar))
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from dataclasses import replace as with_fields
 from typing import Any
 
 import msgspec
 
-from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.base.errors import Conflict, NotFound
+from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
@@ -28,7 +27,6 @@ class Stale(Conflict):
 
 def create(client: Client, resource: Resource[Any]) -> Resource[Any]:
     """Writes a new resource with the name, namespace, labels and annotations given. Raises Exists, Invalid."""
-    _check_pool(client, resource)
     meta = resource.metadata
     fresh = Metadata(name=meta.name, namespace=meta.namespace, labels=meta.labels, annotations=meta.annotations)
     try:
@@ -48,7 +46,6 @@ def replace(client: Client, resource: Resource[Any], revision: int | None = None
             raise NotFound(f"{resource.kind.name} {resource.name} does not exist")
         if revision is not None and there.revision != revision:
             raise Stale(f"{resource.kind.name} {resource.name} is at revision {there.revision}, not {revision}")
-        _check_pool(client, resource, there)
         metadata = msgspec.structs.replace(
             there.metadata, labels=resource.metadata.labels, annotations=resource.metadata.annotations
         )
@@ -83,35 +80,3 @@ def delete(client: Client, resource: Resource[Any]) -> None:
         remove_pool(client.datastore, resource.name, now=time.time())
     else:
         client.delete(resource.kind, resource.name, resource.metadata.namespace)
-
-
-def _check_pool(client: Client, resource: Resource[Any], there: Resource[Any] | None = None) -> None:
-    """A pool's range and block size stay as they are, and no two pools overlap: blocks lie in them already."""
-    if resource.kind.name != IP_POOL.name:
-        return
-    spec: IPPoolSpec = resource.spec
-    try:
-        cidr = ipaddress.ip_network(spec.cidr)
-    except ValueError:
-        return  # the kind's own check names it
-    if there is not None:
-        changed = [
-            f"IPPool {field} cannot be modified: {old} to {new}"
-            for field, old, new in (
-                ("CIDR", there.spec.cidr, spec.cidr),
-                ("BlockSize", there.spec.block_size, spec.block_size),
-            )
-            if old != new
-        ]
-        if changed:
-            raise Invalid(*changed)
-        return
-    for other in client.list(IP_POOL).items:
-        if other.name == resource.name:
-            continue
-        its = ipaddress.ip_network(other.spec.cidr, strict=False)
-        if its.version == cidr.version and its.overlaps(cidr):
-            raise Invalid(
-                f"error with field IPPool.Spec.CIDR = '{cidr}' "
-                f"(IPPool({resource.name}) CIDR overlaps with IPPool({other.name}) CIDR {its})"
-            )

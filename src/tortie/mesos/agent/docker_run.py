@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tortie.base.errors import Invalid
 from tortie.mesos.resources import Resources, from_wire
 from tortie.wire import mesos as wire
+from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 SANDBOX = "/mnt/mesos/sandbox"
 LABEL_AGENT = "io.tortie.mesos.agent"
@@ -153,8 +154,10 @@ def _ports(docker: wire.DockerInfo, mode: str | None, resources: Resources) -> l
 
 
 def _labels(launch: Launch, container: wire.ContainerInfo) -> list[str]:
-    """Whose container it is; and the labels of its networks, which Docker's driver protocol does not carry."""
+    """Whose container it is and which task; and the labels of its networks, which Docker's driver protocol does not
+    carry."""
     labels = [f"--label={LABEL_AGENT}={launch.agent}", f"--label={LABEL_CONTAINER}={launch.container_id}"]
+    labels += [f"--label={MESOS_TASK}={launch.task.task_id.value}", f"--label={MESOS_TASK_NAME}={launch.task.name}"]
     for info in container.network_infos:
         for label in info.labels.labels if info.labels else []:
             labels.append(f"--label=org.projectcalico.label.{label.key}={label.value or ''}")

@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from tortie.model import checks
+from tortie.model import as_number, checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
-from tortie.model.resource import Kind
+from tortie.model.resource import Kind, Metadata
 
 
 class SecretKey(Value, frozen=True, kw_only=True):
@@ -58,6 +58,9 @@ def check(spec: BGPPeerSpec) -> Iterator[Problem]:
     if spec.peer_ip:
         yield from checks.address_and_port("spec.peerIP", spec.peer_ip)
     yield from checks.address("spec.reachableBy", spec.reachable_by)
+    yield from checks.duration("spec.maxRestartTime", spec.max_restart_time)
+    yield from checks.duration("spec.keepaliveTime", spec.keepalive_time)
+    yield from checks.between("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers, 0, 2**31 - 1)
     yield from checks.between("spec.ttlSecurity", spec.ttl_security, 0, 255)
     yield from _check_together(spec)
 
@@ -81,4 +84,10 @@ def _check_together(spec: BGPPeerSpec) -> Iterator[Problem]:
         yield Problem("spec.peerIP", "one of peerIP, peerSelector and localWorkloadSelector is needed")
 
 
-BGP_PEER = Kind(name="BGPPeer", plural="bgppeers", spec=BGPPeerSpec, check=check)
+def defaults(metadata: Metadata, spec: BGPPeerSpec) -> tuple[Metadata, BGPPeerSpec]:
+    """AS numbers are stored as plain ones."""
+    own, local = as_number.plain(spec.as_number), as_number.plain(spec.local_as_number)
+    return metadata, msgspec.structs.replace(spec, as_number=own, local_as_number=local)
+
+
+BGP_PEER = Kind(name="BGPPeer", plural="bgppeers", spec=BGPPeerSpec, check=check, defaults=defaults)

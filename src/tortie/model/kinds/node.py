@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tortie.model import checks
+from tortie.model import as_number, checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
-from tortie.model.resource import Kind
+from tortie.model.resource import Kind, Metadata
 
 
 class NodeBgp(Value, frozen=True, kw_only=True):
@@ -55,6 +55,8 @@ class NodeSpec(Value, frozen=True, kw_only=True):
 
 
 def check(spec: NodeSpec) -> Iterator[Problem]:
+    if spec.bgp == NodeBgp():
+        yield Problem("spec.bgp", "should not be empty")
     if spec.bgp is not None:
         yield from _check_bgp(spec.bgp)
     yield from checks.address("spec.ipv4VXLANTunnelAddr", spec.ipv4_vxlan_tunnel_addr, 4)
@@ -84,4 +86,12 @@ def _check_bgp(bgp: NodeBgp) -> Iterator[Problem]:
     yield from checks.address("spec.bgp.routeReflectorClusterID", bgp.route_reflector_cluster_id, 4)
 
 
-NODE = Kind(name="Node", plural="nodes", spec=NodeSpec, check=check)
+def defaults(metadata: Metadata, spec: NodeSpec) -> tuple[Metadata, NodeSpec]:
+    """An AS number is stored as a plain one."""
+    if spec.bgp is None:
+        return metadata, spec
+    bgp = msgspec.structs.replace(spec.bgp, as_number=as_number.plain(spec.bgp.as_number))
+    return metadata, msgspec.structs.replace(spec, bgp=bgp)
+
+
+NODE = Kind(name="Node", plural="nodes", spec=NodeSpec, check=check, defaults=defaults)

@@ -12,13 +12,19 @@ from tortie.model import checks
 from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.network_sets import NAMESPACE_LABEL
-from tortie.model.resource import Kind, Metadata
+from tortie.model.resource import Kind, Metadata, Resource
 
 ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator"
+# Who lives at an endpoint, where the spec has no field for it: the container's name, the task's id and its name.
+CONTAINER_ANNOTATION = "org.tortie/container"
+TASK_ANNOTATION = "org.tortie/task"
+TASK_NAME_ANNOTATION = "org.tortie/task-name"
 
 
 class EndpointPort(Value, frozen=True, kw_only=True):
-    name: str
+    """A port with a name for rules; a workload's may have none when the host only passes it on."""
+
+    name: str = ""
     protocol: int | str
     port: int
     host_port: int | None = None
@@ -70,6 +76,9 @@ class WorkloadEndpointSpec(Value, frozen=True, kw_only=True):
     qos_controls: QosControls | None = None
 
 
+_SEGMENTS = {"k8s": "pod", "cni": "containerID"}
+
+
 def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
     for field, value in (("node", spec.node), ("orchestrator", spec.orchestrator), ("endpoint", spec.endpoint)):
         if not value:
@@ -78,6 +87,9 @@ def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
             yield Problem(f"spec.{field}", f"{value!r} begins or ends with '-'")
     if spec.container_id and re.fullmatch(checks.CONTAINER_ID, spec.container_id) is None:
         yield Problem("spec.containerID", f"{spec.container_id!r} is no id of a container")
+    segment = _SEGMENTS.get(spec.orchestrator, "workload")
+    if spec.orchestrator != "libnetwork" and not segment_of(spec):
+        yield Problem(f"spec.{segment}", "is missing")
     for network in spec.ip_networks:
         yield from checks.host_address("spec.ipNetworks", network)
     yield from _check_nats(spec)
@@ -108,7 +120,7 @@ def _check_nats(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
 
 def check_ports(ports: tuple[EndpointPort, ...]) -> Iterator[Problem]:
     for item in ports:
-        if re.fullmatch(checks.PORT_NAME, item.name) is None:
+        if not (item.host_port and not item.name) and re.fullmatch(checks.PORT_NAME, item.name) is None:
             yield Problem("spec.ports.name", f"{item.name!r} is no name of a port")
         yield from checks.protocol("spec.ports.protocol", item.protocol)
         yield from checks.between("spec.ports.port", item.port, 1, 65535)
@@ -119,16 +131,6 @@ def defaults(metadata: Metadata, spec: WorkloadEndpointSpec) -> tuple[Metadata, 
     """The labels that tell namespace and orchestrator are forced."""
     forced = {NAMESPACE_LABEL: metadata.namespace or "", ORCHESTRATOR_LABEL: spec.orchestrator}
     return msgspec.structs.replace(metadata, labels={**metadata.labels, **forced}), spec
-
-
-WORKLOAD_ENDPOINT = Kind(
-    name="WorkloadEndpoint",
-    plural="workloadendpoints",
-    spec=WorkloadEndpointSpec,
-    namespaced=True,
-    check=check,
-    defaults=defaults,
-)
 
 
 def endpoint_name(node: str, orchestrator: str, segment: str, endpoint: str) -> str:
@@ -150,9 +152,20 @@ def name_of(spec: WorkloadEndpointSpec) -> str:
     return endpoint_name(spec.node, spec.orchestrator, segment_of(spec), spec.endpoint)
 
 
-def check_name(name: str, spec: WorkloadEndpointSpec) -> Iterator[Problem]:
-    """An endpoint made by a person bears the computed name."""
-    wanted = name_of(spec)
-    if name != wanted:
+def check_name(resource: Resource[WorkloadEndpointSpec]) -> Iterator[Problem]:
+    """The name is computed from the spec. Where no key can hold that one, any that a key can hold will do."""
+    wanted = name_of(resource.spec)
+    if resource.name != wanted and re.fullmatch(checks.SUBDOMAIN, wanted) and len(wanted) <= checks.MAX_NAME:
         reason = "the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec"
         yield Problem("metadata.name", f"{reason}: expected name {wanted}")
+
+
+WORKLOAD_ENDPOINT = Kind(
+    name="WorkloadEndpoint",
+    plural="workloadendpoints",
+    spec=WorkloadEndpointSpec,
+    namespaced=True,
+    check=check,
+    check_whole=check_name,
+    defaults=defaults,
+)

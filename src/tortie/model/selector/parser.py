@@ -83,7 +83,10 @@ class _Parser:
         while self._accept("!"):
             negated = not negated
         node = self._primary(depth)
-        return Not(node) if negated else node
+        if not negated:
+            return node
+        # Pairs cancel across brackets too: the canonical text, which has none there, must read as the same again.
+        return node.operand if isinstance(node, Not) else Not(node)
 
     def _primary(self, depth: int) -> Node:
         if depth > MAX_DEPTH:

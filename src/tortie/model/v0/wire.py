@@ -5,7 +5,6 @@ A tag `t` is the selector `t == ''` of the v3 form; `has(t)` reads as the same t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any, Literal
@@ -56,21 +55,6 @@ def with_tag(selector: str, tag: str, *, negated: bool = False) -> str:
     if not (selector and tag):
         return selector_of_tag(tag) if tag else selector
     return f"({selector}) {'||' if negated else '&&'} {selector_of_tag(tag)}"
-
-
-def without_tag(selector: str, *, negated: bool = False) -> tuple[str, str]:
-    """(selector, tag) that `with_tag` joins to this selector, "" for what is absent."""
-    tag = tag_of_selector(selector) if selector else None
-    if tag is not None:
-        return "", tag
-    found = re.fullmatch(rf"\((.*)\) {'[|][|]' if negated else '&&'} ([A-Za-z0-9_.-]+) == ''", selector, re.DOTALL)
-    if found is None:
-        return selector, ""
-    try:
-        parse(found[1])
-    except Invalid:
-        return selector, ""
-    return found[1], found[2]
 
 
 def newer_words(rule: Rule) -> list[str]:
@@ -180,13 +164,13 @@ def _icmp(wire: Mapping[str, Any], mark: str) -> Icmp | None:
 
 def _problems(wire: Mapping[str, Any]) -> list[str]:
     found = [f"unknown key '{key}'" for key in wire if key not in _RULE_KEYS | _SIDE_KEYS]
-    if wire.get("action") not in ACTIONS:
+    if not _among(wire.get("action"), ACTIONS):
         found.append(f"action {wire.get('action')!r} is none of {', '.join(ACTIONS)}")
-    if wire.get("ip_version", 4) not in (4, 6):
+    if not _whole(version := wire.get("ip_version", 4)) or version not in (4, 6):
         found.append(f"ip_version {wire['ip_version']!r} is neither 4 nor 6")
     for key in ("protocol", "!protocol"):
         protocol = wire.get(key, 1)
-        if protocol not in PROTOCOLS and not (_whole(protocol) and 1 <= protocol <= 255):
+        if not _among(protocol, PROTOCOLS) and not (_whole(protocol) and 1 <= protocol <= 255):
             found.append(f"{key} {protocol!r} is none of {', '.join(PROTOCOLS)}")
     for mark in ("", "!"):
         found += _icmp_problems(wire, mark)
@@ -234,6 +218,10 @@ def _net_problem(value: Any) -> str | None:
     except ValueError:
         return f"Invalid CIDR specified: {value}"
     return None
+
+
+def _among(value: Any, known: Mapping[str, Any]) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _whole(value: Any) -> bool:

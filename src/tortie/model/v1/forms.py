@@ -6,7 +6,7 @@ replace in the old form: fields that the old form does not speak of stay, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource, problems, with_defaults
+from tortie.model.resource import Kind, Resource, with_defaults, worded
 from tortie.model.v1 import hosts, rules, workloads
+from tortie.model.v1.documents import VERSION, Document, as_object, fields, unknown_parts
 from tortie.model.v1.shapes import (
     HostEndpointMetadata,
     Named,
@@ -38,8 +39,6 @@ from tortie.model.v1.shapes import (
     V1WorkloadEndpointSpec,
     WorkloadEndpointMetadata,
 )
-
-VERSION = "v1"
 
 
 class NoOldForm(Invalid):
@@ -179,11 +178,44 @@ FORMS: dict[str, Form] = {
 _BY_KIND = {form.kind.name: form for form in FORMS.values()}
 
 
-def from_v1(document: Any) -> Resource[Any]:
-    """The v3 resource of one document. Invalid lists what is wrong with it, unknown fields too."""
+def recognise(raw: Any) -> Document:
+    """The document under its kind's own name, with its parts; what it says is not looked at any further.
+
+    Invalid for one of no kind, or with a field that its kind has not.
+    """
+    given = as_object(raw)
+    form = _form(given)
+    faults = unknown_parts(form.name, given)
+    document: Document = {"apiVersion": VERSION, "kind": form.name}
+    for name, shape in (("metadata", form.metadata), ("spec", form.spec)):
+        part = given.get(name)
+        part = {} if part is None and name == "spec" else part
+        if not isinstance(part, dict):
+            faults.append(f"{form.name}: {name} is {'missing' if part is None else 'no object'}")
+            continue
+        faults += [f"{form.name}: unknown field {name}.{field}" for field in part if field not in fields(shape)]
+        document[name] = part
+    if faults:
+        raise Invalid(*faults)
+    return document
+
+
+def missing(document: Document) -> list[str]:
+    """The identifiers that a recognised document lacks."""
+    metadata = document["metadata"]
+    names = [name for name in FORMS[document["kind"]].identity if not metadata.get(name)]
+    optional = document["kind"] == "bgpPeer" and metadata.get("scope") != "node"
+    return [name for name in names if not (optional and name == "node")]
+
+
+def from_v1(document: Any, *, checked: bool = True) -> Resource[Any]:
+    """The v3 resource of one document. Invalid lists what is wrong with it, unknown fields too.
+
+    `checked` false: what v3 would refuse is let through, for a person to mend.
+    """
     form, metadata, spec = _parse(document)
     resource = with_defaults(form.read(metadata, spec))
-    faults = [f"{form.name}: {problem}" for problem in problems(resource)]
+    faults = worded(resource) if checked else []
     if faults:
         raise Invalid(*faults)
     return resource
@@ -196,25 +228,33 @@ def warnings(document: Any) -> list[str]:
     return [rules.NO_PROTOCOL] if rules.said_without_protocol(said) else []
 
 
-def to_v1(resource: Resource[Any]) -> dict[str, Any]:
-    """The document. Raises NoOldForm for what the v1 form has no words for."""
-    document, form = _document(resource)
-    lost = _lost(resource, _filled(form, resource, from_v1(document)))
+def to_v1(resource: Resource[Any], tags: Collection[str] = ()) -> Document:
+    """The document. Raises NoOldForm for what the v1 form has no words for.
+
+    `tags`: the labels that profiles give with an empty value; `has(t)` of one of them reads as the tag.
+    """
+    form = _BY_KIND.get(resource.kind.name)
+    if form is None:
+        raise NoOldForm(f"{resource.kind.name} {resource.name}: the v1 form has no such kind")
+    known = frozenset((*tags, *_own_tags(resource)))
+    there = _normal(resource, known)
+    document = _document(there, form)
+    lost = _lost(there, _filled(form, there, from_v1(document)))
     if lost:
         raise NoOldForm(f"{resource.kind.name} {resource.name}: the v1 form has no words for {', '.join(lost)}")
     return document
 
 
-def has_v1_form(resource: Resource[Any]) -> bool:
+def find_v1(resource: Resource[Any], tags: Collection[str] = ()) -> Document | None:
+    """As `to_v1`, None for what has no v1 form."""
     try:
-        to_v1(resource)
+        return to_v1(resource, tags)
     except Invalid:
-        return False
-    return True
+        return None
 
 
-def identity(document: dict[str, Any]) -> tuple[str, ...]:
-    """What tells this v1 resource from all others, its kind first; of a document that `from_v1` accepts or made by us.
+def identity(document: Document) -> tuple[str, ...]:
+    """What tells this v1 resource from all others, its kind first; of a recognised document or one made by us.
 
     A resource in the store may bear another v3 name than the one that the document converts to.
     """
@@ -229,19 +269,24 @@ def fill(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
     return _filled(_BY_KIND[there.kind.name], there, wanted)
 
 
-def _parse(document: Any) -> tuple[Form, Value, Value]:
-    if not isinstance(document, dict):
-        raise Invalid(f"a resource is an object, not {type(document).__name__}")
+def _form(document: Document) -> Form:
+    """The kind is found whatever its capitals."""
     version, kind = document.get("apiVersion"), document.get("kind")
-    form = FORMS.get(kind) if isinstance(kind, str) else None
+    form = next((form for name, form in FORMS.items() if name.lower() == str(kind).lower()), None)
     if version != VERSION or form is None:
-        raise Invalid(f"unknown resource type: kind {kind!r} of apiVersion {version!r}")
-    faults = [f"{form.name}: unknown field {name}" for name in document if name not in _TOP]
+        raise Invalid(f"Unknown resource type ({kind}) and/or version ({version})")
+    return form
+
+
+def _parse(raw: Any) -> tuple[Form, Value, Value]:
+    document = as_object(raw)
+    form = _form(document)
+    faults = unknown_parts(form.name, document)
     parts = []
     for name, shape in (("metadata", form.metadata), ("spec", form.spec)):
-        raw = document.get(name)
+        found = document.get(name)
         try:
-            part = from_builtins(shape, {} if raw is None else raw)
+            part = from_builtins(shape, {} if found is None else found)
         except msgspec.MsgspecError as error:
             faults.append(f"{form.name}: {name}: {error}")
             continue
@@ -252,20 +297,18 @@ def _parse(document: Any) -> tuple[Form, Value, Value]:
     return form, parts[0], parts[1]
 
 
-_TOP = frozenset(("apiVersion", "kind", "metadata", "spec"))
-
-
-def _document(resource: Resource[Any]) -> tuple[dict[str, Any], Form]:
-    form = _BY_KIND.get(resource.kind.name)
-    if form is None:
-        raise NoOldForm(f"{resource.kind.name} {resource.name}: the v1 form has no such kind")
+def _document(resource: Resource[Any], form: Form) -> Document:
     try:
         metadata, spec = form.write(resource)
     except Invalid as error:
         raise NoOldForm(*(f"{resource.kind.name} {resource.name}: {problem}" for problem in error.problems)) from error
     parts = {"metadata": to_builtins(metadata), "spec": to_builtins(spec)}
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(parts))
-    return {"apiVersion": VERSION, "kind": form.name, **document}, form
+    document: Document = msgspec.json.decode(msgspec.json.encode(parts))
+    return {"apiVersion": VERSION, "kind": form.name, **document}
+
+
+def _own_tags(resource: Resource[Any]) -> list[str]:
+    return [label for label, value in getattr(resource.spec, "labels_to_apply", {}).items() if not value]
 
 
 def _filled(form: Form, there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
@@ -282,7 +325,7 @@ def _filled(form: Form, there: Resource[Any], wanted: Resource[Any]) -> Resource
 
 def _lost(there: Resource[Any], again: Resource[Any]) -> list[str]:
     """The fields of a resource that are others after a way through the v1 form."""
-    one, two = (with_defaults(_normal(item)) for item in (there, again))
+    one, two = (with_defaults(item) for item in (there, again))
     before, after = _said(one), _said(two)
     lost = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return lost if one.metadata.labels == two.metadata.labels else ["labels", *lost]
@@ -293,10 +336,10 @@ def _said(resource: Resource[Any]) -> dict[str, Any]:
     return {name: value for name, value in to_builtins(resource.spec).items() if value is not False}
 
 
-def _normal(resource: Resource[Any]) -> Resource[Any]:
+def _normal(resource: Resource[Any], tags: frozenset[str]) -> Resource[Any]:
     """Rules in the one way of writing them, addresses with their length."""
     changed: dict[str, Any] = {
-        name: tuple(rules.normal_rule(rule) for rule in getattr(resource.spec, name))
+        name: tuple(rules.normal_rule(rule, tags) for rule in getattr(resource.spec, name))
         for name in ("ingress", "egress")
         if hasattr(resource.spec, name)
     }

@@ -11,6 +11,7 @@ from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
 from tortie.model.kinds.node import NODE, NodeBgp, NodeSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.model.v1 import names
+from tortie.model.v1.documents import fault
 from tortie.model.v1.shapes import (
     Named,
     PeerMetadata,
@@ -28,7 +29,7 @@ _MODES: dict[str, Encapsulation] = {"": "Always", "always": "Always", "cross-sub
 def node_from_v1(metadata: Named, spec: V1NodeSpec) -> Resource[NodeSpec]:
     bgp = spec.bgp
     if bgp is not None and not (bgp.ipv4_address or bgp.ipv6_address):
-        raise Invalid("node: spec.bgp: needs an ipv4Address or an ipv6Address")
+        raise Invalid(fault("BGPIP", "", "node: spec.bgp needs an ipv4Address or an ipv6Address"))
     made = (
         None
         if bgp is None
@@ -81,17 +82,17 @@ def _pool_faults(metadata: PoolMetadata, spec: V1PoolSpec) -> Iterator[str]:
     try:
         network = ip_network(metadata.cidr)
     except ValueError as error:
-        yield f"ipPool: metadata.cidr: {error}"
+        yield fault("CIDR", metadata.cidr, f"ipPool: {error}")
         return
     smallest = 26 if network.version == 4 else 122
     if network.prefixlen > smallest and not spec.disabled:
-        yield f"ipPool: metadata.cidr: {network} is smaller than /{smallest}"
+        yield fault("CIDR", metadata.cidr, f"ipPool: smaller than /{smallest}")
     if spec.ipip is not None and spec.ipip.mode not in _MODES:
-        yield f"ipPool: spec.ipip.mode: {spec.ipip.mode!r} is none of always, cross-subnet"
+        yield fault("Mode", spec.ipip.mode, "ipPool: spec.ipip.mode: none of always, cross-subnet")
 
 
 def peer_from_v1(metadata: PeerMetadata, spec: V1PeerSpec) -> Resource[BGPPeerSpec]:
-    faults = list(_peer_faults(metadata))
+    faults = list(_peer_faults(metadata, spec))
     if faults:
         raise Invalid(*faults)
     own = names.address_name(metadata.peer_ip)
@@ -118,12 +119,14 @@ def peer_to_v1(resource: Resource[BGPPeerSpec]) -> tuple[PeerMetadata, V1PeerSpe
     return metadata, V1PeerSpec(as_number=spec.as_number)
 
 
-def _peer_faults(metadata: PeerMetadata) -> Iterator[str]:
+def _peer_faults(metadata: PeerMetadata, spec: V1PeerSpec) -> Iterator[str]:
     try:
         ip_address(metadata.peer_ip)
     except ValueError as error:
-        yield f"bgpPeer: metadata.peerIP: {error}"
+        yield fault("PeerIP", metadata.peer_ip, f"bgpPeer: {error}")
     if metadata.scope not in ("global", "node"):
-        yield f"bgpPeer: metadata.scope: {metadata.scope!r} is neither global nor node"
+        yield fault("Scope", metadata.scope, "bgpPeer: neither global nor node")
     elif (metadata.scope == "node") != bool(metadata.node):
-        yield "bgpPeer: metadata.node: is needed with the scope node, and only with it"
+        yield fault("Node", metadata.node, "bgpPeer: needed with the scope node, and only with it")
+    if spec.as_number in (None, 0):
+        yield fault("ASNumber", spec.as_number, "bgpPeer: needs one")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -10,8 +11,12 @@ import msgspec
 
 from tortie.base.errors import Invalid
 from tortie.model.rule import ANYBODY, EntityRule, Icmp, Protocol, Rule
-from tortie.model.v0.wire import ACTIONS, PROTOCOLS, tag_of_selector, with_tag, without_tag
+from tortie.model.selector import nodes, parse
+from tortie.model.v0.wire import ACTIONS, PROTOCOLS, with_tag
+from tortie.model.v1.documents import fault
 from tortie.model.v1.shapes import V1Rule, V1Side
+
+TAG = r"[a-zA-Z0-9_.-]{1,128}"
 
 V1_ACTIONS = {**ACTIONS, "pass": ACTIONS["next-tier"]}
 _ACTION_WORDS = {"Allow": "allow", "Deny": "deny", "Log": "log", "Pass": "pass"}
@@ -33,8 +38,24 @@ def rules_from_v1(field: str, found: Sequence[V1Rule]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def rule_to_v1(rule: Rule) -> V1Rule:
+def rules_to_v1(rules: Sequence[Rule]) -> tuple[V1Rule, ...]:
     """Invalid names what the v1 form has no field for."""
+    return tuple(map(_to_v1, _joined(rules)))
+
+
+def _joined(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """The two rules that one about ICMP without a protocol became are one again."""
+    rest = list(rules)
+    while rest:
+        rule = rest.pop(0)
+        first = rule.icmp is not None and rule.protocol == "ICMP" and not _families(rule)
+        if first and rest and rest[0] == msgspec.structs.replace(rule, protocol="ICMPv6"):
+            rest.pop(0)
+            rule = msgspec.structs.replace(rule, protocol=None)
+        yield rule
+
+
+def _to_v1(rule: Rule) -> V1Rule:
     missing = [name for name, _ in (*rule.unknown, *rule.source.unknown, *rule.destination.unknown)]
     missing += [name for name, value in (("http", rule.http), ("metadata", rule.metadata)) if value is not None]
     for side in (rule.source, rule.destination):
@@ -65,18 +86,7 @@ def said_without_protocol(rules: Iterable[V1Rule]) -> bool:
 
 
 def _from_v1(field: str, rule: V1Rule) -> list[Rule]:
-    faults = []
-    if rule.action not in V1_ACTIONS:
-        faults.append(f"{field}.action: {rule.action!r} is none of allow, deny, log, pass")
-    if rule.ip_version and rule.ip_version not in (4, 6):
-        faults.append(f"{field}.ipVersion: {rule.ip_version} is neither 4 nor 6")
-    if rule.not_icmp and not rule.protocol:
-        faults.append(f"{field}.notICMP: needs protocol icmp or icmpv6")
-    faults += [
-        f"{field}.{end}: {text!r} is no network"
-        for end, text in (*_texts("source", rule.source), *_texts("destination", rule.destination))
-        if _network(text) is None
-    ]
+    faults = list(_faults(field, rule))
     if faults:
         raise Invalid(*faults)
     made = Rule(
@@ -95,10 +105,34 @@ def _from_v1(field: str, rule: V1Rule) -> list[Rule]:
     return [msgspec.structs.replace(made, protocol=protocol) for protocol in _icmp_protocols(made)]
 
 
+def _faults(field: str, rule: V1Rule) -> Iterator[str]:
+    if rule.action not in V1_ACTIONS:
+        yield fault("Action", rule.action, f"{field}.action: none of allow, deny, log, pass")
+    if rule.ip_version and rule.ip_version not in (4, 6):
+        yield fault("IPVersion", rule.ip_version, f"{field}.ipVersion: neither 4 nor 6")
+    for end, protocol in (("protocol", rule.protocol), ("notProtocol", rule.not_protocol)):
+        if isinstance(protocol, str) and protocol.lower() not in PROTOCOLS:
+            yield fault("Protocol", protocol, f"{field}.{end}: none of {', '.join(PROTOCOLS)}, and no number")
+    if rule.not_icmp and not rule.protocol:
+        yield fault("NotICMP", "", f"{field}.notICMP: needs protocol icmp or icmpv6")
+    for end, side in (("source", rule.source), ("destination", rule.destination)):
+        for where, tag in (("tag", side.tag), ("notTag", side.not_tag)):
+            if tag and re.fullmatch(TAG, tag) is None:
+                yield fault("Tag", tag, f"{field}.{end}.{where}: no tag")
+        for where, text in _texts(side):
+            if _network(text) is None:
+                yield fault("Net", text, f"{field}.{end}.{where}: no network")
+
+
 def _icmp_protocols(rule: Rule) -> list[str]:
-    nets = (*rule.source.nets, *rule.source.not_nets, *rule.destination.nets, *rule.destination.not_nets)
-    families = {ip_network(net).version for net in nets} | ({rule.ip_version} if rule.ip_version else set())
+    families = _families(rule)
     return [name for name, family in (("ICMP", 4), ("ICMPv6", 6)) if not families or family in families]
+
+
+def _families(rule: Rule) -> set[int]:
+    """The IP versions that a rule is bound to."""
+    nets = (*rule.source.nets, *rule.source.not_nets, *rule.destination.nets, *rule.destination.not_nets)
+    return {ip_network(net).version for net in nets} | ({rule.ip_version} if rule.ip_version else set())
 
 
 def _some(icmp: Icmp | msgspec.UnsetType) -> Icmp | None:
@@ -106,9 +140,9 @@ def _some(icmp: Icmp | msgspec.UnsetType) -> Icmp | None:
     return None if isinstance(icmp, msgspec.UnsetType) or icmp == Icmp() else icmp
 
 
-def _texts(end: str, side: V1Side) -> list[tuple[str, str]]:
-    single = [(f"{end}.net", side.net), (f"{end}.notNet", side.not_net)]
-    several = [(f"{end}.nets", net) for net in side.nets] + [(f"{end}.notNets", net) for net in side.not_nets]
+def _texts(side: V1Side) -> list[tuple[str, str]]:
+    single = [("net", side.net), ("notNet", side.not_net)]
+    several = [("nets", net) for net in side.nets] + [("notNets", net) for net in side.not_nets]
     return [(where, text) for where, text in (*single, *several) if text is not None]
 
 
@@ -135,8 +169,8 @@ def _side_from_v1(side: V1Side) -> EntityRule:
 
 
 def _side_to_v1(side: EntityRule) -> V1Side:
-    selector, tag = without_tag(side.selector)
-    not_selector, not_tag = without_tag(side.not_selector, negated=True)
+    selector, tag = _without_tag(side.selector)
+    not_selector, not_tag = _without_tag(side.not_selector, negated=True)
     return V1Side(
         tag=tag,
         net=side.nets[0] if len(side.nets) == 1 else None,
@@ -151,27 +185,52 @@ def _side_to_v1(side: EntityRule) -> V1Side:
     )
 
 
-def normal_side(side: EntityRule) -> EntityRule:
-    """Two sides that the v1 form writes alike have the same normal one."""
+def _tag_of(selector: str, tags: Collection[str]) -> str:
+    """The tag that a selector stands for, "" for another selector. `has(t)` stands for t where it is among the tags."""
+    try:
+        node = parse(selector).node
+    except Invalid:
+        return ""
+    if isinstance(node, nodes.Equal) and node.value == "" and re.fullmatch(TAG, node.label):
+        return node.label
+    return node.label if isinstance(node, nodes.Has) and node.label in tags else ""
 
-    def plain(selector: str) -> str:
-        tag = tag_of_selector(selector) if selector else None
-        return with_tag("", tag) if tag else selector
 
-    return msgspec.structs.replace(side, selector=plain(side.selector), not_selector=plain(side.not_selector))
+def _without_tag(selector: str, *, negated: bool = False) -> tuple[str, str]:
+    """(selector, tag) that `with_tag` joins to this selector, "" for what is absent."""
+    if tag := _tag_of(selector, ()):
+        return "", tag
+    found = re.fullmatch(rf"\((.*)\) {'[|][|]' if negated else '&&'} ({TAG}) == ''", selector, re.DOTALL)
+    if found is None:
+        return selector, ""
+    try:
+        parse(found[1])
+    except Invalid:
+        return selector, ""
+    return found[1], found[2]
 
 
-def normal_rule(rule: Rule) -> Rule:
+def normal_rule(rule: Rule, tags: Collection[str]) -> Rule:
+    """Two rules that the v1 form writes alike have the same normal one."""
     return msgspec.structs.replace(
         rule,
-        source=normal_side(rule.source),
-        destination=normal_side(rule.destination),
+        source=_normal_side(rule.source, tags),
+        destination=_normal_side(rule.destination, tags),
         icmp=_some(rule.icmp or Icmp()),
     )
 
 
+def _normal_side(side: EntityRule, tags: Collection[str]) -> EntityRule:
+    def plain(selector: str) -> str:
+        tag = _tag_of(selector, tags) if selector else ""
+        return with_tag("", tag) if tag else selector
+
+    made = msgspec.structs.replace(side, selector=plain(side.selector), not_selector=plain(side.not_selector))
+    return ANYBODY if made == ANYBODY else made
+
+
 def _v3_protocol(value: Protocol | None) -> Protocol | None:
-    return PROTOCOLS.get(value, value) if isinstance(value, str) else value
+    return PROTOCOLS.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _word(value: Protocol | None) -> Protocol | None:

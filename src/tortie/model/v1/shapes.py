@@ -68,10 +68,12 @@ class PeerMetadata(Value, frozen=True, kw_only=True):
 
 
 class V1PolicySpec(Value, frozen=True, kw_only=True):
+    """The selector is always written, an empty one too: a default that is made is not left out."""
+
     order: int | float | None = None
     ingress: tuple[V1Rule, ...] = ()
     egress: tuple[V1Rule, ...] = ()
-    selector: str = ""
+    selector: str = msgspec.field(default_factory=str)
     do_not_track: bool = False
 
 

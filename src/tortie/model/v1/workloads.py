@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 from tortie.base.errors import Invalid
 from tortie.model import checks
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
@@ -21,7 +23,8 @@ from tortie.model.network_sets import NAMESPACE_LABEL
 from tortie.model.policy_parts import DEFAULT_TIER
 from tortie.model.resource import Metadata, Resource
 from tortie.model.v1 import names
-from tortie.model.v1.rules import rule_to_v1, rules_from_v1
+from tortie.model.v1.documents import fault
+from tortie.model.v1.rules import TAG, rules_from_v1, rules_to_v1
 from tortie.model.v1.shapes import (
     HostEndpointMetadata,
     Named,
@@ -36,7 +39,7 @@ from tortie.model.v1.shapes import (
 
 NAMESPACE = "default"
 _NAME = r"[a-zA-Z0-9_./-]{1,128}"
-_TAG = r"[a-zA-Z0-9_.-]{1,128}"
+_INTERFACE = r"[a-zA-Z0-9_-]{1,15}"
 
 
 def policy_from_v1(metadata: Named, spec: V1PolicySpec) -> Resource[GlobalNetworkPolicySpec]:
@@ -61,8 +64,8 @@ def policy_to_v1(resource: Resource[GlobalNetworkPolicySpec]) -> tuple[Named, V1
     spec = resource.spec
     made = V1PolicySpec(
         order=spec.order,
-        ingress=tuple(rule_to_v1(rule) for rule in spec.ingress),
-        egress=tuple(rule_to_v1(rule) for rule in spec.egress),
+        ingress=rules_to_v1(spec.ingress),
+        egress=rules_to_v1(spec.egress),
         selector=spec.selector,
         do_not_track=spec.do_not_track,
     )
@@ -71,9 +74,9 @@ def policy_to_v1(resource: Resource[GlobalNetworkPolicySpec]) -> tuple[Named, V1
 
 def profile_from_v1(metadata: ProfileMetadata, spec: V1ProfileSpec) -> Resource[ProfileSpec]:
     _check_name("profile", metadata.name)
-    faults = [f"profile: metadata.tags: {tag!r} is no tag" for tag in metadata.tags if re.fullmatch(_TAG, tag) is None]
+    faults = [fault("Tag", tag, "metadata.tags: no tag") for tag in metadata.tags if re.fullmatch(TAG, tag) is None]
     faults += [
-        f"profile: metadata.tags: {tag} is also a label, with the value {metadata.labels[tag]!r}"
+        fault("Tag", tag, f"metadata.tags: also a label, with the value {metadata.labels[tag]!r}")
         for tag in metadata.tags
         if metadata.labels.get(tag)
     ]
@@ -91,18 +94,20 @@ def profile_to_v1(resource: Resource[ProfileSpec]) -> tuple[ProfileMetadata, V1P
     applied = spec.labels_to_apply
     metadata = ProfileMetadata(
         name=names.original_of(resource.metadata),
-        tags=tuple(label for label, value in applied.items() if not value and re.fullmatch(_TAG, label)),
-        labels={label: value for label, value in applied.items() if value or not re.fullmatch(_TAG, label)},
+        tags=tuple(label for label, value in applied.items() if not value and re.fullmatch(TAG, label)),
+        labels={label: value for label, value in applied.items() if value or not re.fullmatch(TAG, label)},
     )
     made = V1ProfileSpec(
-        ingress=tuple(rule_to_v1(rule) for rule in spec.ingress),
-        egress=tuple(rule_to_v1(rule) for rule in spec.egress),
+        ingress=rules_to_v1(spec.ingress),
+        egress=rules_to_v1(spec.egress),
     )
     return metadata, made
 
 
 def host_endpoint_from_v1(metadata: HostEndpointMetadata, spec: V1HostEndpointSpec) -> Resource[HostEndpointSpec]:
     _check_name("hostEndpoint", metadata.name)
+    if spec.interface_name and re.fullmatch(_INTERFACE, spec.interface_name) is None:
+        raise Invalid(fault("InterfaceName", spec.interface_name, "up to 15 letters, digits, '_' and '-'"))
     node = names.node_name(metadata.node)
     made = HostEndpointSpec(
         node=node,
@@ -110,16 +115,15 @@ def host_endpoint_from_v1(metadata: HostEndpointMetadata, spec: V1HostEndpointSp
         expected_ips=spec.expected_ips,
         profiles=tuple(names.profile_name(profile) for profile in spec.profiles),
     )
-    name = f"{node}.{names.v3_name(metadata.name)}"
-    remembered = Metadata(name=name, labels=metadata.labels, annotations={names.ANNOTATION: metadata.name})
-    return Resource(kind=HOST_ENDPOINT, metadata=remembered, spec=made)
+    own = names.remembered(names.v3_name(metadata.name), metadata.name)
+    whole = msgspec.structs.replace(own, name=f"{node}.{own.name}", labels=metadata.labels)
+    return Resource(kind=HOST_ENDPOINT, metadata=whole, spec=made)
 
 
 def host_endpoint_to_v1(resource: Resource[HostEndpointSpec]) -> tuple[HostEndpointMetadata, V1HostEndpointSpec]:
     spec = resource.spec
-    metadata = HostEndpointMetadata(
-        name=names.original_of(resource.metadata), node=spec.node, labels=resource.metadata.labels
-    )
+    name = names.original_of(resource.metadata).removeprefix(f"{spec.node}.")
+    metadata = HostEndpointMetadata(name=name, node=spec.node, labels=resource.metadata.labels)
     made = V1HostEndpointSpec(
         interface_name=spec.interface_name, expected_ips=spec.expected_ips, profiles=spec.profiles
     )
@@ -131,7 +135,7 @@ def workload_endpoint_from_v1(
 ) -> Resource[WorkloadEndpointSpec]:
     """The workload of k8s is `namespace.pod`; that of cni the container's id unless another is given."""
     if not metadata.name:
-        raise Invalid("workloadEndpoint: metadata.name: is missing")
+        raise Invalid(fault("Name", "", "workloadEndpoint: is missing"))
     orchestrator, workload = metadata.orchestrator, metadata.workload
     namespace, dot, pod = workload.partition(".")
     kubernetes = orchestrator == "k8s" and bool(dot)
@@ -203,4 +207,4 @@ def _rules(kind: str, spec: V1PolicySpec | V1ProfileSpec) -> tuple[Any, Any]:
 
 def _check_name(kind: str, name: str) -> None:
     if re.fullmatch(_NAME, name) is None:
-        raise Invalid(f"{kind}: metadata.name: {name!r} is no name: up to 128 letters, digits, '_', '.', '-' and '/'")
+        raise Invalid(fault("Name", name, f"{kind}: up to 128 letters, digits, '_', '.', '-' and '/'"))

@@ -217,6 +217,7 @@ class Driver:
             mac=holding.mac,
             container=container.name if container else "",
             labels=names.carried_labels(container.labels) if container else {},
+            notes=names.task_notes(container.labels) if container else {},
         )
         written = await blocking(self.holdings.step, stored, holding, Put(endpoint.key, encode(endpoint)))
         await self._gate.wait_programmed(endpoint.key, written.revision, PROGRAM_SECONDS)

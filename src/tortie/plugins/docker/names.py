@@ -7,9 +7,17 @@ from collections.abc import Mapping
 
 from tortie.base.errors import Invalid
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, endpoint_name
+from tortie.model.kinds.workload_endpoint import (
+    CONTAINER_ANNOTATION,
+    TASK_ANNOTATION,
+    TASK_NAME_ANNOTATION,
+    WORKLOAD_ENDPOINT,
+    WorkloadEndpointSpec,
+    endpoint_name,
+)
 from tortie.model.resource import Metadata, Resource
 from tortie.model.rule import EntityRule, Rule
+from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 DRIVER = "calico"
 ORCHESTRATOR = "libnetwork"
@@ -17,7 +25,6 @@ HOST_PREFIX, PEER_PREFIX, CONTAINER_PREFIX = "cali", "temp", "cali"
 LABEL_PREFIX = "org.projectcalico.label."
 REPLICA_LABEL = "org.tortie.replica"
 HANDLE_ANNOTATION = "org.tortie/ipam-handle"
-CONTAINER_ANNOTATION = "org.tortie/container"
 NETWORK_ANNOTATION = "org.tortie/network"
 _NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -53,6 +60,12 @@ def carried_labels(container_labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def task_notes(container_labels: Mapping[str, str]) -> dict[str, str]:
+    """The task that a container of a Mesos agent is, as annotations; empty for any other container."""
+    known = {TASK_ANNOTATION: MESOS_TASK, TASK_NAME_ANNOTATION: MESOS_TASK_NAME}
+    return {note: text for note, label in known.items() if (text := container_labels.get(label))}
+
+
 def endpoint_resource(
     *,
     node: str,
@@ -62,8 +75,9 @@ def endpoint_resource(
     mac: str,
     container: str,
     labels: Mapping[str, str],
+    notes: Mapping[str, str] | None = None,
 ) -> Resource[WorkloadEndpointSpec]:
-    """The endpoint as Calico's driver names it, in the profile of its network."""
+    """The endpoint as Calico's driver names it, in the profile of its network. `notes`: annotations beside our own."""
     return Resource(
         kind=WORKLOAD_ENDPOINT,
         metadata=Metadata(
@@ -75,6 +89,7 @@ def endpoint_resource(
                 "projectcalico.org/orchestrator": ORCHESTRATOR,
             },
             annotations={
+                **(notes or {}),
                 HANDLE_ANNOTATION: handle_of(endpoint_id),
                 NETWORK_ANNOTATION: network,
                 **({CONTAINER_ANNOTATION: container} if container else {}),

@@ -47,6 +47,8 @@ def parse(url: str) -> Address:
             f"store {shown}: user and password do not belong in the address: "
             "put them in ETCD_USERNAME and ETCD_PASSWORD, or in a file named by ?login=FILE"
         )
+    if scheme not in SCHEMES:
+        raise Invalid(f"store {url}: expected {FORM}")
     problems = []
     endpoints: list[Endpoint] = []
     for text in members.split(","):

@@ -219,11 +219,11 @@ def _rules_update(client: Client, name: str, text: bytes) -> str:
 
 
 def _rules_of_json(name: str, text: bytes) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    import json
+    from tortie.base.sources import json_value
 
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = json_value(text)
+    except Invalid as error:
         raise Failure(f"The rules are not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise Failure("The rules are no JSON object")

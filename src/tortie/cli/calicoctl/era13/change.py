@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError
 from tortie.cli.calicoctl import write
-from tortie.cli.calicoctl.era3 import documents as v3
 from tortie.cli.calicoctl.era3.initial import initialise
-from tortie.cli.calicoctl.era13 import forms, shelf
+from tortie.cli.calicoctl.era13 import shelf
 from tortie.cli.calicoctl.era13.main import worded
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.model.resource import Resource
+from tortie.model.v1 import forms
+from tortie.model.v1.documents import Document
 from tortie.store.client import Client
 
 VERBS = {"create": "created", "apply": "applied", "replace": "replaced", "delete": "deleted"}
@@ -27,7 +26,7 @@ VERBS = {"create": "created", "apply": "applied", "replace": "replaced", "delete
 class Wanted:
     """A document and, where it is to be written, its resource."""
 
-    document: forms.Document
+    document: Document
     resource: Resource[Any] | None = None
 
 
@@ -54,7 +53,7 @@ def delete(options: Options, session: Session) -> str:
     return _told("delete", wanted, progress)
 
 
-def _with_name(word: str, document: forms.Document) -> forms.Document:
+def _with_name(word: str, document: Document) -> Document:
     """A workload endpoint that is created without a name gets one, as from the original."""
     if word != "create" or document["kind"] != "workloadEndpoint" or document["metadata"].get("name"):
         return document
@@ -63,18 +62,15 @@ def _with_name(word: str, document: forms.Document) -> forms.Document:
     return {**document, "metadata": {**document["metadata"], "name": str(uuid4())}}
 
 
-def _checked(found: Sequence[forms.Document]) -> list[Wanted]:
+def _checked(found: Sequence[Document]) -> list[Wanted]:
     made: list[Wanted] = []
     faults: list[str] = []
     for document in found:
         try:
-            forms.complete(document)
-            resource = v3.item(forms.to_v3(document)).resource
+            shelf.complete(document)
+            made.append(Wanted(document, forms.from_v1(document)))
         except Invalid as error:
             faults += error.problems
-            continue
-        faults += v3.faults(resource)
-        made.append(Wanted(document, resource))
     if faults:
         raise Invalid(*faults)
     return made
@@ -82,28 +78,27 @@ def _checked(found: Sequence[forms.Document]) -> list[Wanted]:
 
 def _step(word: str, client: Client, *, skip: bool) -> Callable[[Wanted], object]:
     def create(wanted: Wanted) -> None:
-        assert wanted.resource is not None
-        if shelf.find(client, wanted.document):
+        if _find(client, wanted):
             if skip:
                 return
-            raise write.Exists(wanted.resource.name)
-        write.create(client, wanted.resource)
+            raise write.Exists(_resource(wanted).name)
+        write.create(client, _resource(wanted))
 
     def over(wanted: Wanted) -> None:
-        there = shelf.find(client, wanted.document)
+        there = _find(client, wanted)
         if there is None:
             raise NotFound(str(wanted.document["metadata"]))
         _replace(client, wanted, there)
 
     def apply(wanted: Wanted) -> None:
-        there = shelf.find(client, wanted.document)
+        there = _find(client, wanted)
         if there is None:
             create(wanted)
         else:
             _replace(client, wanted, there)
 
     def remove(wanted: Wanted) -> None:
-        forms.complete(wanted.document)
+        shelf.complete(wanted.document)
         there = _there_for_delete(client, wanted)
         if there is not None:
             write.delete(client, there.resource)
@@ -111,6 +106,15 @@ def _step(word: str, client: Client, *, skip: bool) -> Callable[[Wanted], object
             raise NotFound(str(wanted.document["metadata"]))
 
     return {"create": create, "replace": over, "apply": apply, "delete": remove}[word]
+
+
+def _resource(wanted: Wanted) -> Resource[Any]:
+    assert wanted.resource is not None, "every word but delete has made it"
+    return wanted.resource
+
+
+def _find(client: Client, wanted: Wanted) -> shelf.Entry | None:
+    return shelf.find(client, wanted.document, _resource(wanted))
 
 
 def _there_for_delete(client: Client, wanted: Wanted) -> shelf.Entry | None:
@@ -122,41 +126,12 @@ def _there_for_delete(client: Client, wanted: Wanted) -> shelf.Entry | None:
 
 def _replace(client: Client, wanted: Wanted, there: shelf.Entry) -> None:
     """What v1 has no field for stays; a resource that it cannot say at all is not touched."""
-    assert wanted.resource is not None
     if there.form is None:
         raise Invalid(
-            f"{forms.identity_text(wanted.document)} holds what apiVersion v1 cannot say; "
+            f"{shelf.identity_text(wanted.document)} holds what apiVersion v1 cannot say; "
             "replacing it would lose that: use apiVersion projectcalico.org/v3"
         )
-    ours, its = wanted.resource, there.resource
-    given = {info.name for info in msgspec.structs.fields(type(ours.spec)) if info.encode_name in _SAID[its.kind.name]}
-    spec = msgspec.structs.replace(its.spec, **{name: getattr(ours.spec, name) for name in given})
-    annotations = {**its.metadata.annotations, **ours.metadata.annotations}
-    metadata = msgspec.structs.replace(its.metadata, labels=_labels(ours, its), annotations=annotations)
-    write.replace(client, replace(its, spec=spec, metadata=metadata), its.revision)
-
-
-def _labels(ours: Resource[Any], its: Resource[Any]) -> dict[str, str]:
-    if ours.kind.name not in ("WorkloadEndpoint", "HostEndpoint"):
-        return its.metadata.labels
-    kept = {key: value for key, value in its.metadata.labels.items() if key.startswith(forms.CALICO_LABELS)}
-    return {**kept, **ours.metadata.labels}
-
-
-# The fields of a v3 spec that a v1 resource speaks of.
-_SAID = {
-    "GlobalNetworkPolicy": frozenset(
-        ["order", "selector", "ingress", "egress", "types", "doNotTrack", "applyOnForward"]
-    ),
-    "Profile": frozenset(["ingress", "egress", "labelsToApply"]),
-    "WorkloadEndpoint": frozenset(
-        ["ipNetworks", "ipNATs", "ipv4Gateway", "ipv6Gateway", "profiles", "interfaceName", "mac", "containerID"]
-    ),
-    "HostEndpoint": frozenset(["interfaceName", "expectedIPs", "profiles"]),
-    "IPPool": frozenset(["ipipMode", "natOutgoing", "disabled"]),
-    "BGPPeer": frozenset(("asNumber",)),
-    "Node": frozenset(("bgp",)),
-}
+    write.replace(client, forms.fill(there.resource, _resource(wanted)), there.resource.revision)
 
 
 def _told(word: str, wanted: Sequence[Wanted], progress: Progress[Wanted]) -> str:
@@ -170,14 +145,14 @@ def _told(word: str, wanted: Sequence[Wanted], progress: Progress[Wanted]) -> st
     raise Failed(f"{partly(VERBS[word], progress.done, progress.total, kind)}\nHit error: {why}")
 
 
-def reason(document: forms.Document, error: TortieError) -> str:
+def reason(document: Document, error: TortieError) -> str:
     match error:
         case write.Exists():
-            return f"resource already exists: {forms.identity_text(document)}"
+            return f"resource already exists: {shelf.identity_text(document)}"
         case NotFound():
-            return f"resource does not exist: {forms.identity_text(document)}"
+            return f"resource does not exist: {shelf.identity_text(document)}"
         case write.Stale():
-            return f"update conflict: '{forms.identity_text(document)}'"
+            return f"update conflict: '{shelf.identity_text(document)}'"
         case Invalid():
             return worded(error.problems)
     return str(error)

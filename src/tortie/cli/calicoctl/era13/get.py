@@ -7,9 +7,11 @@ from typing import Any
 from tortie.base.errors import Invalid, TortieError
 from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.columns import Columns, Document, at, columns
-from tortie.cli.calicoctl.era13 import forms, shelf
+from tortie.cli.calicoctl.era13 import shelf
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.model.v1 import documents as v1
+from tortie.model.v1.forms import FORMS
 from tortie.store.client import Client
 
 
@@ -37,8 +39,8 @@ def get(options: Options, session: Session) -> str:
     return output.structured([one for _, group in found for one in group], asked)
 
 
-def _matching(client: Client, wanted: forms.Document) -> list[forms.Document]:
-    metadata = {name: str(wanted["metadata"].get(name) or "") for name in forms.IDENTITY[wanted["kind"]]}
+def _matching(client: Client, wanted: v1.Document) -> list[v1.Document]:
+    metadata = {name: str(wanted["metadata"].get(name) or "") for name in FORMS[wanted["kind"]].identity}
     return [
         entry.form
         for entry in shelf.entries(client, wanted["kind"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tortie.base.errors import Invalid, TortieError
+from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era13 import usage
 from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
-from tortie.cli.calicoctl.sources import Sources
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources | None = None) -> int:

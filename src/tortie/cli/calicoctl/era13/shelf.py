@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tortie.base.errors import Invalid
-from tortie.cli.calicoctl.era3 import documents as v3
-from tortie.cli.calicoctl.era13 import forms
+from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Session
-from tortie.cli.calicoctl.sources import documents
-from tortie.model.kinds import KINDS
+from tortie.model.documents import flat
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Resource
+from tortie.model.v1 import forms
+from tortie.model.v1.documents import VERSION, Document, fields
 from tortie.store.client import Client
 
 ALIASES = {
@@ -35,7 +35,7 @@ class Entry:
     """A resource of the store; `form` is None when v1 cannot say it."""
 
     resource: Resource[Any]
-    form: forms.Document | None
+    form: Document | None
 
 
 def kind_of(word: str) -> str:
@@ -47,25 +47,19 @@ def kind_of(word: str) -> str:
 
 
 def entries(client: Client, kind: str) -> Iterator[Entry]:
-    found = KINDS.get(forms.FIELDS[kind][0])
-    if found is None:
-        return
     tags = _tags(client) if kind in ("policy", "profile") else frozenset()
-    for resource in client.list(found).items:
-        yield Entry(resource, forms.to_v1(v3.document(resource), tags))
+    for resource in client.list(forms.FORMS[kind].kind).items:
+        yield Entry(resource, forms.find_v1(resource, tags))
 
 
-def find(client: Client, document: forms.Document) -> Entry | None:
+def find(client: Client, document: Document, resource: Resource[Any]) -> Entry | None:
     """The resource with the identity of the document; one without a v1 form is found by its v3 name."""
     wanted = forms.identity(document)
-    name = None
     for entry in entries(client, document["kind"]):
+        if entry.form is None and entry.resource.key == resource.key:
+            return entry
         if entry.form is not None and forms.identity(entry.form) == wanted:
             return entry
-        if entry.form is None:
-            name = name or forms.to_v3(document)["metadata"]["name"]
-            if name == entry.resource.name:
-                return entry
     return None
 
 
@@ -75,27 +69,45 @@ def _tags(client: Client) -> frozenset[str]:
     return frozenset(label for labels in applied for label, value in labels.items() if not value)
 
 
-def named(options: Options) -> forms.Document:
+def complete(document: Document) -> None:
+    """Raises Invalid for an identifier that is missing."""
+    if lacking := forms.missing(document):
+        raise Invalid(f"insufficient identifiers, missing '{lacking[0]}'")
+
+
+def identity_text(document: Document) -> str:
+    """`Policy(name=x)`"""
+    kind, metadata = document["kind"], document["metadata"]
+    if kind == "bgpPeer":
+        node = metadata.get("node")
+        parts = [f"node={node}"] if node else []
+        return f"{'NodeBGPPeer' if node else 'GlobalBGPPeer'}({', '.join([*parts, 'ip=' + str(metadata['peerIP'])])})"
+    title = "IPPool" if kind == "ipPool" else kind[0].upper() + kind[1:]
+    told = [f"{name}={metadata.get(name, '')}" for name in forms.FORMS[kind].identity]
+    return f"{title}({', '.join(told)})"
+
+
+def named(options: Options) -> Document:
     """What KIND, NAME and the identifiers of a command line say; what they leave out is absent."""
     kind = kind_of(options.words[0])
     metadata = {name: options.value(f"--{name}") for name in IDENTIFIERS if options.has(f"--{name}")}
     if len(options.words) > 1:
         metadata[NAME_OF.get(kind, "name")] = options.words[1]
-    known = forms.FIELDS[kind][1].split()
+    known = fields(forms.FORMS[kind].metadata)
     if unknown := [name for name in metadata if name not in known]:
         raise Invalid(f"a {kind} has no {unknown[0]}")
-    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": {}}
+    return {"apiVersion": VERSION, "kind": kind, "metadata": metadata, "spec": {}}
 
 
-def of_files(options: Options, session: Session) -> list[forms.Document]:
+def of_files(options: Options, session: Session) -> list[Document]:
     """The resources of the file: one, a list kind, or an array. Raises Invalid with every fault."""
-    found: list[forms.Document] = []
+    found: list[Document] = []
     faults: list[str] = []
     for source in options.values("--filename"):
         for name, text in session.sources.texts(source):
             for document in flat(documents(name, text, several=False)):
                 try:
-                    found.append(forms.check(document))
+                    found.append(forms.recognise(document))
                 except Invalid as error:
                     faults += error.problems
     if faults:
@@ -103,13 +115,3 @@ def of_files(options: Options, session: Session) -> list[forms.Document]:
     if not found:
         raise Invalid("No resources specified in file")
     return found
-
-
-def flat(raw: Sequence[Any]) -> Iterator[Any]:
-    for document in raw:
-        if isinstance(document, list):
-            yield from flat(document)
-        elif isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document:
-            yield from flat(document["items"] or [])
-        else:
-            yield document

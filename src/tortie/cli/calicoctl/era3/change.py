@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace as with_fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.base.sources import json_value
 from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, Item, document, faults, item, items_of_files
 from tortie.cli.calicoctl.era3.initial import initialise
@@ -17,9 +18,13 @@ from tortie.cli.calicoctl.era3.words import missing, reason, several
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.model.admission import unwritable
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
+
+if TYPE_CHECKING:
+    from tortie.policy.assertions import Assertion
 
 VERBS = {"create": "created", "apply": "applied", "replace": "replaced", "delete": "deleted", "validate": "validated"}
 
@@ -32,11 +37,12 @@ def change(word: str, options: Options, session: Session) -> str:
     if not items and not ours:
         return _nothing(options)
     _check(word, items)
+    assertions = _assertions(ours)
     if word == "validate":
         return success(VERBS[word], len(items), _kind(items)) + "\n"
     with session.client() as client:
-        if ours:
-            _hold(client, items, ours)
+        if assertions:
+            _hold(client, items, assertions)
         initialise(client)
         progress = each(items, _step(word, client, skip=options.has("--skip-exists")), stop=False)
     return _told(word, items, progress)
@@ -110,12 +116,20 @@ def _step(word: str, client: Client, *, skip: bool) -> Step:
             if not skip:
                 raise
 
-    return {
+    step: Step = {
         "create": create,
         "delete": remove,
         "apply": lambda item: write.apply(client, item.resource, item.revision),
         "replace": lambda item: write.replace(client, item.resource, item.revision),
     }[word]
+
+    def allowed(item: Item) -> object:
+        refused = unwritable(item.resource.kind, word, item.resource.name)
+        if refused is not None:
+            raise refused
+        return step(item)
+
+    return allowed
 
 
 def _kind(items: Sequence[Item]) -> str:
@@ -134,13 +148,22 @@ def _told(word: str, items: Sequence[Item], progress: Progress[Item]) -> str:
     raise Failed(partly(VERBS[word], progress.done, progress.total, kind), f"hit error: [{reasons}]")
 
 
-def _hold(client: Client, items: Sequence[Item], ours: Sequence[dict[str, Any]]) -> None:
+def _assertions(ours: Sequence[dict[str, Any]]) -> list[Assertion]:
+    """Raises Invalid."""
+    if not ours:
+        return []
+    from tortie.cli.calicoctl.era3.assertions import parsed
+
+    return parsed(ours)
+
+
+def _hold(client: Client, items: Sequence[Item], assertions: Sequence[Assertion]) -> None:
     """The assertions of the files, on the store as it would be. Raises Failed when one would not hold."""
     from tortie.cli.calicoctl.era3.assertions import broken
 
-    found = broken(client, [item.resource for item in items], ours)
+    found = broken(client, [item.resource for item in items], assertions)
     if found:
-        raise Failed(err="failed to execute command: nothing was changed\n" + "\n".join(found))
+        raise Failed(err="\n".join(["failed to execute command: nothing was changed", *found]))
 
 
 # patch and label
@@ -172,11 +195,9 @@ def patch(options: Options, session: Session) -> str:
 
 
 def _patch_of(text: str) -> dict[str, Any]:
-    import json
-
     try:
-        raw = json.loads(text)
-    except ValueError as error:
+        raw = json_value(text)
+    except Invalid as error:
         raise Invalid(f"the patch is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise Invalid("the patch is no JSON object")

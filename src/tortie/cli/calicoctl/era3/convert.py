@@ -1,17 +1,23 @@
-"""`calicoctl convert`: resources of apiVersion v1 as v3. Needs no store."""
+"""`calicoctl convert`: resources of apiVersion v1 and Kubernetes objects as v3. Needs no store."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.base.sources import documents
 from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.era3 import documents as v3
-from tortie.cli.calicoctl.era13 import forms
-from tortie.cli.calicoctl.era13.shelf import flat
+from tortie.cli.calicoctl.era13.shelf import complete
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Session
-from tortie.cli.calicoctl.sources import documents
+from tortie.model.documents import flat
+from tortie.model.kubernetes_forms import from_kubernetes, is_kubernetes
+from tortie.model.resource import Resource
+from tortie.model.v1 import forms
+
+NO_ENDPOINT = "has no endpoint: it is finished, uses its host's network, or has no host or address yet"
 
 
 def convert(options: Options, session: Session) -> str:
@@ -23,24 +29,33 @@ def convert(options: Options, session: Session) -> str:
         raise BadUsage("convert needs --filename")
     made: list[dict[str, Any]] = []
     faults: list[str] = []
+    notes: list[str] = []
     for source in options.values("--filename"):
         for name, text in session.sources.texts(source):
             for raw in flat(documents(name, text)):
                 try:
-                    made.append(_converted(raw, check=not options.has("--ignore-validation")))
+                    found = _converted(raw, notes, checked=not options.has("--ignore-validation"))
+                    made += [v3.document(found)] if found is not None else []
                 except Invalid as error:
                     faults += error.problems
     if faults:
         raise Invalid(*faults)
+    for note in notes:
+        print(note, file=sys.stderr)
     if not made:
         raise Invalid("No resources specified in file")
     return output.structured(made[0] if len(made) == 1 else {"apiVersion": "v1", "items": made, "kind": "List"}, asked)
 
 
-def _converted(raw: Any, *, check: bool) -> dict[str, Any]:
-    document = forms.check(raw)
-    forms.complete(document)
-    resource = v3.item(forms.to_v3(document)).resource
-    if check and (faults := v3.faults(resource)):
-        raise Invalid(*faults)
-    return v3.document(resource)
+def _converted(raw: Any, notes: list[str], *, checked: bool) -> Resource[Any] | None:
+    """`notes` gets what a person should know about a document that is nevertheless converted, or left out."""
+    if is_kubernetes(raw):
+        found = from_kubernetes(raw)
+        if found is None:
+            notes.append(f"Pod {raw['metadata']['name']} {NO_ENDPOINT}")
+        return found
+    document = forms.recognise(raw)
+    complete(document)
+    resource = forms.from_v1(document, checked=checked)
+    notes += [f"{document['kind']} {document['metadata'].get('name', '')}: {said}" for said in forms.warnings(document)]
+    return resource

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid, TortieError
 from tortie.cli.calicoctl import output
@@ -13,7 +12,8 @@ from tortie.cli.calicoctl.era3.kinds import columns_of, kind_of
 from tortie.cli.calicoctl.era3.words import missing
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
-from tortie.model.resource import API_VERSION, Kind, Metadata, Resource
+from tortie.model.kinds.profile import DEFAULT_ALLOW, PROFILE
+from tortie.model.resource import API_VERSION, Kind, Resource
 from tortie.store.client import Client
 
 EXPORT_DROPS = (
@@ -24,16 +24,14 @@ EXPORT_DROPS = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
-DEFAULT_ALLOW = "projectcalico-default-allow"
 
 
-@dataclass(slots=True)
-class Group:
+class Group(NamedTuple):
     """The resources of one kind, in the order in which they are shown."""
 
     kind: Kind[Any]
     whole: bool
-    found: list[Resource[Any]] = field(default_factory=list)
+    found: list[Resource[Any]]
 
 
 def get(options: Options, session: Session) -> str:
@@ -82,10 +80,10 @@ def _read(
 ) -> list[Group]:
     groups: dict[str, Group] = {}
     for kind, namespace, name in wanted:
-        group = groups.setdefault(kind.name, Group(kind, name is None))
+        group = groups.setdefault(kind.name, Group(kind, name is None, []))
         try:
             if name is None:
-                group.found += every(client, kind, None if options.has("--all-namespaces") else namespace)
+                group.found.extend(every(client, kind, None if options.has("--all-namespaces") else namespace))
             elif found := find(client, kind, name, namespace):
                 group.found.append(found)
             else:
@@ -100,22 +98,14 @@ def _read(
 def every(client: Client, kind: Kind[Any], namespace: str | None) -> list[Resource[Any]]:
     """All of one namespace, or of all with None. Profiles end with the built-in one, as in the original's lists."""
     found = [item for item in client.list(kind).items if namespace in (None, item.metadata.namespace)]
-    if kind.name == "Profile" and all(item.name != DEFAULT_ALLOW for item in found):
-        found.append(default_allow(kind))
+    if kind is PROFILE and all(item.name != DEFAULT_ALLOW.name for item in found):
+        found.append(DEFAULT_ALLOW)
     return found
 
 
 def find(client: Client, kind: Kind[Any], name: str, namespace: str | None) -> Resource[Any] | None:
     found = client.find(kind, name, namespace)
-    return default_allow(kind) if found is None and kind.name == "Profile" and name == DEFAULT_ALLOW else found
-
-
-def default_allow(kind: Kind[Any]) -> Resource[Any]:
-    from tortie.model.kinds.profile import ProfileSpec
-    from tortie.model.rule import Rule
-
-    allow = (Rule(action="Allow"),)
-    return Resource(kind=kind, metadata=Metadata(name=DEFAULT_ALLOW), spec=ProfileSpec(ingress=allow, egress=allow))
+    return DEFAULT_ALLOW if found is None and kind is PROFILE and name == DEFAULT_ALLOW.name else found
 
 
 def _shown(groups: Sequence[Group], asked: output.Format, options: Options) -> str:

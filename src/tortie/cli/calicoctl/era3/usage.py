@@ -86,7 +86,13 @@ Usage:
 """,
     "node": """\
 Usage:
-  calicoctl node status | checksystem | diags | run
+  calicoctl node run [--ip=<IP>] [--ip6=<IP6>] [--as=<AS_NUM>] [--name=<NAME>]
+                     [--ip-autodetection-method=<METHOD>] [--ip6-autodetection-method=<METHOD>]
+                     [--log-dir=<LOG_DIR>] [--node-image=<IMAGE>] [--backend=bird] [--no-default-ippools]
+                     [--dryrun] [--init-system] [--disable-docker-networking]
+                     [--docker-networking-ifprefix=cali] [--use-docker-networking-container-labels]
+  calicoctl node status | checksystem
+  calicoctl node diags [--log-dir=<LOG_DIR>]
 """,
     "datastore": """\
 Usage:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tortie.base.errors import Invalid, NotFound, TortieError
 from tortie.cli.calicoctl.write import Exists, Stale
+from tortie.model.admission import Missing
 from tortie.model.resource import Resource
 
 
@@ -27,6 +28,8 @@ def reason(resource: Resource[Any], error: TortieError) -> str:
             return missing(kind, name, namespace)
         case Stale():
             return f"update conflict: {identity(kind, name, namespace)}"
+        case Missing():
+            return missing(error.kind, error.name, None)
         case Invalid():
             return several(error.problems)
     return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -68,14 +69,12 @@ def _files(source: str, recursive: bool) -> Iterator[str]:
 def documents(name: str, text: str, *, several: bool = True) -> list[Any]:
     """Every YAML or JSON document in the text; empty ones left out. With `several` false a second one is refused."""
     if text.lstrip().startswith(("{", "[")):
-        import json
-
         try:
-            return [json.loads(text, object_pairs_hook=_unique)]
-        except json.JSONDecodeError:
+            return [json_value(text)]
+        except NotJSON:
             # YAML holds JSON, and may go on after it with `---` or comments.
             pass
-        except (ValueError, RecursionError) as error:
+        except Invalid as error:
             raise Invalid(f"error parsing {_named(name)}: {error}") from error
     found = [document for document in _yaml(name, text) if document is not None]
     if not several and len(found) > 1:
@@ -83,10 +82,29 @@ def documents(name: str, text: str, *, several: bool = True) -> list[Any]:
     return found
 
 
+class NotJSON(Invalid):
+    """The text does not follow JSON's grammar."""
+
+
+def json_value(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises NotJSON, and Invalid for one that no store could hold or that says a thing
+    twice."""
+    import json
+
+    try:
+        found = json.loads(text, object_pairs_hook=_unique)
+        _size(found, {})
+        return found
+    except json.JSONDecodeError as error:
+        raise NotJSON(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise Invalid(str(error) or "nested too deeply") from error
+
+
 def _yaml(name: str, text: str) -> list[Any]:
     import yaml
 
-    from tortie.cli.calicoctl.yaml_text import Loader
+    from tortie.base.yaml_text import Loader
 
     try:
         found = list(yaml.load_all(text, Loader))
@@ -100,13 +118,19 @@ def _yaml(name: str, text: str) -> list[Any]:
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """How many values there are with every alias written out: a few lines of YAML can stand for billions."""
+    """How many values there are with every alias written out: a few lines of YAML can stand for billions. ValueError
+    for a number or a text that no stored JSON can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number that can be stored")
+    if isinstance(value, str) and not value.isascii():
+        value.encode()
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
         known[id(value)] = MOST_NODES + 1  # what holds itself has no end
         parts = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+        names = value if isinstance(value, dict) else ()
+        known[id(value)] = 1 + sum(_size(part, known) for part in (*names, *parts)) - len(names)
     return known[id(value)]
 
 
