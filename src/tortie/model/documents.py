@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import from_builtins, strangers
+from tortie.model.codec import UNREADABLE, from_builtins, strangers
 from tortie.model.kinds import KINDS
 from tortie.model.resource import API_VERSION, Kind, Metadata, Resource, with_defaults
 
@@ -46,7 +46,7 @@ def item(raw: Any, namespace: str | None = None) -> Item:
     metadata, revision = _metadata(kind, raw.get("metadata"), namespace)
     try:
         spec = from_builtins(kind.spec, raw.get("spec") or {})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(*faults, f"error with field spec of {kind.name} {metadata.name}: {error}") from error
     faults += [_unknown(f"metadata.{name}") for name, _ in metadata.unknown if name not in _KEPT_METADATA]
     faults += [_unknown(f"spec.{path}") for path in strangers(spec)]
@@ -78,7 +78,7 @@ def _metadata(kind: Kind[Any], raw: Any, namespace: str | None) -> tuple[Metadat
     try:
         given = {name: value for name, value in raw.items() if name not in _FROM_STORE}
         metadata = from_builtins(Metadata, {**given, **labels})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind.name}: metadata: {error}") from error
     if not metadata.name:
         raise Invalid("resource name may not be empty")

@@ -15,7 +15,7 @@ import msgspec
 from tortie.base.errors import Invalid
 from tortie.model import checks
 from tortie.model.checks import Problem
-from tortie.model.codec import Value, from_builtins, restored, to_builtins, unknown_of
+from tortie.model.codec import UNREADABLE, Value, from_builtins, restored, to_builtins, unknown_of
 
 API_VERSION = "projectcalico.org/v3"
 ROOT = "/calico/resources/v3/projectcalico.org/"
@@ -155,7 +155,7 @@ def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
         raw = msgspec.json.decode(value, type=dict[str, Any])
         metadata = from_builtins(Metadata, raw.get("metadata") or {})
         spec = from_builtins(kind.spec, raw.get("spec") or {})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind.name}: {error}") from error
     return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision, unknown=unknown_of(raw, ENVELOPE))
 
