@@ -160,13 +160,19 @@ def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
     return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision, unknown=unknown_of(raw, ENVELOPE))
 
 
+def printable(key: str) -> str:
+    """A key of the store as text. Keys are bytes; what is no UTF-8 in them comes as halves of characters, which no
+    output can hold."""
+    return key.encode(errors="backslashreplace").decode()
+
+
 def decode_at(kind: Kind[S], key: str, value: bytes, revision: int = 0) -> Resource[S]:
     """As `decode`, of the value at a key of the store: the key says which resource it is, whatever the value says.
 
     A policy whose value names another namespace, or none, would otherwise reach endpoints that it is not about."""
     namespace, name = kind.parse_key(key)
-    if not name or "/" in name:
-        raise Invalid(f"{key} is no key of a {kind.name}")
+    if not name or "/" in name or printable(key) != key:
+        raise Invalid(f"{printable(key)} is no key of a {kind.name}")
     found = decode(kind, value, revision)
     own = msgspec.structs.replace(found.metadata, name=name, namespace=namespace)
     return found if own == found.metadata else replace(found, metadata=own)

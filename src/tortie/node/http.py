@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tortie.model.resource import printable
 from tortie.node.agent import Agent
 
 
@@ -35,7 +36,7 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
-        "unreadable": brain.unreadable,
+        "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
     }
 
