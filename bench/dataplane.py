@@ -18,10 +18,9 @@ from pathlib import Path
 
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
 
-from tortie.dataplane.kernel.protocol import Change
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
-from tortie.dataplane.want import TABLE
+from tortie.dataplane.steps import AddSet, Members
 from tortie.lab.walks.prober import enter
 from tortie.model.rule import Rule
 
@@ -211,12 +210,12 @@ def _measure_elements() -> list[float]:
     found = []
     try:
         for first, last in ((0, 1), (1, SETS)):
-            table.text("".join(f"add set {TABLE} b{i} {{ type ipv4_addr; }}\n" for i in range(first, last)))
+            assert not table.apply([AddSet(f"b{i}", "ipv4_addr") for i in range(first, last)])
             times = []
             for _ in range(REPEATS):
                 started = time.perf_counter()
                 for put in (True, False):
-                    table.elements([Change(put, "b0", "ipv4_addr", "10.0.0.1")])
+                    assert not table.apply([Members(put, "b0", "ipv4_addr", [("10.0.0.1", "")])])
                 times.append((time.perf_counter() - started) * 1000)
             found.append(statistics.median(times))
     finally:

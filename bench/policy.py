@@ -9,7 +9,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
@@ -17,7 +20,7 @@ from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndp
 from tortie.model.resource import Metadata, Resource
 from tortie.model.rule import EntityRule, Rule
 from tortie.model.selector import parse
-from tortie.policy import Service, World, matrix
+from tortie.policy import Service, World, changes, matrix, table
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.labels import LabelIndex
 from tortie.policy.world import Party
@@ -35,6 +38,7 @@ def run() -> list[tuple[str, str]]:
         *_start(START),
         *_verdicts(1_000, 100),
         *_matrix(10_000, 100),
+        *_whatif(10_000, 100),
     ]
 
 
@@ -204,3 +208,22 @@ def _matrix(size: int, policies: int) -> list[tuple[str, str]]:
         if k1 != k2
     )
     return [(f"matrix of {size} endpoints, {policies} policies", f"{taken:.2f} s in {len(table.classes)} classes")]
+
+
+def _whatif(size: int, policies: int) -> list[tuple[str, str]]:
+    """One policy loses its rules: who loses what, exactly, asked by classes. And the whole picture as a table."""
+    before, after = _world(size, policies), _world(size, policies)
+    changed = policy(3)
+    after.put(replace(changed, spec=msgspec.structs.replace(changed.spec, ingress=(), egress=())))
+    start = time.perf_counter()
+    found = changes(before, after)
+    taken = time.perf_counter() - start
+    assert found.items
+    start = time.perf_counter()
+    picture = table(before, [Service.parse("tcp/80")])
+    drawn = time.perf_counter() - start
+    what = f"of {size} endpoints, {policies} policies"
+    return [
+        (f"what-if {what}", f"{taken:.2f} s, {found.looked} of {found.pairs} pairs of classes asked"),
+        (f"table {what}", f"{drawn:.2f} s in {len(picture.groups)} groups"),
+    ]

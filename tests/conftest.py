@@ -7,9 +7,16 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long a loaded machine takes says nothing about the code.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long a loaded machine takes says nothing about the code. The same examples on every run: a change is judged by
+# what it changes. `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("search", settings.get_profile("any machine"), derandomize=False)
 settings.load_profile("any machine")
+
+# Everything that tests talk to is on this machine: a proxy that leads out of it is not asked.
+for name in ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy"):
+    for variable in (name, name.upper()):
+        os.environ.pop(variable, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.support.etcd_server import ETCD, EtcdServer, etcd, free_ports, user, wipe
+from tests.support.etcd_server import ETCD, EtcdServer, etcd, user, wipe
+from tests.support.ports import free_port
 from tests.support.tls import authority
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.store.etcd import store as etcd_module
@@ -46,7 +50,7 @@ def gather(watch: Watch, until: Callable[[list[Event]], bool]) -> list[Event]:
     seen: list[Event] = []
     while not until(seen):
         try:
-            events = watch.next(30)
+            events = watch.next(PATIENCE)
         except Unavailable:
             continue
         assert events, f"nothing came after {seen[-1:]}"
@@ -101,7 +105,7 @@ def test_what_was_compacted_is_told_and_what_was_not_is_watched(server: EtcdServ
     behind = store.watch("/c/", revisions[2])
     for _ in range(2):
         with pytest.raises(Compacted, match=f"revision {revisions[2]} is no longer in the change log"):
-            behind.next(30)
+            behind.next(PATIENCE)
     behind.close()
     watch = store.watch("/c/", revisions[3])
     assert gather(watch, bool) == [Event("/c/a", b"\x04", revisions[4], b"\x03")]
@@ -114,7 +118,7 @@ def test_a_deletion_at_the_compacted_revision_is_not_skipped_silently(server: Et
     server.compact(store.commit([Drop("/c/a")]))
     watch = store.watch("/c/", at)
     with pytest.raises(Compacted):
-        watch.next(30)
+        watch.next(PATIENCE)
     watch.close()
 
 
@@ -136,7 +140,7 @@ def test_a_killed_server_costs_a_watch_nothing(tmp_path: Path) -> None:
                     with pytest.raises(Unavailable, match="Connection refused"):
                         store.commit([Put("/w/lost", b"")])
                     server.start()
-            seen = reading.result(60)
+            seen = reading.result(PATIENCE)
         assert [(event.key, event.revision) for event in seen] == wanted
         watch.close()
         store.close()
@@ -154,7 +158,7 @@ def test_a_cluster_that_was_put_back_is_told_as_a_loss(tmp_path: Path) -> None:
         (server.directory / "data").rename(server.directory / "old")
         server.start()
         with pytest.raises(Compacted, match="put back to an older state"):
-            watch.next(30)
+            watch.next(PATIENCE)
         watch.close()
         store.close()
 
@@ -168,7 +172,7 @@ def test_a_long_outage_is_told_and_the_watch_goes_on_behind_it(tmp_path: Path, m
         server.kill()
         for _ in range(2):
             with pytest.raises(Unavailable, match=r"Connection refused"):
-                watch.next(30)
+                watch.next(PATIENCE)
         server.start()
         at = store.commit([Put("/w/1", b"")])
         assert gather(watch, bool) == [Event("/w/1", b"", at)]
@@ -177,7 +181,7 @@ def test_a_long_outage_is_told_and_the_watch_goes_on_behind_it(tmp_path: Path, m
 
 
 def test_another_member_is_asked_when_one_is_away(server: EtcdServer) -> None:
-    (dead,) = free_ports(1)
+    dead = free_port()
     url = f"etcd://127.0.0.1:{dead},127.0.0.1:{server.client}"
     store = open_store(url)
     at = store.commit([Put("/m/a", b"1")])
@@ -196,17 +200,23 @@ def test_a_closed_store_ends_its_watches(server: EtcdServer) -> None:
         waiting = pool.submit(watch.next, 60)
         store.close()
         with pytest.raises(Unavailable, match="closed"):
-            waiting.result(30)
+            waiting.result(PATIENCE)
     with pytest.raises(Unavailable, match="closed"):
         store.get("/a")
     watch.close()
 
 
 def test_nothing_is_left_open_behind_a_store(server: EtcdServer) -> None:
-    def open_files() -> int:
-        return len(os.listdir("/proc/self/fd"))
+    def files() -> set[str]:
+        """What each descriptor of this process is."""
+        found = set()
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(FileNotFoundError):  # the listing's own
+                found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        return found
 
-    before, threads = open_files(), threading.active_count()
+    gc.collect()
+    before, threads = files(), set(threading.enumerate())
     for _ in range(5):
         store = open_store(server.url)
         watches = [store.watch("/w/", 0) for _ in range(3)]
@@ -214,7 +224,9 @@ def test_nothing_is_left_open_behind_a_store(server: EtcdServer) -> None:
             watch.next(0)
             watch.close()
         store.close()
-    assert (open_files(), threading.active_count()) == (before, threads)
+    # Threads and sockets of earlier tests may end meanwhile: only what is new counts.
+    wait_until(lambda: files() <= before, message=lambda: f"open: {files() - before}")
+    wait_until(lambda: set(threading.enumerate()) <= threads, message=lambda: f"threads: {threading.enumerate()}")
 
 
 def test_refusals_are_told_in_words(server: EtcdServer, store: Datastore) -> None:
@@ -317,7 +329,7 @@ def _credentials(server: EtcdServer, tmp_path: Path, monkeypatch: pytest.MonkeyP
             call()
     watch = felix.watch("/secret", 0)
     with pytest.raises(Invalid, match="permission denied"):
-        watch.next(30)
+        watch.next(PATIENCE)
     watch.close()
     felix.close()
     for content in ("", "felix", "felix:", ":x", "felix:x\nmore", None):

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from tests.support.machine import needs_user_namespaces
+from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.cli.main import COMMANDS, lines, tortie
@@ -18,7 +20,7 @@ LAB_COMMANDS = ("up", "down", "status", "hosts", "logs", "exec", "walk")
 
 
 def run(*words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*before, *TORTIE, *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*before, *TORTIE, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.parametrize("command", LAB_COMMANDS)
@@ -56,6 +58,7 @@ def test_a_mistake_is_told_in_three_lines_with_its_exit_code(words: tuple[str, .
     assert "Traceback" not in ran.stderr
 
 
+@needs_user_namespaces
 @pytest.mark.root
 @pytest.mark.parametrize("command", [("up",), ("down",), ("status",), ("hosts",), ("logs", "a"), ("exec", "a")])
 def test_without_root_it_says_what_to_type(command: tuple[str, ...]) -> None:

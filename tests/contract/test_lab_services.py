@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import PATIENCE
 
 from tortie.lab import artifacts, registry
 from tortie.lab.fileserver import FileServer
@@ -82,7 +83,7 @@ def test_the_layer_holds_what_the_demo_names(image: Image) -> None:
 
 @pytest.mark.root
 def test_the_programs_run_with_nothing_but_the_image(image: Image, tmp_path: Path) -> None:
-    subprocess.run(["tar", "-xzf", image.layer, "-C", tmp_path], check=True, timeout=60)
+    subprocess.run(["tar", "-xzf", image.layer, "-C", tmp_path], check=True, timeout=PATIENCE)
     for words in (
         ["star-probe", "--help"],
         ["/star/target/debug/star-collect", "--help"],
@@ -93,7 +94,7 @@ def test_the_programs_run_with_nothing_but_the_image(image: Image, tmp_path: Pat
         ["ping", "-V"],
     ):
         done = subprocess.run(
-            ["chroot", tmp_path, *words], capture_output=True, text=True, timeout=20, check=False,
+            ["chroot", tmp_path, *words], capture_output=True, text=True, timeout=PATIENCE, check=False,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )  # fmt: skip
         assert done.returncode == 0, (words, done.stderr)
@@ -113,7 +114,7 @@ def test_the_archive_is_what_docker_load_reads(image: Image, tmp_path: Path) -> 
 
 
 def test_a_pull_finds_every_blob_by_its_digest(ports: Ports) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", ports.registry, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", ports.registry, timeout=PATIENCE)
     client.request("HEAD", "/v2/calico/star/manifests/v0.5.0")
     head = client.getresponse()
     assert (head.status, head.read()) == (200, b"")
@@ -140,7 +141,7 @@ def fetch(ports: Ports, host: str, trust: ssl.SSLContext) -> tuple[int, bytes]:
 
     path = (RAW + "calico-stars-resources.json").partition("raw.githubusercontent.com")[2]
     with (
-        socket.create_connection(("127.0.0.1", ports.https), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", ports.https), timeout=PATIENCE) as plain,
         trust.wrap_socket(plain, server_hostname=host) as secure,
     ):
         client = http.client.HTTPConnection(host)
@@ -180,16 +181,16 @@ def test_the_process_says_when_it_is_ready_and_why_it_is_not(image: Image, tmp_p
         assert line.startswith("ready registry=")
         port = line.split()[1].partition("=")[2]
         second = subprocess.run(
-            [*command, f"--registry-port={port}"], capture_output=True, text=True, timeout=30, check=False
+            [*command, f"--registry-port={port}"], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert (second.returncode, second.stdout) == (1, "")
         assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
         bad = [*command, "--registry-port=0", "--artifact=https://github.com/x=/nonexistent"]
-        third = subprocess.run(bad, capture_output=True, text=True, timeout=30, check=False)
+        third = subprocess.run(bad, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (third.returncode, third.stderr) == (
             1, "lab services: artifact https://github.com/x: /nonexistent is no file\n",
         )  # fmt: skip
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
         process.communicate()

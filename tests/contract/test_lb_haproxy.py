@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -20,19 +19,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 from tests.support.fake_marathon import FakeMarathon, host_app
-from tests.support.waiting import until
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, until
 
 from tortie.lb.haproxy import Haproxy
 
 pytestmark = pytest.mark.skipif(
     shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin") is None, reason="haproxy is not installed"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Backend:
@@ -260,7 +254,7 @@ def test_sigterm_leaves_haproxy_serving_unless_asked_to_stop_it(tmp_path: Path) 
                 await until(partial(made.has_read, reads))
                 await made.answers(http, {one.port})
                 program.terminate()
-                assert await asyncio.to_thread(program.wait, 20) == 0
+                assert await asyncio.to_thread(program.wait, PATIENCE) == 0
                 if left:
                     assert await made.get(http) == (200, str(one.port))
 
@@ -377,6 +371,6 @@ def test_a_second_program_on_one_work_directory_is_refused(tmp_path: Path) -> No
             made.marathon.apps = [app(made.service_port, one)]
             made.start()
             await made.answers(http, {one.port})
-            assert await asyncio.to_thread(made.start().wait, 20) == 4
+            assert await asyncio.to_thread(made.start().wait, PATIENCE) == 4
 
     asyncio.run(main())

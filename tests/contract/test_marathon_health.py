@@ -26,7 +26,7 @@ def test_a_deployment_waits_for_health_and_a_sick_task_is_replaced(tmp_path: Pat
             "path": "/health",
             "port": runner.addresses[0][1],
             "intervalSeconds": 0.1,
-            "timeoutSeconds": 2,
+            "timeoutSeconds": 60,
             "maxConsecutiveFailures": 2,
         }
         async with marathon(tmp_path) as live:

@@ -55,7 +55,7 @@ def test_the_same_address_takes_over_what_it_left_behind(tmp_path: Path) -> None
 def test_a_lease_that_ran_out_is_taken_again_unless_another_has_led(tmp_path: Path) -> None:
     async def story() -> None:
         store = open_store(f"sqlite://{tmp_path}/store")
-        slow, other = Leadership(store, "h:1", ttl=0.4), Leadership(store, "h:2")
+        slow, other = Leadership(store, "h:1", ttl=4), Leadership(store, "h:2")
         await slow.win()
         keeping = asyncio.ensure_future(slow.keep())
         store.revoke(slow.lease)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.support.marathon_live import AGENTS, Live, free_port, sleeper, stars
+from tests.support.marathon_live import AGENTS, Live, sleeper, stars
+from tests.support.ports import free_port
 from tests.support.scheduler_master import SchedulerMaster
 from tests.support.waiting import until
 

@@ -16,6 +16,7 @@ from tests.support.stars_files import files, inbound, profile
 
 from tortie.cli import main as program
 from tortie.cli.calicoctl.main import run as calicoctl
+from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.profile import PROFILE
 from tortie.store.client import Client
 from tortie.store.open import open_store
@@ -160,13 +161,23 @@ def test_the_store_is_asked_without_files_and_with_live(tortie: Run, store: Clie
     assert len(store.list(PROFILE).items) == 4
 
 
-def test_what_cannot_be_read_is_said(tortie: Run, store: Client) -> None:
+def test_what_cannot_be_read_closes_and_is_said(tortie: Run, store: Client, where: Path) -> None:
+    """As on every host: what a policy forbids that nobody here can read is not known."""
     from tortie.store.port import Put
 
-    store.datastore.commit([Put(PROFILE.key("broken"), b"{not json")])
-    code, _, err = tortie("why frontend backend tcp/9000")
-    assert code == 0
-    assert f"tortie: {PROFILE.key('broken')} cannot be read and counts as absent" in err
+    key = GLOBAL_NETWORK_POLICY.key("shut")
+    assert tortie("why client frontend tcp/9000")[0] == 0
+    for value in (b"{not json", b'{"metadata": {"name": "shut"}, "spec": {"selector": "all( ="}}'):
+        store.datastore.commit([Put(key, value)])
+        code, out, err = tortie("why client frontend tcp/9000")
+        assert code == 1
+        assert "GlobalNetworkPolicy/shut cannot be read" in out
+        assert f"tortie: {key} cannot be read: " in err
+    # Written anew it can be read: what it says then is what counts.
+    assert tortie("why frontend backend tcp/9000 --live -f closed.yaml")[0] == 1
+    assert tortie("why client frontend tcp/9000 --live -f closed.yaml")[0] == 0
+    code, out, _ = tortie("whatif -f closed.yaml")
+    assert (code, out.splitlines()[0]) == (3, "would be allowed from now on:")
 
 
 def test_matrix(tortie: Run, store: Client) -> None:

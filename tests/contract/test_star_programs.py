@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
+from tests.support.waiting import wait_until as until
 
 SOURCE = Path(__file__).parents[2] / "src"
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
@@ -50,7 +53,7 @@ def program(name: str, *flags: str) -> Iterator[tuple[int, subprocess.Popen[str]
         yield int(match[1]), process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def trickle(connection: socket.socket) -> None:
 def call(port: int, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes, str]:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return reply.status, reply.read(), reply.headers["Content-Type"]
     except urllib.error.HTTPError as error:
         return error.code, error.read(), error.headers["Content-Type"]
@@ -117,13 +120,6 @@ def get(port: int, path: str) -> Any:
     status, body, kind = call(port, path)
     assert (status, kind) == (200, "application/json"), path
     return json.loads(body)
-
-
-def until(check: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def memory_kb(pid: int) -> int:
@@ -149,20 +145,31 @@ def test_any_response_head_is_reachable_and_nothing_else_is() -> None:
         silent = stack.enter_context(raw_server(hang))
         rude = stack.enter_context(raw_server(lambda connection: connection.sendall(b"SSH-2.0-x\r\n\r\n")))
         closing = stack.enter_context(raw_server(lambda connection: None))
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            refused = closed.getsockname()[1]
+        closed = stack.enter_context(socket.socket())  # has its port and does not listen
+        closed.bind(("127.0.0.1", 0))
+        refused = closed.getsockname()[1]
         ports = {"teapot": teapot, "silent": silent, "rude": rude, "closing": closing, "refused": refused}
         urls = {name: f"http://127.0.0.1:{number}/status" for name, number in ports.items()}
         urls["dns"] = "http://no-such-name.invalid:9000/status"
         port, process = stack.enter_context(
             program("probe", f"--urls={','.join(urls.values())}", "--http-probe-seconds=1")
         )
-        until(lambda: all(row["probed"] for row in get(port, "/v1/status")["targets"]), "every target was probed")
-        rows = {row["url"]: row for row in get(port, "/v1/status")["targets"]}
-        assert {name for name, url in urls.items() if reachable(port)[url]} == {"teapot"}
-        errors = {name: rows[url]["error"] for name, url in urls.items()}
-        assert errors.pop("closing") == "reset"
-        assert errors == {"teapot": None, "silent": "timeout", "rude": "protocol", "refused": "refused", "dns": "dns"}
+        wanted = {
+            "teapot": None,
+            "silent": "timeout",
+            "rude": "protocol",
+            "closing": "reset",
+            "refused": "refused",
+            "dns": "dns",
+        }
+
+        def errors() -> dict[str, str | None]:
+            rows = {row["url"]: row for row in get(port, "/v1/status")["targets"]}
+            return {name: rows[url]["error"] if rows[url]["probed"] else "not yet" for name, url in urls.items()}
+
+        # A busy machine may not answer within the probe's second; the next round tells.
+        until(lambda: errors() == wanted, message=lambda: f"every target was probed: {errors()}")
+        until(lambda: {name for name, url in urls.items() if reachable(port)[url]} == {"teapot"}, message="one bright")
         assert memory_kb(process.pid) < MEMORY_KB
 
 
@@ -178,15 +185,16 @@ def test_the_status_is_the_originals_and_all_else_is_404() -> None:
 
 
 def test_the_state_follows_a_target_that_opens_and_closes() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        number = reserved.getsockname()[1]
+    number = free_port()
     url = f"http://127.0.0.1:{number}/status"
     with program("probe", f"--urls={url}", "--http-probe-seconds=1") as (port, _):
         assert not reachable(port)[url]
         with program("probe", "--urls=http://127.0.0.1:1/", f"--http-port={number}"):
-            until(lambda: reachable(port)[url], "the target is seen")
-        until(lambda: not reachable(port)[url], "the target's end is seen")
-        assert [change["reachable"] for change in get(port, "/v1/status")["changes"]] == [True, False]
+            until(lambda: reachable(port)[url], message="the target is seen")
+        until(lambda: not reachable(port)[url], message="the target's end is seen")
+        turns = [change["reachable"] for change in get(port, "/v1/status")["changes"]]
+        assert turns[:1] + turns[-1:] == [True, False]
+        assert turns == [n % 2 == 0 for n in range(len(turns))], "each is a turn"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +217,7 @@ def test_the_state_follows_a_target_that_opens_and_closes() -> None:
     ],
 )
 def test_bad_flags_end_with_a_clear_line(name: str, flags: list[str], code: int, words: str) -> None:
-    done = subprocess.run(argv(name, *flags), capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(argv(name, *flags), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == code
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -218,7 +226,7 @@ def test_bad_flags_end_with_a_clear_line(name: str, flags: list[str], code: int,
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         flags = ["--urls=http://a/", "--http-address=127.0.0.1", f"--http-port={taken.getsockname()[1]}"]
-        done = subprocess.run(argv("probe", *flags), capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(argv("probe", *flags), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 101
     assert "cannot listen on 127.0.0.1" in done.stderr
 
@@ -228,9 +236,9 @@ def test_both_end_cleanly_on_sigterm_and_log_to_a_file(tmp_path: Path) -> None:
     command = argv("probe", "--urls=http://127.0.0.1:1/", "--http-port=0", f"--logfile={log}")
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        until(lambda: log.exists() and "is now unreachable" in log.read_text(), "the log has a line")
+        until(lambda: log.exists() and "is now unreachable" in log.read_text(), message="the log has a line")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.communicate()
@@ -249,7 +257,7 @@ def test_the_collector_shows_what_probes_answer(tmp_path: Path) -> None:
         urls = {name: f"http://127.0.0.1:{port}/status" for name, port in ports.items()}
         flag = stack.enter_context(resources_file(tmp_path, urls))
         port, process = stack.enter_context(program("collect", flag, "--http-request-seconds=1"))
-        until(lambda: all(node["asked"] for node in get(port, "/v1/state")["nodes"]), "every probe was asked")
+        until(lambda: all(node["asked"] for node in get(port, "/v1/state")["nodes"]), message="every probe was asked")
         assert get(port, "/responses") == {
             "responses": {
                 "good": {"json": {"status": {"targets": []}}, "statusCode": 200, "url": urls["good"]},
@@ -280,7 +288,7 @@ def test_a_target_that_hangs_does_not_delay_the_others(tmp_path: Path) -> None:
         urls = {"slow": f"http://127.0.0.1:{slow}/status", "good": f"http://127.0.0.1:{good}/status"}
         flag = stack.enter_context(resources_file(tmp_path, urls))
         port, _ = stack.enter_context(program("collect", flag, "--http-request-seconds=1"))
-        until(lambda: len(asked) >= 2, "the good one is asked twice")
+        until(lambda: len(asked) >= 2, message="the good one is asked twice")
         nodes = {node["id"]: node["asked"] for node in get(port, "/v1/state")["nodes"]}
         assert nodes == {"slow": False, "good": True}
 
@@ -304,7 +312,7 @@ def test_resources_are_posted_as_in_the_original(tmp_path: Path) -> None:
 def test_the_collector_survives_clients_that_are_no_http(tmp_path: Path) -> None:
     with program("collect") as (port, _):
         for data in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b""):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
                 client.sendall(data)
                 client.shutdown(socket.SHUT_WR)
                 client.recv(1000)
@@ -320,12 +328,12 @@ def test_pages_and_their_files_are_served_with_a_policy() -> None:
             assert call(port, "/" + name.decode())[0] == 200, name
         for path in ("/assets/../collect.py", "/assets/none.js", "/static/../../../etc/passwd", "/collect"):
             assert call(port, path)[0] == 404
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as reply:
             assert reply.headers["Content-Security-Policy"].startswith("default-src 'self'")
             tag = reply.headers["ETag"]
         again = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"If-None-Match": tag})
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(again, timeout=5)
+            urllib.request.urlopen(again, timeout=PATIENCE)
         assert caught.value.code == 304
         example = get(port, "/responses/example")["responses"]
         assert sorted(example) == list("ABCDE")
@@ -335,7 +343,7 @@ def test_pages_and_their_files_are_served_with_a_policy() -> None:
 def test_events_resume_after_the_last_one_seen() -> None:
     with program("collect", "--http-request-seconds=3600") as (port, _):
         call(port, "/resources", "POST", b'{"id":"C","url":"http://127.0.0.1:1/status"}')
-        until(lambda: all(node["asked"] for node in get(port, "/v1/state")["nodes"]), "the probe was asked")
+        until(lambda: all(node["asked"] for node in get(port, "/v1/state")["nodes"]), message="the probe was asked")
         last, state = next_event(port, "", lambda: None)
         assert [node["id"] for node in state["nodes"]] == ["C"]
 
@@ -353,7 +361,7 @@ def test_events_resume_after_the_last_one_seen() -> None:
 def next_event(port: int, last: str, then: Callable[[], None]) -> tuple[str, Any]:
     """The first state on a new stream that resumes after `last`; `then` is done once the stream is open."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/events?last-event-id={last}")
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
         assert reply.headers["Content-Type"] == "text/event-stream"
         id = ""
         for raw in reply:

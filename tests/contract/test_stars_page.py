@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.fileserver import FileServer, Reply
 from tortie.stars.collect import Collector, Front
 from tortie.stars.http1 import Server
 from tortie.stars.run import Log
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytestmark = needs_browser
+
 PAIRS = {"CF", "CB", "FC", "FB", "BC", "BF"}
 
 
@@ -95,8 +92,6 @@ def stars(probes: Probes) -> Iterator[Stars]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("needs /usr/bin/chromium")
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield made
@@ -106,7 +101,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     made = browser.new_page(viewport={"width": 1280, "height": 860})
-    made.set_default_timeout(10_000)
+    made.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     made.on("pageerror", lambda error: errors.append(str(error)))
     foreign: list[str] = []
@@ -119,10 +114,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def until(page: Page, script: str) -> None:
     """Wait until `script` is true; the page's policy forbids evaluation by its own clock, so we ask again."""
-    deadline = time.monotonic() + 15
-    while not page.evaluate(script):
-        assert time.monotonic() < deadline, f"never true: {script}"
-        page.wait_for_timeout(30)
+    wait_until(lambda: page.evaluate(script), message=script)
 
 
 def drawn(page: Page, reachable: bool | None = None) -> set[str]:
@@ -284,7 +276,7 @@ def test_a_lost_stream_is_marked_and_found_again(page: Page, stars: Stars, probe
     stars.poll()
     relay = relay_to(stars.server.port, relay.server_port)
     until(page, "window.stars.edges().some((e) => e.reachable)")
-    assert page.inner_text(".live") == "live"
+    until(page, "document.querySelector('.live').textContent === 'live'")
     stop(relay)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.etcd_server import ETCD, EtcdServer, etcd, wipe
+from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.store import transfer
@@ -55,7 +56,11 @@ def held(store: Datastore, prefix: str = "/") -> dict[str, bytes]:
 def tortie(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     program = "import sys; sys.argv[0] = 'tortie'; from tortie.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "store", *arguments], input=stdin, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", program, "store", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

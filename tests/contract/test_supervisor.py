@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import wait_until as wait
 
 from tortie.base.errors import NotFound, Unavailable
 from tortie.lab import control
@@ -40,7 +40,7 @@ class Running:
         self.process = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", PROGRAM, str(base)]
         )
-        wait((base / "control.sock").exists)
+        wait((base / "control.sock").exists, message="its control socket")
 
     def order(self, operation: str, name: str | None = None) -> dict[str, object]:
         return control.order(self.base / "control.sock", operation, name)
@@ -66,13 +66,6 @@ class Running:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def wait(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
+import anyio
 import pytest
 
 from tortie.web.serve import serve, tcp_listener
@@ -29,15 +31,32 @@ def test_replies_on_a_kept_connection_do_not_wait_for_the_clients_acknowledgemen
     asyncio.run(story())
 
 
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application that only starts and ends."""
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return
+
+
+def test_a_server_of_a_task_group_ends_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        listener = tcp_listener("127.0.0.1", 0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(serve, nothing, [listener])
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            await anyio.wait_all_tasks_blocked()
+            writer.close()
+            group.cancel_scope.cancel()
+
+    with caplog.at_level(logging.ERROR):
+        anyio.run(story)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3, 8])
 def test_a_server_that_is_ended_while_it_starts_takes_no_more_connections(steps: int) -> None:
-    async def nothing(scope: Any, receive: Any, send: Any) -> None:
-        while True:
-            kind = (await receive())["type"]
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
-
     async def story() -> None:
         listener = tcp_listener("127.0.0.1", 0)
         address = listener.getsockname()

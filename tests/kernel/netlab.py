@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -22,6 +23,7 @@ from tortie.store.client import Client
 from tortie.store.open import open_store
 from tortie.store.port import Put
 
+until = wait_until
 GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
 TAG = f"t{os.getpid() % 100000}"
 
@@ -35,18 +37,6 @@ def sh(*words: str, check: bool = True) -> str:
 
 def inside(netns: str, *words: str, check: bool = True) -> str:
     return sh("ip", "netns", "exec", netns, *words, check=check)
-
-
-def until(what: Callable[[], Any], seconds: float = 15.0, message: str = "") -> Any:
-    """The first true answer; fails with the last answer after `seconds`."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = what()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"{message or 'condition'} not reached within {seconds:g} s: {answer!r}")
-        time.sleep(0.02)
 
 
 @dataclass(eq=False)
@@ -70,6 +60,11 @@ class Host:
     lab: Lab
     agent: subprocess.Popen[bytes] | None = None
     containers: list[Container] = field(default_factory=list)
+    beside: Callable[..., list[str]] | None = None
+
+    def words(self, *command: str) -> list[str]:
+        """What runs a command on the host."""
+        return self.beside(*command) if self.beside else ["ip", "netns", "exec", self.netns, *command]
 
     @property
     def socket(self) -> Path:
@@ -79,30 +74,42 @@ class Host:
     def log(self) -> Path:
         return self.lab.directory / f"{self.name}.log"
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, module: str = "tests.kernel.run_node") -> None:
         self.agent = subprocess.Popen(
             [
-                *("ip", "netns", "exec", self.netns, sys.executable, "-m", "tests.kernel.run_node", "run"),
+                *self.words(sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
-                *("--store", self.lab.url, "--no-docker", *options),
+                *(
+                    "--store",
+                    self.lab.url,
+                    "--no-docker",
+                    "--bird-directory",
+                    str(self.lab.directory / f"{self.name}-bird"),
+                    *options,
+                ),
             ],
             stderr=self.log.open("ab"),
             cwd=Path(__file__).parents[2],
         )
 
     def ready(self) -> None:
-        until(lambda: self.ask("/readiness") is not None and self.status().get("ready"), message=self.log.read_text())
+        wait_until(lambda: self.ask("/readiness") is not None and self.status().get("ready"), message=self.story)
+
+    def story(self) -> str:
+        """What the agent says of itself, for who reads of a failure."""
+        ended = self.agent.poll() if self.agent else "never started"
+        return f"{self.name} (exit {ended}): {self.status()}; its log ends with: {self.log.read_text()[-3000:]}"
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         assert self.agent is not None
         self.agent.send_signal(number)
-        code = self.agent.wait(10)
+        code = self.agent.wait(PATIENCE)
         self.agent = None
         return code
 
     def ask(self, path: str) -> str | None:
         done = subprocess.run(
-            ["curl", "-s", "--max-time", "5", "--unix-socket", str(self.socket), f"http://node{path}"],
+            ["curl", "-s", "--max-time", "30", "--unix-socket", str(self.socket), f"http://node{path}"],
             capture_output=True,
             text=True,
             check=False,
@@ -142,7 +149,7 @@ class Host:
         container = Container(netns, self, interface, address, key)
         self.containers.append(container)
         if wait:
-            until(lambda: self.endpoint(container).get("state") == "up", message=f"{name} up")
+            wait_until(lambda: self.endpoint(container).get("state") == "up", message=self.story)
         return container
 
 
@@ -155,10 +162,10 @@ class Lab:
         self.client = Client(open_store(self.url))
         self.hosts: list[Host] = []
         self._undo = ExitStack()
-        self._switch = f"{TAG}-switch"
-        self.add_netns(self._switch)
-        inside(self._switch, "ip", "link", "add", "br0", "type", "bridge")
-        inside(self._switch, "ip", "link", "set", "br0", "up")
+        self.switch = f"{TAG}-switch"
+        self.add_netns(self.switch)
+        inside(self.switch, "ip", "link", "add", "br0", "type", "bridge")
+        inside(self.switch, "ip", "link", "set", "br0", "up")
 
     def add_netns(self, name: str) -> None:
         sh("ip", "netns", "add", name)
@@ -170,8 +177,8 @@ class Lab:
         """A namespace with eth0 on the lab's bridge."""
         netns = f"{TAG}-{name}"
         self.add_netns(netns)
-        inside(self._switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
-        inside(self._switch, "ip", "link", "set", name, "master", "br0", "up")
+        inside(self.switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
+        inside(self.switch, "ip", "link", "set", name, "master", "br0", "up")
         inside(netns, "ip", "link", "set", "lo", "up")
         inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
         inside(netns, "ip", "link", "set", "eth0", "up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from tortie.lab.walks.prober import Target, enter, probe_all
 
 pytestmark = pytest.mark.root
 
-LEFT, RIGHT = "tprobe-left", "tprobe-right"
+LEFT, RIGHT = f"tprobe-left-{os.getpid()}", f"tprobe-right-{os.getpid()}"
 
 
 def sh(line: str) -> None:
@@ -27,7 +28,6 @@ def sh(line: str) -> None:
 def listener() -> Iterator[str]:
     """An address that listens on tcp 9000, answers nothing on udp, and drops tcp 22 and all of 10.77.0.3."""
     sh(f"""
-    ip netns del {LEFT} 2>/dev/null || true; ip netns del {RIGHT} 2>/dev/null || true
     ip netns add {LEFT}; ip netns add {RIGHT}
     ip link add name pa netns {LEFT} type veth peer name pb netns {RIGHT}
     ip -n {LEFT} addr add 10.77.0.1/24 dev pa; ip -n {RIGHT} addr add 10.77.0.2/24 dev pb

@@ -123,6 +123,6 @@ def agree(lab: Lab, host: Host, sources: Sequence[Container], target: Container,
         return seen == wanted
 
     try:
-        until(same, 5)
+        until(same)
     except AssertionError as error:
         raise AssertionError(f"{title}: the values say {wanted}, the kernel does {seen}") from error

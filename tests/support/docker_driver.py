@@ -17,7 +17,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from tests.support.docker_host import DockerHost, wait_until
+from tests.support.docker_host import DockerHost
+from tests.support.waiting import PATIENCE, wait_until
 from tortie.base.errors import Unavailable
 from tortie.base.log import setup
 from tortie.dataplane.kernel import veth
@@ -61,12 +62,13 @@ class DriverProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self) -> None:
+    def start(self, *, grace: float | None = None) -> None:
+        """`grace`: seconds after which this life of the driver takes back what nobody uses."""
         for name in SOCKETS:
             (self.host.plugin_dir / name).unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.support.docker_driver", self._store, self.host.name]
         command += [str(self.host.socket), str(self.host.plugin_dir)]
-        command += ["--gate-file", str(self.gate_file), "--grace", str(self._grace)]
+        command += ["--gate-file", str(self.gate_file), "--grace", str(grace or self._grace)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{self.host.netns}", *command],
@@ -75,13 +77,20 @@ class DriverProcess:
                 stdin=subprocess.DEVNULL,
                 stderr=log,
             )
-        wait_until(lambda: all((self.host.plugin_dir / name).exists() for name in SOCKETS), 15, "the driver's sockets")
+        wait_until(
+            self._serves, message=lambda: f"the driver's sockets; its log ends with: {self.log.read_text()[-3000:]}"
+        )
+
+    def _serves(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"exit {self._process.returncode}: {self.log.read_text()[-3000:]}"
+        return all((self.host.plugin_dir / name).exists() for name in SOCKETS)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """The exit code, once it has ended."""
         assert self._process is not None
         self._process.send_signal(how)
-        return self._process.wait(15)
+        return self._process.wait(PATIENCE)
 
 
 async def main() -> None:

@@ -18,6 +18,7 @@ class FakeEngine:
     def __init__(self, host: str = "a") -> None:
         self._ids = (f"{host}{number}" for number in itertools.count())
         self.away = False
+        self.refusals = 0
         self.local: dict[str, LocalNetwork] = {}
         self.members: dict[str, set[str]] = {}
         self.container: Container | None = Container(id="c" * 64, name="c1", labels={})
@@ -26,6 +27,7 @@ class FakeEngine:
 
     def _answer(self) -> None:
         if self.away:
+            self.refusals += 1
             raise Unavailable("docker: connection refused")
 
     def tell(self, action: str, network: LocalNetwork) -> None:

@@ -17,10 +17,11 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
+
+from tests.support.waiting import PATIENCE, wait_until
 
 IMAGE = "root:1"
 PROGRAMS = ("/bin/dash", "/bin/sleep", "/bin/cat", "/bin/ls", "/bin/true", "/usr/bin/ip", "/bin/ip", "/bin/ping")
@@ -28,16 +29,7 @@ PROGRAMS = ("/bin/dash", "/bin/sleep", "/bin/cat", "/bin/ls", "/bin/true", "/usr
 REAPER = "import signal; signal.signal(17, signal.SIG_IGN); print(flush=True); signal.sigwait([signal.SIGUSR1])"
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Returns as soon as the condition holds; AssertionError says what did not come."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > ends:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
-
-
-def run(*command: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(*command: str, check: bool = True, timeout: float = 2 * PATIENCE) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
@@ -136,7 +128,7 @@ class DockerHost:
         """The command line that runs `command` in every namespace of the host."""
         return ["nsenter", f"--target={self.pid}", "-m", "-u", "-n", "-p", *command]
 
-    def start_engine(self, *, seconds: float = 20) -> None:
+    def start_engine(self) -> None:
         """Returns once the engine answers."""
         for stale in (self.run_dir / "d.pid", self.socket):
             stale.unlink(missing_ok=True)
@@ -162,12 +154,15 @@ class DockerHost:
             stderr=self._log,
             start_new_session=True,
         )
-        wait_until(self._answers, seconds, f"dockerd of {self.name} answers; its log: {self.dir}/dockerd.log")
+        wait_until(self._answers, message=lambda: f"dockerd of {self.name} answers; {self._story()}")
 
     def _answers(self) -> bool:
         if self._engine is not None and self._engine.poll() is not None:
-            raise AssertionError(f"dockerd ended: {(self.dir / 'dockerd.log').read_text()[-2000:]}")
+            raise AssertionError(f"dockerd of {self.name} ended; {self._story()}")
         return self.docker("version", check=False).returncode == 0
+
+    def _story(self) -> str:
+        return f"its log ends with: {(self.dir / 'dockerd.log').read_text()[-3000:]}"
 
     def stop_engine(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Ends dockerd and returns when it is gone; containers stay, because of live-restore."""
@@ -175,10 +170,10 @@ class DockerHost:
         child = Path(f"/proc/{self._engine.pid}/task/{self._engine.pid}/children").read_text().split()
         for pid in child:
             os.kill(int(pid), how)
-        self._engine.wait(30)
+        self._engine.wait(PATIENCE)
 
-    def docker(self, *arguments: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        return run("docker", "-H", f"unix://{self.socket}", *arguments, check=check, timeout=timeout)
+    def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run("docker", "-H", f"unix://{self.socket}", *arguments, check=check)
 
     def ip(self, *arguments: str) -> str:
         return run("ip", "-n", self.netns, *arguments).stdout
@@ -187,9 +182,9 @@ class DockerHost:
         if self._init is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid or self._init.pid, signal.SIGKILL)
-            self._init.wait(20)
+            self._init.wait(PATIENCE)
         if self._engine is not None:
-            self._engine.wait(20)
+            self._engine.wait(PATIENCE)
         self._log.close()
         run("ip", "netns", "del", self.netns, check=False)
         self._remove_cgroups()
@@ -199,7 +194,7 @@ class DockerHost:
         """Process 1 is gone, so is everything below; a cgroup may still take a moment to see it."""
         mounted = [*Path("/sys/fs/cgroup").iterdir(), Path("/sys/fs/cgroup")]
         for top in {root / self.netns for root in mounted if (root / self.netns).is_dir()}:
-            wait_until(lambda top=top: _rmdir_tree(top), 10, f"cgroup {top} is empty")  # type: ignore[misc]
+            wait_until(lambda top=top: _rmdir_tree(top), message=f"cgroup {top} is empty")  # type: ignore[misc]
 
 
 def _rmdir_tree(top: Path) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.docker_host import DockerHost, run, wait_until
+from tests.support.docker_host import DockerHost, run
+from tests.support.waiting import PATIENCE, wait_until
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
@@ -34,14 +35,18 @@ class NodeHost(DockerHost):
                 self.inside(*command), env={**os.environ, "PYTHONPATH": f"{ROOT}/src"}, stderr=log, cwd="/"
             )
         for path in ("tortie/node.sock", "docker/plugins/calico.sock"):
-            wait_until((self.run_dir / path).exists, 20, f"{path} of the agent; its log: {self.dir}/node.log")
+            wait_until((self.run_dir / path).exists, message=self._node_story)
+
+    def _node_story(self) -> str:
+        log = (self.dir / "node.log").read_text()[-3000:]
+        return f"the sockets of {self.name}'s agent: exit {self.node.poll()}, its log ends with: {log}"
 
     def end_node(self, how: signal.Signals) -> None:
         """The process is a child of nsenter, which passes no signal on."""
         children = Path(f"/proc/{self.node.pid}/task/{self.node.pid}/children").read_text().split()
         for pid in children:
             os.kill(int(pid), how)
-        self.node.wait(20)
+        self.node.wait(PATIENCE)
         for name in ("tortie/node.sock", "docker/plugins/calico.sock"):
             (self.run_dir / name).unlink(missing_ok=True)
 
@@ -52,8 +57,13 @@ class NodeHost(DockerHost):
         return self.docker("inspect", "-f", form, name).stdout.strip()
 
     def reaches(self, container: str, address: str) -> bool:
+        """Whether one echo comes back at once. For `not reaches`, and for asking again and again."""
         words = ("exec", container, "ping", "-c", "1", "-W", "1", address)
         return self.docker(*words, check=False).returncode == 0
+
+    def must_reach(self, container: str, address: str) -> None:
+        """One echo comes back, however slow this machine is."""
+        self.docker("exec", container, "ping", "-c", "1", "-W", f"{PATIENCE:.0f}", address)
 
 
 @contextmanager
@@ -88,7 +98,8 @@ def two_hosts() -> Iterator[tuple[NodeHost, NodeHost, Client, str]]:
                 one.docker(*CREATE, "--subnet=192.168.0.0/16", "blue")
                 one.docker(*CREATE, "red")
                 wait_until(
-                    lambda: two.docker("network", "inspect", "red", "blue", check=False).returncode == 0, 10, "replicas"
+                    lambda: two.docker("network", "inspect", "red", "blue", check=False).returncode == 0,
+                    message="replicas of the networks",
                 )
                 yield one, two, client, url
                 one.end_node(signal.SIGTERM)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.tls import Authority
+from tests.support.waiting import PATIENCE
 from tortie.base.errors import TortieError
 from tortie.store.etcd.address import parse
 from tortie.store.etcd.channel import Channel
@@ -21,21 +22,13 @@ from tortie.store.etcd.wire import Nothing
 ETCD = shutil.which("etcd", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
 class EtcdServer:
     """`url` has no credentials; `more` are further command-line options."""
 
     def __init__(self, directory: Path, *more: str, tls: Authority | None = None, fsync: bool = False) -> None:
         assert ETCD is not None
         self.directory = directory
-        self.client, self.peer = free_ports(2)
+        self.client, self.peer = free_port(), free_port()
         self.tls = tls
         scheme = "https" if tls else "http"
         at, peer = f"{scheme}://127.0.0.1:{self.client}", f"http://127.0.0.1:{self.peer}"
@@ -62,7 +55,7 @@ class EtcdServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 self.call("/v3/maintenance/status", {})
@@ -92,7 +85,7 @@ class EtcdServer:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.ports import free_port
 from tests.support.scheduler_master import Agent, SchedulerMaster
 from tests.support.waiting import until
 from tortie.marathon.brain import Options
@@ -20,13 +20,6 @@ from tortie.marathon.program import Settings, run
 
 QUICK = Options(min_revive_seconds=0.05, reconcile_first_seconds=0.3, kill_retry_seconds=2)
 AGENTS = (Agent("A1", "172.24.197.102"), Agent("A2", "172.24.197.103"))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -55,13 +48,15 @@ class Live:
             is_json = reply.content_type == "application/json" and method != "HEAD"
             return Answer(reply.status, await (reply.json() if is_json else reply.text()), reply.headers)
 
-    async def settled(self, seconds: float = 20) -> None:
+    async def settled(self) -> None:
         """Returns when no deployment is left."""
+        left: list[Any] = []
 
         async def none_left() -> bool:
-            return bool((await self.call("GET", "/v2/deployments")).body == [])
+            left[:] = (await self.call("GET", "/v2/deployments")).body
+            return not left
 
-        await until(none_left, seconds)
+        await until(none_left, message=lambda: f"no deployment left, there is {left}")
 
     async def tasks(self, app: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.call("GET", f"/v2/apps/{app}/tasks")).body["tasks"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.mesos_client import request
+from tests.support.waiting import PATIENCE
 from tortie.mesos.protocol import PATH
 from tortie.mesos.resources import parse, to_wire
 from tortie.wire import mesos as wire
@@ -38,7 +39,7 @@ class BareAgent:
 
     def subscribe(self, *tasks: Json) -> BareAgent:
         call = {"type": "SUBSCRIBE", "subscribe": {"agent_info": self.info, "ip": "10.9.9.9", "tasks": list(tasks)}}
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         self._connection.request("POST", PATH, json.dumps(call), {"Content-Type": "application/json"})
         reply = self._connection.getresponse()
         assert reply.status == 200, reply.read()
@@ -63,7 +64,7 @@ class BareAgent:
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
             return
 
-    def wait(self, wanted: Callable[[Json], bool], *, seconds: float = 20, after: int = 0) -> Json:
+    def wait(self, wanted: Callable[[Json], bool], *, seconds: float = PATIENCE, after: int = 0) -> Json:
         ends = time.monotonic() + seconds
         with self._changed:
             while True:

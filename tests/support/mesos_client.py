@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.waiting import PATIENCE
 from tortie.wire.recordio import Deframer
 
 Json = dict[str, Any]
@@ -18,7 +19,7 @@ def request(
     port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, str, dict[str, str]]:
     """Status, text and headers (names in lower case) of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection.request(method, path, raw, headers or {})
@@ -56,7 +57,7 @@ class Framework:
         call: Json = {"type": "SUBSCRIBE", "subscribe": {"framework_info": self.info}}
         if self.id:
             call["framework_id"] = {"value": self.id}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("POST", "/api/v1/scheduler", json.dumps(call), {"Content-Type": "application/json"})
         reply = connection.getresponse()
         assert reply.status == 200, (reply.status, reply.read())
@@ -98,7 +99,7 @@ class Framework:
             self.events.append(event)
             self._changed.notify_all()
 
-    def wait(self, wanted: Callable[[Json], bool], *, seconds: float = 30, after: int = 0) -> Json:
+    def wait(self, wanted: Callable[[Json], bool], *, seconds: float = PATIENCE, after: int = 0) -> Json:
         """The first event that is wanted, among those heard since `after` of them had been."""
         ends = time.monotonic() + seconds
         with self._changed:
@@ -115,7 +116,7 @@ class Framework:
         found = [e["update"]["status"] for e in self.events if e["type"] == "UPDATE"]
         return [s for s in found if task_id in (None, s["task_id"]["value"])]
 
-    def status(self, task_id: str, state: str, *, seconds: float = 30, after: int = 0) -> Json:
+    def status(self, task_id: str, state: str, *, seconds: float = PATIENCE, after: int = 0) -> Json:
         def is_it(event: Json) -> bool:
             status = event.get("update", {}).get("status", {})
             return bool(status) and status["task_id"]["value"] == task_id and status["state"] == state
@@ -123,7 +124,7 @@ class Framework:
         found: Json = self.wait(is_it, seconds=seconds, after=after)["update"]["status"]
         return found
 
-    def offer(self, *, seconds: float = 30) -> Json:
+    def offer(self, *, seconds: float = PATIENCE) -> Json:
         """The latest offer that stands; it is the caller's to answer."""
         ends = time.monotonic() + seconds
         with self._changed:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.support.mesos_client import get, request
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def run_once(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
+    )
 
 
 class Daemon:
@@ -40,14 +37,15 @@ class Daemon:
         """Returns once it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*TORTIE, *self.arguments], stdin=subprocess.DEVNULL, stderr=log)
-        ends = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError):
-                if request(self.port, "GET", "/health")[0] == 200:
-                    return self
-            assert self.process.poll() is None, self.log.read_text()[-2000:]
-            assert time.monotonic() < ends, self.log.read_text()[-2000:]
-            time.sleep(0.05)
+        wait_until(self._answers, message=lambda: f"/health of {self.arguments[:2]}: {self.log.read_text()[-2000:]}")
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"exit {self.process.returncode}: {self.log.read_text()[-2000:]}"
+        with contextlib.suppress(OSError):
+            return request(self.port, "GET", "/health")[0] == 200
+        return False
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
@@ -61,7 +59,7 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is None:
             os.kill(self.process.pid, how)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 class MesosCluster:

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE, wait_until
 from tortie.lab.api import Host, Lab
 from tortie.lab.walks.prober import enter
 
@@ -25,9 +25,29 @@ ECHO = (
 )
 
 
-def tortie(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def tortie(*words: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """The command as a person runs it."""
     return subprocess.run([BIN / "tortie", *words], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def check(name: str, step: str = "9b") -> None:
+    """The matrix of a step holds on the running lab."""
+    ran = tortie("walk", "stars", "--here", "--check", step, "--name", name)
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}{story(name)}"
+
+
+def story(name: str) -> str:
+    """What became of a lab's daemons: those that are not up or were started again, with the ends of their logs."""
+    lab, told = Lab.find(name), []
+    for host in (lab.switch, *lab.hosts.values()):
+        if not host.alive:
+            told.append(f"{host.name} has ended")
+            continue
+        for daemon in host.daemons():
+            if daemon["restarts"] or daemon["state"] not in ("running", "done"):
+                log = host.log(daemon["name"]).read_text(errors="replace")[-1500:]
+                told.append(f"{host.name} {daemon}; its log ends with:\n{log}")
+    return "\n".join(told)
 
 
 def in_netns(netns: Path, work: Callable[[], Any]) -> Any:
@@ -49,12 +69,9 @@ def in_netns(netns: Path, work: Callable[[], Any]) -> Any:
     return outcome[1]
 
 
-def wait_for(what: str, condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Return once it holds; fail with its name when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come about within {seconds} s"
-        time.sleep(0.05)
+    wait_until(condition, seconds, what)
 
 
 class Container:
@@ -78,7 +95,7 @@ class Conversation:
 
     def __init__(self, client: Container, server: Container) -> None:
         def connect() -> socket.socket:
-            return socket.create_connection((server.address, 7000), timeout=10)
+            return socket.create_connection((server.address, 7000), timeout=PATIENCE)
 
         wait_for("the echo server", lambda: self._listens(client, server))
         self._sock: socket.socket = in_netns(client.netns, connect)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import PATIENCE
+from tests.support.waiting import wait_until as wait
 
 from tortie.base.errors import NotFound, Unavailable
 from tortie.lab import state
 from tortie.lab.api import Lab
+from tortie.lab.daemons import STARS_PAGES
 
-pytestmark = [pytest.mark.root, pytest.mark.lab]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 def unique(name: str) -> str:
@@ -32,19 +37,12 @@ TORTIE = [sys.executable, "-c", "from tortie.cli.main import main; main()"]
 KINDS = ("net", "mnt", "pid", "uts")
 
 
-def tortie(*words: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def tortie(*words: str, stdin: str = "", timeout: float = 600) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*TORTIE, *words], input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def up(name: str, daemons: str = "forward", *words: str) -> subprocess.CompletedProcess[str]:
     return tortie("up", "--name", name, "--daemons", daemons, *words)
-
-
-def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.02)
 
 
 # -- what a lab has on the machine
@@ -83,7 +81,9 @@ def ticks() -> int:
 
 
 def interfaces() -> set[str]:
-    return set(os.listdir("/sys/class/net"))
+    """The machine's own that could be of a lab: of its hosts, or of containers. Others may come and go meanwhile."""
+    ours = {"br0", "eth0", "switch", "laptop", "master"}
+    return {i for i in os.listdir("/sys/class/net") if i in ours or i.startswith(("agent-", "cali", "temp"))}
 
 
 def left_of(name: str, namespaces: set[str], before: int = 0) -> list[str]:
@@ -92,7 +92,8 @@ def left_of(name: str, namespaces: set[str], before: int = 0) -> list[str]:
     left += [f"process {pid}" for pid in state.boot_processes(name)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     left += [f"mount {line}" for line in mounts if f"/{name}" in line]
-    left += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/tortie-{name}*")]
+    # Not by a glob: cgroups of others go away under it.
+    left += [f"cgroup {at}" for at, _, _ in os.walk("/sys/fs/cgroup") if Path(at).name.startswith(f"tortie-{name}")]
     left += [f"directory {path}" for base in (state.RUN, state.DATA) for path in base.glob(f"*{name}*")]
     return left
 
@@ -122,7 +123,7 @@ def test_hosts_are_those_of_the_document(lab: Lab) -> None:
 def test_every_host_reaches_every_other_and_nothing_else(lab: Lab) -> None:
     for host in lab.hosts.values():
         for other in lab.hosts.values():
-            assert host.run(["ping", "-c", "1", "-W", "5", other.address]).returncode == 0
+            assert host.run(["ping", "-c", "1", "-W", "60", other.address]).returncode == 0
         assert "default" not in host.run(["ip", "route"]).stdout
 
 
@@ -273,7 +274,7 @@ def test_exec_passes_signals_on(lab: Lab) -> None:
     assert process.stdout.readline() == "ready\n"
     process.terminate()
     assert process.stdout.read() == "got it\n"
-    assert process.wait(30) == 3
+    assert process.wait(PATIENCE) == 3
 
 
 def test_a_killed_exec_takes_its_program_along(lab: Lab) -> None:
@@ -296,7 +297,7 @@ def test_exec_gives_the_terminal_to_the_program(lab: Lab) -> None:
         input="tty -s && echo 'is a' terminal; sleep 60 & kill %1; exit 5\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert "is a terminal" in ran.stdout
@@ -315,7 +316,7 @@ def test_an_unknown_host_exits_3_and_names_those_there_are(lab: Lab) -> None:
 
 def test_logs_show_a_daemon_and_follow_it(lab: Lab) -> None:
     assert "dockerd" in tortie("logs", "--name", NAME, "agent-1").stdout.split()
-    assert "API listen" in tortie("logs", "--name", NAME, "agent-1", "dockerd").stdout
+    wait(lambda: "API listen" in tortie("logs", "--name", NAME, "agent-1", "dockerd").stdout)
     command = [*TORTIE, "logs", "-f", "--name", NAME, "switch", "forward"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout
@@ -324,7 +325,7 @@ def test_logs_show_a_daemon_and_follow_it(lab: Lab) -> None:
             log.write("a new line\n")
         assert following.stdout.readline() == "a new line\n"
         following.send_signal(signal.SIGINT)
-        assert following.wait(30) == 130
+        assert following.wait(PATIENCE) == 130
 
 
 def test_a_command_that_does_not_end_is_ended(lab: Lab) -> None:
@@ -350,7 +351,7 @@ def test_pages_on_127_0_0_1_lead_into_the_lab_and_back_after_a_kill(lab: Lab) ->
 
         def answers() -> bool:
             try:
-                with urllib.request.urlopen(url, timeout=5) as reply:
+                with urllib.request.urlopen(url, timeout=30) as reply:
                     return bool(reply.status == 200)
             except OSError:
                 return False
@@ -365,23 +366,42 @@ def test_pages_on_127_0_0_1_lead_into_the_lab_and_back_after_a_kill(lab: Lab) ->
         process.wait()
 
 
+@contextmanager
+def held(ports: Iterable[int]) -> Iterator[set[int]]:
+    """Listens on those of 127.0.0.1 that are free."""
+    with ExitStack() as stack:
+        mine = set()
+        for port in ports:
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                mine.add(port)
+        yield mine
+
+
 def test_a_taken_port_gives_the_next_one_said_aloud(lab: Lab) -> None:
     other = unique("t-other")
     try:
-        ran = up(other)
+        with held(page.port for page in STARS_PAGES) as taken:
+            ran = up(other)
         assert ran.returncode == 0, ran.stderr
-        assert "is taken on this machine" in ran.stdout
-        pages = [page["local"] for name in (NAME, other) for page in Lab.find(name).state["pages"]]
-        assert len(set(pages)) == len(pages)
+        pages = {page["local"]: page for name in (NAME, other) for page in Lab.find(name).state["pages"]}
+        assert len(pages) == 2 * len(STARS_PAGES)
+        # Those that neither this test nor its first lab holds are another's, who may let go of them meanwhile.
+        taken |= {page["local"] for page in lab.state["pages"]}
+        own = Lab.find(other).state["pages"]
+        assert not taken & {page["local"] for page in own}
+        for page in STARS_PAGES:
+            if page.port in taken:
+                assert f"({page.port} is taken on this machine)" in ran.stdout
         # Two labs with the same addresses, each with its own hosts.
         ran_there = (
-            Lab.find(other).host("agent-1").run(["sh", "-c", "hostname > /tmp/mark; ping -c1 -W5 172.24.197.103"])
+            Lab.find(other).host("agent-1").run(["sh", "-c", "hostname > /tmp/mark; ping -c1 -W60 172.24.197.103"])
         )
         assert ran_there.returncode == 0
         assert lab.host("agent-1").run(["cat", "/tmp/mark"]).returncode == 1
     finally:
         assert tortie("down", "--name", other).returncode == 0
-    assert lab.host("agent-2").run(["ping", "-c1", "-W5", "172.24.197.102"]).returncode == 0
+    assert lab.host("agent-2").run(["ping", "-c1", "-W60", "172.24.197.102"]).returncode == 0
 
 
 # -- up and down again
@@ -406,9 +426,9 @@ def test_a_second_up_finds_the_lab_and_another_changes_nothing(lab: Lab) -> None
         (["hello"], "hello"),
         (["--bare"], "--bare"),
         (["--store", "mysql"], "--store mysql"),
-        (["--routing", "bgp"], "--routing bgp"),
+        (["--routing", "ospf"], "--routing ospf"),
         (["--runtime", "ucr"], "--runtime ucr"),
-        (["--subnets", "2"], "--subnets"),
+        (["--subnets", "2"], "--routing direct"),
         (["--public-agents", "1"], "--public-agents"),
         (["stars", "--until", "99"], "99"),
         (["--name", "../x"], "../x"),
@@ -455,7 +475,7 @@ def test_down_leaves_nothing_of_hosts_engines_and_containers() -> None:
     ran = tortie("down", "--name", name)
     assert ran.returncode == 0, ran.stderr
     assert left_of(name, own, here) == []
-    assert interfaces() == before
+    assert interfaces() <= before
 
 
 def test_a_lab_does_not_take_on_the_umask_and_signals_of_its_caller() -> None:
@@ -499,7 +519,7 @@ def test_down_during_up_waits_for_it_and_leaves_nothing() -> None:
     )
     wait(lambda: bool(state.boot_processes(name)))
     ran = tortie("down", "--name", name)
-    assert making.wait(60) == 0
+    assert making.wait(600) == 0
     assert ran.returncode == 0, ran.stderr
     assert left_of(name, set()) == []
 
@@ -515,8 +535,8 @@ def test_as_many_agents_as_asked_for(agents: int) -> None:
         ]
         # Without a master the name server has no state: it says so through every host's own resolver.
         for host in lab.hosts.values():
-            ours = host.run(["dig", "+time=2", "@198.51.100.1", "x.marathon.mesos"]).stdout
-            other = host.run(["dig", "+time=2", "@198.51.100.1", "example.com"]).stdout
+            ours = host.run(["dig", "+time=30", "@198.51.100.1", "x.marathon.mesos"]).stdout
+            other = host.run(["dig", "+time=30", "@198.51.100.1", "example.com"]).stdout
             assert ("status: SERVFAIL" in ours, "status: REFUSED" in other) == (True, True)
     finally:
         assert tortie("down", "--name", name).returncode == 0
@@ -531,7 +551,7 @@ def test_an_interrupted_up_removes_what_it_made(number: int) -> None:
     )
     wait(lambda: bool(state.boot_processes(name)))
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "removed" in said
     assert left_of(name, set()) == []
@@ -546,7 +566,7 @@ def test_an_interrupted_walk_removes_its_lab(number: int) -> None:
         if line.startswith("step 1"):
             break
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert f"lab {name} is removed again" in said
     assert left_of(name, set()) == []
@@ -602,7 +622,7 @@ def test_a_killed_supervisor_ends_its_host_and_nothing_else() -> None:
         assert ran.returncode == 5
         assert "agent-1" in ran.stderr
         assert tortie("status", "--name", name).returncode == 1
-        assert lab.host("master").run(["ping", "-c1", "-W5", "172.24.197.103"]).returncode == 0
+        assert lab.host("master").run(["ping", "-c1", "-W60", "172.24.197.103"]).returncode == 0
     finally:
         assert tortie("down", "--name", name).returncode == 0
     assert left_of(name, own, here) == []

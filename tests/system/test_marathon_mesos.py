@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tests.support.docker_host import DockerHost
-from tests.support.marathon_live import free_port
 from tests.support.mesos_cluster import TORTIE, Daemon, MesosCluster
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 from tortie.base.errors import Unavailable
@@ -84,10 +84,10 @@ def test_a_group_runs_and_survives_every_daemon(host: DockerHost, cluster: Mesos
             async def settled() -> bool:
                 return bool(await apps()) and await client.deployments() == []
 
-            await until(lambda: ready(client), 30)
+            await until(lambda: ready(client))
             body = {"apps": [docker_app("a"), docker_app("b", instances=2), docker_app("exits", "exit 3", instances=0)]}
             await client.put_group("g", body)
-            await until(settled, 60)
+            await until(settled)
             before = containers(host)
             assert len(before) == 3
             (task,) = (await apps())["/g/a"].tasks or []
@@ -95,15 +95,15 @@ def test_a_group_runs_and_survives_every_daemon(host: DockerHost, cluster: Mesos
             for daemon in (marathon, cluster.master, cluster.agent):
                 await asyncio.to_thread(daemon.stop, signal.SIGKILL)
                 await asyncio.to_thread(start, daemon)
-                await until(lambda: running(3), 60)
+                await until(lambda: running(3))
             assert containers(host) == before
             await client.put_app("g/a", {"labels": {"changed": "yes"}})
-            await until(settled, 60)
+            await until(settled)
             assert len(containers(host) - before) == 1
             await client.put_app("g/exits", {"instances": 1, "backoffSeconds": 100})
-            await until(lambda: failed(client), 60)
+            await until(lambda: failed(client))
             await client.delete_group("g", force=True)
-            await until(lambda: not containers(host), 60)
+            await until(lambda: not containers(host))
 
     start(marathon)
     try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from tests.support.docker_host import DockerHost
 from tests.support.mesos_client import Framework, get, request, task
 from tests.support.mesos_cluster import MesosCluster
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.docker
 Json = dict[str, Any]
@@ -40,14 +40,6 @@ def framework(cluster: MesosCluster) -> Iterator[Framework]:
     started.close()
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    ends = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
 def docker_task(offer: Json, task_id: str, line: str | None, **parts: Any) -> Json:
     container = {"type": "DOCKER", "docker": {"image": DockerHost.image, "network": "NONE", **parts.pop("docker", {})}}
     described: Json = {"shell": True, "value": line} if line is not None else {"shell": False}
@@ -70,8 +62,8 @@ def test_a_task_runs_with_its_environment_and_leaves_its_output(cluster: MesosCl
     failed = framework.status("app.1", "TASK_FAILED")
     assert failed["message"] == "Container exited with status 3"
     sandbox = next((cluster.work_dir / "slaves").glob("*/frameworks/*/executors/app.1/runs/latest"))
-    assert "hello\nworld from /mnt/mesos/sandbox" in (sandbox / "stdout").read_text()
-    assert (sandbox / "stderr").read_text() == "oops\n"
+    wait_until(lambda: "hello\nworld from /mnt/mesos/sandbox" in (sandbox / "stdout").read_text(), message="its output")
+    wait_until(lambda: (sandbox / "stderr").read_text() == "oops\n", message="its errors")
     assert (sandbox / "file").read_text() == "kept\n"
     assert [s["state"] for s in framework.statuses("app.1")] == ["TASK_RUNNING", "TASK_FAILED"]
 
@@ -95,7 +87,7 @@ def test_a_process_that_handles_its_signal_has_its_time(cluster: MesosCluster, f
     run(framework, "tidy", "trap 'sleep 1; exit 7' TERM; echo up; while true; do sleep 0.1; done")
     framework.status("tidy", "TASK_RUNNING")
     sandbox = next((cluster.work_dir / "slaves").glob("*/frameworks/*/executors/tidy/runs/latest"))
-    until(lambda: "up\n" in (sandbox / "stdout").read_text(), "the trap is set")
+    wait_until(lambda: "up\n" in (sandbox / "stdout").read_text(), message="the trap is set")
     framework.call("KILL", {"task_id": {"value": "tidy"}})
     assert framework.status("tidy", "TASK_KILLED")["message"] == "Container exited with status 7"
 
@@ -143,7 +135,7 @@ def test_a_fetched_file_is_there_and_a_missing_one_fails_the_task(
     executors = [e for f in state["frameworks"] for e in f["executors"] + f["completed_executors"]]
     directory = next(e["directory"] for e in executors if e["id"] == "fetching")
     read = get(cluster.agent.port, f"/files/read?path={directory}/stdout&offset=0")
-    assert read["data"].endswith("fetched\n")
+    assert read["data"].endswith("fetched\n"), read
     end = get(cluster.agent.port, f"/files/read.json?path={directory}/stdout&offset=-1")
     assert end == {"data": "", "offset": len(read["data"])}
     names = [e["path"].rpartition("/")[2] for e in get(cluster.agent.port, f"/files/browse?path={directory}")]
@@ -166,14 +158,18 @@ def test_a_task_outlives_agent_and_master_and_the_engine(
 
     cluster.agent.stop(signal.SIGKILL)
     cluster.agent.start()
-    until(lambda: [a for a in get(cluster.master.port, "/slaves")["slaves"] if a["active"]], "the agent is back")
+    wait_until(
+        lambda: [a for a in get(cluster.master.port, "/slaves")["slaves"] if a["active"]], message="the agent is back"
+    )
     assert [a["id"] for a in get(cluster.master.port, "/slaves")["slaves"]] == [agent_id]
 
     cluster.master.stop(signal.SIGKILL)
-    framework.ended.wait(10)
+    assert framework.ended.wait(PATIENCE)
     cluster.master.start()
     framework.subscribe()
-    until(lambda: [a for a in get(cluster.master.port, "/slaves")["slaves"] if a["active"]], "the agent is back")
+    wait_until(
+        lambda: [a for a in get(cluster.master.port, "/slaves")["slaves"] if a["active"]], message="the agent is back"
+    )
     found = get(cluster.master.port, "/state")["frameworks"]
     assert [(f["id"], f["connected"], [t["state"] for t in f["tasks"]]) for f in found] == [
         (framework.id, True, ["TASK_RUNNING"])
@@ -189,7 +185,9 @@ def test_a_task_outlives_agent_and_master_and_the_engine(
     host.docker("wait", name)
     cluster.agent.start()
     assert framework.status("stays", "TASK_FAILED")["message"] == "Container exited with status 5"
-    until(lambda: (sandbox / "stdout").read_text().endswith("one\ntwo\n"), "all output is in the sandbox, once")
+    wait_until(
+        lambda: (sandbox / "stdout").read_text().endswith("one\ntwo\n"), message="all output is in the sandbox, once"
+    )
     assert (sandbox / "stdout").read_text().count("one") == 1
 
 
@@ -203,7 +201,7 @@ def test_containers_that_no_task_knows_are_removed(
     for path in (cluster.work_dir / "meta").glob("slaves/*/frameworks/*/executors/*/runs/*/task.json"):
         os.unlink(path)
     cluster.agent.start()
-    until(lambda: name not in host.docker("ps", "--format", "{{.Names}}").stdout, "the orphan is gone")
+    wait_until(lambda: name not in host.docker("ps", "--format", "{{.Names}}").stdout, message="the orphan is gone")
     framework.status("orphan", "TASK_LOST")
 
 

@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.support.machine import needs_user_namespaces
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.root
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,7 @@ def machine(checkout: Path, *instead: tuple[str, str, int], purpose: str = "up")
         ["unshare", "--mount", "--propagation", "private", "bash", "-c", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -49,13 +51,14 @@ def refused(ran: subprocess.CompletedProcess[str], checkout: Path, *words: str) 
     assert not (checkout / ".venv").exists()
 
 
+@needs_user_namespaces
 def test_without_root_it_says_what_to_type(checkout: Path) -> None:
     # In a user namespace without a mapping this process is nobody.
     ran = subprocess.run(
         ["unshare", "--user", "bash", str(checkout / "scripts/setup.sh"), "up"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     refused(ran, checkout, "needs root", f"sudo {checkout}/up")

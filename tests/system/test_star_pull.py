@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tests.support.docker_host import DockerHost, wait_until
+from tests.support.docker_host import DockerHost
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.registry import STAR_NAMES
 from tortie.stars.board import parse_resources
@@ -38,12 +39,12 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerHost]:
             yield made
         finally:
             services.terminate()
-            services.communicate(timeout=10)
+            services.communicate(timeout=PATIENCE)
 
 
 def ask(host: DockerHost, url: str) -> str:
-    command = ["nsenter", f"--net=/run/netns/{host.netns}", "curl", "-s", "--max-time", "5", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    command = ["nsenter", f"--net=/run/netns/{host.netns}", "curl", "-s", "--max-time", "30", url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
 
 
 def test_the_documents_names_can_be_pulled_and_nothing_else(host: DockerHost) -> None:
@@ -65,12 +66,13 @@ def test_probe_and_collector_run_in_the_demos_memory_and_end_at_once(host: Docke
         "--env=MESOS_SANDBOX=/mnt/mesos/sandbox", "mesosphere/star:v0.3.0", "-c",
         "/star/target/debug/star-collect --http-request-seconds=1 --resources-file=$MESOS_SANDBOX/resources.json",
     )  # fmt: skip
-    wait_until(lambda: '"reachable":true' in ask(host, "http://127.0.0.1:9001/responses"), 20, "the probe's answer")
+    wait_until(lambda: '"reachable":true' in ask(host, "http://127.0.0.1:9001/responses"), message="the probe's answer")
     assert "<title>Stars" in ask(host, "http://127.0.0.1:9001/")
     for name in ("probe", "collect"):
         used = host.docker("stats", "--no-stream", "--format={{.MemUsage}}", name).stdout.split()[0]
         assert float(used.removesuffix("MiB")) < 32
-        host.docker("stop", "--time=30", name, timeout=25)
+        host.docker("stop", "--time=60", name)
+        # It ended by its own will: at the end of its time it would have been killed.
         assert host.docker("inspect", "--format={{.State.ExitCode}}", name).stdout.strip() == "0"
 
 

@@ -13,13 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stars_lab import BIN, ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
+from tests.support.stars_lab import (
+    BIN,
+    ECHO,
+    Container,
+    Conversation,
+    check,
+    daemon_pid,
+    in_netns,
+    story,
+    tortie,
+    wait_for,
+)
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.api import Host, Lab
 from tortie.lab.walks.matrix import Probe, Seen
 from tortie.lab.walks.prober import Target, probe_all
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 NAME = f"systest-{os.getpid()}"
 DAEMONS = [
@@ -37,7 +50,7 @@ DAEMONS = [
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    ran = tortie("up", "stars", "--name", NAME, timeout=400)
+    ran = tortie("up", "stars", "--name", NAME)
     try:
         assert ran.returncode == 0, ran.stderr
         yield Lab.find(NAME)
@@ -45,13 +58,28 @@ def lab() -> Iterator[Lab]:
         tortie("down", "--name", NAME)
 
 
-def check(step: str = "9b") -> None:
-    ran = tortie("walk", "stars", "--here", "--check", step, "--name", NAME)
-    assert ran.returncode == 0, ran.stderr
-
-
 def reach(netns: Path, address: str, probe: Probe, timeout: float = 1.0) -> Seen:
     return probe_all({netns: [Target(address, probe)]}, timeout)[netns][0]
+
+
+def test_why_and_matrix_know_the_tasks_by_name_on_a_host_and_from_outside(lab: Lab) -> None:
+    """The answer is that of the packets: `walk` compares the same matrix with what probes see."""
+    agent = lab.host("agent-1")
+    for destination, code in (("frontend", 0), ("backend", 1)):
+        ran = agent.run(["tortie", "why", "client", destination, "tcp/9000"])
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        assert tortie("why", "client", destination, "tcp/9000", "--name", NAME).stdout == ran.stdout
+    listed = tortie("matrix", "--port", "tcp/9000", "--csv", "--name", NAME).stdout.splitlines()[1:]
+    rows = [line.split(",") for line in listed]
+    apps = {name: name.partition(".")[0] for row in rows for name in (row[0], row[2]) if name.endswith(".calico-stars")}
+    assert sorted(apps.values()) == ["backend", "client", "frontend", "management-ui"]
+    between = [row for row in rows if row[0] in apps and row[2] in apps]
+    assert {(apps[row[0]], apps[row[2]]) for row in between if row[5] == "allow"} == {
+        *(("management-ui", name) for name in ("backend", "client", "frontend")),
+        ("client", "frontend"),
+        ("frontend", "backend"),
+    }
+    assert len(between) == 4 * 3
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +93,7 @@ def pair(lab: Lab) -> Iterator[tuple[Container, Container]]:
 
 
 def test_the_matrix_of_the_last_step_holds(lab: Lab) -> None:
-    check()
+    check(NAME)
 
 
 def test_a_second_up_finds_the_lab(lab: Lab) -> None:
@@ -76,16 +104,16 @@ def test_a_second_up_finds_the_lab(lab: Lab) -> None:
     assert other.returncode == 4
 
 
+@needs_browser
 def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     from playwright.sync_api import sync_playwright
 
     status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
         edges: list[dict[str, Any]] = []
 
@@ -93,7 +121,7 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
             edges[:] = page.evaluate("window.stars ? window.stars.edges() : []")
             return [edge["reachable"] for edge in edges].count(True) == 2
 
-        wait_for("two bright edges", drawn)
+        wait_until(drawn, message=lambda: f"two bright edges: {edges}")
         browser.close()
     assert {(e["from"], e["to"]) for e in edges if e["reachable"]} == {("C", "F"), ("F", "B")}
     assert len(edges) == 6
@@ -109,10 +137,10 @@ def test_a_killed_daemon_comes_back_and_nothing_else_changes(
     assert before
     lab.host(host).run(["kill", "-9", str(before)])
     assert talk.speak()
-    wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before), 60)
+    wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before))
     assert talk.speak()
     talk.close()
-    check()
+    check(NAME)
 
 
 def send_udp(source: str, destination: str, port: int) -> None:
@@ -129,7 +157,7 @@ def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) ->
     request = b"GET /v1/events HTTP/1.1\r\nHost: my.marathon.app\r\nAccept: text/event-stream\r\n\r\n"
 
     def connect() -> socket.socket:
-        sock = socket.create_connection(("172.24.197.101", 80), timeout=20)
+        sock = socket.create_connection(("172.24.197.101", 80), timeout=PATIENCE)
         sock.sendall(request)
         return sock
 
@@ -137,7 +165,7 @@ def test_haproxy_keeps_its_connections_while_the_balancer_is_killed(lab: Lab) ->
         assert stream.recv(4096).startswith(b"HTTP/1.1 200")
         before = daemon_pid(lab, "master", "lb")
         lab.host("master").run(["kill", "-9", str(before)])
-        wait_for("lb", lambda: daemon_pid(lab, "master", "lb") not in (None, before), 60)
+        wait_for("lb", lambda: daemon_pid(lab, "master", "lb") not in (None, before))
         # Two beats of the stream, which come every 5 s: the second was sent after the new balancer had come.
         assert stream.recv(4096)
         assert stream.recv(4096)
@@ -157,10 +185,10 @@ def test_a_restart_of_every_daemon_changes_nothing(lab: Lab, pair: tuple[Contain
     for thread in threads:
         thread.join()
     everything = [daemon["state"] for host in lab.hosts.values() for daemon in host.daemons()]
-    assert set(everything) <= {"running", "done"}
+    assert set(everything) <= {"running", "done"}, story(NAME)
     assert talk.speak()
     talk.close()
-    check()
+    check(NAME)
 
 
 def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
@@ -179,8 +207,8 @@ def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
             ends = [(task["host"], a["ipAddress"]) for task in shown["tasks"] for a in task["ipAddresses"]]
             return not shown["deployments"] and ends == [(address, "192.168.255.254")]
 
-        wait_for(f"management-ui on {agent}", moved, 60)
-        check()
+        wait_for(f"management-ui on {agent}", moved)
+        check(NAME)
 
 
 def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Container]) -> None:
@@ -193,7 +221,7 @@ def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Containe
     def listener() -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind((server.address, 7001))
-        sock.settimeout(2)
+        sock.settimeout(PATIENCE)
         return sock
 
     third = Container(lab.host("agent-1"), "t-third", "client")
@@ -215,9 +243,14 @@ def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_poli
     lab: Lab, pair: tuple[Container, Container]
 ) -> None:
     """The engine asks again until the node answers; nothing of the container runs before."""
-    _, server = pair
-    agent = lab.host("agent-2")
-    say = f"import socket; socket.create_connection(('{server.address}', 7000), 3)"
+    # It asks for no more than 15 s: on a busy machine the node may come too late for that, which shows nothing.
+    assert any(early_containers(lab.host("agent-2"), pair[1]) for _ in range(5)), "the engine gave up every time"
+    check(NAME)
+
+
+def early_containers(agent: Host, server: Container) -> bool:
+    """False when the engine gave up before the node was there; everything else is as it must be."""
+    say = f"import socket; socket.create_connection(('{server.address}', 7000), 10)"
     networks = ("client", "backend")
     agent.order("stop", "node")
     try:
@@ -225,17 +258,29 @@ def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_poli
             network: run_in_background(agent, f"t-early-{network}", network, ("python3", "-c", say))
             for network in networks
         }
-        wait_for("the containers to be made", lambda: len(states(agent, "t-early-")) == len(networks))
-        assert set(states(agent, "t-early-")) == {"created"}, "a container came up while no node agent ran"
+        seen: list[str] = []
+
+        def made() -> bool:
+            seen[:] = states(agent, "t-early-")
+            return len(seen) == len(networks) or any(process.poll() is not None for process in begun.values())
+
+        wait_for("the containers to be made", made)
+        assert set(seen) <= {"created"}, "a container came up while no node agent ran"
     finally:
         agent.order("start", "node")
     try:
-        ended = {network: process.wait(60) for network, process in begun.items()}
+        ended = {network: process.wait(PATIENCE) for network, process in begun.items()}
+        if ENGINE_FAILED & set(ended.values()):
+            return False
         assert ended["client"] == 0, "the policy lets it speak to its own network"
         assert ended["backend"] == 1, "the policy lets nobody of another network speak to it"
     finally:
         agent.run(["docker", "rm", "-f", *(f"t-early-{network}" for network in networks)])
-    check()
+    return True
+
+
+ENGINE_FAILED = {125, 127}
+"""What `docker run` ends with when the container could not be started."""
 
 
 def run_in_background(host: Host, name: str, network: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -268,10 +313,10 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
     finally:
         agent.order("start", "node")
     wait_for("the policy", lambda: reach(client.netns, server.address, Probe("tcp", 7000)) is Seen.OPEN)
-    check()
+    check(NAME)
 
 
 def test_the_whole_walk_holds() -> None:
     """In a lab of its own, beside the one of this module."""
-    ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=500)
+    ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=1100)
     assert ran.returncode == 0, ran.stderr

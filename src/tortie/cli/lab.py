@@ -36,10 +36,10 @@ def lab_words(name: str) -> str:
 @click.option("--bare", is_flag=True, help="(not available yet)")
 @click.option("--agents", type=int, help="How many agents (2).")
 @click.option("--public-agents", type=int, help="(not available yet)")
-@click.option("--subnets", type=int, help="(not available yet)")
+@click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
 @click.option("--runtime", default="docker", help="docker")
 @click.option("--store", default="sqlite", help="sqlite, or etcd on the master.")
-@click.option("--routing", default="direct", help="direct")
+@click.option("--routing", default="direct", help="direct, vxlan or bgp: how packets find other hosts' containers.")
 @click.option("--daemons", hidden=True, metavar="NAME,…", help="For development: start only these daemons.")
 @name_option
 @json_option
@@ -55,8 +55,8 @@ def up(**given: Any) -> None:
 
     need_root("up")
     name, document, daemons = plans.check_name(given["name"]), given["document"], given["daemons"]
-    later = {f"--{key.replace('_', '-')}": given[key] for key in ("bare", "public_agents", "subnets")}
-    how = {key: given[key] for key in ("agents", "store", "routing", "runtime")}
+    later = {f"--{key.replace('_', '-')}": given[key] for key in ("bare", "public_agents")}
+    how = {key: given[key] for key in ("agents", "store", "routing", "runtime", "subnets")}
     wish = Wish(
         name=name,
         options=plans.check_options(document or "stars", later=later, **how),

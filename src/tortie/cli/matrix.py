@@ -6,7 +6,7 @@ import click
 
 from tortie.base.errors import Invalid
 from tortie.base.sources import Sources
-from tortie.cli.questions import files_option, lab_option, live_option, load, say, show, stand_ins, stored
+from tortie.cli.questions import files_option, lab_option, live_option, load, say, show, stand_ins, with_base
 from tortie.cli.screen import Command, json_option
 
 DEFAULTS = 6
@@ -40,7 +40,7 @@ def matrix(
         raise Invalid("--csv and --json do not go together")
     from tortie.policy import tables
     from tortie.policy.matrices import table
-    from tortie.policy.reading import Reader, laid_over, world_of
+    from tortie.policy.reading import Reader
     from tortie.policy.spans import mentioned_ports
     from tortie.policy.world import Service
 
@@ -55,8 +55,7 @@ def matrix(
         raise Invalid(*faults)
     reader = Reader()
     loaded = load(reader, Sources(), files)
-    base = stored(name) if live or not files else {}
-    world = world_of(laid_over(base, loaded).values())
+    world = with_base(loaded, name, ask=live or not files)
     stand_ins(reader)
     if not services:
         mentioned = mentioned_ports(world)

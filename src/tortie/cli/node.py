@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import click
 
@@ -21,7 +22,9 @@ from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
+from tortie.dataplane.routes import Backend
 from tortie.node.agent import Agent
+from tortie.node.bird import DIRECTORY, Bird
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
 from tortie.store.client import Client
@@ -45,6 +48,8 @@ class Options:
     path: str
     own_table: bool
     docker: bool
+    networking_backend: Backend
+    bird_directory: str
     debug: bool
 
 
@@ -60,6 +65,15 @@ def node() -> None:
 @click.option("--socket", "path", default="/run/tortie/node.sock", show_default=True, help="Health, status, metrics.")
 @click.option("--own-table/--share-table", default=True, help="Let nobody else change our nftables table (Linux 6.9).")
 @click.option("--docker/--no-docker", default=True, help="Serve Docker's network and address plug-ins.")
+@click.option(
+    "--networking-backend",
+    type=click.Choice(get_args(Backend)),
+    default="direct",
+    show_default=True,
+    envvar="CALICO_NETWORKING_BACKEND",
+    help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
+)
+@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's own files and its socket.")
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
@@ -99,7 +113,7 @@ def boot(interface_prefix: str) -> None:
 
 def _companions(options: Options) -> Sequence[Companion]:
     """The servers that live in this process beside the agent."""
-    return [_docker] if options.docker else []
+    return [_docker, _collect_with_docker] if options.docker else [_collect]
 
 
 async def _docker(agent: Agent, datastore: Datastore) -> None:
@@ -108,6 +122,26 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
 
     addresses = Allocator(datastore, agent.brain.node)
     await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
+
+
+async def _collect(agent: Agent, datastore: Datastore) -> None:
+    from tortie.node.collect import collect_addresses
+
+    await collect_addresses(datastore, agent.brain.node, [])
+
+
+async def _collect_with_docker(agent: Agent, datastore: Datastore) -> None:
+    from tortie.node.collect import collect_addresses
+    from tortie.plugins.docker.engine import DockerEngine
+    from tortie.plugins.docker.source import docker_source
+    from tortie.wire.docker import DockerClient
+
+    async with DockerClient() as docker:
+        engine = DockerEngine(docker)
+        living = docker_source(
+            datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=agent.brain.node
+        )  # asked from the collector's worker thread
+        await collect_addresses(datastore, agent.brain.node, [living])
 
 
 def _check_root() -> None:
@@ -134,7 +168,13 @@ def _check(options: Options) -> None:
 async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
-    agent = Agent(name, options.address, own_table=options.own_table)
+    agent = Agent(
+        name,
+        options.address,
+        own_table=options.own_table,
+        backend=options.networking_backend,
+        bird=Bird(Path(options.bird_directory)),
+    )
     logger.info("node %s address=%s store=%s", name, options.address, options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)

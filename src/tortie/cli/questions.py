@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +14,9 @@ from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.base.sources import Sources
 
 if TYPE_CHECKING:
-    from tortie.model.resource import Resource
+    from tortie.policy.live import Stored
     from tortie.policy.reading import Loaded, Reader
+    from tortie.policy.world import World
     from tortie.store.client import Client
 
 FILE_HELP = "Resources: a file, a directory, or - for standard input; repeatable."
@@ -56,15 +57,25 @@ def say(text: str) -> None:
     click.echo(f"tortie: {text}", err=True)
 
 
-def stored(lab: str | None) -> dict[str, Resource[Any]]:
+def stored(lab: str | None) -> Stored:
     """What the store holds. Unavailable when it does not answer or there is none."""
     from tortie.policy.live import read_store
 
     with _client(lab) as client:
         found = read_store(client)
-    for key in found.unreadable:
-        say(f"{key} cannot be read and counts as absent")
-    return dict(found.resources)
+    for item in found.unread:
+        say(f"{item.key} cannot be read: {item.why}")
+    return found
+
+
+def with_base(loaded: Loaded, lab: str | None, *, ask: bool) -> World:
+    """The world of the files alone, or with `ask` of the files laid over the store."""
+    from tortie.policy.live import Stored
+    from tortie.policy.reading import laid_over, still_unread, world_of
+
+    base = stored(lab) if ask else Stored()
+    unread = still_unread(base.unread, loaded.resources.values())
+    return world_of(laid_over(base.resources, loaded).values(), unread)
 
 
 @contextmanager
@@ -73,7 +84,7 @@ def _client(lab: str | None) -> Iterator[Client]:
     calicoctl would ask."""
     from tortie.store.open import CONFIGURED
 
-    if lab is None and not os.environ.get("TORTIE_STORE") and not CONFIGURED.exists() and _is_lab_up():
+    if lab is None and not os.environ.get("TORTIE_STORE") and not os.path.exists(CONFIGURED) and _is_lab_up():
         from tortie.lab.plan import DEFAULT_NAME
 
         lab = DEFAULT_NAME
@@ -106,6 +117,7 @@ def _is_lab_up() -> bool:
 def _of_lab(name: str) -> Iterator[Client]:
     """The store of a lab, reached as its master reaches it."""
     from tortie.cli.screen import need_root
+    from tortie.lab import state
     from tortie.lab.api import Lab
     from tortie.lab.walks.prober import enter
     from tortie.store.client import Client
@@ -117,10 +129,11 @@ def _of_lab(name: str) -> Iterator[Client]:
         url = master.path("/etc/tortie/store").read_text(encoding="utf-8").strip()
     except OSError as error:
         raise Unavailable(f"lab {name} names no store on its master: {error.strerror}") from error
-    if not url.startswith("sqlite:"):
-        enter(master.netns())
+    if url.startswith("sqlite:"):
+        # The directory that all hosts of the lab see, where it lies on the machine.
+        url = f"sqlite://{state.places(name).store}"
     else:
-        url = f"sqlite://{master.path(url.removeprefix('sqlite://'))}"
+        enter(master.netns())
     store = open_store(url, create=False)
     try:
         yield Client(store)

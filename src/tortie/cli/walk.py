@@ -46,11 +46,11 @@ def as_report(report: Report) -> str:
 @click.option("--check", "step", metavar="STEP", help="Only compare this step's matrix, on the running lab.")
 @click.option("--agents", type=int, help="How many agents (2).")
 @click.option("--store", help="sqlite, or etcd on the master.")
+@click.option("--routing", help="direct, vxlan or bgp.")
+@click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
 @click.option("--name", metavar="LAB", help="The lab's name; without it, yours with --here, else walk-DOCUMENT.")
 @json_option
-def walk(
-    document: str, here: bool, step: str | None, agents: int | None, store: str | None, name: str | None, as_json: bool
-) -> None:
+def walk(document: str, here: bool, step: str | None, name: str | None, as_json: bool, **made: Any) -> None:
     """Replay DOCUMENT as typed and compare who reaches whom with what it says, after every step, with real packets.
 
     Exits 0 only if every step did what the document says and every matrix is the wanted one.
@@ -59,11 +59,12 @@ def walk(
     from tortie.lab import plan
 
     need_root("walk")
-    how = {"store": store or "sqlite", "routing": "direct", "runtime": "docker"}
-    options = plan.check_options(document, agents=agents, later={}, **how)
-    for name_of, value in (("--agents", agents), ("--store", store)):
-        if (here or step) and value is not None:
-            raise Invalid(f"{name_of} is for a lab of the walk's own; the running lab stays as it is")
+    asked = {key: value for key, value in made.items() if value is not None}
+    how = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker", **asked}
+    options = plan.check_options(document, later={}, **how)
+    if (here or step) and asked:
+        options_said = ", ".join(f"--{key}" for key in asked)
+        raise Invalid(f"{options_said}: for a lab of the walk's own; the running lab stays as it is")
     terminal = Terminal()
     if here or step:
         report = _on_running(name or plan.DEFAULT_NAME, document, step, terminal)

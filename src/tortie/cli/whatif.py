@@ -40,18 +40,21 @@ def whatif(
         raise Invalid("whatif needs -f FILE: what would be applied\ntype: tortie whatif -f change.yaml")
     from tortie.policy import tables
     from tortie.policy.assertions import check
+    from tortie.policy.live import Stored
     from tortie.policy.path import Way
-    from tortie.policy.reading import Reader, laid_over, taken_out, world_of
+    from tortie.policy.reading import Reader, assertions_of, laid_over, still_unread, taken_out, world_of
     from tortie.policy.whatif import changes
 
     reader, sources = Reader(), Sources()
     loaded, gone, base = (load(reader, sources, names) for names in (files, removed, bases))
-    there = dict(base.resources) if bases else stored(name)
-    would = laid_over(taken_out(there, gone), loaded)
-    before, after = world_of(there.values()), world_of(would.values())
+    there = Stored(base.resources) if bases else stored(name)
+    would = laid_over(taken_out(there.resources, gone), loaded)
+    written = (*loaded.resources.values(), *gone.resources.values())
+    before = world_of(there.resources.values(), there.unread)
+    after = world_of(would.values(), still_unread(there.unread, written))
     stand_ins(reader)
     found = changes(before, after)
-    assertions = [*base.assertions, *loaded.assertions]
+    assertions = assertions_of(base, loaded)
     broken = check(after, assertions)
     ways = (Way(before), Way(after))
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from tortie.base.errors import Invalid, NotFound
 from tortie.base.sources import Sources
-from tortie.cli.questions import files_option, lab_option, live_option, load, show, stand_ins, stored
+from tortie.cli.questions import files_option, lab_option, live_option, load, show, stand_ins, with_base
 from tortie.cli.screen import Command, json_option
 
 
@@ -50,15 +50,14 @@ def why(
     if counters:
         raise Invalid("--counters is not available yet: it comes with flows")
     from tortie.policy.path import Way
-    from tortie.policy.reading import Reader, laid_over, world_of
+    from tortie.policy.reading import Reader
     from tortie.policy.words import Told
     from tortie.policy.world import Service
 
     wanted = Service.parse(service)
     reader = Reader()
     loaded = load(reader, Sources(), files)
-    base = stored(name) if live or not files else {}
-    way = Way(world_of(laid_over(base, loaded).values()))
+    way = Way(with_base(loaded, name, ask=live or not files))
     stand_ins(reader)
     faults: list[str] = []
     ends = []

@@ -1,46 +1,43 @@
 """The table as wanted and as the kernel has it, and the steps from one to the other.
 
-All of them are one transaction, so a packet meets the old table or the new one and nothing between: raw elements where
-nothing else changes (the frequent case), text of nft otherwise.
+All of them are one transaction, so a packet meets the old table or the new one and nothing between.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortie.base.delta import Delta
 from tortie.base.errors import Invalid
+from tortie.dataplane.steps import (
+    AddChain,
+    AddSet,
+    ClearChain,
+    DropChain,
+    DropSet,
+    Members,
+    Replace,
+    Step,
+    WriteRules,
+)
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.want import TABLE, Chain, Have, SetDef
-
-PER_LINE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ElementChange:
-    """Put or drop one element of a set or map of the type `type`."""
-
-    put: bool
-    set: str
-    type: str
-    key: str
-    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One transaction: `changes` of elements alone, or `text` with everything in it."""
+    """One transaction. `prepare` makes sets and chains that nothing refers to before `commit` does, so it may go ahead
+    where both are too much at once."""
 
-    changes: Sequence[ElementChange] = ()
-    text: str = ""
+    prepare: Sequence[Step] = ()
+    commit: Sequence[Step] = ()
     sets: Delta[str, str] = field(default_factory=lambda: Delta({}, frozenset()))
     chains: Delta[str, str] = field(default_factory=lambda: Delta({}, frozenset()))
     elements: Mapping[str, Delta[str, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.changes or self.text)
+        return bool(self.prepare or self.commit)
 
 
 class Ledger:
@@ -107,17 +104,36 @@ class Ledger:
         self._dirty.add(name)
         return tracker
 
-    def learn(self, have: Have) -> None:
-        """What was read back; replaces what was believed."""
+    def learn(self, have: Have, canonical: Callable[[str, str], str] = lambda _, key: key) -> None:
+        """What was read back; replaces what was believed. `canonical`: how the kernel's side writes the range `key` of
+        a set of that type."""
         self._sets.learn_all(have.sets)
         self._chains.learn_all(have.chains)
-        for name in self._elements.keys() | have.elements.keys():
+        for name in self._elements.keys() | have.elements.keys() | self.defs.keys():
             definition = self.defs.get(name)
             listed = have.elements.get(name, {})
-            if definition is not None and definition.content is None:
+            if definition is None or name not in have.sets:
+                if name in self._elements:
+                    self._tracker(name).learn_all({})
+                continue
+            if definition.content is None:
+                wanted: Iterable[str] = self.elements(name)
+            else:
+                wanted = definition.content
+            if definition.interval:
+                spelt = {canonical(definition.type, key): key for key in wanted}
+                listed = {spelt.get(key, key): verdict for key, verdict in listed.items()}
+            if definition.content is None:
                 self._tracker(name).learn_all(listed)
-            elif name in self._elements:
-                self._tracker(name).learn_all({})
+            elif name in have.elements and listed.keys() != set(wanted):
+                # Somebody has changed what never changes.
+                self._tracker(name).want = dict.fromkeys(wanted, "")
+                self._tracker(name).learn_all(listed)
+
+    def to_read(self, *, content: bool) -> list[str]:
+        """The sets whose elements must be read back. Those that never change (`content`) only if others may have
+        changed them: each costs the kernel a walk over all sets."""
+        return [name for name, definition in self.defs.items() if content or definition.content is None]
 
     def wrong_shapes(self) -> list[str]:
         """Sets that the kernel has under a wanted name with another type: only a rebuild mends that."""
@@ -129,19 +145,28 @@ class Ledger:
             raise Invalid(f"table {TABLE}: other types than ours in {', '.join(wrong)}")
         sets, chains = self._sets.pending(), self._chains.pending()
         changed = self._element_changes()
-        members, verdicts = self._split({name: change for name, change in changed.items() if name not in sets.put})
-        if not sets and not chains:
-            return Plan([*members, *verdicts], elements=changed)
         fresh = {name: change.put for name, change in changed.items() if name in sets.put}
-        lines = [
-            *self._new_sets(sets.put, fresh),
-            *_change_lines(members),
-            *self._chain_lines(chains.put),
-            *_change_lines(verdicts),
+        members, verdicts = self._changes({name: change for name, change in changed.items() if name not in sets.put})
+        if not sets and not chains:
+            return Plan(commit=[*members, *verdicts], elements=changed)
+        new, old = self._apart(chains.put)
+        prepare = [*self._new_sets(sets.put, fresh), *self._chain_steps(new)]
+        commit = [
+            *members,
+            *self._chain_steps(old),
+            *verdicts,
             *self._new_verdicts(fresh),
-            *self._clear_lines(chains.drop, sets.drop),
+            *self._clear(chains.drop, sets.drop),
         ]
-        return Plan(text="\n".join(lines) + "\n", sets=sets, chains=chains, elements=changed)
+        return Plan(prepare, commit, sets, chains, changed)
+
+    def _apart(self, chains: Iterable[str]) -> tuple[list[str], list[str]]:
+        """(chains that no packet reaches before something else changes, the others)."""
+        new: list[str] = []
+        old: list[str] = []
+        for name in sorted(chains):
+            (old if name in self._chains.have or self.rules[name].base else new).append(name)
+        return new, old
 
     def _element_changes(self) -> dict[str, Delta[str, str]]:
         """Pending changes of sets that stay or come; those of sets that go, go with them."""
@@ -154,61 +179,57 @@ class Ledger:
                 found[name] = change
         return found
 
-    def _split(self, changed: Mapping[str, Delta[str, str]]) -> tuple[list[ElementChange], list[ElementChange]]:
+    def _changes(self, changed: Mapping[str, Delta[str, str]]) -> tuple[list[Step], list[Step]]:
         """(members of sets, elements of verdict maps). A changed verdict is a drop and a put."""
-        members: list[ElementChange] = []
-        verdicts: list[ElementChange] = []
+        members: list[Step] = []
+        verdicts: list[Step] = []
         for name, change in changed.items():
             definition, have = self.defs[name], self._elements[name].have
             gone = sorted(change.drop | {key for key in change.put if key in have})
             found = verdicts if definition.verdict else members
-            found += [ElementChange(False, name, definition.type, key) for key in gone]
-            found += [ElementChange(True, name, definition.type, key, v) for key, v in sorted(change.put.items())]
+            found += _members(name, definition, False, [(key, "") for key in gone])
+            found += _members(name, definition, True, sorted(change.put.items()))
         return members, verdicts
 
-    def _new_sets(self, names: Iterable[str], elements: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    def _new_sets(self, names: Iterable[str], elements: Mapping[str, Mapping[str, str]]) -> Iterator[Step]:
         for name in sorted(names):
             definition = self.defs[name]
-            yield _add_set(name, definition)
+            yield AddSet(name, definition.type, definition.interval, definition.verdict)
             if definition.content is not None:
-                yield from _element_lines("add", name, dict.fromkeys(definition.content, ""))
+                yield from _members(name, definition, True, [(key, "") for key in definition.content])
             elif not definition.verdict:
-                yield from _element_lines("add", name, elements.get(name, {}))
+                yield from _members(name, definition, True, sorted(elements.get(name, {}).items()))
 
-    def _new_verdicts(self, elements: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    def _new_verdicts(self, elements: Mapping[str, Mapping[str, str]]) -> Iterator[Step]:
         """Elements of new maps: they name chains, so they come after them."""
         for name, put in elements.items():
             if self.defs[name].verdict:
-                yield from _element_lines("add", name, put)
+                yield from _members(name, self.defs[name], True, sorted(put.items()))
 
-    def _chain_lines(self, chains: Iterable[str]) -> Iterator[str]:
-        names = sorted(chains)
-        # All before any rule: one may jump to another.
-        yield from (_add_chain(name, self.rules[name]) for name in names)
+    def _chain_steps(self, names: Sequence[str]) -> Iterator[Step]:
+        # All before any rule: one may jump to another. A base chain's policy may have to be mended.
         for name in names:
-            chain = self.rules[name]
-            yield f"flush chain {TABLE} {name}"
-            yield from (f'add rule {TABLE} {name} {rule} comment "{chain.mark}"' for rule in chain.rules)
+            if name not in self._chains.have or self.rules[name].base:
+                yield AddChain(name, self.rules[name].base, self.rules[name].note)
+        for name in names:
+            yield WriteRules(name, self.rules[name].rules, self.rules[name].mark)
 
-    def _clear_lines(self, chains: Iterable[str], sets: Iterable[str]) -> Iterator[str]:
+    def _clear(self, chains: Iterable[str], sets: Iterable[str]) -> Iterator[Step]:
         """Rules first, then the sets that they used and the maps that name chains, then the chains."""
         names = sorted(chains)
-        yield from (f"flush chain {TABLE} {name}" for name in names)
-        for name in sorted(sets):
-            yield f"delete {'map' if 'verdict' in self._sets.have[name] else 'set'} {TABLE} {name}"
-        yield from (f"delete chain {TABLE} {name}" for name in names)
+        yield from map(ClearChain, names)
+        yield from map(DropSet, sorted(sets))
+        yield from map(DropChain, names)
 
-    def rebuild(self, have: Have) -> str:
-        """One transaction that empties the table and loads everything wanted: never a moment without either."""
-        self.learn(have)
-        full = {name: tracker.want for name, tracker in self._elements.items() if tracker.want and name in self.defs}
-        lines = [
-            *self._clear_lines(have.chains, have.sets),
-            *self._new_sets(self.defs, full),
-            *self._chain_lines(self.rules),
-            *self._new_verdicts(full),
-        ]
-        return "\n".join(lines) + "\n"
+    def rebuild(self) -> Plan:
+        """One transaction that drops the table and loads everything wanted: never a moment without either."""
+        self.learn(Have({}, {}, {}))
+        plan = self.plan()
+        return Plan((), [Replace(), *plan.prepare, *plan.commit], plan.sets, plan.chains, plan.elements)
+
+    def users(self, name: str) -> frozenset[str]:
+        """The chains whose rules mention a set or a chain."""
+        return frozenset(chain for chain, value in self.rules.items() if name in value.uses)
 
     def settled(self, plan: Plan) -> None:
         """All steps of the plan were applied."""
@@ -229,27 +250,5 @@ class Ledger:
                     self._elements.pop(name, None)
 
 
-def _add_set(name: str, definition: SetDef) -> str:
-    if definition.verdict:
-        return f"add map {TABLE} {name} {{ type {definition.type} : verdict; }}"
-    flags = " flags interval;" if definition.interval else ""
-    return f"add set {TABLE} {name} {{ type {definition.type};{flags} }}"
-
-
-def _element_lines(word: str, name: str, elements: Mapping[str, str]) -> list[str]:
-    written = [f"{key} : {verdict}" if verdict else key for key, verdict in sorted(elements.items())]
-    return [
-        f"{word} element {TABLE} {name} {{ {', '.join(written[i : i + PER_LINE])} }}"
-        for i in range(0, len(written), PER_LINE)
-    ]
-
-
-def _change_lines(changes: Iterable[ElementChange]) -> Iterator[str]:
-    for (put, name), group in itertools.groupby(changes, key=lambda change: (change.put, change.set)):
-        yield from _element_lines("add" if put else "delete", name, {c.key: c.verdict for c in group})
-
-
-def _add_chain(name: str, chain: Chain) -> str:
-    note = f' comment "{chain.note}";' if chain.note else ""
-    body = f"{chain.base}{note}".strip()
-    return f"add chain {TABLE} {name} {{ {body} }}" if body else f"add chain {TABLE} {name}"
+def _members(name: str, definition: SetDef, put: bool, items: Sequence[tuple[str, str]]) -> list[Step]:
+    return [Members(put, name, definition.type, items, definition.interval)] if items else []

@@ -56,11 +56,23 @@ class Have:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route of ours (protocol 80, main table). `kind`: unicast, blackhole or link (on the device itself)."""
+    """One IPv4 route of ours (protocol 80, main table). `kind`: unicast, onlink (by a gateway that no
+    subnet of the device has), blackhole or link (on the device itself)."""
 
     kind: str
     device: str = ""
     via: str = ""
+
+
+def host_route(address: str) -> str:
+    """The destination of a route to one address."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def host_of(destination: str) -> str:
+    """The address that a route to one address leads to, else nothing."""
+    address, _, length = destination.partition("/")
+    return address if length == ("128" if ":" in address else "32") else ""
 
 
 def name_of(prefix: str, *parts: str) -> str:

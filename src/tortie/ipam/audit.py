@@ -14,9 +14,10 @@ from tortie.ipam.check import GRACE_SECONDS, Finding, LiveSet, Living, Report, a
 from tortie.ipam.ledger import Ledger
 from tortie.ipam.mend import writes_of
 from tortie.model.ipam import IPAM
-from tortie.model.kinds.ip_pool import IP_POOL
-from tortie.model.kinds.node import NODE
-from tortie.store.client import Client
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.node import NODE, NodeSpec
+from tortie.model.resource import Resource
+from tortie.store.client import Client, ResourceList
 from tortie.store.port import CompareFailed, Datastore
 
 PAUSE_SECONDS = 1.0
@@ -51,6 +52,17 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What one look went by, and what it found. `pools`: the disabled ones too."""
+
+    books: Books
+    live: Sequence[LiveSet]
+    nodes: ResourceList[NodeSpec]
+    pools: Sequence[Resource[IPPoolSpec]]
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
 class Repaired:
     """`failed`: what changed while it was being mended, and what a person has to decide. `report`: of the last look."""
 
@@ -76,7 +88,7 @@ class Audit:
 
     def look(self, *, grace: float = GRACE_SECONDS, earlier: Mapping[str, float] | None = None) -> Report:
         """One look; nothing is written."""
-        return self._look(grace, earlier)[1]
+        return self.survey(grace=grace, earlier=earlier).report
 
     def repair(
         self,
@@ -84,16 +96,21 @@ class Audit:
         grace: float = GRACE_SECONDS,
         earlier: Mapping[str, float] | None = None,
         pause: float = PAUSE_SECONDS,
+        node: str = "",
     ) -> Repaired:
-        """Two looks, the living asked each time; what both found and can be mended is, one transaction each."""
-        _, first = self._look(grace, earlier)
-        if not any(finding.mend for finding in first.findings):
+        """Two looks, the living asked each time; what both found and can be mended is, one transaction each.
+
+        With `node`, only what is about this node alone.
+        """
+        first = self.survey(grace=grace, earlier=earlier).report
+        if not any(_is_for(node, finding) for finding in first.findings):
             return Repaired((), first.findings, first)
         time.sleep(pause)
-        books, second = self._look(grace, earlier)
+        survey = self.survey(grace=grace, earlier=earlier)
+        books, second = survey.books, survey.report
         mended, failed = [], [f for f in second.findings if f.mend is None]
         for finding in agreed(first, second):
-            if finding.mend is None:
+            if finding.mend is None or not _is_for(node, finding):
                 continue
             now, cooldown = self._clock(), self._cooldown()
             change = writes_of(books, finding.mend, now=now, cooldown=cooldown)
@@ -106,24 +123,28 @@ class Audit:
                 mended.append(finding)
         return Repaired(mended, failed, second)
 
-    def _look(self, grace: float, earlier: Mapping[str, float] | None) -> tuple[Books, Report]:
+    def survey(self, *, grace: float = GRACE_SECONDS, earlier: Mapping[str, float] | None = None) -> Survey:
         """The books first: an endpoint that came later is not in them, one that went meanwhile is asked about."""
         books = self.books()
         live = [source.answer() for source in self._sources]
-        listed = self._client.list(NODE)
-        names = [node.name for node in listed.items] + [NODE.parse_key(key)[1] for key in listed.unreadable]
-        pools = choose.selecting(self._client.list(IP_POOL).items, None)
+        nodes = self._client.list(NODE)
+        names = [node.name for node in nodes.items] + [NODE.parse_key(key)[1] for key in nodes.unreadable]
+        pools = self._client.list(IP_POOL).items
         report = check(
             books,
             live=live,
             nodes={name.strip().lower() for name in names},
-            pools=pools,
+            pools=choose.selecting(pools, None),
             now=self._clock(),
             cooldown=self._cooldown(),
             grace=grace,
             earlier=earlier,
         )
-        return books, report
+        return Survey(books, live, nodes, pools, report)
 
     def _cooldown(self) -> float:
         return self._ledger.config()[0].ip_cooldown_seconds
+
+
+def _is_for(node: str, finding: Finding) -> bool:
+    return finding.mend is not None and node in ("", finding.node)

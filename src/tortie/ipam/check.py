@@ -83,21 +83,23 @@ Mend: TypeAlias = FreeHandle | CountHandle | Claim | Unclaim
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `mend` None: a person has to decide."""
+    """One thing that is wrong. `mend` None: a person has to decide. `node`: the only one that it is about, if any."""
 
     kind: Kind
     subject: str
     text: str
     mend: Mend | None = None
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """`suspects`: handles that nobody claims to be alive, each with the time since when; those past the grace are
-    findings too. Give it to the next check as `earlier`."""
+    findings too. Give it to the next check as `earlier`. `silent`: the sources that did not answer."""
 
     findings: Sequence[Finding]
     suspects: Mapping[str, float]
+    silent: Sequence[str] = ()
 
 
 def check(
@@ -124,7 +126,21 @@ def check(
     findings += _of_the_living(books, live)
     findings += _counts(books)
     findings += _claims(books, nodes, now, cooldown)
-    return Report(tuple(findings), suspects)
+    return Report(tuple(findings), suspects, tuple(source.source for source in live if source.handles is None))
+
+
+def spare_blocks(books: Books, node: str, now: float, cooldown: float) -> set[Network]:
+    """The node's empty blocks, of each family all but the last that it would have."""
+    spare: set[Network] = set()
+    for version in (4, 6):
+        own = {
+            cidr: empty(settle(kept.value, now, cooldown))
+            for cidr, kept in books.blocks.items()
+            if cidr.version == version and kept.value.node == node
+        }
+        unused = sorted((cidr for cidr, is_empty in own.items() if is_empty), key=lambda c: int(c.network_address))
+        spare |= set(unused[1:] if len(unused) == len(own) else unused)
+    return spare
 
 
 def agreed(first: Report, second: Report) -> list[Finding]:
@@ -174,10 +190,18 @@ def _given_at(allocation: Allocation) -> float:
 
 def _leaks(books: Books, suspects: Mapping[str, float], now: float, grace: float) -> Iterator[Finding]:
     held = counts(books)
+    nodes: dict[str | None, set[str]] = {}
+    for allocation in books.allocations():
+        nodes.setdefault(same_handle(allocation.attribute.handle_id), set()).add(allocation.node)
     for handle, since in suspects.items():
         if now - since >= grace:
             where = ", ".join(f"{number} in {cidr}" for cidr, number in held[handle].items())
-            yield Finding("leak", handle, f"handle {handle} ({where}) belongs to nothing alive", FreeHandle(handle))
+            text = f"handle {handle} ({where}) belongs to nothing alive"
+            yield Finding("leak", handle, text, FreeHandle(handle), _only(nodes[handle]))
+
+
+def _only(nodes: Collection[str]) -> str:
+    return next(iter(nodes)) if len(nodes) == 1 else ""
 
 
 def _of_the_living(books: Books, live: Sequence[LiveSet]) -> Iterator[Finding]:
@@ -214,27 +238,25 @@ def _claims(books: Books, nodes: Collection[str], now: float, cooldown: float) -
         block = kept.value if kept else None
         subject = f"{node} {cidr}"
         if block is None:
-            yield Finding(
-                "claim", subject, f"node {node} claims block {cidr}, which does not exist", Unclaim(node, cidr)
-            )
+            text = f"node {node} claims block {cidr}, which does not exist"
+            yield Finding("claim", subject, text, Unclaim(node, cidr), node)
         elif block.node != node:
             owner = block.affinity or "nobody"
             text = f"node {node} claims block {cidr}, which belongs to {owner}"
-            yield Finding("claim", subject, text, Unclaim(node, cidr))
+            yield Finding("claim", subject, text, Unclaim(node, cidr), node)
         elif node not in nodes:
             unused = empty(settle(block, now, cooldown))
             text = f"block {cidr} belongs to node {node}, which does not exist" + ("" if unused else "; it is in use")
-            yield Finding("node-gone", subject, text, Unclaim(node, cidr) if unused else None)
+            yield Finding("node-gone", subject, text, Unclaim(node, cidr) if unused else None, node)
         elif not claim.value.confirmed:
             text = f"node {node} has block {cidr}, its claim says {claim.value.state}"
-            yield Finding("claim", subject, text, Claim(node, cidr))
+            yield Finding("claim", subject, text, Claim(node, cidr), node)
     for cidr, kept in books.blocks.items():
         host = kept.value.node
         if host is not None and (host, cidr) not in books.claims:
             mend = Claim(host, cidr) if host in nodes else Unclaim(host, cidr)
-            yield Finding(
-                "claim", f"{host} {cidr}", f"block {cidr} belongs to node {host}, which does not claim it", mend
-            )
+            text = f"block {cidr} belongs to node {host}, which does not claim it"
+            yield Finding("claim", f"{host} {cidr}", text, mend, host)
 
 
 def _overlaps(books: Books) -> Iterator[Finding]:

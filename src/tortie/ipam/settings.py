@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import Literal
 from uuid import uuid4
 
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.ipam.block import rfc3339
+from tortie.ipam.check import GRACE_SECONDS
 from tortie.ipam.ledger import Ledger
 from tortie.model.codec import to_json
 from tortie.model.ipam import CONFIG_KEY, IpamConfig
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.ipam_configuration import MAX_COOLDOWN
+from tortie.model.kinds.kube_controllers_configuration import KUBE_CONTROLLERS_CONFIGURATION
 from tortie.model.resource import Metadata, Resource, encode, problems
 from tortie.store.client import Client
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
-MAX_COOLDOWN = 1200
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)"
 
 
 def changed(
@@ -29,6 +35,7 @@ def changed(
     strict_affinity: bool | None = None,
     auto_allocate_blocks: bool | None = None,
     max_blocks_per_host: int | None = None,
+    kube_virt_vm_address_persistence: Literal["Enabled", "Disabled"] | None = None,
     ip_cooldown_seconds: int | None = None,
 ) -> IpamConfig:
     """The configuration with what is given changed. Invalid names every rule that it would break."""
@@ -36,6 +43,7 @@ def changed(
         "strict_affinity": strict_affinity,
         "auto_allocate_blocks": auto_allocate_blocks,
         "max_blocks_per_host": max_blocks_per_host,
+        "kube_virt_vm_address_persistence": kube_virt_vm_address_persistence,
         "ip_cooldown_seconds": ip_cooldown_seconds,
     }
     new = msgspec.structs.replace(config, **{name: value for name, value in wanted.items() if value is not None})
@@ -59,6 +67,7 @@ def configure(
     strict_affinity: bool | None = None,
     auto_allocate_blocks: bool | None = None,
     max_blocks_per_host: int | None = None,
+    kube_virt_vm_address_persistence: Literal["Enabled", "Disabled"] | None = None,
     ip_cooldown_seconds: int | None = None,
 ) -> IpamConfig:
     """Changes what is given, keeps the rest, and answers with what holds now. Raises Invalid, Conflict."""
@@ -68,6 +77,7 @@ def configure(
         strict_affinity=strict_affinity,
         auto_allocate_blocks=auto_allocate_blocks,
         max_blocks_per_host=max_blocks_per_host,
+        kube_virt_vm_address_persistence=kube_virt_vm_address_persistence,
         ip_cooldown_seconds=ip_cooldown_seconds,
     )
     try:
@@ -75,6 +85,31 @@ def configure(
     except CompareFailed as error:
         raise Conflict("the IPAM configuration was changed by somebody else: try again") from error
     return new
+
+
+def leak_grace(datastore: Datastore) -> float | None:
+    """How long nobody must have claimed an address before it is freed; None when nothing is to be freed by itself.
+
+    KubeControllersConfiguration `default` says it, as in the original; 15 minutes when it says nothing readable.
+    """
+    kind = KUBE_CONTROLLERS_CONFIGURATION
+    try:
+        found = Client(datastore).find(kind, "default")
+    except Invalid:
+        return GRACE_SECONDS
+    controllers = found.spec.controllers if found else None
+    text = (controllers.node.leak_grace_period if controllers and controllers.node else None) or ""
+    seconds = seconds_of(text)
+    return GRACE_SECONDS if seconds is None else seconds or None
+
+
+def seconds_of(duration: str) -> float | None:
+    """Of a duration as Go writes it: `15m0s`, `1h30m`, `500ms`, `0`; None for another text."""
+    if duration == "0":
+        return 0.0
+    if not re.fullmatch(rf"({_PART})+", duration):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, duration))
 
 
 def split(pool: Resource[IPPoolSpec], parts: int) -> list[Resource[IPPoolSpec]]:

@@ -113,7 +113,7 @@ def _common(cidr: Network, others: Collection[Network]) -> Sequence[Network]:
 
 def _type(allocation: Allocation) -> str:
     known = allocation.attribute.secondary
-    return known.get("type") or ("workload" if "pod" in known else "")
+    return "pod" if "pod" in known else known.get("type", "")
 
 
 def _allocated_to(allocation: Allocation) -> str:

@@ -21,6 +21,9 @@ from tortie.base.meant import meant
 from tortie.lab import control, state
 from tortie.lab.plan import DEFAULT_NAME, ENVIRONMENT, SWITCH
 
+STATUS_SECONDS = 20.0
+"""A supervisor that lives answers at once, unless the whole machine waits for its disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -53,7 +56,7 @@ class Host:
     def _pid(self) -> int | None:
         return state.live_pid(self.where.host_run(self.name) / "pid.json")
 
-    def run(self, argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -> Ran:
+    def run(self, argv: Sequence[str], *, timeout: float = 120, stdin: str | None = None) -> Ran:
         """Run to its end as on that host, in its /root. Raises Unavailable after `timeout` seconds."""
         environment = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
         enter = ["nsenter", f"--target={self.pid}", "--net", "--uts", "--pid", "--mount", "--"]
@@ -88,13 +91,13 @@ class Host:
         """A file of the host, reached from outside. Links inside that are absolute lead to the machine's files."""
         return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
 
-    def order(self, operation: str, daemon: str | None = None, timeout: float = 70.0) -> dict[str, Any]:
+    def order(self, operation: str, daemon: str | None = None, timeout: float = 200.0) -> dict[str, Any]:
         """start, stop, restart of a daemon, or status; see `control.order`."""
         return control.order(self.where.control(self.name), operation, daemon, timeout)
 
     def daemons(self) -> list[dict[str, Any]]:
         """What its supervisor says of each daemon."""
-        listed: list[dict[str, Any]] = self.order("status", timeout=5)["daemons"]
+        listed: list[dict[str, Any]] = self.order("status", timeout=STATUS_SECONDS)["daemons"]
         return listed
 
     def log(self, daemon: str) -> Path:

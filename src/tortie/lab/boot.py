@@ -22,7 +22,7 @@ from tortie.lab.supervisor import Supervisor
 def host_from(raw: Mapping[str, Any]) -> Host:
     daemons: tuple[Daemon, ...] = tuple(daemon_from(daemon) for daemon in raw["daemons"])
     routes = tuple((destination, gateway) for destination, gateway in raw["routes"])
-    return Host(raw["name"], raw["address"], raw["role"], daemons, routes, raw["nameserver"])
+    return Host(raw["name"], raw["address"], raw["role"], daemons, routes, raw["nameserver"], tuple(raw["others"]))
 
 
 def boot(spec: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def boot(spec: Mapping[str, Any]) -> None:
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
     net.apply_settings(host)
     if host.role == "switch":
-        net.make_switch(host.address)
+        net.make_switch(host)
     else:
         net.join_switch(host, spec["switch_pid"])
     cgroups.join(f"{cgroup(where.name)}/{host.name}.supervisor")

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import tortie
 from tortie.base.errors import TortieError, Unavailable
-from tortie.lab import artifacts, network, pages, state
+from tortie.lab import api, artifacts, network, pages, state
 from tortie.lab.api import Lab
 from tortie.lab.daemons import IMAGES, SERVICES, store_of
 from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
-BOOT_SECONDS = 60.0
-READY_SECONDS = 120.0
+BOOT_SECONDS = 120.0
+READY_SECONDS = 240.0
 TAIL_LINES = 5
 NAMED = 3
 
@@ -59,7 +59,7 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
     try:
         where.store.mkdir(parents=True)
         if plan.options.store == "sqlite":  # with etcd the hosts do it: there is no store before them
-            network.write_when_there(f"sqlite://{where.store}", seconds=0)
+            network.write_when_there(f"sqlite://{where.store}", plan.options, seconds=0)
         _boot_all(plan, where, opened, progress)
     finally:
         for page in opened:
@@ -159,16 +159,19 @@ def _wait_booted(booting: Sequence[tuple[str, subprocess.Popen[str]]], done: Cal
 
 
 def wait_ready(lab: Lab, progress: Progress) -> None:
-    """Until every daemon of every host is ready. DaemonMissing names the first that is not, with the end of its log."""
+    """Until every daemon of every host is ready. DaemonMissing names the first that is not, with the end of its log;
+    Unavailable a host that has ended or whose supervisor does not answer at all."""
     deadline = time.monotonic() + READY_SECONDS
     hosts = [lab.switch, *lab.hosts.values()]
     while True:
-        reports = [(host, report) for host in hosts for report in host.daemons()]
+        reports, late = _reports(hosts)
         ready = [report for _, report in reports if report["state"] in ("running", "done")]
         missing = [f"{report['name']} on {host.name}" for host, report in reports if report not in ready]
-        progress.doing("daemons", len(ready), len(reports), ", ".join(missing[:NAMED]))
-        if len(ready) == len(reports):
+        progress.doing("daemons", len(ready), len(reports), ", ".join([*missing, *late][:NAMED]))
+        if len(ready) == len(reports) and not late:
             return
+        if late and time.monotonic() > deadline:
+            raise next(iter(late.values()))
         for host, report in reports:
             hopeless = report["state"] == "backoff" and report["restarts"] >= GIVE_UP_RESTARTS
             if hopeless or (time.monotonic() > deadline and report not in ready):
@@ -176,6 +179,21 @@ def wait_ready(lab: Lab, progress: Progress) -> None:
                 log = tail(host.log(report["name"]))
                 raise DaemonMissing(f"{report['name']} on {host.name} is not up ({state_now})\n{log}")
         time.sleep(0.05)
+
+
+def _reports(hosts: Sequence[api.Host]) -> tuple[list[tuple[api.Host, dict[str, Any]]], dict[str, Unavailable]]:
+    """What each supervisor says of its daemons, and who did not answer this time, with the error: a machine that has
+    just written a lot may let one wait. Unavailable when a host has ended."""
+    reports: list[tuple[api.Host, dict[str, Any]]] = []
+    late: dict[str, Unavailable] = {}
+    for host in hosts:
+        try:
+            reports += [(host, report) for report in host.daemons()]
+        except Unavailable as error:
+            if not host.alive:
+                raise
+            late[f"the supervisor of {host.name}"] = error
+    return reports, late
 
 
 GIVE_UP_RESTARTS = 5

@@ -15,6 +15,9 @@ from tortie.lab.plan import (
     Page,
     Plan,
     Ready,
+    agent_address,
+    on_subnet,
+    subnet_of,
 )
 
 STORE = "sqlite:///var/lib/tortie/store"
@@ -23,11 +26,15 @@ PYTHON = "/usr/local/lib/tortie/python"
 DOCKER_SOCKET = "/run/docker.sock"
 NODE_SOCKET = "/run/tortie/node.sock"
 MASTER = f"{PREFIX}101"
+LAPTOP = f"{PREFIX}10"
+ROUTER, ROUTER_CONFIG = "router", "/etc/bird/bird.conf"
 SERVICES = "/var/lib/tortie/services"
 IMAGES = "/var/cache/tortie/images"
 """Made once on a machine, kept by all its labs."""
 PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
 SERVICE_PORTS = "20001-29999"
+BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
+"""Who brings the routes of pools without encapsulation, by `--routing`."""
 
 
 def dockerd(lab: str, host: str) -> Daemon:
@@ -53,10 +60,13 @@ def cgroup(lab: str) -> str:
     return f"tortie-{lab}"
 
 
-def node(host: str, address: str) -> tuple[Daemon, Daemon]:
+def node(host: str, address: str, routing: str) -> tuple[Daemon, Daemon]:
     """A closed table before anything else runs, then the node agent."""
     boot = Daemon("node-boot", (TORTIE, "node", "boot"), ready=Ready("exit"))
-    argv = (TORTIE, "node", "run", "--hostname", host, "--address", f"{address}/24", "--store", STORE)
+    argv = (
+        *(TORTIE, "node", "run", "--hostname", host, "--address", f"{address}/24", "--store", STORE),
+        *("--networking-backend", BACKENDS[routing]),
+    )
     return boot, Daemon("node", argv, ("node-boot",), Ready("listens", NODE_SOCKET))
 
 
@@ -66,7 +76,7 @@ def resolver() -> Daemon:
     return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
 
 
-def master_daemons(lab: str) -> tuple[Daemon, ...]:
+def master_daemons(lab: str, routing: str) -> tuple[Daemon, ...]:
     marathon = (
         *(TORTIE, "marathon", "run", "--master", f"{MASTER}:5050", "--http-port", "8080", "--store", STORE),
         *("--mesos-role", "slave_public", "--default-accepted-resource-roles", "*"),
@@ -76,7 +86,7 @@ def master_daemons(lab: str) -> tuple[Daemon, ...]:
         f"--auto-assign-service-ports={SERVICE_PORTS}",
     )
     return (
-        *node("master", MASTER),
+        *node("master", MASTER, routing),
         dockerd(lab, "master"),
         resolver(),
         Daemon(
@@ -95,17 +105,17 @@ def master_daemons(lab: str) -> tuple[Daemon, ...]:
     )
 
 
-def agent_daemons(lab: str, name: str, address: str) -> tuple[Daemon, ...]:
+def agent_daemons(lab: str, name: str, address: str, routing: str) -> tuple[Daemon, ...]:
     argv = (
         *(TORTIE, "agent", "run", "--master", f"{MASTER}:5050", "--ip", address, "--port", "5051"),
         *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PRIVATE_PORTS}", "--work-dir", "/var/lib/mesos"),
     )
     agent = Daemon("agent", argv, ("dockerd", "node"), Ready("listens", f"{address}:5051"))
-    return (*node(name, address), dockerd(lab, name), agent, resolver())
+    return (*node(name, address, routing), dockerd(lab, name), agent, resolver())
 
 
-def switch(lab: str, pages: tuple[Page, ...]) -> Host:
-    """The bridge's own namespace: the image registry, the artifact server, and the way in from 127.0.0.1."""
+def switch(options: Options, pages: tuple[Page, ...]) -> Host:
+    """The bridges' own namespace: the image registry, the artifact server, and the way in from 127.0.0.1."""
     forward = (PYTHON, "-m", "tortie.lab.forward", *(f"{page.name}={page.target}" for page in pages))
     services = (
         *(PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS),
@@ -115,7 +125,27 @@ def switch(lab: str, pages: tuple[Page, ...]) -> Host:
         Daemon("services", services, ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
         Daemon("forward", forward, listen=tuple(page.name for page in pages)),
     )
-    return Host(SWITCH, SWITCH_ADDRESS, "switch", daemons)
+    others = tuple(on_subnet(n, 2) for n in range(1, options.subnets))
+    return Host(SWITCH, SWITCH_ADDRESS, "switch", daemons, between(options, SWITCH_ADDRESS), others=others)
+
+
+def between(options: Options, address: str) -> tuple[tuple[str, str], ...]:
+    """A host's routes to the lab's other subnets, by the router on its own."""
+    own = subnet_of(address)
+    others = [n for n in range(options.subnets) if n != own]
+    return tuple((f"{on_subnet(n, 0)}/24", on_subnet(own, 1)) for n in others)
+
+
+def router(options: Options) -> Host:
+    """.1 of every subnet. It knows the hosts' subnets; containers only if BGP tells it."""
+    first, *others = (on_subnet(n, 1) for n in range(options.subnets))
+    daemons = (bird(),) if options.routing == "bgp" else ()
+    return Host(ROUTER, first, "router", daemons, others=tuple(others))
+
+
+def bird() -> Daemon:
+    argv = ("bird", "-f", "-c", ROUTER_CONFIG, "-s", "/run/bird.ctl")
+    return Daemon("bird", argv, ready=Ready("listens", "/run/bird.ctl"))
 
 
 STARS_PAGES = (
@@ -128,14 +158,16 @@ STARS_PAGES = (
 
 def stars(lab: str, options: Options) -> Plan:
     """laptop .10 outside everything, master .101, agents from .102 on."""
-    agents = [(f"agent-{n}", f"{PREFIX}{101 + n}") for n in range(1, options.agents + 1)]
+    agents = [(f"agent-{n}", agent_address(options, n)) for n in range(1, options.agents + 1)]
+    routing = options.routing
     hosts = (
-        switch(lab, STARS_PAGES),
+        switch(options, STARS_PAGES),
+        *([router(options)] if options.subnets > 1 else []),
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
-        Host("laptop", f"{PREFIX}10", "outside", (resolver(),), ((POOL, agents[0][1]),), MASTER),
-        Host("master", MASTER, "master", master_daemons(lab), nameserver=MASTER),
+        Host("laptop", LAPTOP, "outside", (resolver(),), (*between(options, LAPTOP), (POOL, agents[0][1])), MASTER),
+        Host("master", MASTER, "master", master_daemons(lab, routing), between(options, MASTER), MASTER),
         *(
-            Host(name, address, "agent", agent_daemons(lab, name, address), nameserver=MASTER)
+            Host(name, address, "agent", agent_daemons(lab, name, address, routing), between(options, address), MASTER)
             for name, address in agents
         ),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
-from tortie.lab.plan import Daemon, Host, Plan, Ready
+from tortie.lab.plan import Daemon, Host, Plan, Ready, as_json
 
 DATA = "/var/lib/tortie/etcd"
 KEPT_REVISIONS = 10_000
@@ -21,7 +22,7 @@ def on_etcd(plan: Plan, *, store: str, master: str, python: str) -> Plan:
             return host
         first = Daemon(
             "store",
-            (python, "-m", "tortie.lab.network", url),
+            (python, "-m", "tortie.lab.network", url, json.dumps(as_json(plan.options))),
             ("etcd",) if host.role == "master" else (),
             Ready("exit"),
         )

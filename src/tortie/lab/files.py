@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tortie.lab.daemons import MASTER, PYTHON
-from tortie.lab.plan import SWITCH_ADDRESS, Host
+from tortie.lab.daemons import MASTER, PYTHON, ROUTER_CONFIG
+from tortie.lab.plan import FABRIC_AS, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
 
 ENTRY = """\
 import sys
@@ -58,6 +58,8 @@ def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[st
         files.append(File("/etc/resolv.conf", f"nameserver {host.nameserver}\n"))
     if host.role == "master":
         files.append(File("/etc/mesos-dns/config.json", mesos_dns()))
+    if host.role == "router":
+        files.append(File(ROUTER_CONFIG, router_bird(host)))
     return files
 
 
@@ -87,6 +89,23 @@ def mesos_dns() -> str:
         "IPSources": ["netinfo", "mesos", "host"],
     }
     return json.dumps(config, indent=2) + "\n"
+
+
+def router_bird(host: Host) -> str:
+    """BIRD on the router: any node of the lab may tell it which containers it has."""
+    return f"""\
+router id {host.address};
+protocol device {{ scan time 2; }}
+protocol direct {{ ipv4; }}
+protocol kernel {{ persist; ipv4 {{ import none; export where source = RTS_BGP; }}; }}
+protocol bgp nodes {{
+  local as {FABRIC_AS};
+  neighbor range {NETWORK} as {NODE_AS};
+  dynamic name "node_";
+  graceful restart;
+  ipv4 {{ import all; export none; }};
+}}
+"""
 
 
 def programs(python: str, path: Sequence[str]) -> list[File]:

@@ -1,4 +1,4 @@
-"""The wire of a lab: a bridge in the switch's network namespace, one veth pair to each host, settings of each host.
+"""The wire of a lab: a bridge for each subnet in the switch's network namespace, veth pairs to hosts, hosts' settings.
 
 Everything is made from inside the new namespaces; the machine's own network is never touched.
 """
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
-from tortie.lab.plan import RESOLVER, Host
+from tortie.lab.plan import RESOLVER, Host, subnet_of
 
-BRIDGE = "br0"
-UPLINK = "eth0"
+BRIDGE = "br"
+UPLINK = "eth"
 SWITCH_SETTINGS = {
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",
@@ -46,31 +46,38 @@ def apply_settings(host: Host) -> None:
             path.write_text(value)
 
 
-def make_switch(address: str) -> None:
-    """The bridge, in the caller's network namespace."""
+def make_switch(host: Host) -> None:
+    """A bridge for each subnet, in the caller's network namespace; it has an address on the first only."""
+    bridges = [f"{BRIDGE}{n}" for n in range(1 + len(host.others))]
     _ip(
         [
             "link set lo up",
-            f"link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0",
-            f"addr add {address}/24 dev {BRIDGE}",
-            f"link set {BRIDGE} up",
+            *(f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0" for bridge in bridges),
+            f"addr add {host.address}/24 dev {bridges[0]}",
+            *(f"link set {bridge} up" for bridge in bridges),
+            *_routes(host),
         ]
     )
 
 
 def join_switch(host: Host, switch_pid: int) -> None:
-    """Wire the caller's network namespace to the switch whose process 1 is `switch_pid`."""
-    _ip(
-        [
-            "link set lo up",
-            f"addr add {RESOLVER}/32 dev lo",
-            f"link add {UPLINK} type veth peer name {host.name} netns {switch_pid}",
-            f"addr add {host.address}/24 dev {UPLINK}",
-            f"link set {UPLINK} up",
-            *(f"route add {destination} via {gateway}" for destination, gateway in host.routes),
-        ]
-    )
-    _ip([f"link set dev {host.name} master {BRIDGE} up"], inside=switch_pid)
+    """Wire the caller's network namespace to the switch whose process 1 is `switch_pid`, one interface a subnet."""
+    _ip(["link set lo up", f"addr add {RESOLVER}/32 dev lo"])
+    for n, address in enumerate((host.address, *host.others)):
+        uplink, end = f"{UPLINK}{n}", f"{host.name}.{n}" if n else host.name
+        _ip(
+            [
+                f"link add {uplink} type veth peer name {end} netns {switch_pid}",
+                f"addr add {address}/24 dev {uplink}",
+                f"link set {uplink} up",
+            ]
+        )
+        _ip([f"link set dev {end} master {BRIDGE}{subnet_of(address)} up"], inside=switch_pid)
+    _ip(_routes(host))
+
+
+def _routes(host: Host) -> list[str]:
+    return [f"route add {destination} via {gateway}" for destination, gateway in host.routes]
 
 
 def _ip(commands: Sequence[str], inside: int | None = None) -> None:

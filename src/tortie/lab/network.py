@@ -1,6 +1,7 @@
 """What a lab writes to its store before the first node starts: pool, agent settings, IPAM settings.
 
-`python -m tortie.lab.network URL` does it on a host, as soon as the store answers; who comes second finds it done.
+`python -m tortie.lab.network URL OPTIONS` does it on a host, as soon as the store answers; who comes second finds it
+done. OPTIONS are those of the lab, as JSON.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import json
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 from tortie.base.errors import Conflict, TortieError, Unavailable
-from tortie.lab.plan import POOL
+from tortie.lab.plan import FABRIC_AS, MASTER_LAST, POOL, Options, agent_address, on_subnet, subnet_of
+from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
-from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 from tortie.store.open import open_store
@@ -25,33 +28,60 @@ POOL_NAME = "default-ipv4-ippool"
 DEADLINE_SECONDS = 60.0
 
 
-def write_defaults(datastore: Datastore) -> None:
-    """Sources stay visible (no NAT, no encapsulation), hosts take what their own containers send them.
+def vxlan_mode(options: Options) -> Encapsulation:
+    """Only `--routing vxlan` encapsulates: everything on one subnet, what crosses the router with several."""
+    if options.routing != "vxlan":
+        return "Never"
+    return "Always" if options.subnets == 1 else "CrossSubnet"
+
+
+def router_peers(options: Options) -> list[Resource[BGPPeerSpec]]:
+    """Every node speaks BGP with the router of its own subnet; none where there is no router or no BGP."""
+    if options.routing != "bgp" or options.subnets == 1:
+        return []
+    nodes = {"master": on_subnet(0, MASTER_LAST)}
+    nodes |= {f"agent-{n}": agent_address(options, n) for n in range(1, options.agents + 1)}
+    return [
+        Resource(
+            kind=BGP_PEER,
+            metadata=Metadata(name=f"router-{node}"),
+            spec=BGPPeerSpec(node=node, peer_ip=on_subnet(subnet_of(address), 1), as_number=FABRIC_AS),
+        )
+        for node, address in nodes.items()
+    ]
+
+
+def write_defaults(datastore: Datastore, options: Options) -> None:
+    """Sources stay visible (no NAT, no encapsulation unless asked), hosts take what their own containers send them.
 
     What is there already stays: people change it. The key of IPAM's settings, written last, says that all was written.
     """
     if datastore.get(IPAM_CONFIG_KEY):
         return
     client = Client(datastore)
-    pool = IPPoolSpec(cidr=POOL, block_size=26, nat_outgoing=False, vxlan_mode="Never", ipip_mode="Never")
+    pool = IPPoolSpec(cidr=POOL, block_size=26, nat_outgoing=False, vxlan_mode=vxlan_mode(options), ipip_mode="Never")
     felix = FelixConfigurationSpec(default_endpoint_to_host_action="Return", host_services="Enabled")
-    # One that is there already was written by another host, just now.
-    with suppress(Conflict):
-        client.create(Resource(kind=IP_POOL, metadata=Metadata(name=POOL_NAME), spec=pool))
-    with suppress(Conflict):
-        client.create(Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=felix))
+    first: list[Resource[Any]] = [
+        Resource(kind=IP_POOL, metadata=Metadata(name=POOL_NAME), spec=pool),
+        Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=felix),
+        *router_peers(options),
+    ]
+    for resource in first:
+        # One that is there already was written by another host, just now.
+        with suppress(Conflict):
+            client.create(resource)
     with suppress(CompareFailed):
         datastore.commit([Put(IPAM_CONFIG_KEY, json.dumps(IPAM_CONFIG).encode())], [Compare(IPAM_CONFIG_KEY, 0)])
 
 
-def write_when_there(url: str, seconds: float = DEADLINE_SECONDS) -> None:
+def write_when_there(url: str, options: Options, seconds: float = DEADLINE_SECONDS) -> None:
     """`write_defaults` once the store answers; Unavailable when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             datastore = open_store(url)
             try:
-                return write_defaults(datastore)
+                return write_defaults(datastore, options)
             finally:
                 datastore.close()
         except Unavailable:
@@ -61,9 +91,9 @@ def write_when_there(url: str, seconds: float = DEADLINE_SECONDS) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    (url,) = arguments
+    url, options = arguments
     try:
-        write_when_there(url)
+        write_when_there(url, Options(**json.loads(options)))
     except TortieError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from tortie.base.meant import meant
 
 SUBNET = "172.24.197.0/24"
 PREFIX = "172.24.197."
+NETWORK, FIRST_SUBNET, MAX_SUBNETS = "172.24.0.0/16", 197, 50
 SWITCH = "switch"
 SWITCH_ADDRESS = f"{PREFIX}2"
 POOL = "192.168.0.0/16"
@@ -32,7 +33,11 @@ ENVIRONMENT = {
 }
 """What every program of a host starts with; nothing of the caller's environment."""
 
-Role = Literal["switch", "outside", "master", "agent"]
+MASTER_LAST = 101
+NODE_AS, FABRIC_AS = 64512, 64513
+"""Autonomous systems of the nodes and of the router between the subnets."""
+
+Role = Literal["switch", "outside", "master", "agent", "router"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,13 @@ class Host:
     routes: tuple[tuple[str, str], ...] = ()
     """(destination, gateway) pairs that the lab itself sets."""
     nameserver: str = ""
+    others: tuple[str, ...] = ()
+    """Its addresses on further subnets, one interface each."""
 
     @property
     def forwards(self) -> bool:
         """Whether it passes packets on between its interfaces."""
-        return self.role in ("master", "agent")
+        return self.role in ("master", "agent", "router")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ class Options:
     store: str = "sqlite"
     routing: str = "direct"
     runtime: str = "docker"
+    subnets: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +126,35 @@ def check_name(name: str) -> str:
     return name
 
 
+def subnet_of(address: str) -> int:
+    """Which of the lab's subnets an address lies on, from 0."""
+    return int(address.split(".")[2]) - FIRST_SUBNET
+
+
+def on_subnet(number: int, last: int) -> str:
+    """The address with this last octet on one of the lab's subnets."""
+    return f"172.24.{FIRST_SUBNET + number}.{last}"
+
+
+def agent_address(options: Options, n: int) -> str:
+    """The n-th agent's, from 1: agents are spread over the subnets, and keep their last octet."""
+    return on_subnet((n - 1) % options.subnets, 101 + n)
+
+
 STORES = ("sqlite", "etcd")
+ROUTINGS = ("direct", "vxlan", "bgp")
 LATER_DOCUMENTS = ("hello", "net-modules", "environments")
 
 
 def check_options(
-    document: str, *, agents: int | None, later: Mapping[str, Any], store: str, routing: str, runtime: str
+    document: str,
+    *,
+    agents: int | None,
+    later: Mapping[str, Any],
+    store: str,
+    routing: str,
+    runtime: str,
+    subnets: int | None = None,
 ) -> Options:
     """The options of a lab; Invalid names every one that this version does not have."""
     problems = [f"{name} is not available yet" for name, value in later.items() if value]
@@ -133,15 +164,22 @@ def check_options(
         problems.insert(0, f"no document {document!r}{meant(document, ('stars',)) or '; there is stars'}")
     if store not in STORES:
         problems.append(f"--store {store}: there are {' and '.join(STORES)}{meant(store, STORES)}")
-    given = {"routing": (routing, "direct"), "runtime": (runtime, "docker")}
-    problems += [
-        f"--{key} {value} is not available yet; {has} is" for key, (value, has) in given.items() if value != has
-    ]
+    if routing not in ROUTINGS:
+        problems.append(f"--routing {routing}: there are {', '.join(ROUTINGS)}{meant(routing, ROUTINGS)}")
+    if runtime != "docker":
+        problems.append(f"--runtime {runtime} is not available yet; docker is")
+    if subnets is not None and not 1 <= subnets <= MAX_SUBNETS:
+        problems.append(f"--subnets {subnets}: expected 1 to {MAX_SUBNETS}")
+    elif subnets is not None and subnets > 1 and routing == "direct":
+        problems.append(
+            f"--subnets {subnets} with --routing direct: between subnets the router would have to know every container;"
+            " --routing vxlan hides them from it, --routing bgp tells it"
+        )
     if agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
     if problems:
         raise Invalid(*problems)
-    return Options(document, 2 if agents is None else agents, store, routing, runtime)
+    return Options(document, 2 if agents is None else agents, store, routing, runtime, subnets or 1)
 
 
 def as_json(value: Any) -> Any:

@@ -23,11 +23,15 @@ from tortie.lab.image import star_image
 FILES = Path(__file__).parent / "files"
 RAW = "https://raw.githubusercontent.com/projectcalico/calico/master/demos/docker/"
 STARS_FILES = ("stars.json", "calico-stars-resources.json")
+RELEASES = "https://github.com/projectcalico/{}/releases/download/{}/calicoctl"
+CALICOCTL = (("calico-containers", "v0.19.0"), ("calicoctl", "v1.3.0"), ("calico-containers", "v1.3.0"))
+"""The projects that a version was published by; each copy is fixed to its version's grammar."""
 
 
 def builtin_artifacts() -> dict[str, Path]:
-    """Address to file of what the stars demo downloads."""
-    return {RAW + name: FILES / name for name in STARS_FILES}
+    """Address to file of what the documents download."""
+    copies = {RELEASES.format(*of): FILES / "downloads" / f"calicoctl-{of[1]}" for of in CALICOCTL}
+    return {**{RAW + name: FILES / name for name in STARS_FILES}, **copies}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -150,7 +150,7 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
                     waiting()
                 fcntl.flock(fd, fcntl.LOCK_EX)
             # The file may have been removed by who held it: who waited on the old one takes the new one.
-            if path.exists() and os.fstat(fd).st_ino == path.stat().st_ino:
+            if _is(path, fd):
                 try:
                     yield path
                 finally:
@@ -159,6 +159,13 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
                 return
         finally:
             os.close(fd)
+
+
+def _is(path: Path, fd: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def labs() -> list[str]:

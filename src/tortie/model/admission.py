@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tortie.base.errors import Invalid
 from tortie.model.eras import POLICIES
-from tortie.model.ipam import Network
 from tortie.model.kinds.bgp_filter import BGP_FILTER
 from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.block_affinity import BLOCK_AFFINITY
@@ -27,6 +26,9 @@ IN_TIERS = POLICIES | {STAGED_KUBERNETES_NETWORK_POLICY.name}
 DEPENDENT = IN_TIERS | {IP_POOL.name, BGP_PEER.name, CLUSTER_INFORMATION.name}
 """The kinds whose writes depend on other keys."""
 
+
+if TYPE_CHECKING:
+    from tortie.model.ipam import Network
 
 WORDS = ("create", "apply", "replace", "delete")
 

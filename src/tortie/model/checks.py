@@ -23,6 +23,7 @@ LABEL_KEY = r"[A-Za-z0-9_./-]{1,512}"
 QUALIFIED_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
 INTERFACE = r"[A-Za-z0-9_.-]{1,15}"
+DURATION = r"0|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+"
 MAC = r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 PORT_NAME = r"[A-Za-z0-9_.-]{1,128}"
 
@@ -123,6 +124,12 @@ def address_and_port(field: str, text: str) -> Iterator[Problem]:
     yield from between(field, int(found["port"]), 1, 65535)
 
 
+def duration(field: str, text: str | None) -> Iterator[Problem]:
+    """As Go's programs write one: `90s`, `1m30s`, `0.5s`, and a bare 0."""
+    if text and re.fullmatch(DURATION, text) is None:
+        yield Problem(field, f"{text!r} is no duration, such as 90s or 1m30s")
+
+
 def as_number(field: str, value: int | str | None) -> Iterator[Problem]:
     """A number, or two of 16 bits with a dot."""
     if isinstance(value, str):
@@ -191,6 +198,13 @@ def between(field: str, value: float | None, low: int, high: int) -> Iterator[Pr
         yield Problem(field, f"{value} is not between {low} and {high}")
 
 
+def annotation_map(field: str, found: Mapping[str, str]) -> Iterator[Problem]:
+    for key in found:
+        if re.fullmatch(QUALIFIED_KEY, key, re.IGNORECASE) is None:
+            yield Problem(f"{field}.{key}", "is no key of an annotation")
+    yield from annotation_size(field, found)
+
+
 def annotation_size(field: str, found: Mapping[str, str]) -> Iterator[Problem]:
     if sum(len(key.encode()) + len(value.encode()) for key, value in found.items()) > MAX_ANNOTATIONS:
         yield Problem(field, f"holds more than {MAX_ANNOTATIONS} bytes")
@@ -199,15 +213,15 @@ def annotation_size(field: str, found: Mapping[str, str]) -> Iterator[Problem]:
 def port(field: str, value: Port, *, named: bool = True) -> Iterator[Problem]:
     """A number, a range `a:b`, or a name."""
     if isinstance(value, int):
-        if not 0 <= value <= 65535:
-            yield Problem(field, f"port {value} is not between 0 and 65535")
+        if not 1 <= value <= 65535:
+            yield Problem(field, f"port {value} is not between 1 and 65535")
         return
     low, colon, high = value.partition(":")
     if colon and low.isascii() and low.isdigit() and high.isascii() and high.isdigit():
         if int(low) > int(high):
             yield Problem(field, f"port range {value}: the first is greater than the last")
-        elif int(high) > 65535:
-            yield Problem(field, f"port range {value} is not between 0 and 65535")
+        elif int(low) < 1 or int(high) > 65535:
+            yield Problem(field, f"port range {value} is not between 1 and 65535")
     elif not named or re.fullmatch(PORT_NAME, value) is None:
         yield Problem(field, f"{value!r} is neither port, range nor name of a port")
 

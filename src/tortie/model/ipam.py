@@ -79,6 +79,7 @@ class IpamConfig(Value, frozen=True, kw_only=True):
     strict_affinity: bool = msgspec.field(default=False, name="strict_affinity")
     auto_allocate_blocks: bool = msgspec.field(default=False, name="auto_allocate_blocks")
     max_blocks_per_host: int = 0
+    kube_virt_vm_address_persistence: str | None = msgspec.field(default=None, name="kubeVirtVMAddressPersistence")
     ip_cooldown_seconds: int = 0
 
 

@@ -104,7 +104,7 @@ def problems(resource: Resource[Any]) -> list[Problem]:
     elif metadata.namespace is not None:
         found.append(Problem("metadata.namespace", f"a {kind.name} has none"))
     found += checks.labels("metadata.labels", metadata.labels)
-    found += checks.annotation_size("metadata.annotations", metadata.annotations)
+    found += checks.annotation_map("metadata.annotations", metadata.annotations)
     found += kind.check(resource.spec)
     found += kind.check_whole(resource)
     return found

@@ -37,6 +37,8 @@ def _rule(field: str, found: Rule) -> Iterator[Problem]:
             yield from _icmp(f"{field}.{end}", icmp, found.protocol)
     for end, side in (("source", found.source), ("destination", found.destination)):
         yield from _entity(f"{field}.{end}", side, found.protocol)
+    if found.ip_version == (6 if found.protocol in ("ICMP", 1) else 4) and found.protocol in ICMPS:
+        yield Problem(f"{field}.ipVersion", f"protocol {found.protocol} does not exist in IPv{found.ip_version}")
     nets = (*found.source.nets, *found.source.not_nets, *found.destination.nets, *found.destination.not_nets)
     families = set(_families(nets)) | ({found.ip_version} if found.ip_version else set())
     if len(families) > 1:
@@ -63,8 +65,10 @@ def _entity(field: str, side: EntityRule, over: Protocol | None) -> Iterator[Pro
             yield Problem(f"{field}.{end}", f"has more than {MAX_PORTS} ports")
         for item in ports:
             yield from checks.port(f"{field}.{end}", item)
-        if over not in WITH_PORTS and any(not _named(item) for item in ports):
+        if over is None and any(not _named(item) for item in ports):
             yield Problem(f"{field}.{end}", "numeric ports need protocol TCP, UDP or SCTP")
+        elif over is not None and over not in WITH_PORTS and ports:
+            yield Problem(f"{field}.{end}", "ports need protocol TCP, UDP or SCTP")
 
 
 def _service_accounts(field: str, match: ServiceAccountMatch) -> Iterator[Problem]:

@@ -10,16 +10,24 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
+from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.routes import IPIP, VXLAN, Backend
 from tortie.node.applier import Applier
+from tortie.node.bird import Bird
 from tortie.node.brain import Brain
+from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import Counts, Health, Signal
+from tortie.node.routing import Routing
+from tortie.node.tunnel_ends import settle_ends
+from tortie.store.client import Client
 from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
@@ -28,6 +36,8 @@ PREFIX = "/calico/"
 PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
+ETHERNET_MTU = 1500
+FOREIGN_SECONDS = 5.0
 
 log = logging.getLogger("tortie.node")
 
@@ -35,11 +45,21 @@ log = logging.getLogger("tortie.node")
 class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
-    def __init__(self, node: str, address: str, *, own_table: bool = True) -> None:
-        self.brain = Brain(node, address)
+    def __init__(
+        self,
+        node: str,
+        address: str,
+        *,
+        own_table: bool = True,
+        backend: Backend = "direct",
+        bird: Bird | None = None,
+    ) -> None:
+        self.brain = Brain(node, address, backend)
         self.counts = Counts()
         self.health = Health()
+        self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
+        self._routing = Routing(self.brain, self.health, bird or Bird())
         self._links: dict[int, LinkState] = {}
         self._dirty = True
         self._changed = Signal()
@@ -56,6 +76,9 @@ class Agent:
                 tasks.start_soon(self._follow_store, datastore)
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
+                tasks.start_soon(self._keep_ends, Client(datastore))
+                tasks.start_soon(self._routing.keep, self._changed)
+                tasks.start_soon(self._watch_foreign)
         finally:
             self._applier.close()
 
@@ -94,7 +117,9 @@ class Agent:
                 case RouteChanged():
                     self.brain.routes.learn(event.destination, event.route)
                 case AddressesChanged():
-                    self.brain.set_uplink(self._applier.rtnl.device_of(self.brain.address))
+                    self._learn_uplink()
+                    # An interface's last address takes the routes by it along, in silence.
+                    self._applier.routes_known = False
                 case EventsLost():
                     log.warning("kernel events were lost: listing again")
                     self._applier.routes_known = False
@@ -104,16 +129,28 @@ class Agent:
     def _list_links(self) -> None:
         self._links = self._applier.rtnl.links()
         self._applier.configured.clear()
-        self.brain.set_uplink(self._applier.rtnl.device_of(self.brain.address))
+        self._learn_uplink()
         self.brain.set_up(link.name for link in self._links.values() if link.up)
         self.health.links_listed = True
+
+    def _learn_uplink(self) -> None:
+        self.brain.set_addresses(self._applier.rtnl.addresses())
+        device = self._applier.rtnl.device_of(self.brain.address)
+        mtus = {link.name: link.mtu for link in self._links.values()}
+        self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
+        self._applier.tunnels.stale = True
 
     def _learn_link(self, index: int, state: LinkState | None) -> None:
         old = self._links.pop(index, None)
         if state is not None:
             self._links[index] = state
+        if {link.name for link in (old, state) if link} & {VXLAN, IPIP}:
+            # Its MAC or something else that is not kept here may have changed.
+            self._applier.tunnels.stale = True
         if old == state:
             return
+        if old is not None and state is not None and old.mtu != state.mtu:
+            self._learn_uplink()
         if old is not None and (state is None or not state.up or state.name != old.name):
             self._applier.configured.discard(old.name)
             self.brain.set_link(old.name, up=False)
@@ -122,6 +159,26 @@ class Agent:
                 self._applier.routes_known = False
         if state is not None:
             self.brain.set_link(state.name, up=state.up)
+
+    async def _keep_ends(self, client: Client) -> None:
+        """This host's Node has the tunnel ends that the pools ask for."""
+        ways = self.brain.ways
+        while True:
+            if not (self.health.store_in_sync and ways.ends_missing()):
+                self.health.tunnel_reason = ""
+                await self._changed.wait()
+                continue
+            try:
+                settle = partial(settle_ends, client, self.brain.node, ways.encapsulations(), now=time.time())
+                await anyio.to_thread.run_sync(settle)
+                self.health.tunnel_reason = ""
+            except TortieError as error:
+                self.health.tunnel_reason = str(error)
+                log.warning("tunnel ends of this host: %s", error)
+            # What was written comes back by the watch.
+            with anyio.move_on_after(RETRY_SECONDS):
+                while ways.ends_missing():
+                    await self._changed.wait()
 
     def _wake(self) -> None:
         self._dirty = True
@@ -158,7 +215,8 @@ class Agent:
     @property
     def _troubled(self) -> bool:
         """Something outside the table could not be done: it is tried again now and then."""
-        return bool(self.health.route_failures or self.health.sysctl_problems)
+        health = self.health
+        return bool(health.route_failures or health.sysctl_problems or health.tunnel_problems)
 
     async def _wait_changed(self) -> None:
         """Until something was learned, or somebody else changed the table, or its owner died."""
@@ -172,6 +230,21 @@ class Agent:
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
 
+    async def _watch_foreign(self) -> None:
+        """What others' tables do to workloads: as soon as there is something to do, and now and then."""
+        await self._done.wait()
+        while True:
+            settings = self.brain.table.settings
+            uplink = self._applier.rtnl.device_of(self.brain.address) or ""
+            settle = partial(self.foreign.settle, uplink, settings.interface_prefixes, accept=settings.foreign_accept)
+            await anyio.to_thread.run_sync(settle)
+            with anyio.move_on_after(FOREIGN_SECONDS):
+                await self._settings_changed(settings)
+
+    async def _settings_changed(self, before: Settings) -> None:
+        while self.brain.table.settings == before:
+            await self._done.wait()
+
     async def _noticed(self) -> None:
         notices = self._applier.table.notices
         if notices is None:
@@ -182,6 +255,7 @@ class Agent:
         self._dirty = True
         self.counts.repairs += 1
         if said:
+            self.brain.table.forgive()
             log.warning("the table was changed by somebody else: reading it back")
         else:
             log.warning("the nftables child ended: starting it again")

@@ -7,7 +7,6 @@ anything is forwarded; a way that goes is gone before the rules change, a new wa
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Sequence
 
@@ -17,17 +16,21 @@ from tortie.base.delta import Delta
 from tortie.base.errors import TortieError, Unavailable
 from tortie.dataplane import interfaces
 from tortie.dataplane.kernel import sysctl
+from tortie.dataplane.kernel.codec import canonical_key
 from tortie.dataplane.kernel.conntrack import Conntrack
-from tortie.dataplane.kernel.protocol import Change, Opened
+from tortie.dataplane.kernel.protocol import Opened
 from tortie.dataplane.kernel.rtnl import Rtnl
 from tortie.dataplane.kernel.table import KernelTable
-from tortie.dataplane.ledger import ElementChange, Plan
+from tortie.dataplane.ledger import Plan
 from tortie.dataplane.render import base
-from tortie.dataplane.want import Have, Route
+from tortie.dataplane.steps import Refusal
+from tortie.dataplane.want import Have, Route, host_of, host_route
 from tortie.node.brain import Brain
 from tortie.node.health import Counts, Health
+from tortie.node.tunnels import Tunnels
 
-CHAIN_NAME = re.compile(r"inet tortie (pr[io]_[0-9a-f]{16})")
+# The kernel tells of everything that it refuses at once; what it refuses next depends on what was left out.
+ROUNDS = 20
 
 log = logging.getLogger("tortie.node")
 
@@ -38,6 +41,7 @@ class Applier:
     def __init__(self, brain: Brain, health: Health, counts: Counts, *, own_table: bool) -> None:
         self.table = KernelTable()
         self.rtnl = Rtnl()
+        self.tunnels = Tunnels(brain.ways)
         self.applied: dict[str, int] = {}
         self.configured: set[str] = set()
         self.routes_known = False
@@ -88,8 +92,7 @@ class Applier:
     async def _pass(self) -> None:
         brain = self._brain
         if not self.table_known:
-            brain.table.ledger.learn(await anyio.to_thread.run_sync(self._read_table))
-            self.table_known = True
+            await self._learn_table()
         if not self.routes_known:
             brain.routes.learn_all(self.rtnl.routes())
             self.routes_known = True
@@ -102,12 +105,20 @@ class Applier:
         except TortieError:
             # The ways to other hosts do not depend on what failed; those to workloads do.
             if self._health.passed:
+                await self._do_tunnels()
                 self._put_routes(failures, remote_only=True)
             raise
         self._do_settings()
+        # Far ends before the routes that go by them: a way to an unknown end asks everybody for it.
+        await self._do_tunnels()
         self._put_routes(failures)
 
     # the table
+
+    async def _learn_table(self) -> None:
+        ledger = self._brain.table.ledger
+        ledger.learn(await anyio.to_thread.run_sync(self._read_table), canonical_key)
+        self.table_known = True
 
     def _read_table(self) -> Have:
         if not self.table.alive:
@@ -115,36 +126,63 @@ class Applier:
             opened: Opened = self.table.open(owner=self._own_table, closed=closed)
             self._health.owned, self._health.owner_reason = opened.owned, opened.reason
             log.info("table %s owned=%s %s", "made" if opened.made else "adopted", opened.owned, opened.reason)
-        return self.table.read()
+        return self.table.read(self._brain.table.ledger.to_read(content=not self._health.owned))
 
     async def _do_table(self) -> None:
+        """What the kernel refuses is closed, and the rest goes into force all the same."""
         ledger = self._brain.table.ledger
-        if self.failed_in_row > 2 or ledger.wrong_shapes():
-            await anyio.to_thread.run_sync(self._rebuild)
-            ledger.learn(await anyio.to_thread.run_sync(self.table.read))
+        if ledger.wrong_shapes():
+            await self._rebuild("a set of ours is of another type")
         plan = ledger.plan()
-        if plan:
-            try:
-                await anyio.to_thread.run_sync(self._carry_out, plan)
-            except Unavailable as error:
-                # One profile that the kernel does not take must not hold up the others: it closes instead.
-                named = set(CHAIN_NAME.findall(str(error))) & plan.chains.put.keys()
-                self._brain.table.refuse(named, str(error).splitlines()[0])
-                raise
-        ledger.settled(plan)
+        if not plan:
+            return None
+        refusals = await anyio.to_thread.run_sync(self._carry_out, plan)
+        if refusals:
+            # Somebody may have changed what the plan was made for: only what is refused with the table as it is now
+            # is to blame.
+            self._counts.refusals += len(refusals)
+            await self._learn_table()
+            plan = ledger.plan()
+            refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
+        for _ in range(ROUNDS):
+            if not refusals:
+                return self._settle(plan)
+            if not self._close(refusals):
+                break
+            plan = ledger.plan()
+            refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
+        return await self._rebuild(refusals[0].reason)
+
+    def _settle(self, plan: Plan) -> None:
+        self._brain.table.ledger.settled(plan)
+        self._counts.transactions += bool(plan)
         self._counts.element_changes += sum(len(d.put) + len(d.drop) for d in plan.elements.values())
         self._counts.rule_changes += len(plan.chains.put) + len(plan.chains.drop)
 
-    def _rebuild(self) -> None:
-        self._counts.rebuilds += 1
-        log.warning("loading the whole table again, in one transaction")
-        self.table.text(self._brain.table.ledger.rebuild(self.table.read()))
+    def _close(self, refusals: Sequence[Refusal]) -> bool:
+        """Those who use what the kernel refuses; False if none of it belongs to an endpoint."""
+        table, found = self._brain.table, False
+        for refusal in refusals:
+            chains = {refusal.chain} if refusal.chain else table.ledger.users(refusal.set)
+            if table.refuse(chains, refusal.reason):
+                found = True
+                log.error("the kernel refuses part of the table, its endpoints are closed: %s", refusal.reason)
+        return found
 
-    def _carry_out(self, plan: Plan) -> None:
-        if plan.text:
-            self.table.text(plan.text)
-        else:
-            self.table.elements(_changes(plan.changes))
+    async def _rebuild(self, reason: str) -> None:
+        """The last resort: whatever is there goes, in the transaction that brings what shall be there."""
+        log.warning("loading the whole table again, in one transaction: %s", reason)
+        self._counts.rebuilds += 1
+        ledger = self._brain.table.ledger
+        plan = ledger.rebuild()
+        refusals = await anyio.to_thread.run_sync(self._carry_out, plan)
+        if refusals:
+            self._close(refusals)
+            raise Unavailable(refusals[0].reason)
+        self._settle(plan)
+
+    def _carry_out(self, plan: Plan) -> Sequence[Refusal]:
+        return self.table.apply(plan.commit, plan.prepare)
 
     # conversations
 
@@ -153,7 +191,7 @@ class Applier:
         address is still where it was."""
         brain = self._brain
         for address, before in brain.moved.items():
-            owner, have = brain.table.claims.owner(address), brain.routes.have.get(f"{address}/32")
+            owner, have = brain.table.claims.owner(address), brain.routes.have.get(host_route(address))
             stays = owner is not None and have is not None and have.device == owner.interface
             if before is not None or (not self._health.passed and not stays):
                 self._forgetting.add(address)
@@ -176,11 +214,17 @@ class Applier:
 
     # routes and settings
 
+    async def _do_tunnels(self) -> None:
+        failed = await anyio.to_thread.run_sync(self.tunnels.settle)
+        for what, reason in failed.items() - self._health.tunnel_problems.items():
+            log.warning("tunnel %s: %s", what, reason)
+        self._health.tunnel_problems = failed
+
     def _drop_routes(self) -> dict[str, str]:
         """What goes, and the old way to an address that changes its interface."""
         routes = self._brain.routes
         pending = routes.pending()
-        moved = {d for d in pending.put if d.removesuffix("/32") in self._forgetting and d in routes.have}
+        moved = {d for d in pending.put if host_of(d) in self._forgetting and d in routes.have}
         change: Delta[str, Route] = Delta({}, pending.drop | moved)
         failures = self.rtnl.apply(change, routes.have) if change else {}
         for destination in change.drop - failures.keys():
@@ -191,7 +235,7 @@ class Applier:
         routes, owner = self._brain.routes, self._brain.table.claims.owner
         put = routes.pending().put
         if remote_only:
-            put = {d: route for d, route in put.items() if owner(d.removesuffix("/32")) is None}
+            put = {d: route for d, route in put.items() if owner(host_of(d)) is None}
         failures = failures | (self.rtnl.apply(Delta(put, frozenset()), routes.have) if put else {})
         for destination, route in put.items():
             if destination not in failures:
@@ -203,19 +247,23 @@ class Applier:
                 log.warning("route %s: %s", destination, reason)
         self._health.route_failures = failures
 
+    def _forward_six(self) -> dict[str, str]:
+        """While a workload has an IPv6 address. A host that forwards takes no router's word, unless it is told to."""
+        uplink = self._brain.ways.uplink
+        keep = sysctl.change(interfaces.advertisements(uplink), "1", "2") if uplink else {}
+        return keep | sysctl.write(interfaces.HOST6)
+
     def _do_settings(self) -> None:
-        problems = sysctl.write(interfaces.HOST)
         brain = self._brain
+        problems = sysctl.write(interfaces.HOST)
+        if brain.table.claims.sixes:
+            problems |= self._forward_six()
         for interface in sorted(self._unconfigured):
             if brain.is_up(interface) and brain.table.claims.attached(interface):
-                failed = sysctl.write(interfaces.workload(interface))
+                failed = sysctl.write(interfaces.workload(interface, spoofs=brain.table.spoofs(interface)))
                 problems |= failed
                 if failed:
                     continue
                 self.configured.add(interface)
             self._unconfigured.discard(interface)
         self._health.sysctl_problems = problems
-
-
-def _changes(changes: Sequence[ElementChange]) -> list[Change]:
-    return [Change(c.put, c.set, c.type, c.key, c.verdict) for c in changes]

@@ -20,7 +20,7 @@ POOL_NAME, POOL = "default-ipv4-ippool", "192.168.0.0/16"
 TRIES = 20
 
 
-def write_defaults(client: Client) -> list[str]:
+def write_defaults(client: Client, *, pool: bool = True) -> list[str]:
     """Create ClusterInformation, FelixConfiguration and the first pool where absent; the names of those created."""
     wanted: list[Resource[Any]] = [
         _resource(
@@ -29,7 +29,7 @@ def write_defaults(client: Client) -> list[str]:
         ),
         _resource(FELIX_CONFIGURATION, FelixConfigurationSpec()),
     ]
-    if not client.datastore.list(IP_POOL.prefix).items:
+    if pool and not client.datastore.list(IP_POOL.prefix).items:
         spec = IPPoolSpec(cidr=POOL, nat_outgoing=True, vxlan_mode="CrossSubnet")
         wanted.append(_resource(IP_POOL, spec, POOL_NAME))
     created = []

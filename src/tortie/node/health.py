@@ -15,6 +15,8 @@ class Counts:
     failures: int = 0
     repairs: int = 0
     rebuilds: int = 0
+    refusals: int = 0
+    transactions: int = 0
     element_changes: int = 0
     rule_changes: int = 0
     store_events: int = 0
@@ -36,6 +38,10 @@ class Health:
     conversations_reason: str = ""
     sysctl_problems: dict[str, str] = field(default_factory=dict)
     route_failures: dict[str, str] = field(default_factory=dict)
+    tunnel_problems: dict[str, str] = field(default_factory=dict)
+    tunnel_reason: str = ""
+    """Why a tunnel of this host has no address."""
+    bgp_problems: list[str] = field(default_factory=list)
 
 
 class Signal:

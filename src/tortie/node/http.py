@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
@@ -27,17 +28,48 @@ def status(agent: Agent) -> dict[str, Any]:
             "owned": health.owned,
             "ownerReason": health.owner_reason,
             "reason": health.table_reason,
+            "repairs": agent.counts.repairs,
+            "rebuilds": agent.counts.rebuilds,
+            "refusals": agent.counts.refusals,
             **brain.table.ledger.counts(),
         },
         "routes": {
             "count": len(brain.routes.have),
             "failures": health.route_failures,
-            "problems": brain.route_problems,
+            "problems": brain.ways.problems,
+        },
+        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
+        "tunnels": {
+            "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
+            "farEnds": len(brain.ways.neighbours.have),
+            "failures": health.tunnel_problems,
+            "reason": health.tunnel_reason,
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
+        "foreign": {
+            "drops": [
+                {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
+            ],
+            "reason": agent.foreign.reason,
+        },
         "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
+        "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
+        "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
+    }
+
+
+def _host_endpoint(agent: Agent, key: str) -> dict[str, Any]:
+    """`closed`: but for the failsafes. `down`: no interface of this host is its."""
+    table = agent.brain.table
+    reasons, interfaces = table.host_problems(key), table.host_interfaces(key)
+    return {
+        "interfaces": interfaces,
+        "profiles": list(table.host_endpoints()[key].profiles),
+        "state": "closed" if reasons else "up" if interfaces else "down",
+        "reasons": reasons,
+        "notes": table.notes(key),
     }
 
 
@@ -85,6 +117,12 @@ class _Collector:
         for state in ("up", "down", "closed"):
             states.add_metric([state], endpoints.count(state))
         found.append(states)
+        drops = GaugeMetricFamily(
+            "tortie_node_foreign_drops", "Chains of others that drop packets of workloads", labels=["software"]
+        )
+        for software, count in Counter(drop.software or "other" for drop in agent.foreign.drops).items():
+            drops.add_metric([software], count)
+        found.append(drops)
         for kind, count in agent.brain.table.ledger.counts().items():
             found.append(GaugeMetricFamily(f"tortie_node_table_{kind}", f"Our {kind} in the kernel", value=count))
         found.append(GaugeMetricFamily("tortie_node_routes", "Our routes", value=len(agent.brain.routes.have)))

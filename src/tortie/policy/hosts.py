@@ -12,7 +12,7 @@ from tortie.model.kinds.host_endpoint import ALL_INTERFACES, HOST_ENDPOINT
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.policy.compile import PROTOCOLS
+from tortie.policy.compile import PROTOCOLS, WITH_PORTS
 from tortie.policy.nets import within
 from tortie.policy.values import ResolvedHost
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, Failsafe
@@ -120,14 +120,17 @@ def node_addresses(spec: NodeSpec) -> tuple[str, ...]:
 
 
 def failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
-    """Of a list in the settings; a protocol that nobody knows opens nothing."""
-    found = []
+    """Of a list in the settings; what is no port of a protocol with ports, or no network, opens nothing."""
+    found: list[Failsafe] = []
     for port in ports:
-        text = str(port.protocol).upper()
-        number = PROTOCOLS.get(text) or (int(text) if text.isdecimal() else 0)
-        if number:
-            found.append((number, port.port, port.net or None))
-    return tuple(found)
+        number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
+        try:
+            net = str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
+        except ValueError:
+            continue
+        if number in WITH_PORTS and 0 < port.port <= 65535:
+            found.append((number, port.port, net))
+    return tuple(dict.fromkeys(found))
 
 
 def _holds(cidr: str, address: str) -> bool:

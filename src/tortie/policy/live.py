@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tortie.base.errors import Invalid
-from tortie.model import eras
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -17,8 +16,9 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Kind, Resource
+from tortie.model.resource import Kind, Resource, decode_at, encode
 from tortie.policy.policies import POLICIES, compile_policy
+from tortie.policy.reading import Unread
 from tortie.store.client import Client
 
 KINDS: tuple[Kind[Any], ...] = (
@@ -37,26 +37,43 @@ KINDS: tuple[Kind[Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`unreadable`: keys that count as absent, as for the node agent."""
+    """`unread`: what closes whom it may be about, as on every host, or counts as absent."""
 
-    resources: Mapping[str, Resource[Any]]
-    unreadable: tuple[str, ...] = ()
+    resources: Mapping[str, Resource[Any]] = field(default_factory=dict)
+    unread: tuple[Unread, ...] = ()
 
 
 def read_store(client: Client) -> Stored:
     """Raises Unavailable when the store does not answer."""
     found: dict[str, Resource[Any]] = {}
-    unreadable: list[str] = []
+    unread: list[Unread] = []
     for kind in KINDS:
         listing = client.list(kind)
-        unreadable += listing.unreadable
-        for stored in listing.items:
-            resource = eras.shown(stored)
-            try:
-                if kind in POLICIES:
-                    compile_policy(resource)
-            except Invalid:
-                unreadable.append(stored.key)
-                continue
-            found[resource.key] = resource
-    return Stored(found, tuple(unreadable))
+        for resource in listing.items:
+            if (why := _fault(kind, resource)) is None:
+                found[resource.key] = resource
+            else:
+                unread.append(Unread(kind, resource.key, encode(resource), why))
+        unread += [item for key in listing.unreadable if (item := _unread(client, kind, key)) is not None]
+    return Stored(found, tuple(unread))
+
+
+def _fault(kind: Kind[Any], resource: Resource[Any]) -> str | None:
+    """Why a policy that can be read cannot be placed."""
+    if kind in POLICIES:
+        try:
+            compile_policy(resource)
+        except Invalid as error:
+            return str(error)
+    return None
+
+
+def _unread(client: Client, kind: Kind[Any], key: str) -> Unread | None:
+    """None for one that is gone or mended by now."""
+    stored = client.datastore.get(key)
+    try:
+        if stored is not None:
+            decode_at(kind, key, stored.value)
+    except Invalid as error:
+        return Unread(kind, key, stored.value, str(error)) if stored is not None else None
+    return None

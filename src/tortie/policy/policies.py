@@ -7,6 +7,10 @@ from typing import Any
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.network_policy import NETWORK_POLICY
 from tortie.model.kinds.staged_global_network_policy import STAGED_GLOBAL_NETWORK_POLICY
+from tortie.model.kinds.staged_kubernetes_network_policy import (
+    STAGED_KUBERNETES_NETWORK_POLICY,
+    as_network_policy,
+)
 from tortie.model.kinds.staged_network_policy import STAGED_NETWORK_POLICY
 from tortie.model.kinds.tier import TierSpec
 from tortie.model.resource import Kind, Resource
@@ -20,6 +24,7 @@ POLICIES: tuple[Kind[Any], ...] = (
     GLOBAL_NETWORK_POLICY,
     STAGED_NETWORK_POLICY,
     STAGED_GLOBAL_NETWORK_POLICY,
+    STAGED_KUBERNETES_NETWORK_POLICY,
 )
 DIRECTIONS: dict[str, Direction] = {"Ingress": "ingress", "Egress": "egress"}
 BOTH: frozenset[Direction] = frozenset(("ingress", "egress"))
@@ -47,6 +52,8 @@ def compile_policy(resource: Resource[Any]) -> tuple[CompiledPolicy, RuleLists] 
     staged = resource.kind.name.startswith(STAGED)
     if staged and spec.staged_action in WITHOUT_RULES:
         return None
+    if resource.kind is STAGED_KUBERNETES_NETWORK_POLICY:
+        spec = as_network_policy(resource.metadata, spec).spec
     selector = policy_selector(
         spec.selector,
         namespace=namespace,

@@ -14,9 +14,10 @@ import msgspec
 from tortie.base.errors import Conflict, Invalid
 from tortie.base.sources import documents
 from tortie.model.documents import TORTIE_VERSION, item
-from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, PROFILE
+from tortie.model.eras import stored_names
+from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import API_VERSION, Resource, problems
+from tortie.model.resource import API_VERSION, Kind, Resource, problems
 from tortie.policy.endpoints import addresses
 from tortie.policy.world import World
 
@@ -66,7 +67,10 @@ class Reader:
                 if isinstance(document, dict) and document.get("apiVersion") == TORTIE_VERSION:
                     from tortie.policy.assertions import assertion
 
-                    found.append(assertion(document, place))
+                    made = assertion(document, place)
+                    if made.name and (twin := next((item for item in found if item.name == made.name), None)):
+                        faults.append(f"{place}: Assertion {made.name} is in {twin.place} already")
+                    found.append(made)
                     continue
                 resource, revision = self._resource(document, place, notes)
             except Invalid as error:
@@ -167,6 +171,12 @@ def _filled(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
     return forms.fill(there, wanted)
 
 
+def assertions_of(base: Loaded, change: Loaded) -> list[Assertion]:
+    """Those of both; one that bears the name of another in the base takes its place, as a resource does."""
+    named = {item.name for item in change.assertions if item.name}
+    return [*(item for item in base.assertions if item.name not in named), *change.assertions]
+
+
 def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Resource[Any]]:
     """The resources without those of a file. Conflict for one that is not there."""
     faults = [
@@ -179,12 +189,22 @@ def taken_out(base: Mapping[str, Resource[Any]], gone: Loaded) -> dict[str, Reso
     return {key: resource for key, resource in base.items() if key not in gone.resources}
 
 
-def world_of(resources: Iterable[Resource[Any]]) -> World:
-    """With what is in force without being written: the profile that allows all, and the profiles of the namespaces and
-    service accounts of pods. Invalid lists the policies whose selectors cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A value of a store that nobody here can read."""
+
+    kind: Kind[Any]
+    key: str
+    value: bytes
+    why: str
+
+
+def world_of(resources: Iterable[Resource[Any]], unread: Iterable[Unread] = ()) -> World:
+    """With the profiles of the namespaces and service accounts of pods, which are in force without being written.
+    Invalid lists the policies whose selectors cannot be read."""
     listed = list(resources)
     known = {resource.name for resource in listed if resource.kind.name == PROFILE.name}
-    world = World() if DEFAULT_ALLOW_NAME in known else World([DEFAULT_ALLOW])
+    world = World()
     faults: list[str] = []
     for resource in (*listed, *_profiles_of_pods(listed, known)):
         try:
@@ -193,7 +213,19 @@ def world_of(resources: Iterable[Resource[Any]]) -> World:
             faults += [f"{resource.kind.name} {resource.name}: {problem}" for problem in error.problems]
     if faults:
         raise Invalid(*faults)
+    for lost in unread:
+        world.put_unreadable(lost.kind, lost.key, lost.value, lost.why)
     return world
+
+
+def still_unread(unread: Iterable[Unread], resources: Iterable[Resource[Any]]) -> list[Unread]:
+    """Those in whose place no resource is written, under whatever name its era gives it."""
+    written = {
+        resource.kind.key(name, resource.metadata.namespace if resource.kind.namespaced else None)
+        for resource in resources
+        for name in stored_names(resource.name)
+    }
+    return [lost for lost in unread if lost.key not in written]
 
 
 def _profiles_of_pods(resources: Sequence[Resource[Any]], known: set[str]) -> Iterator[Resource[Any]]:

@@ -12,7 +12,7 @@ from tortie.base.meant import meant
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
 from tortie.model.kinds.network_set import NETWORK_SET
-from tortie.model.kinds.profile import PROFILE
+from tortie.model.kinds.profile import DEFAULT_ALLOW, PROFILE
 from tortie.model.kinds.tier import BUILT_IN, TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource
@@ -21,6 +21,7 @@ from tortie.policy import names
 from tortie.policy.compile import PROTOCOLS, WITH_PORTS
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
+from tortie.policy.unreadable import stand_in
 from tortie.policy.values import Construct, Resolved, ResolvedHost
 from tortie.policy.verdict import Packet, Verdict
 
@@ -115,7 +116,7 @@ class World:
         self._of_kind: dict[str, set[str]] = {}
         for name, spec in BUILT_IN.items():
             self._engine.set_tier(name, tier_of(spec))
-        for resource in resources:
+        for resource in (DEFAULT_ALLOW, *resources):
             self.put(resource)
 
     @property
@@ -129,6 +130,13 @@ class World:
         self._learn(resource.key, resource.kind.name, resource.metadata.name, resource)
         self._held[resource.key] = resource
         self._of_kind.setdefault(resource.kind.name, set()).add(resource.key)
+
+    def put_unreadable(self, kind: Kind[Any], key: str, value: bytes, why: str) -> None:
+        """What a store holds under a key and nobody here can read: it closes whom it may be about, as on every host."""
+        if kind.name == PROFILE.name:
+            self._engine.set_unreadable_profile(kind.parse_key(key)[1], why)
+        elif (found := stand_in(kind, key, value, why)) is not None:
+            self._engine.set_compiled(key, found)
 
     def drop(self, resource: Resource[Any]) -> None:
         """Remove the resource of that kind and name."""

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 from tortie.model import admission
-from tortie.model.ipam import block_of_key, blocks_prefix
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.tier import BUILT_IN, TIER
@@ -73,6 +72,9 @@ def built_in_tier(name: str) -> Resource[Any]:
 
 
 def _new_pool(datastore: Datastore, pool: Resource[Any]) -> Admitted:
+    # Here and not above: a command that only reads needs none of it.
+    from tortie.model.ipam import block_of_key, blocks_prefix
+
     listing = datastore.list(IP_POOL.prefix)
     others = [other for kv in listing.items if (other := readable(IP_POOL, kv)) is not None]
     version = 6 if ":" in pool.spec.cidr else 4

@@ -9,11 +9,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
-from tortie.model.admission import DEPENDENT
 from tortie.model.eras import POLICIES, Era, one_each, shown, written
 from tortie.model.kinds.tier import TIER
 from tortie.model.resource import Kind, Resource, decode_at, encode, problems, with_defaults
-from tortie.store import admission, policies
+from tortie.store import policies
 from tortie.store.policies import Places, Stored
 from tortie.store.port import Compare, CompareFailed, Condition, Datastore, Drop, KeyValue, Put
 from tortie.store.stamp import identity, stamped
@@ -77,7 +76,7 @@ class Client:
             return made
 
         made = stamped(resource)
-        if resource.kind.name in DEPENDENT:
+        if _depends(resource.kind):
             return self._write(resource, fresh)
         try:
             revision = self._put(made, Compare(made.key, 0))
@@ -95,7 +94,7 @@ class Client:
                 raise Conflict(f"{resource.kind.name} {resource.name} is at another revision")
             return with_defaults(resource)
 
-        if resource.kind.name in DEPENDENT:
+        if _depends(resource.kind):
             return self._write(resource, over)
         resource = with_defaults(resource)
         try:
@@ -112,13 +111,15 @@ class Client:
         def either(there: KeyValue | None) -> Resource[S]:
             return stamped(resource, identity(there.value) if there else None)
 
-        if resource.kind.name in DEPENDENT:
+        if _depends(resource.kind):
             return self._write(resource, either)
         made = either(self.datastore.get(resource.key))
         return replace(made, revision=self._put(made))
 
     def delete(self, kind: Kind[Any], name: str, namespace: str | None = None) -> None:
         """Raises NotFound; Invalid for what cannot be removed, such as a tier with policies in it."""
+        from tortie.store import admission
+
         for _ in range(TRIES):
             conditions: list[Condition] = [*admission.of_delete(self.datastore, kind, name).conditions]
             if kind.name in POLICIES:
@@ -147,6 +148,8 @@ class Client:
         """Writes what `make` makes of what is there, in one transaction with what the write depends on.
 
         Begins again while that changes. A policy that lies under other keys of its name leaves them."""
+        from tortie.store import admission
+
         for _ in range(TRIES):
             holding, revisions = self._places(resource)
             made = make(holding[0].kv if holding else None)
@@ -187,3 +190,10 @@ class Client:
         found = [f"{resource.kind.name} {resource.name}: {problem}" for problem in problems(resource)]
         if found:
             raise Invalid(*found)
+
+
+def _depends(kind: Kind[Any]) -> bool:
+    # A command that only reads imports nothing of this.
+    from tortie.model.admission import DEPENDENT
+
+    return kind.name in DEPENDENT

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import uvicorn
 
 from tortie.base.errors import Unavailable
@@ -69,7 +70,8 @@ async def serve(app: Any, sockets: Sequence[socket.socket]) -> None:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         server.should_exit = True  # a cancelled uvicorn logs a traceback instead of shutting down
-        await serving
+        with anyio.CancelScope(shield=True):  # a task group cancels again and again
+            await serving
         raise
     finally:  # uvicorn leaves them open when it is told to end while it starts
         for server_socket in getattr(server, "servers", ()):

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pure.policy.test_engine import STEPS
+from tests.support.fake_table import FakeTable
 
-from tortie.dataplane.ledger import Ledger, Plan
 from tortie.dataplane.render import base, rules
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.table import HostTable
-from tortie.dataplane.want import Have
+from tortie.dataplane.steps import Members
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.resource import Resource
 from tortie.model.rule import EntityRule, Rule
@@ -21,63 +21,11 @@ from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
 
+MARKS = rules.Marks()
 
-class Kernel:
-    """Keeps the rules of the real one that matter here: nothing twice, nothing that is missing, nothing in use."""
 
-    def __init__(self) -> None:
-        self.sets: dict[str, str] = {}
-        self.chains: dict[str, tuple[str, frozenset[str]]] = {}
-        self.elements: dict[str, dict[str, str]] = {}
-
-    def have(self) -> Have:
-        return Have(
-            dict(self.sets), {n: m for n, (m, _) in self.chains.items()}, {n: dict(e) for n, e in self.elements.items()}
-        )
-
-    def carry_out(self, plan: Plan, ledger: Ledger) -> None:
-        assert not (plan.changes and plan.text), "one plan, one transaction"
-        for change in plan.changes:
-            self._change(change.put, change.set, change.key, change.verdict)
-        for line in plan.text.splitlines():
-            self._run(line, ledger)
-
-    def _run(self, line: str, ledger: Ledger) -> None:
-        """One line of nft's text, with the kernel's refusals."""
-        word, kind, _, _, name, *rest = line.split(" ", 5)
-        if kind in ("set", "map") and word == "add":
-            assert name not in self.sets
-            self.sets[name], self.elements[name] = ledger.defs[name].shape, {}
-        elif kind in ("set", "map"):
-            assert not [c for c, (_, uses) in self.chains.items() if name in uses], f"{name} is in use"
-            assert ("verdict" in self.sets.pop(name)) == (kind == "map")
-            del self.elements[name]
-        elif kind == "element":
-            for item in rest[0].strip("{ }").split(", "):
-                key, _, verdict = item.partition(" : ")
-                self._change(word == "add", name, key, verdict)
-        elif kind == "chain" and word == "add":
-            self.chains.setdefault(name, ("", frozenset()))
-        elif kind == "chain" and word == "flush":
-            assert name in self.chains
-            self.chains[name] = ("", frozenset())
-        elif kind == "chain":
-            targets = {v.partition(" ")[2] for e in self.elements.values() for v in e.values()}
-            assert name not in targets | {u for _, uses in self.chains.values() for u in uses}, f"{name} is in use"
-            del self.chains[name]
-        else:
-            missing = ledger.rules[name].uses - self.sets.keys() - self.chains.keys()
-            assert not missing, f"{name} is loaded before {missing}"
-            self.chains[name] = (ledger.rules[name].mark, ledger.rules[name].uses)
-
-    def _change(self, put: bool, name: str, key: str, verdict: str) -> None:
-        elements = self.elements[name]
-        if put:
-            assert elements.get(key, verdict) == verdict, f"{key} of {name} has another verdict"
-            assert not verdict.startswith("goto ") or verdict[5:] in self.chains
-            elements[key] = verdict
-        else:
-            del elements[key]
+def chain_of(profile: str) -> str:
+    return rules.Listed("profile", profile, "ingress").chain
 
 
 def contents(table: HostTable) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, Mapping[str, str]]]:
@@ -102,7 +50,7 @@ def step(engine: PolicyEngine, table: HostTable, kind: str, key: str, value: obj
 def test_applying_as_it_comes_or_all_at_once_ends_in_the_same_table(
     steps: Sequence[tuple[str, str, object]], batch: int, shuffled: random.Random
 ) -> None:
-    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    engine, table, kernel = PolicyEngine("here"), HostTable(), FakeTable()
     for index, (kind, key, value) in enumerate(steps):
         step(engine, table, kind, key, value)
         if index % batch == 0:
@@ -137,7 +85,7 @@ def allow(text: str = "") -> RuleLists:
 
 
 def test_a_member_more_is_one_element_and_no_rule() -> None:
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     selector = compile_rule(Rule(action="Allow", source=EntityRule(selector="has(a)"))).source.selector or ""
     table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
     table.learn(ProfileChanged("p", allow("has(a)")))
@@ -147,8 +95,10 @@ def test_a_member_more_is_one_element_and_no_rule() -> None:
     table.ledger.settled(plan)
     table.learn(MembersChanged(selector, frozenset({"10.0.0.3"}), frozenset({"10.0.0.2"})))
     plan = table.ledger.plan()
-    assert plan.text == ""
-    assert {(c.put, c.key) for c in plan.changes} == {(True, "10.0.0.3"), (False, "10.0.0.2")}
+    assert not plan.prepare
+    changed = {(c.put, *c.items) for c in plan.commit if isinstance(c, Members)}
+    assert changed == {(True, ("10.0.0.3", "")), (False, ("10.0.0.2", ""))}
+    assert len(plan.commit) == len(changed)
 
 
 def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
@@ -164,7 +114,7 @@ def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
 def test_an_absent_profile_closes() -> None:
     table = HostTable()
     table.learn(EndpointChanged("e", endpoint()))
-    assert table.ledger.rules[rules.profile_chain("p", "ingress")].rules == ("drop",)
+    assert table.ledger.rules[chain_of("p")].rules == ("counter drop",)
     assert table.problems("e") == []
     assert table.notes("e") == ["profile p does not exist: it closes"]
 
@@ -214,14 +164,15 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
         source=EntityRule(nets=("10.0.0.0/8", "172.16.0.0/12"), not_nets=("10.1.0.0/16", "10.3.0.0/16")),
         destination=EntityRule(ports=(80, 443), not_ports=("1:5", 9)),
     )
-    written = rules.write_profile(RuleLists((compile_rule(rule),)), "ingress")
+    written = rules.write_rules(RuleLists((compile_rule(rule),)), rules.Listed("profile", "p", "ingress"), (), MARKS)
     assert "{" not in " ".join(written.rules)
     assert len(written.sets) == 4
 
 
 def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
     rule = Rule(action="Allow", ip_version=4, source=EntityRule(nets=("fd00::/8",)))
-    assert rules.write_profile(RuleLists((compile_rule(rule),)), "ingress").rules == ["return"]
+    listed = rules.Listed("profile", "p", "ingress")
+    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
 
 
 def test_a_selector_that_goes_takes_its_sets_along() -> None:
@@ -233,8 +184,8 @@ def test_a_selector_that_goes_takes_its_sets_along() -> None:
 
 
 def test_settings_change_the_way_to_the_host() -> None:
-    closed = base.base_chains(Settings())["wl_to_host"].rules
-    open_ = base.base_chains(Settings(endpoint_to_host="Return", host_services=True))["wl_to_host"].rules
+    closed = base.base_chains(Settings())["wl_to_host"][0].rules
+    open_ = base.base_chains(Settings(endpoint_to_host="Return", host_services=True))["wl_to_host"][0].rules
     assert not any("vmap" in rule or "53" in rule for rule in closed)
     assert any("vmap" in rule for rule in open_)
     assert any("dport 53" in rule for rule in open_)
@@ -244,7 +195,7 @@ def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> No
     table = HostTable()
     table.learn(ProfileChanged("p", allow()))
     table.learn(EndpointChanged("e", endpoint()))
-    chain = rules.profile_chain("p", "ingress")
+    chain = chain_of("p")
     assert table.refuse([chain, "fwd_from"], "nft: no")
     assert table.ledger.elements(base.TO) == {'"calia"': "drop"}
     assert "nft: no" in table.problems("e")[0]
@@ -256,7 +207,7 @@ def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> No
 
 def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
     """Members before rules, or rules before members: either would open for a moment what neither state allows."""
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     old, new = (compile_rule(Rule(action="Allow", source=EntityRule(selector=f"has({x})"))) for x in "ab")
     sets = [rule.source.selector or "" for rule in (old, new)]
     table.learn(MembersChanged(sets[0], frozenset({"10.0.0.2"}), frozenset()))
@@ -269,7 +220,6 @@ def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
     table.learn(ProfileChanged("p", RuleLists((new,))))
     table.learn(SelectorGone(sets[0]))
     plan = table.ledger.plan()
-    assert plan.changes == ()
     kernel.carry_out(plan, table.ledger)
     table.ledger.settled(plan)
     assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
@@ -278,12 +228,12 @@ def test_a_change_of_rules_and_of_members_is_one_transaction() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(STEPS, max_size=10), st.integers(0, 9))
 def test_a_rebuild_from_any_state_ends_in_the_same_table(steps: Sequence[tuple[str, str, object]], loaded: int) -> None:
-    engine, table, kernel = PolicyEngine("here"), HostTable(), Kernel()
+    engine, table, kernel = PolicyEngine("here"), HostTable(), FakeTable()
     for index, (kind, key, value) in enumerate(steps):
         step(engine, table, kind, key, value)
         if index == loaded:
             kernel.carry_out(table.ledger.plan(), table.ledger)
-    kernel.carry_out(Plan(text=table.ledger.rebuild(kernel.have())), table.ledger)
+    kernel.carry_out(table.ledger.rebuild(), table.ledger)
     assert (kernel.sets, {n: m for n, (m, _) in kernel.chains.items()}) == contents(table)[:2]
     table.ledger.learn(kernel.have())
     assert not table.ledger.plan()
@@ -306,7 +256,7 @@ def test_an_endpoint_without_a_usable_interface_gets_no_address() -> None:
 def test_every_prefix_of_a_list_is_guarded() -> None:
     chains = base.base_chains(Settings(interface_prefixes=("cali", "tap")))
     for name, side in (("fwd_from", "iifname"), ("fwd_to", "oifname")):
-        assert chains[name].rules[-2:] == tuple(f'{side} "{p}*" counter drop' for p in ("cali", "tap"))
+        assert chains[name][0].rules[-2:] == [f'{side} "{p}*" counter drop' for p in ("cali", "tap")]
     table = HostTable(Settings(interface_prefixes=("cali", "tap")))
     table.learn(EndpointChanged("e", endpoint("tap0")))
     assert table.problems("e") == []
@@ -317,25 +267,25 @@ def test_every_prefix_of_a_list_is_guarded() -> None:
 
 def test_a_rule_with_a_selector_is_written_for_both_families_once_it_has_members_of_both() -> None:
     """A Deny for IPv4 alone would leave IPv6 to the Allow behind it."""
-    table, kernel = HostTable(), Kernel()
+    table, kernel = HostTable(), FakeTable()
     deny = compile_rule(Rule(action="Deny", source=EntityRule(selector="has(a)")))
     but = compile_rule(Rule(action="Allow", source=EntityRule(not_selector="has(a)")))
     selector = deny.source.selector or ""
     table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
     table.learn(ProfileChanged("p", RuleLists((deny, but))))
     table.learn(EndpointChanged("e", endpoint()))
-    chain = rules.profile_chain("p", "ingress")
+    chain = chain_of("p")
     four, six = (rules.selector_set(selector, version) for version in (4, 6))
     narrow = (
-        f"meta nfproto ipv4 ip saddr @{four} drop",
-        f"meta nfproto ipv4 ip saddr != @{four} accept",
-        "meta nfproto ipv6 accept",
+        f"meta nfproto ipv4 ip saddr @{four} counter drop",
+        f"meta nfproto ipv4 ip saddr != @{four} counter accept",
+        "meta nfproto ipv6 counter accept",
     )
     both = (
         narrow[0],
-        f"meta nfproto ipv6 ip6 saddr @{six} drop",
+        f"meta nfproto ipv6 ip6 saddr @{six} counter drop",
         narrow[1],
-        f"meta nfproto ipv6 ip6 saddr != @{six} accept",
+        f"meta nfproto ipv6 ip6 saddr != @{six} counter accept",
     )
     for added, removed, wanted in (((), (), narrow), (("fd00::2",), (), both), ((), ("fd00::2",), narrow)):
         if added or removed:

@@ -5,7 +5,7 @@ Sections are those of calico-model.md."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tortie.ipam.assign import Pool
 from tortie.ipam.block import Claimant, assign_address, new_block, release
 from tortie.ipam.books import Books, after, read_books
-from tortie.ipam.check import Finding, FreeHandle, LiveSet, Report, Unclaim, agreed, check
+from tortie.ipam.check import Finding, FreeHandle, LiveSet, Report, Unclaim, agreed, check, spare_blocks
 from tortie.ipam.mend import writes_of
 from tortie.model.codec import to_json
 from tortie.model.ipam import Affinity, Block, Handle, affinity_key, block_key, handle_key
@@ -244,3 +244,33 @@ def test_two_repairs_leave_nothing_that_can_be_mended(
     left: Sequence[Finding] = look(now).findings
     assert [finding for finding in left if finding.mend] == []
     assert {a.attribute.handle_id for a in now.allocations()} == {name for _, name in held} - {"cni.y"}
+
+
+def test_6_4_empty_blocks_are_spare_but_never_the_nodes_last() -> None:
+    six = ip_network("fd00::/125")
+    assert isinstance(six, IPv6Network)
+    mine = [block(A), block(B), new_block(six, "host-a", NOW), new_block(ip_network("10.65.0.16/29"), "host-b", NOW)]
+    assert spare_blocks(books(mine, claims={}), "host-a", NOW, 0) == {B}
+    mine[0] = block(A, h1="cni.x")
+    assert spare_blocks(books(mine, claims={}), "host-a", NOW, 0) == {B}
+    cooling = release(block(B, h1="cni.y"), [B[1]], NOW, 30)
+    assert cooling is not None
+    mine[1] = cooling.block
+    assert spare_blocks(books(mine, claims={}), "host-a", NOW, 30) == set()
+    assert spare_blocks(books(mine, claims={}), "host-a", NOW + 31, 30) == {B}
+
+
+def test_a_finding_names_the_node_that_it_is_about() -> None:
+    foreign = assign_address(block(A, h1="cni.y"), A[0], Claimant("cni.z", {"node": "host-b", "timestamp": OLD}))
+    assert foreign is not None
+    found = books([foreign, block(B, "host-b")], claims={("host-a", A): "pending"})
+    both = assign_address(foreign, A[2], Claimant("cni.z", {"node": "host-a", "timestamp": OLD}))
+    assert both is not None
+    assert {(f.kind, f.node) for f in look(found).findings} == {
+        ("leak", "host-a"),
+        ("leak", "host-b"),
+        ("claim", "host-a"),
+        ("claim", "host-b"),
+    }
+    assert {f.subject: f.node for f in look(books([both])).findings} == {"cni.y": "host-a", "cni.z": ""}
+    assert {f.node for f in look(books([block()], {"cni.a": {str(A): 2}})).findings} == {""}

@@ -15,7 +15,7 @@ from tortie.ipam.assign import Pool
 from tortie.ipam.block import Claimant, assign_address, claimed, new_block, release, settle
 from tortie.ipam.books import Books, Kept
 from tortie.ipam.errors import NoPool, OutsidePools, PoolGone, StaleRelease
-from tortie.ipam.settings import changed, split
+from tortie.ipam.settings import changed, seconds_of, split
 from tortie.ipam.show import Borrowed, Usage, allocation_of, borrowed, usage
 from tortie.model.ipam import DEFAULT_CONFIG, Block, IpamConfig
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
@@ -211,6 +211,15 @@ def test_3_6_borrowed_addresses() -> None:
         assert given is not None
         block = given
     assert borrowed(books(block)) == [
-        Borrowed(net[1], "host-b", net, "host-a", "workload", "shop/web"),
+        Borrowed(net[1], "host-b", net, "host-a", "pod", "shop/web"),
         Borrowed(net[2], "host-c", net, "host-a", "docker", "h2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m0s", 900), ("1h30m", 5400), ("500ms", 0.5), ("0", 0), ("0s", 0), (".5s", 0.5), ("1.5h", 5400)]
+    + [(text, None) for text in ("", "15", "15 m", "-1s", "m", "1d", "1m x")],
+)
+def test_3_5_the_grace_of_a_leak_is_a_duration_as_go_writes_it(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds

@@ -10,6 +10,7 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.lab import files
 from tortie.lab.daemons import PLANS, STARS_PAGES
+from tortie.lab.network import router_peers, vxlan_mode
 from tortie.lab.plan import Daemon, Options, as_json, check_name, check_options, daemon_from, in_order, limited
 
 PLAIN: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
@@ -31,6 +32,37 @@ def test_more_agents_get_the_next_addresses_and_none_twice() -> None:
     addresses = [ipaddress.ip_address(host.address) for host in plan.hosts]
     assert len(set(addresses)) == len(addresses)
     assert plan.host("agent-99").address == "172.24.197.200"
+
+
+def test_several_subnets_share_out_the_agents_and_meet_in_a_router() -> None:
+    plan = PLANS["stars"]("t", check_options("stars", **{**PLAIN, "agents": 3, "routing": "bgp", "subnets": 2}))
+    assert [plan.host(f"agent-{n}").address for n in (1, 2, 3)] == [
+        "172.24.197.102",
+        "172.24.198.103",
+        "172.24.197.104",
+    ]
+    router = plan.host("router")
+    assert (router.address, router.others, router.forwards) == ("172.24.197.1", ("172.24.198.1",), True)
+    assert plan.host("agent-2").routes == (("172.24.197.0/24", "172.24.198.1"),)
+    assert plan.host("laptop").routes == (("172.24.198.0/24", "172.24.197.1"), ("192.168.0.0/16", "172.24.197.102"))
+    assert plan.host("switch").others == ("172.24.198.2",)
+
+
+def test_the_router_learns_of_containers_by_bgp_only() -> None:
+    daemons = {
+        routing: [d.name for d in PLANS["stars"]("t", Options(routing=routing, subnets=2)).host("router").daemons]
+        for routing in ("vxlan", "bgp")
+    }
+    assert daemons == {"vxlan": [], "bgp": ["bird"]}
+
+
+def test_a_pool_is_encapsulated_as_the_routing_says() -> None:
+    modes = {(r, n): vxlan_mode(Options(routing=r, subnets=n)) for r in ("direct", "vxlan", "bgp") for n in (1, 2)}
+    assert {key for key, mode in modes.items() if mode != "Never"} == {("vxlan", 1), ("vxlan", 2)}
+    assert (modes["vxlan", 1], modes["vxlan", 2]) == ("Always", "CrossSubnet")
+    peers = {peer.spec.node: peer.spec.peer_ip for peer in router_peers(Options(routing="bgp", subnets=2))}
+    assert peers == {"master": "172.24.197.1", "agent-1": "172.24.197.1", "agent-2": "172.24.198.1"}
+    assert router_peers(Options(routing="bgp")) == router_peers(Options(routing="vxlan", subnets=2)) == []
 
 
 def test_laptop_runs_a_resolver_only_and_reaches_the_pool_by_the_first_agent() -> None:
@@ -110,11 +142,11 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("environments", {}, "document environments"),
         ("nonsense", {}, "nonsense"),
         ("stars", {"later": {"--bare": True}}, "--bare"),
-        ("stars", {"later": {"--subnets": 2}}, "--subnets"),
+        ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
+        ("stars", {"subnets": 0}, "--subnets 0"),
         ("stars", {"later": {"--public-agents": 1}}, "--public-agents"),
         ("stars", {"store": "zookeeper"}, "--store zookeeper: there are sqlite and etcd"),
-        ("stars", {"routing": "vxlan"}, "--routing vxlan"),
-        ("stars", {"routing": "bgp"}, "--routing bgp"),
+        ("stars", {"routing": "ospf"}, "--routing ospf: there are direct, vxlan, bgp"),
         ("stars", {"runtime": "ucr"}, "--runtime ucr"),
         ("stars", {"agents": 0}, "--agents 0"),
         ("stars", {"agents": 100}, "--agents 100"),
@@ -127,7 +159,7 @@ def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[st
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        check_options("hello", **{**PLAIN, "store": "zookeeper", "routing": "bgp"})
+        check_options("hello", **{**PLAIN, "store": "zookeeper", "routing": "ospf"})
     assert len(caught.value.problems) == 3
 
 

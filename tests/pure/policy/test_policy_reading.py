@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.policy_texts import PODS, POLICY, V1_ENDPOINT, V1_PROFILE, V3
 
 from tortie.base.errors import Conflict, Invalid
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.policy.path import Way
-from tortie.policy.reading import Loaded, Reader, laid_over, taken_out, world_of
+from tortie.policy.reading import Loaded, Reader, assertions_of, laid_over, taken_out, world_of
 from tortie.policy.world import Service, World
-
-V3 = "apiVersion: projectcalico.org/v3\n"
-POLICY = V3 + "kind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec: {selector: app == 'b', types: [Ingress]}\n"
-V1_PROFILE = "apiVersion: v1\nkind: profile\nmetadata: {name: Web, tags: [web]}\nspec: {egress: [{action: allow}]}\n"
-V1_ENDPOINT = (
-    "apiVersion: v1\nkind: workloadEndpoint\n"
-    "metadata: {name: eth0, workload: web, orchestrator: docker, node: n1, labels: {app: a}}\n"
-    "spec: {ipNetworks: [10.0.0.1], profiles: [Web], interfaceName: cali1, mac: '02:00:00:00:00:01'}\n"
-)
-PODS = """\
-apiVersion: v1
-kind: List
-items:
-- {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: x}}}
-- apiVersion: v1
-  kind: Pod
-  metadata: {name: web, namespace: shop, labels: {app: web}}
-  spec: {nodeName: n1, containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}
-  status: {podIP: 10.1.0.1, phase: Running}
-- {apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}}, spec: {containers: []}}
-- {apiVersion: v1, kind: Pod, metadata: {name: other, labels: {app: web}}, spec: {containers: []}}
-- {apiVersion: v1, kind: Pod, metadata: {name: done}, spec: {nodeName: n1}, status: {phase: Succeeded, podIP: 10.1.0.9}}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: db, namespace: shop}
-spec:
-  podSelector: {matchLabels: {app: db}}
-  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
-"""
 
 
 def read(*texts: str) -> Loaded:
@@ -162,3 +133,12 @@ def test_the_v1_form_keeps_what_it_does_not_speak_of_and_refuses_to_lose_the_res
     with pytest.raises(Conflict, match="services, which the v1 form has no field for"):
         laid_over(newer.resources, read(V1_PROFILE))
     assert laid_over(there, read(V1_PROFILE))[key].spec == there[key].spec
+
+
+def test_an_assertion_of_a_change_takes_the_place_of_the_one_of_its_name() -> None:
+    said = "apiVersion: tortie/v1\nkind: Assertion\nmetadata: {name: x}\nspec: {from: a, to: b}\n"
+    other = said.replace("name: x", "name: y")
+    base, change = read(f"{said}---\n{other}"), read(said.replace("from: a", "from: c"))
+    assert [str(item) for item in assertions_of(base, change)] == ["a may reach b", "c may reach b"]
+    with pytest.raises(Invalid, match=r"f1\.yaml, document 2: Assertion x is in f1\.yaml, document 1 already"):
+        read(f"{said}---\n{said}")

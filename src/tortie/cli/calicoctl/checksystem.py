@@ -5,17 +5,31 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator
 
 from tortie.cli.calicoctl.session import Failed
 
 OLDEST_KERNEL = (4, 18)
 PROGRAMS = ("nft", "ip")
+FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
-def report() -> str:
-    """One line per check. Raises Failed with all of them when one did not hold."""
+MODULE = "nf_conntrack"
+ENGINE = "/var/run/docker.sock"
+SECONDS = 30
+
+
+def report(*, fix: bool = False, docker: bool = False) -> str:
+    """One line per check; with `docker` also for the engine. Raises Failed with all of them when one did not hold.
+
+    `fix` first does what can be done about them: forwarding on, modules loaded.
+    """
+    if fix:
+        _fix()
     results = list(_checks())
+    if docker:
+        results.append((ENGINE, os.path.exists(ENGINE), "no Docker engine listens there"))
     width = max(len(name) for name, _, _ in results)
     lines = ["Checking this host...", *(f"  {name.ljust(width)}  {'OK' if ok else why}" for name, ok, why in results)]
     if all(ok for _, ok, _ in results):
@@ -32,15 +46,29 @@ def _checks() -> Iterator[tuple[str, bool, str]]:
     for program in PROGRAMS:
         yield f"program {program}", shutil.which(program) is not None, "is not installed"
     for path, why in _PATHS.items():
-        yield path, _readable(path), why
+        yield path, os.path.exists(path), why
+
+
+def _fix() -> None:
+    """Whether it did any good, the checks tell."""
+    try:
+        with open(FORWARDING, "w", encoding="ascii") as file:
+            file.write("1")
+    except OSError as error:
+        print(f"{FORWARDING}: {error.strerror}")
+    if (modprobe := shutil.which("modprobe")) is None:
+        print("modprobe is not installed")
+        return
+    try:
+        done = subprocess.run([modprobe, MODULE], capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"modprobe {MODULE}: {error}")
+        return
+    if done.returncode != 0:
+        print(done.stderr.strip())
 
 
 _PATHS = {
-    "/proc/sys/net/ipv4/ip_forward": "IPv4 forwarding is not there",
+    FORWARDING: "IPv4 forwarding is not there",
     "/proc/sys/net/netfilter/nf_conntrack_max": "connection tracking is not loaded: modprobe nf_conntrack",
 }
-
-
-def _readable(path: str) -> bool:
-    exists: Callable[[str], bool] = os.path.exists
-    return exists(path)

@@ -22,18 +22,28 @@ COMMANDS = {
     "sockets": ("ss", "-tlnp"),
 }
 SECONDS = 30
+LOG_DIR = "/var/log/calico"
 
 
-def collect(session: Session) -> str:
+def collect(session: Session, log_dir: str) -> str:
     """Says where the archive lies. What cannot be had is named in a file of the archive, not left out silently."""
     with tempfile.TemporaryDirectory(prefix="calico-diags-") as directory:
         for name, command in COMMANDS.items():
             _write(directory, name, _output(command))
         _write(directory, "store", _store(session))
+        if not os.path.isdir(log_dir):
+            _write(directory, "logs-missing", f"{log_dir} is no directory\n")
         handle, archive = tempfile.mkstemp(prefix=time.strftime("diags-%Y%m%d_%H%M%S-"), suffix=".tar.gz")
         with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
             tar.add(directory, arcname="diagnostics")
+            if os.path.isdir(log_dir):
+                tar.add(log_dir, arcname="diagnostics/logs", filter=_plain)
     return f"Collecting diagnostics\n\nDiags saved to {archive}\n"
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Folders and files: a socket or a device among the logs is none of them."""
+    return member if member.isfile() or member.isdir() else None
 
 
 def _write(directory: str, name: str, text: str) -> None:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-
+from tortie.base.errors import Unavailable
+from tortie.cli.calicoctl import unix_http
 from tortie.cli.calicoctl.session import Failed
 
 SOCKET = "/run/tortie/node.sock"
-SECONDS = 5.0
-
-
-class _Connection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(SECONDS)
-        self.sock.connect(SOCKET)
 
 
 def running() -> bool:
-    connection = _Connection("node")
     try:
-        connection.request("GET", "/liveness")
-        return connection.getresponse().status == 204
-    except (OSError, http.client.HTTPException):
+        return unix_http.get(SOCKET, "/liveness")[0] == 204
+    except Unavailable:
         return False
-    finally:
-        connection.close()
 
 
 def status() -> str:

@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from tortie.base.sources import Sources
 from tortie.store.client import Client
+
+if TYPE_CHECKING:
+    from tortie.cli.calicoctl.configuration import Configuration
 
 
 class Failed(Exception):
@@ -25,24 +28,36 @@ class ClientError(Exception):
     """The store cannot be had: no configuration, a wrong one, or nobody answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     environ: Mapping[str, str]
     sources: Sources
     config_path: str | None = None
+
+    def configured(self) -> Configuration:
+        """Which store, and with which login. Raises ClientError."""
+        from tortie.base.errors import TortieError
+        from tortie.cli.calicoctl import configuration
+
+        try:
+            text = configuration.file_text(self.config_path)
+            return configuration.configuration(text, self.config_path, self.environ)
+        except TortieError as error:
+            raise ClientError(str(error)) from error
+
+    def login(self) -> Mapping[str, str]:
+        """The variables that the store's client reads."""
+        return self.configured().login or {}
 
     @contextmanager
     def client(self) -> Iterator[Client]:
         """Raises ClientError."""
         from tortie.base.errors import TortieError
-        from tortie.cli.calicoctl import configuration
         from tortie.store.open import open_store
 
+        found = self.configured()
+        for name, value in (found.login or {}).items():
+            os.environ[name] = value
         try:
-            text = configuration.file_text(self.config_path)
-            found = configuration.configuration(text, self.config_path, self.environ)
-            for name, value in (found.login or {}).items():
-                os.environ.setdefault(name, value)
             store = open_store(found.url, create=False)
         except TortieError as error:
             raise ClientError(str(error)) from error

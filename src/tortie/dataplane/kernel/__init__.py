@@ -1,1 +1,1 @@
-"""Plain hands on the kernel: netlink, libnftables, sysctl."""
+"""Plain hands on the kernel: netlink and sysctl."""

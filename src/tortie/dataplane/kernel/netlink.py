@@ -19,7 +19,7 @@ NLM_F_REPLACE, NLM_F_CREATE = 0x100, 0x400
 NLM_F_DUMP_INTR = 0x10
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NESTED = 0x8000
-SOL_NETLINK, ADD_MEMBERSHIP = 270, 1
+SOL_NETLINK, ADD_MEMBERSHIP, CAP_ACK = 270, 1, 10
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 BUFFER = 16 << 20
 
@@ -30,7 +30,11 @@ class NetlinkError(Unavailable):
     def __init__(self, code: int, what: str, seq: int = 0) -> None:
         self.code = code
         self.seq = seq
-        super().__init__(f"{what}: {os.strerror(code)}")
+        super().__init__(f"{what}: {self.words(code)}")
+
+    @staticmethod
+    def words(code: int) -> str:
+        return os.strerror(code)
 
 
 class Overrun(Unavailable):
@@ -97,14 +101,33 @@ def open_socket(protocol: int, groups: Sequence[int] = ()) -> socket.socket:
     enlarge(sock)
     sock.bind((0, 0))
     for group in groups:
-        sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
+        listen(sock, group)
     return sock
 
 
-def enlarge(sock: socket.socket) -> None:
-    """Buffers large enough for a whole batch."""
-    sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, BUFFER)
+def listen(sock: socket.socket, group: int) -> None:
+    """Events of a group arrive on the socket from now on."""
+    sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
+
+
+def enlarge(sock: socket.socket, sending: int = BUFFER) -> None:
+    """Buffers large enough for a whole batch; a refusal does not carry the refused message back."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, sending)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+    sock.setsockopt(SOL_NETLINK, CAP_ACK, 1)
+
+
+def send(sock: socket.socket, data: bytes | bytearray, what: str) -> None:
+    """One datagram; Unavailable when the kernel does not take it, too large for its buffers for example."""
+    try:
+        sock.sendto(data, (0, 0))
+    except OSError as error:
+        raise Unavailable(f"{what}: {len(data)} bytes to the kernel: {error.strerror}") from error
+
+
+def pending(sock: socket.socket) -> bool:
+    """Something can be read at once."""
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def receive(sock: socket.socket, timeout: float) -> list[Message]:

@@ -9,43 +9,36 @@ from collections.abc import Sequence
 import msgspec
 
 from tortie.base.errors import Unavailable
+from tortie.dataplane.steps import Refusal, Step
+
+BATCH_BYTES = 48 << 20
 
 
 class Open(msgspec.Struct, tag=True, frozen=True):
     """Take the table: make it when absent and load `closed` into it at once. `owner`: with the flags owner and
-    persist where the kernel has them."""
+    persist where the kernel has them. `batch_bytes`: what goes to the kernel in one transaction at most, as far as it
+    can be divided."""
 
     owner: bool
-    closed: str
+    closed: Sequence[Step]
+    batch_bytes: int = BATCH_BYTES
 
 
 class Read(msgspec.Struct, tag=True, frozen=True):
-    """Read the whole table back."""
+    """Read the table back: all of it but elements, and the elements of the sets `names` (None: of all)."""
+
+    names: Sequence[str] | None = None
 
 
-class Text(msgspec.Struct, tag=True, frozen=True):
-    """Run nft text as one transaction."""
+class Apply(msgspec.Struct, tag=True, frozen=True):
+    """Carry out `prepare` and `commit` in one transaction. `prepare` makes only what nothing refers to yet: it goes
+    ahead, in several transactions, if all of it together is too much for one."""
 
-    text: str
-
-
-class Change(msgspec.Struct, frozen=True, array_like=True):
-    """One element of a set or map: put (with a verdict for maps) or drop."""
-
-    put: bool
-    set: str
-    type: str
-    key: str
-    verdict: str = ""
+    prepare: Sequence[Step]
+    commit: Sequence[Step]
 
 
-class Elements(msgspec.Struct, tag=True, frozen=True):
-    """Change elements, all in one transaction."""
-
-    changes: Sequence[Change]
-
-
-Request = Open | Read | Text | Elements
+Request = Open | Read | Apply
 
 
 class Opened(msgspec.Struct, tag=True, frozen=True):
@@ -67,12 +60,18 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """Nothing of the request was applied."""
+    """Nothing of the request was applied, or it is not known how much."""
 
     reason: str
 
 
-Reply = Opened | State | Done | Failed
+class Rejected(msgspec.Struct, tag=True, frozen=True):
+    """Nothing of the request was applied, because of these."""
+
+    refusals: Sequence[Refusal]
+
+
+Reply = Opened | State | Done | Failed | Rejected
 
 
 def send(sock: socket.socket, value: Request | Reply) -> None:

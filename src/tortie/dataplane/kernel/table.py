@@ -8,15 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from tortie.base.errors import Unavailable
 from tortie.dataplane.kernel import protocol
+from tortie.dataplane.steps import Refusal, Step
 from tortie.dataplane.want import Have
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 
 
 class KernelTable:
@@ -29,7 +30,7 @@ class KernelTable:
         self.notices: socket.socket | None = None
         self._decoder: msgspec.msgpack.Decoder[protocol.Reply] = msgspec.msgpack.Decoder(protocol.Reply)
 
-    def open(self, *, owner: bool, closed: str) -> protocol.Opened:
+    def open(self, *, owner: bool, closed: Sequence[Step], batch_bytes: int = protocol.BATCH_BYTES) -> protocol.Opened:
         """Start the child (again) and take the table. `notices` becomes readable when others change it."""
         self.close()
         requests, theirs = socket.socketpair()
@@ -46,24 +47,23 @@ class KernelTable:
         notices.setblocking(False)
         requests.settimeout(ANSWER_SECONDS)
         self._requests, self.notices = requests, notices
-        reply = self._ask(protocol.Open(owner, closed))
+        reply = self._ask(protocol.Open(owner, closed, batch_bytes))
         if not isinstance(reply, protocol.Opened):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return reply
 
-    def read(self) -> Have:
-        reply = self._ask(protocol.Read())
+    def read(self, names: Collection[str] | None = None) -> Have:
+        """What is there; elements only of the sets `names`, where they are given."""
+        reply = self._ask(protocol.Read(None if names is None else list(names)))
         if not isinstance(reply, protocol.State):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return Have(reply.sets, reply.chains, reply.elements)
 
-    def text(self, text: str) -> None:
-        """One transaction; Unavailable with nft's reason when it was refused."""
-        self._ask(protocol.Text(text))
-
-    def elements(self, changes: Sequence[protocol.Change]) -> None:
-        """One transaction."""
-        self._ask(protocol.Elements(changes))
+    def apply(self, commit: Sequence[Step], prepare: Sequence[Step] = ()) -> Sequence[Refusal]:
+        """One transaction; what the kernel refused, and then nothing was applied. `prepare`: what makes only things
+        that nothing refers to yet, and may go ahead."""
+        reply = self._ask(protocol.Apply(prepare, commit))
+        return reply.refusals if isinstance(reply, protocol.Rejected) else ()
 
     def _ask(self, request: protocol.Request) -> protocol.Reply:
         with self._lock:

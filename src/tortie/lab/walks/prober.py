@@ -28,7 +28,7 @@ class Target:
 
 
 def probe_all(work: Mapping[Path, Sequence[Target]], timeout: float) -> dict[Path, list[Seen]]:
-    """Try every target from every namespace at the same time; an answer later than `timeout` seconds counts as none.
+    """Try every target from every namespace at the same time; one without an answer after `timeout` seconds is silent.
 
     Keys are files of network namespaces. Raises Unavailable when a namespace cannot be entered.
     """
@@ -83,8 +83,12 @@ def _try_all(targets: Sequence[Target], timeout: float) -> list[Seen]:
     if icmp:
         poller.register(icmp, select.POLLIN)
     deadline = time.monotonic() + timeout
-    while (waiting or echoes) and (left := deadline - time.monotonic()) > 0:
-        for fd, _ in poller.poll(left * 1000):
+    while waiting or echoes:
+        ready = poller.poll(max(deadline - time.monotonic(), 0) * 1000)
+        # What has come by the deadline counts, also when this thread was not there to read it.
+        if not ready:
+            break
+        for fd, _ in ready:
             if icmp and fd == icmp.fileno():
                 _read_echoes(icmp, targets, echoes, seen)
                 continue

@@ -19,7 +19,7 @@ PEER_PREFIX = "walk-peer-"
 TASK_PREFIX = "mesos-"
 PEER_IMAGE = "calico/star:v0.5.0"
 ANSWER_SECONDS = 1.5
-SLOW_SECONDS = 4.0
+SLOW_SECONDS, SLOW_LOOKS = 4.0, 3
 
 
 class StepFailed(TortieError):
@@ -65,18 +65,20 @@ class Walk:
         self.progress = progress
         self.report = Report()
         self.step_key = ""
+        self.hosts = [host for host in lab.hosts.values() if host.role != "router"]
+        """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
 
     def begin(self, key: str, title: str) -> None:
         self.step_key = key
         self.progress.step(key, title)
 
-    def typed(self, host: str, text: str, *, timeout: float = 60) -> Ran:
+    def typed(self, host: str, text: str, *, timeout: float = 180) -> Ran:
         """Type one line of the document on a host, as a person at a shell would."""
         self.progress.command(host, text)
         return self.lab.hosts[host].run(["bash", "-c", text], timeout=timeout)
 
-    def must(self, host: str, text: str, *, timeout: float = 60) -> str:
+    def must(self, host: str, text: str, *, timeout: float = 180) -> str:
         """`typed`, and StepFailed with the command's own words unless it ends with 0. Returns what it printed."""
         ran = self.typed(host, text, timeout=timeout)
         if ran.returncode != 0:
@@ -112,7 +114,7 @@ class Walk:
     def containers(self, networks: Sequence[str], listens: dict[str, frozenset[Probe]]) -> list[tuple[Party, Path]]:
         """Every task and every peer that runs on these networks, with its network namespace; other containers not."""
         found = []
-        for host in self.lab.hosts.values():
+        for host in self.hosts:
             for container in _inspect_all(host):
                 for network, attached in container["NetworkSettings"]["Networks"].items():
                     if network not in networks or not container["State"]["Running"]:
@@ -147,7 +149,7 @@ class Walk:
         """The same line on every agent at once."""
         with ThreadPoolExecutor(max_workers=4) as pool:
             jobs = {
-                name: pool.submit(self.lab.hosts[name].run, ["bash", "-c", text], timeout=120) for name in self.agents
+                name: pool.submit(self.lab.hosts[name].run, ["bash", "-c", text], timeout=300) for name in self.agents
             }
         return {name: job.result() for name, job in jobs.items()}
 
@@ -155,13 +157,15 @@ class Walk:
         """Try everything, compare with the stage, note the outcome under the present step."""
         parties = self.containers(list(stage), listens)
         at: dict[Party, Path] = dict(parties)
-        for host in self.lab.hosts.values():
+        for host in self.hosts:
             at[Party(host.name, "host", host.name, host.address)] = host.netns()
         listed = cells(stage, list(at), [party for party, _ in parties], probes)
         seen = _measure(listed, at, ANSWER_SECONDS)
-        # A busy machine may answer late; silence where an answer is wanted gets a second, longer look.
-        late = [cell for cell in seen if not cell.holds and cell.seen is Seen.DROPPED]
-        if late:
+        # A busy machine may answer late; silence where an answer is wanted gets more, longer looks.
+        for _ in range(SLOW_LOOKS):
+            late = [cell for cell in seen if not cell.holds and cell.seen is Seen.DROPPED]
+            if not late:
+                break
             again = {(c.source, c.destination, c.probe): c for c in _measure(late, at, SLOW_SECONDS)}
             seen = [again.get((c.source, c.destination, c.probe), c) for c in seen]
         self.report.matrices[self.step_key] = seen

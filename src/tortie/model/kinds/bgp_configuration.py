@@ -12,7 +12,7 @@ from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.kinds.bgp_peer import BGPPassword
 from tortie.model.named import check_default_or_node
-from tortie.model.resource import Kind, Metadata
+from tortie.model.resource import Kind, Metadata, Resource
 
 
 class ServiceCidr(Value, frozen=True, kw_only=True):
@@ -79,8 +79,30 @@ def check(spec: BGPConfigurationSpec) -> Iterator[Problem]:
         ):
             if value is not None:
                 yield Problem(f"spec.{end}", "cannot be set while nodeToNodeMeshEnabled is false")
+    yield from checks.duration("spec.nodeMeshMaxRestartTime", spec.node_mesh_max_restart_time)
+    for end, priority in (("4", spec.ipv4_normal_route_priority), ("6", spec.ipv6_normal_route_priority)):
+        yield from checks.between(f"spec.ipv{end}NormalRoutePriority", priority, 1, 2**31 - 2)
     yield from checks.address("spec.localWorkloadPeeringIPV4", spec.local_workload_peering_ipv4, 4)
     yield from checks.address("spec.localWorkloadPeeringIPV6", spec.local_workload_peering_ipv6, 6)
+
+
+OF_ALL_NODES = (
+    "node_to_node_mesh_enabled",
+    "as_number",
+    "node_mesh_password",
+    "node_mesh_max_restart_time",
+    "service_load_balancer_ips",
+    "service_external_ips",
+    "service_cluster_ips",
+)
+
+
+def check_whole(resource: Resource[BGPConfigurationSpec]) -> Iterator[Problem]:
+    """What all nodes must agree on can only be said for all of them."""
+    yield from check_default_or_node(resource)
+    for info in msgspec.structs.fields(resource.spec) if resource.name != "default" else ():
+        if info.name in OF_ALL_NODES and getattr(resource.spec, info.name) not in (None, ()):
+            yield Problem(f"spec.{info.encode_name}", "cannot be set on a non default BGP Configuration")
 
 
 def defaults(metadata: Metadata, spec: BGPConfigurationSpec) -> tuple[Metadata, BGPConfigurationSpec]:
@@ -93,6 +115,6 @@ BGP_CONFIGURATION = Kind(
     plural="bgpconfigurations",
     spec=BGPConfigurationSpec,
     check=check,
-    check_whole=check_default_or_node,
+    check_whole=check_whole,
     defaults=defaults,
 )

@@ -14,6 +14,7 @@ from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
 MAX_OPERATIONS = 10
+OPERATIONS = {"addCommunity": "value", "prependASPath": "prefix", "setPriority": "value"}
 
 
 class PrefixLength(Value, frozen=True, kw_only=True):
@@ -70,19 +71,49 @@ def _rule(field: str, rule: FilterRule, version: int) -> Iterator[Problem]:
     if rule.prefix_length is not None:
         if not rule.cidr:
             yield Problem(f"{field}.prefixLength", "needs a cidr")
-        for end, length in (("min", rule.prefix_length.min), ("max", rule.prefix_length.max)):
-            yield from checks.between(f"{field}.prefixLength.{end}", length, 0, 32 if version == 4 else 128)
+        yield from _prefix_length(f"{field}.prefixLength", rule.prefix_length, 32 if version == 4 else 128)
+    for number in rule.as_path_prefix:
+        yield from checks.as_number(f"{field}.asPathPrefix", number)
+    yield from checks.between(f"{field}.priority", rule.priority, 1, 2**31 - 1)
     if rule.communities is not None and len(rule.communities.values) != 1:
         yield Problem(f"{field}.communities.values", "needs exactly one value")
     for value in rule.communities.values if rule.communities else ():
         yield from checks.community(f"{field}.communities.values", value)
+    yield from _operations(f"{field}.operations", rule)
+
+
+def _operations(field: str, rule: FilterRule) -> Iterator[Problem]:
     if rule.operations and rule.action != "Accept":
-        yield Problem(f"{field}.operations", "are for the action Accept only")
+        yield Problem(field, "are for the action Accept only")
     if len(rule.operations) > MAX_OPERATIONS:
-        yield Problem(f"{field}.operations", f"has more than {MAX_OPERATIONS} operations")
-    for operation in rule.operations:
-        if len(operation) != 1 or not operation.keys() <= {"addCommunity", "prependASPath", "setPriority"}:
-            yield Problem(f"{field}.operations", "each is one of addCommunity, prependASPath, setPriority")
+        yield Problem(field, f"has more than {MAX_OPERATIONS} operations")
+    for number, operation in enumerate(rule.operations):
+        yield from _operation(f"{field}[{number}]", operation)
+
+
+def _prefix_length(field: str, length: PrefixLength, most: int) -> Iterator[Problem]:
+    for end, value in (("min", length.min), ("max", length.max)):
+        yield from checks.between(f"{field}.{end}", value, 0, most)
+    if (length.min or 0) > (most if length.max is None else length.max):
+        yield Problem(field, "the min is greater than the max")
+
+
+def _operation(field: str, operation: dict[str, Any]) -> Iterator[Problem]:
+    name, value = next(iter(operation.items()), ("", None))
+    if len(operation) != 1 or name not in OPERATIONS:
+        yield Problem(field, f"each is one of {', '.join(OPERATIONS)}")
+        return
+    within = value.get(OPERATIONS[name]) if isinstance(value, dict) else None
+    at = f"{field}.{name}.{OPERATIONS[name]}"
+    if name == "addCommunity" and isinstance(within, str):
+        yield from checks.community(at, within)
+    elif name == "prependASPath" and isinstance(within, list) and within:
+        for number in within:
+            yield from checks.as_number(at, number if isinstance(number, int | str) else "")
+    elif name == "setPriority" and isinstance(within, int) and not isinstance(within, bool):
+        yield from checks.between(at, within, 1, 2**31 - 1)
+    else:
+        yield Problem(at, "is missing, or of another type")
 
 
 BGP_FILTER = Kind(name="BGPFilter", plural="bgpfilters", spec=BGPFilterSpec, check=check)

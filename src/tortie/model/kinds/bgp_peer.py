@@ -58,6 +58,9 @@ def check(spec: BGPPeerSpec) -> Iterator[Problem]:
     if spec.peer_ip:
         yield from checks.address_and_port("spec.peerIP", spec.peer_ip)
     yield from checks.address("spec.reachableBy", spec.reachable_by)
+    yield from checks.duration("spec.maxRestartTime", spec.max_restart_time)
+    yield from checks.duration("spec.keepaliveTime", spec.keepalive_time)
+    yield from checks.between("spec.numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers, 0, 2**31 - 1)
     yield from checks.between("spec.ttlSecurity", spec.ttl_security, 0, 255)
     yield from _check_together(spec)
 

@@ -1,6 +1,7 @@
 """FelixConfiguration `default` and `node.NAME` (the node's fields win one by one): settings of the node agent.
 
-`hostServices` is ours: Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy.
+Ours: `hostServices` Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy;
+`foreignAccept` Enabled writes an accept for packets of workloads into Docker's chain DOCKER-USER and into firewalld.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.named import check_default_or_node
 from tortie.model.resource import Kind, Metadata
+
+DURATIONS = ("_interval", "_timeout", "_ttl", "_delay")
 
 
 class HostPort(Value, frozen=True, kw_only=True):
@@ -97,6 +100,7 @@ class FelixConfigurationSpec(Value, frozen=True, kw_only=True):
     failsafe_outbound_host_ports: tuple[HostPort, ...] | None = None
     feature_detect_override: str | None = None
     feature_gates: str | None = None
+    foreign_accept: Literal["Enabled", "Disabled"] | None = None
     floating_ips: Literal["Enabled", "Disabled"] | None = msgspec.field(default=None, name="floatingIPs")
     flow_logs_collector_debug_trace: bool | None = None
     flow_logs_flush_interval: str | None = None
@@ -228,12 +232,32 @@ def check(spec: FelixConfigurationSpec) -> Iterator[Problem]:
         ("wireguardListeningPort", spec.wireguard_listening_port),
     ):
         yield from checks.between(f"spec.{end}", port, 1, 65535)
+    yield from _check_numbers(spec)
+    for info in msgspec.structs.fields(spec):
+        if info.name.endswith(DURATIONS):
+            yield from checks.duration(f"spec.{info.encode_name}", getattr(spec, info.name))
     for end, several in (
         ("failsafeInboundHostPorts", spec.failsafe_inbound_host_ports),
         ("failsafeOutboundHostPorts", spec.failsafe_outbound_host_ports),
     ):
         for item in several or ():
             yield from _host_port(f"spec.{end}", item)
+
+
+def _check_numbers(spec: FelixConfigurationSpec) -> Iterator[Problem]:
+    for end, number, limit in (
+        ("vxlanVNI", spec.vxlan_vni, 2**24 - 1),
+        ("deviceRouteProtocol", spec.device_route_protocol, 255),
+        ("iptablesMarkMask", spec.iptables_mark_mask, 2**32 - 1),
+        ("nftablesMarkMask", spec.nftables_mark_mask, 2**32 - 1),
+        ("ipipMTU", spec.ipip_mtu, 65535),
+        ("vxlanMTU", spec.vxlan_mtu, 65535),
+        ("vxlanMTUV6", spec.vxlan_mtuv6, 65535),
+        ("wireguardMTU", spec.wireguard_mtu, 65535),
+        ("wireguardMTUV6", spec.wireguard_mtuv6, 65535),
+    ):
+        yield from checks.between(f"spec.{end}", number, 0, limit)
+    yield from checks.address("spec.natOutgoingAddress", spec.nat_outgoing_address, 4)
 
 
 def _host_port(field: str, item: HostPort) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from tortie.model.checks import Problem
 from tortie.model.codec import Value
 from tortie.model.resource import Kind
 
-Encapsulation = Literal["Never", "Always", "CrossSubnet"]
+Encapsulation = Literal["", "Never", "Always", "CrossSubnet"]
 
 
 class IPPoolSpec(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -28,13 +28,21 @@ class IPPoolSpec(Value, frozen=True, kw_only=True, omit_defaults=False):
     block_size: int = 0
     node_selector: str = "all()"
     allowed_uses: tuple[str, ...] = ("Workload", "Tunnel")
-    assignment_mode: Literal["Automatic", "Manual"] = "Automatic"
+    assignment_mode: Literal["", "Automatic", "Manual"] = "Automatic"
     namespace_selector: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        """A pool without a size of its blocks has the size of its family."""
-        if not self.block_size:
-            msgspec.structs.force_setattr(self, "block_size", 122 if ":" in self.cidr else 26)
+        """What is there and empty has its default too; a pool without a size of its blocks has that of its family."""
+        for name, default in (
+            ("block_size", 122 if ":" in self.cidr else 26),
+            ("vxlan_mode", "Never"),
+            ("ipip_mode", "Never"),
+            ("node_selector", "all()"),
+            ("allowed_uses", ("Workload", "Tunnel")),
+            ("assignment_mode", "Automatic"),
+        ):
+            if not getattr(self, name):
+                msgspec.structs.force_setattr(self, name, default)
 
 
 def check(spec: IPPoolSpec) -> Iterator[Problem]:

@@ -16,6 +16,8 @@ from tortie.model.codec import Value
 from tortie.model.named import check_default
 from tortie.model.resource import Kind
 
+MAX_COOLDOWN = 1200
+
 
 class IPAMConfigurationSpec(Value, frozen=True, kw_only=True):
     strict_affinity: bool | None = None
@@ -29,7 +31,7 @@ class IPAMConfigurationSpec(Value, frozen=True, kw_only=True):
 
 def check(spec: IPAMConfigurationSpec) -> Iterator[Problem]:
     yield from checks.between("spec.maxBlocksPerHost", spec.max_blocks_per_host, 0, 2**31 - 1)
-    yield from checks.between("spec.ipCooldownSeconds", spec.ip_cooldown_seconds, 0, 2**31 - 1)
+    yield from checks.between("spec.ipCooldownSeconds", spec.ip_cooldown_seconds, 0, MAX_COOLDOWN)
 
 
 IPAM_CONFIGURATION = Kind(

@@ -62,6 +62,25 @@ def check(spec: KubeControllersConfigurationSpec) -> Iterator[Problem]:
     yield from checks.one_of("spec.logSeverityScreen", spec.log_severity_screen, checks.SEVERITIES)
     yield from checks.between("spec.prometheusMetricsPort", spec.prometheus_metrics_port, 0, 65535)
     yield from checks.between("spec.debugProfilePort", spec.debug_profile_port, 0, 65535)
+    yield from checks.duration("spec.etcdV3CompactionPeriod", spec.etcd_v3_compaction_period)
+    if spec.controllers is not None:
+        yield from _check_controllers(spec.controllers)
+
+
+def _check_controllers(found: Controllers) -> Iterator[Problem]:
+    for end, part in (
+        ("node", found.node),
+        ("policy", found.policy),
+        ("workloadEndpoint", found.workload_endpoint),
+        ("serviceAccount", found.service_account),
+        ("namespace", found.namespace),
+    ):
+        yield from checks.duration(f"spec.controllers.{end}.reconcilerPeriod", part.reconciler_period if part else None)
+    if found.node is not None:
+        yield from checks.duration("spec.controllers.node.leakGracePeriod", found.node.leak_grace_period)
+    if found.load_balancer is not None:
+        given, known = found.load_balancer.assign_ips, ("AllServices", "RequestedServicesOnly")
+        yield from checks.one_of("spec.controllers.loadBalancer.assignIPs", given, known)
 
 
 KUBE_CONTROLLERS_CONFIGURATION = Kind(

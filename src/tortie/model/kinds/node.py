@@ -55,6 +55,8 @@ class NodeSpec(Value, frozen=True, kw_only=True):
 
 
 def check(spec: NodeSpec) -> Iterator[Problem]:
+    if spec.bgp == NodeBgp():
+        yield Problem("spec.bgp", "should not be empty")
     if spec.bgp is not None:
         yield from _check_bgp(spec.bgp)
     yield from checks.address("spec.ipv4VXLANTunnelAddr", spec.ipv4_vxlan_tunnel_addr, 4)

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from tortie.base.errors import Invalid
 from tortie.model.checks import Problem
-from tortie.model.codec import Value
+from tortie.model.codec import Value, to_builtins
+from tortie.model.kinds.network_policy import NetworkPolicySpec
 from tortie.model.policy_parts import DEFAULT_TIER, PolicyType, StagedAction, check_staged, with_tier_label
-from tortie.model.resource import Kind, Metadata
+from tortie.model.resource import Kind, Metadata, Resource
 
 
 class StagedKubernetesNetworkPolicySpec(Value, frozen=True, kw_only=True):
@@ -27,6 +29,19 @@ def check(spec: StagedKubernetesNetworkPolicySpec) -> Iterator[Problem]:
     yield from check_staged(spec, spec.staged_action)
     if len(set(spec.policy_types)) < len(spec.policy_types):
         yield Problem("spec.policyTypes", "names one type twice")
+    try:
+        as_network_policy(Metadata(name="x"), spec)
+    except Invalid as error:
+        yield from (Problem("spec", problem) for problem in error.problems)
+
+
+def as_network_policy(metadata: Metadata, spec: StagedKubernetesNetworkPolicySpec) -> Resource[NetworkPolicySpec]:
+    """What it would be if it were enforced. Invalid says what is wrong with it."""
+    # Here and not above: most commands have nothing to do with Kubernetes.
+    from tortie.model.kubernetes import network_policy
+
+    fields = {name: value for name, value in to_builtins(spec).items() if name != "stagedAction"}
+    return network_policy({"metadata": {"name": metadata.name, "namespace": metadata.namespace}, "spec": fields})
 
 
 def defaults(

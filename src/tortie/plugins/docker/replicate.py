@@ -39,6 +39,7 @@ class Replicator:
         self._dropping: set[str] = set()
         self._reported: dict[str, str] = {}
         self._wake = anyio.Event()
+        self._turn = anyio.Lock()
         self._listed = False
         self._engine_up = False
 
@@ -119,6 +120,10 @@ class Replicator:
 
     async def _undeclare(self, network_id: str) -> None:
         """A user removed a declared network here: it goes everywhere. What we removed ourselves says nothing."""
+        async with self._turn:  # one that was being declared when it went is declared by now
+            await self._undeclare_now(network_id)
+
+    async def _undeclare_now(self, network_id: str) -> None:
         name = self._ours.pop(network_id, None)
         if network_id in self._dropping:
             self._dropping.discard(network_id)
@@ -157,6 +162,10 @@ class Replicator:
 
     async def _settle_once(self) -> bool:
         """One round; False when something is left to be tried again."""
+        async with self._turn:
+            return await self._settle_now()
+
+    async def _settle_now(self) -> bool:
         try:
             local = await self._engine.networks()
         except Unavailable as error:
@@ -207,6 +216,8 @@ class Replicator:
         )
         if self._table.get(declared.name) == known:
             self._table[declared.name] = (declared, revision)
+        here = [id_ for id_, host in declared.originals.items() if host == self._driver.node]
+        self._ours.update(dict.fromkeys(here, declared.name))
         log.info("network %s is declared to all hosts", declared.name)
 
     async def _create(self, declared: Declared) -> None:

@@ -14,9 +14,12 @@ from tortie.store.client import Client
 from tortie.store.port import Datastore
 
 
-def docker_source(datastore: Datastore, engine: Callable[[], Collection[str]] | None = None) -> Source:
-    """Speaks for every address of this driver on every node, by what the store has; `engine` gives the ids of the
-    endpoints that an engine has besides, and everything counts as alive when it cannot be asked."""
+def docker_source(
+    datastore: Datastore, engine: Callable[[], Collection[str]] | None = None, *, node: str = ""
+) -> Source:
+    """Speaks for the addresses of this driver on one node, or on every node by what the store has of each: a host's
+    driver writes a record before it takes an address and drops it after the address is free. `engine` gives the ids of
+    the endpoints that this host's engine has besides; everything counts as alive when it cannot be asked."""
 
     def ask() -> Living:
         ids = engine() if engine is not None else ()
@@ -25,4 +28,4 @@ def docker_source(datastore: Datastore, engine: Callable[[], Collection[str]] | 
             raise Invalid(f"endpoints that make no sense: {', '.join(endpoints.unreadable)}")
         return living(every(datastore), endpoints.items, ids)
 
-    return Source("docker", HANDLES, ask)
+    return Source("docker", HANDLES, ask, node)

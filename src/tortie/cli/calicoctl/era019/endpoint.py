@@ -30,14 +30,19 @@ def command(arguments: Sequence[str]) -> Job:
             return lambda client: _show(_one(client, filters))
         case (identifier, "profile", "append" | "remove" | "set" as word, *names):
             filters = {**line.values, "--endpoint": identifier}
-            return lambda client: _change(client, filters, word, names)
+            return lambda client: change(client, lambda: _one(client, filters), word, names)
     raise UsageError(usage.ENDPOINT)
 
 
 def _one(client: Client, filters: dict[str, str]) -> Endpoint:
     found = [item for item in client.list(WORKLOAD_ENDPOINT).items if matches(item.spec, filters)]
+    return only(found, f"Endpoint {filters['--endpoint']} is unknown to Calico.")
+
+
+def only(found: Sequence[Endpoint], none: str) -> Endpoint:
+    """The one endpoint. Raises Failure: `none` when there is none, or that there are several."""
     if not found:
-        raise Failure(f"Endpoint {filters['--endpoint']} is unknown to Calico.")
+        raise Failure(none)
     if len(found) > 1:
         raise Failure(
             "More than 1 endpoint matches the provided criteria.  Please provide additional parameters to refine "
@@ -52,9 +57,10 @@ def _show(endpoint: Endpoint) -> str:
     return table(["Name"], [[name] for name in endpoint.spec.profiles])
 
 
-def _change(client: Client, filters: dict[str, str], word: str, names: Sequence[str]) -> str:
+def change(client: Client, found: Callable[[], Endpoint], word: str, names: Sequence[str]) -> str:
+    """Appends, removes or sets profiles of the endpoint that `found` reads anew at every attempt. What to say."""
     for _ in range(ATTEMPTS):
-        endpoint = _one(client, filters)
+        endpoint = found()
         wanted, told = _decided(client, endpoint.spec.profiles, word, names)
         if wanted is None:
             return told

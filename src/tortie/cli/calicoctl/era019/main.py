@@ -5,14 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.base.errors import TortieError
+from tortie.base.errors import TortieError, Unavailable
 from tortie.cli.calicoctl.era019 import environment, usage
-from tortie.cli.calicoctl.era019.line import Failure, UsageError
+from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
 from tortie.store.client import Client
 
-LATER = ("node", "container", "bgp", "config")
-HOST = ("status", "checksystem", "diags")
-USAGE = {"profile": usage.PROFILE, "endpoint": usage.ENDPOINT, "pool": usage.POOL, "ipam": usage.IPAM}
+Job = Callable[[Client], str]
+USAGE = {
+    "status": usage.STATUS,
+    "node": usage.NODE,
+    "container": usage.CONTAINER,
+    "profile": usage.PROFILE,
+    "endpoint": usage.ENDPOINT,
+    "pool": usage.POOL,
+    "bgp": usage.BGP,
+    "ipam": usage.IPAM,
+    "checksystem": usage.CHECKSYSTEM,
+    "diags": usage.DIAGS,
+    "config": usage.CONFIG,
+}
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -21,11 +32,6 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if word == "version" and len(arguments) == 1:
         print(_version())
         return 0
-    if word in LATER:
-        print(f"calicoctl: {word} is not available in this version", file=sys.stderr)
-        return 1
-    if word in HOST and len(arguments) == 1:
-        return _of_host(word, environ)
     if word not in USAGE:
         print(usage.MAIN, end="")
         return 0 if word in ("-h", "--help") else 1
@@ -36,19 +42,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    from tortie.store.open import open_store
-
     try:
-        command = _command(word, arguments)
-        environment.check(environ)
-        told = environment.note(environ)
-        if told and sys.stderr.isatty():
-            print(told, file=sys.stderr)
-        store = open_store(environment.store_url(environ), create=False)
-        try:
-            text = command(Client(store))
-        finally:
-            store.close()
+        if word in ("status", "checksystem", "diags"):
+            text = _of_host(word, arguments, environ)
+        else:
+            text = _in_store(_command(word, arguments, environ), environ)
     except UsageError as error:
         print(error.usage, end="", file=sys.stderr)
         return 1
@@ -66,48 +64,78 @@ def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int
     return 0
 
 
-def _command(word: str, arguments: Sequence[str]) -> Callable[[Client], str]:
+def _in_store(command: Job, environ: Mapping[str, str]) -> str:
+    from tortie.cli.calicoctl.session import ClientError
+
+    try:
+        with environment.session(environ).client() as client:
+            return command(client)
+    except ClientError as error:
+        raise Unavailable(str(error)) from error
+
+
+def _command(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Job:
+    """Imports what this one command needs."""
     if word == "profile":
-        from tortie.cli.calicoctl.era019.profile import command
+        from tortie.cli.calicoctl.era019 import profile
 
-        return command(arguments)
-    if word in ("pool", "ipam") and list(arguments[:1]) != ["show"]:
-        from tortie.cli.calicoctl.era019 import pool
-
-        return pool.ipam(arguments) if word == "ipam" else pool.command(arguments)
-    if word == "ipam":
-        raise UsageError(usage.IPAM)
+        return profile.command(arguments)
     if word == "endpoint" and "profile" in arguments:
         from tortie.cli.calicoctl.era019 import endpoint
 
         return endpoint.command(arguments)
-    from tortie.cli.calicoctl.era019 import show
+    if word == "endpoint" or (word == "pool" and list(arguments[:1]) == ["show"]):
+        from tortie.cli.calicoctl.era019 import show
 
-    return show.pool(arguments) if word == "pool" else show.endpoint(arguments)
+        return show.pool(arguments) if word == "pool" else show.endpoint(arguments)
+    if word in ("pool", "ipam"):
+        from tortie.cli.calicoctl.era019 import pool
+
+        return pool.ipam(arguments) if word == "ipam" else pool.command(arguments)
+    if word == "bgp":
+        from tortie.cli.calicoctl.era019 import bgp
+
+        return bgp.command(arguments)
+    if word == "config":
+        from tortie.cli.calicoctl.era019 import config
+
+        return config.command(arguments, environ)
+    if word == "node":
+        from tortie.cli.calicoctl.era019 import node
+
+        return node.command(arguments, environ)
+    from tortie.cli.calicoctl.era019 import container
+
+    return container.command(arguments, environ)
 
 
-def _of_host(word: str, environ: Mapping[str, str]) -> int:
-    from tortie.base.sources import Sources
-    from tortie.cli.calicoctl.session import Failed, Session
+def _of_host(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What needs no store, or does without one."""
+    from tortie.cli.calicoctl.session import Failed
 
+    flags = ("--fix", "--libnetwork") if word == "checksystem" else ()
+    values = ("--log-dir",) if word == "diags" else ("--runtime",)
+    line = read(arguments, USAGE[word], flags=flags, values=values)
+    if line.words:
+        raise UsageError(USAGE[word])
+    if line.values.get("--runtime", "docker") not in ("docker", "rkt", "none"):
+        raise Failure("Runtime must be 'docker', 'rkt' or 'none'.")
     try:
         if word == "status":
             from tortie.cli.calicoctl.node_status import status
 
             text = status()
         elif word == "checksystem":
-            from tortie.cli.calicoctl.checksystem import report
+            from tortie.cli.calicoctl import checksystem
 
-            text = report()
+            text = checksystem.report(fix="--fix" in line.flags, docker="--libnetwork" in line.flags)
         else:
-            from tortie.cli.calicoctl.diags import collect
+            from tortie.cli.calicoctl.diags import LOG_DIR, collect
 
-            text = collect(Session(environ, Sources()))
+            text = collect(environment.session(environ), line.values.get("--log-dir", LOG_DIR))
     except Failed as failure:
-        print(failure.out or failure.err)
-        return 1
-    print(text, end="")
-    return 0
+        raise Failure(failure.out or failure.err) from failure
+    return text.removesuffix("\n")
 
 
 def _version() -> str:

@@ -50,17 +50,7 @@ def _options(spec: IPPoolSpec) -> list[str]:
 def _endpoints(client: Client, line: Line) -> str:
     found = [item.spec for item in client.list(WORKLOAD_ENDPOINT).items if matches(item.spec, line.values)]
     if "--detailed" in line.flags:
-        headings = [
-            "Hostname",
-            "Orchestrator ID",
-            "Workload ID",
-            "Endpoint ID",
-            "Addresses",
-            "MAC",
-            "Profiles",
-            "State",
-        ]
-        return table(headings, sorted(_detailed(spec) for spec in found))
+        return detailed(found)
     groups: dict[tuple[str, str], list[WorkloadEndpointSpec]] = {}
     for spec in found:
         groups.setdefault((spec.node, spec.orchestrator), []).append(spec)
@@ -69,6 +59,12 @@ def _endpoints(client: Client, line: Line) -> str:
         for group, members in sorted(groups.items())
     ]
     return table(["Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints"], rows)
+
+
+def detailed(found: Sequence[WorkloadEndpointSpec]) -> str:
+    """One line for each endpoint."""
+    headings = ["Hostname", "Orchestrator ID", "Workload ID", "Endpoint ID", "Addresses", "MAC", "Profiles", "State"]
+    return table(headings, sorted(_detailed(spec) for spec in found))
 
 
 def matches(spec: WorkloadEndpointSpec, filters: Mapping[str, str]) -> bool:

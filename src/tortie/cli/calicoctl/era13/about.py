@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.era3.about import own_version
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
@@ -17,7 +16,7 @@ def command(word: str, options: Options, session: Session) -> str:
     if word == "ipam" and second in ("release", "show") and options.value("--ip"):
         return _ipam(second, options.value("--ip"), session)
     if word == "node" and second:
-        return _node(second, session)
+        return _node(second, options, session)
     raise BadUsage(word)
 
 
@@ -33,7 +32,13 @@ def _ipam(second: str, text: str, session: Session) -> str:
     return "".join(f"{line}\n" for line in lines) or f"No attributes defined for IP {ip_address(text)}\n"
 
 
-def _node(second: str, session: Session) -> str:
+def _node(second: str, options: Options, session: Session) -> str:
+    if second != "run" and options.given.keys() - {
+        "--config",
+        "--log-level",
+        *(("--log-dir",) if second == "diags" else ()),
+    }:
+        raise BadUsage("node")
     if second == "status":
         from tortie.cli.calicoctl.node_status import status
 
@@ -43,9 +48,11 @@ def _node(second: str, session: Session) -> str:
 
         return report()
     if second == "diags":
-        from tortie.cli.calicoctl.diags import collect
+        from tortie.cli.calicoctl.diags import LOG_DIR, collect
 
-        return collect(session)
+        return collect(session, options.value("--log-dir", LOG_DIR))
     if second == "run":
-        raise Invalid("this host's node is started by `tortie node run`, without a container")
+        from tortie.cli.calicoctl.node_run import run
+
+        return run(options, session)
     raise BadUsage("node")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tortie.cli.calicoctl import node_options
+
 MAIN = """\
 Usage:
   calicoctl [options] <command> [<args>...]
@@ -46,11 +48,11 @@ _TEXTS = {
     "get": _CHOICE.format("get", "[--output=<OUTPUT>] "),
     "config": """\
 Usage:
-  calicoctl config set <NAME> <VALUE> [--node=<NODE>]
-  calicoctl config unset <NAME> [--node=<NODE>]
-  calicoctl config get <NAME> [--node=<NODE>]
+  calicoctl config set <NAME> <VALUE> [--node=<NODE>] [--raw=(bgp|felix)]
+  calicoctl config unset <NAME> [--node=<NODE>] [--raw=(bgp|felix)]
+  calicoctl config get <NAME> [--node=<NODE>] [--raw=(bgp|felix)]
 
-<NAME>: logLevel, nodeToNodeMesh, asNumber, ipip.
+<NAME>: logLevel, nodeToNodeMesh, asNumber, ipip; with --raw any field of BGPConfiguration or FelixConfiguration.
 """,
     "ipam": """\
 Usage:
@@ -59,7 +61,16 @@ Usage:
 """,
     "node": """\
 Usage:
-  calicoctl node run | status | diags | checksystem
+  calicoctl node run [--ip=<IP>] [--ip6=<IP6>] [--as=<AS_NUM>] [--name=<NAME>]
+                     [--ip-autodetection-method=<METHOD>] [--ip6-autodetection-method=<METHOD>]
+                     [--log-dir=<LOG_DIR>] [--node-image=<IMAGE>] [--backend=bird] [--config=<CONFIG>]
+                     [--no-default-ippools] [--dryrun] [--init-system] [--disable-docker-networking]
+                     [--docker-networking-ifprefix=cali] [--use-docker-networking-container-labels]
+  calicoctl node status
+  calicoctl node diags [--log-dir=<LOG_DIR>]
+  calicoctl node checksystem
+
+<METHOD>: first-found, can-reach=<DEST>, interface=<REGEX>. <IP> may be autodetect.
 """,
     "version": """\
 Usage:
@@ -68,6 +79,7 @@ Usage:
 }
 COMMANDS = frozenset(_TEXTS)
 FLAGS = {
+    "node": {name: name for name in node_options.FLAGS},
     "create": {"--skip-exists": "--skip-exists"},
     "delete": {"-s": "--skip-not-exists", "--skip-not-exists": "--skip-not-exists"},
 }
@@ -87,7 +99,7 @@ VALUES = {
     "get": {**_FILES, **_IDENTIFIERS, "-o": "--output", "--output": "--output"},
     "config": {"-n": "--node", "--node": "--node", "--raw": "--raw"},
     "ipam": {"--ip": "--ip"},
-    "node": {"--log-dir": "--log-dir"},
+    "node": {name: name for name in node_options.VALUES},
 }
 TOP_VALUES = {"-c": "--config", "--config": "--config", "-l": "--log-level", "--log-level": "--log-level"}
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
+from tortie.cli.calicoctl import node_options
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
@@ -20,7 +21,9 @@ def command(word: str, second: str) -> tuple[Command, Mapping[str, str], Mapping
     found = _COMMANDS.get((word, second))
     if found is None:
         raise BadUsage(f"unknown command {word} {second}".rstrip())
-    return found, {}, {}
+    if (word, second) == ("node", "run"):
+        return found, {name: name for name in node_options.FLAGS}, {name: name for name in node_options.VALUES}
+    return found, {}, {"--log-dir": "--log-dir"} if second == "diags" else {}
 
 
 def version(options: Options, session: Session) -> str:
@@ -86,10 +89,16 @@ def _checksystem(_options: Options, _session: Session) -> str:
     return report()
 
 
-def _diags(_options: Options, session: Session) -> str:
-    from tortie.cli.calicoctl.diags import collect
+def _diags(options: Options, session: Session) -> str:
+    from tortie.cli.calicoctl.diags import LOG_DIR, collect
 
-    return collect(session)
+    return collect(session, options.value("--log-dir", LOG_DIR))
+
+
+def _node_run(options: Options, session: Session) -> str:
+    from tortie.cli.calicoctl.node_run import run
+
+    return run(options, session)
 
 
 _MIGRATE = "`datastore migrate {0}` is not supported here; `tortie store {0}` does it for stores of every kind"
@@ -105,5 +114,5 @@ _COMMANDS: dict[tuple[str, str], Command] = {
     ("node", "status"): _node_status,
     ("node", "checksystem"): _checksystem,
     ("node", "diags"): _diags,
-    ("node", "run"): _refused("this host's node is started by `tortie node run`, without a container"),
+    ("node", "run"): _node_run,
 }

@@ -10,7 +10,7 @@ from tortie.base.errors import Invalid
 from tortie.model.resource import Resource
 from tortie.policy.assertions import Assertion, assertion, check
 from tortie.policy.live import read_store
-from tortie.policy.reading import world_of
+from tortie.policy.reading import still_unread, world_of
 from tortie.policy.tables import broken_lines
 from tortie.store.client import Client
 
@@ -33,5 +33,6 @@ def parsed(documents: Sequence[dict[str, Any]]) -> list[Assertion]:
 
 def broken(client: Client, resources: Sequence[Resource[Any]], assertions: Sequence[Assertion]) -> list[str]:
     """What would not hold if the resources were written, in words; empty when all is well."""
-    would = {**read_store(client).resources, **{resource.key: resource for resource in resources}}
-    return broken_lines(check(world_of(would.values()), assertions))
+    stored = read_store(client)
+    would = {**stored.resources, **{resource.key: resource for resource in resources}}
+    return broken_lines(check(world_of(would.values(), still_unread(stored.unread, resources)), assertions))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any
 
 from tortie.base.errors import Invalid
-from tortie.base.sources import documents
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.ipam import settings
@@ -17,14 +16,10 @@ from tortie.ipam.assign import networks, selecting
 from tortie.ipam.audit import Audit
 from tortie.ipam.block import Address
 from tortie.ipam.books import Books
-from tortie.ipam.check import Report
 from tortie.ipam.ledger import Ledger
 from tortie.ipam.show import allocation_of, borrowed, usage
-from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.ip_reservation import IP_RESERVATION
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
-from tortie.model.resource import Resource
 from tortie.store.client import Client
 
 Command = Callable[[Options, Session], str]
@@ -45,11 +40,7 @@ def show(options: Options, session: Session) -> str:
     _no_words(options)
     with session.client() as client:
         if options.has("--ip"):
-            lines = attributes_of(client, options.value("--ip"))
-            if lines is None:
-                return f"{options.value('--ip')} is not assigned\n"
-            told = [f"IP {options.value('--ip')} is in use", "Attributes:", *(f"  {line}" for line in lines)]
-            return "\n".join(told) + "\n"
+            return _show_address(client, options.value("--ip"))
         if options.has("--show-configuration"):
             return _show_configuration(client)
         books = Audit(client.datastore).books()
@@ -76,7 +67,7 @@ def _show_pools(client: Client, books: Books, *, blocks: bool) -> str:
 
 
 def _share(part: int, total: int) -> str:
-    return f"{part:.5g} ({round(100 * part / total)}%)"
+    return f"{part:.5g} ({100 * part / total:.0f}%)"
 
 
 def _show_borrowed(books: Books) -> str:
@@ -84,7 +75,14 @@ def _show_borrowed(books: Books) -> str:
         (str(row.address), row.borrower, str(row.block), row.owner, row.type, row.allocated_to)
         for row in borrowed(books)
     ]
-    return boxed(("IP", "BORROWING-NODE", "BLOCK", "BLOCK OWNER", "TYPE", "ALLOCATED-TO"), rows)
+    told = boxed(("IP", "BORROWING-NODE", "BLOCK", "BLOCK OWNER", "TYPE", "ALLOCATED-TO"), rows)
+    unknown = sum(not allocation.node for allocation in books.allocations())
+    if unknown:
+        told += (
+            f"\nNote: found {unknown} IP allocations without an explicit node association. "
+            "Unable to determine if they are borrowed.\n"
+        )
+    return told
 
 
 def _show_configuration(client: Client) -> str:
@@ -93,19 +91,26 @@ def _show_configuration(client: Client) -> str:
         ("StrictAffinity", str(config.strict_affinity).lower()),
         ("AutoAllocateBlocks", str(config.auto_allocate_blocks).lower()),
         ("MaxBlocksPerHost", str(config.max_blocks_per_host)),
+        ("KubeVirtVMAddressPersistence", config.kube_virt_vm_address_persistence or "Disabled"),
         ("IPCooldownSeconds", str(config.ip_cooldown_seconds)),
     ]
     return boxed(("PROPERTY", "VALUE"), rows)
 
 
-def attributes_of(client: Client, text: str) -> list[str] | None:
-    """`name: value` of the address's handle and attributes, None when nobody has it. Raises Invalid."""
+def _show_address(client: Client, text: str) -> str:
     found = allocation_of(Audit(client.datastore).books(), address_of(text))
     if found is None:
-        return None
-    attribute = found.attribute
-    handle = [f"Handle ID: {attribute.handle_id}"] if attribute.handle_id else []
-    return handle + [f"{name}: {value}" for name, value in sorted(attribute.secondary.items())]
+        return f"{address_of(text)} is not assigned\n"
+    lines = [f"IP {found.address} is in use", f"Handle ID: {found.attribute.handle_id or '<none>'}"]
+    known = sorted(found.attribute.secondary.items())
+    lines += ["Active Owner Attributes:"] if known else ["No Active Owner attributes defined"]
+    return "\n".join([*lines, *(f"  {name}: {value}" for name, value in known)]) + "\n"
+
+
+def attributes_of(client: Client, text: str) -> list[str] | None:
+    """`name: value` of the address's attributes, None when nobody has it. Raises Invalid."""
+    found = allocation_of(Audit(client.datastore).books(), address_of(text))
+    return None if found is None else [f"{name}: {value}" for name, value in sorted(found.attribute.secondary.items())]
 
 
 def address_of(text: str) -> Address:
@@ -116,12 +121,18 @@ def address_of(text: str) -> Address:
 
 
 def boxed(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """The frame that the Go programs' table writer draws: headings centred, cells left."""
+    """The frame that the Go programs' table writer draws: headings centred, cells left, numbers right."""
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
     ruler = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
     lines = [ruler, _boxed_row([h.center(w) for h, w in zip(headings, widths, strict=True)]), ruler]
-    lines += [_boxed_row([cell.ljust(w) for cell, w in zip(row, widths, strict=True)]) for row in rows]
+    lines += [_boxed_row([_cell(cell, w) for cell, w in zip(row, widths, strict=True)]) for row in rows]
     return "\n".join([*lines, ruler]) + "\n"
+
+
+def _cell(text: str, width: int) -> str:
+    return (
+        text.rjust(width) if re.fullmatch(r"[0-9.]+(e\+[0-9]+)?", text) and text.count(".") < 2 else text.ljust(width)
+    )
 
 
 def _boxed_row(cells: list[str]) -> str:
@@ -134,7 +145,10 @@ def _boxed_row(cells: list[str]) -> str:
 def release(options: Options, session: Session) -> str:
     _no_words(options)
     if options.has("--from-report"):
-        return _release_from_report(options, session)
+        from tortie.cli.calicoctl.era3.ipam_report import release_from_reports
+
+        paths = [path for value in options.values("--from-report") for path in value.split(",")]
+        return release_from_reports(session, paths, force=options.has("--force"))
     if not options.has("--ip"):
         raise BadUsage("ipam release needs --ip or --from-report")
     return release_address(session, options.value("--ip"))
@@ -151,147 +165,76 @@ def release_address(session: Session, text: str) -> str:
 
 def configure(options: Options, session: Session) -> str:
     _no_words(options)
-    wanted: dict[str, bool | int] = {}
+    wanted: dict[str, bool | int | str] = {}
     told = []
-    for option, (field, name) in _SETTINGS.items():
+    for option, (field, name, read) in _SETTINGS.items():
         if options.has(option):
-            value = options.value(option).lower()
-            wanted[field] = _truth(option, value) if field == "strict_affinity" else _number(option, value)
-            told.append(f"Successfully set {name} to: {value}")
+            wanted[field] = value = read(options.value(option))
+            told.append(f"Successfully set {name} to: {str(value).lower() if isinstance(value, bool) else value}")
     if not wanted:
-        raise BadUsage("ipam configure needs something to set")
+        raise Invalid("at least one configuration option must be specified")
     with session.client() as client:
         settings.configure(client.datastore, **wanted)  # type: ignore[arg-type]
     return "\n".join(told) + "\n"
 
 
-_SETTINGS = {
-    "--strictaffinity": ("strict_affinity", "StrictAffinity"),
-    "--max-blocks-per-host": ("max_blocks_per_host", "MaxBlocksPerHost"),
-    "--ip-cooldown-seconds": ("ip_cooldown_seconds", "IPCooldownSeconds"),
+def _truth(text: str) -> bool:
+    """As Go reads one."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise Invalid("invalid value. Use true or false to set strictaffinity")
+
+
+def _blocks(text: str) -> int:
+    return _number(text, "invalid value for maxblockhost. Use a valid number")
+
+
+def _seconds(text: str) -> int:
+    return _number(text, "invalid value for ip-cooldown-seconds. Use a valid number")
+
+
+def _persistence(text: str) -> str:
+    if text not in ("Enabled", "Disabled"):
+        raise Invalid("invalid value for --kubevirt-ip-persistence. Use Enabled or Disabled")
+    return text
+
+
+def _number(text: str, fault: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise Invalid(fault)
+    return int(text)
+
+
+_SETTINGS: dict[str, tuple[str, str, Callable[[str], bool | int | str]]] = {
+    "--strictaffinity": ("strict_affinity", "StrictAffinity", _truth),
+    "--max-blocks-per-host": ("max_blocks_per_host", "MaxBlocksPerHost", _blocks),
+    "--kubevirt-ip-persistence": ("kube_virt_vm_address_persistence", "KubeVirtVMAddressPersistence", _persistence),
+    "--ip-cooldown-seconds": ("ip_cooldown_seconds", "IPCooldownSeconds", _seconds),
 }
 
 
-def _truth(option: str, value: str) -> bool:
-    if value not in ("true", "false"):
-        raise Invalid(f"invalid value '{value}' of {option}: true or false")
-    return value == "true"
-
-
-def _number(option: str, value: str) -> int:
-    if not value.isdecimal() or len(value) > 9:
-        raise Invalid(f"invalid value '{value}' of {option}: a whole number from 0")
-    return int(value)
-
-
 def split(options: Options, session: Session) -> str:
-    if len(options.words) != 1 or options.has("--cidr") == options.has("--name"):
-        raise BadUsage("ipam split needs a number, and either --cidr or --name")
-    parts = _number("<NUMBER>", options.words[0])
+    if len(options.words) != 1:
+        raise BadUsage("ipam split needs one number")
+    (text,) = options.words
+    name, cidr = options.value("--name"), options.value("--cidr")
+    if bool(name) == bool(cidr):
+        raise Invalid("no name or CIDR provided. Provide a name or CIDR to denote the IP pool to split")
+    parts = _number(text, f"error reading number to split IP pools into. {text} is not a valid number")
     with session.client() as client:
-        made = settings.split_pool(client.datastore, parts, name=options.value("--name"), cidr=options.value("--cidr"))
-    return "".join(f"Created IPPool {pool.name} {pool.spec.cidr}\n" for pool in made)
+        made = settings.split_pool(client.datastore, parts, name=name, cidr=cidr)
+    whole = made[0].name.removeprefix("split-").removesuffix("-0")
+    lines = [f"IP Pool {whole} was successfully split into {parts} smaller pools."]
+    lines += [f"Created {pool.name} with CIDR {pool.spec.cidr}." for pool in made]
+    return "\n".join([*lines, "Please refer to the documentation for final steps."]) + "\n"
 
 
-# check
+def _check(options: Options, session: Session) -> str:
+    from tortie.cli.calicoctl.era3.ipam_check import check
 
-
-def check(options: Options, session: Session) -> str:
-    """The books against themselves and the endpoints in the store. Only a host knows which containers live."""
-    _no_words(options)
-    with session.client() as client:
-        audit = Audit(client.datastore)
-        books, report = audit.books(), audit.look()
-        endpoints = client.list(WORKLOAD_ENDPOINT).items
-        document = _report(client, books, report) if options.has("--output") else None
-    lines = ["Checking IPAM for inconsistencies...", "", "Loading all IPAM blocks..."]
-    lines.append(f"Found {len(books.blocks)} IPAM blocks.")
-    for cidr, kept in sorted(books.blocks.items(), key=lambda pair: (pair[0].version, pair[0])):
-        lines.append(f" IPAM block {cidr} affinity={kept.value.affinity or '<none>'}:")
-    addresses = sorted(str(allocation.address) for allocation in books.allocations())
-    if options.has("--show-all-ips"):
-        lines += [f"  {address} allocated" for address in addresses]
-    lines.append(f"IPAM blocks record {len(addresses)} allocations.")
-    problems = [f"{finding.kind}: {finding.text}" for finding in report.findings]
-    problems += _of_endpoints(endpoints, set(addresses))
-    lines += ["", *(f"  {problem}" for problem in problems)]
-    if document is not None:
-        _save(options.value("--output"), document)
-    return "\n".join([*lines, f"Check complete; found {len(problems)} problems."]) + "\n"
-
-
-def _of_endpoints(endpoints: Sequence[Resource[WorkloadEndpointSpec]], taken: set[str]) -> list[str]:
-    found = []
-    users: dict[str, str] = {}
-    for endpoint in endpoints:
-        for text in endpoint.spec.ip_networks:
-            address = text.partition("/")[0]
-            if address in users:
-                found.append(f"{address} is used by {users[address]} and by {endpoint.name}")
-            users[address] = endpoint.name
-            if address not in taken:
-                found.append(f"{address} is used by {endpoint.name} but not allocated")
-    return found
-
-
-def _report(client: Client, books: Books, report: Report) -> dict[str, Any]:
-    info = client.find(CLUSTER_INFORMATION, "default")
-    allocations: dict[str, list[dict[str, str]]] = {}
-    for allocation in books.allocations():
-        handle = allocation.attribute.handle_id or ""
-        allocations[str(allocation.address)] = [{"handle": handle, "node": allocation.node}]
-    return {
-        "version": 1,
-        "clusterGUID": info.spec.cluster_guid if info else "",
-        "datastoreLocked": info is not None and info.spec.datastore_ready is False,
-        "clusterInformationRevision": str(info.revision) if info else "",
-        "clusterType": info.spec.cluster_type if info else "",
-        "allocations": allocations,
-        "leakedHandles": [finding.subject for finding in report.findings if finding.kind == "leak"],
-    }
-
-
-def _save(path: str, document: dict[str, Any]) -> None:
-    import json
-
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.write("\n")
-    except OSError as error:
-        raise Invalid(f"cannot write the report {path}: {error.strerror or error}") from error
-
-
-def _release_from_report(options: Options, session: Session) -> str:
-    """The leaked handles of a report of this very cluster, while its datastore is locked, or with --force."""
-    reports = [_read_report(session, path) for path in options.value("--from-report").split(",")]
-    # A leak of one report may live on the host that made another: only what all name is released.
-    leaked = set.intersection(*(set(report["leakedHandles"]) for report in reports))
-    with session.client() as client:
-        info = client.find(CLUSTER_INFORMATION, "default")
-        guid = info.spec.cluster_guid if info else ""
-        if any(report["clusterGUID"] != guid for report in reports):
-            raise Invalid("the report is of another cluster")
-        locked = info is not None and info.spec.datastore_ready is False
-        if not options.has("--force") and not (locked and all(report["datastoreLocked"] for report in reports)):
-            raise Invalid("the datastore must be locked, now and when the report was made; or use --force")
-        releaser = Allocator(client.datastore, "calicoctl")
-        released = [
-            address for handle in sorted(leaked) for address in releaser.release_by_handle(handle, now=time.time())
-        ]
-    return f"Released {len(released)} IPs successfully\n"
-
-
-def _read_report(session: Session, path: str) -> dict[str, Any]:
-    ((name, text),) = session.sources.texts(path) or [(path, "")]
-    try:
-        (report,) = documents(name, text)
-        handles = report["leakedHandles"]
-        if isinstance(report["clusterGUID"], str) and all(isinstance(handle, str) for handle in handles):
-            return {"datastoreLocked": False, **report}
-    except (ValueError, KeyError, TypeError) as error:
-        raise Invalid(f"{path}: not a report of ipam check") from error
-    raise Invalid(f"{path}: not a report of ipam check")
+    return check(options, session)
 
 
 def _no_words(options: Options) -> None:
@@ -301,12 +244,12 @@ def _no_words(options: Options) -> None:
 
 _COMMANDS: dict[str, tuple[Command, tuple[str, ...], tuple[str, ...]]] = {
     "show": (show, ("--show-blocks", "--show-borrowed", "--show-configuration"), ("--ip",)),
-    "check": (check, ("--show-all-ips", "--show-problem-ips"), ("--output",)),
+    "check": (_check, ("--show-all-ips", "--show-problem-ips", "--repair"), ("--output",)),
     "release": (release, ("--force",), ("--ip", "--from-report")),
     "configure": (
         configure,
         (),
-        ("--strictaffinity", "--max-blocks-per-host", "--ip-cooldown-seconds"),
+        tuple(_SETTINGS),
     ),
     "split": (split, (), ("--cidr", "--name")),
 }

@@ -78,14 +78,21 @@ Usage:
     "ipam": """\
 Usage:
   calicoctl ipam show [--ip=<IP> | --show-blocks | --show-borrowed | --show-configuration]
-  calicoctl ipam check [--show-all-ips] [--show-problem-ips] [--output=<REPORT>]
-  calicoctl ipam release ( --ip=<IP> | --from-report=<REPORT> [--force] )
+  calicoctl ipam check [--show-all-ips] [--show-problem-ips] [--output=<REPORT>] [--repair]
+  calicoctl ipam release ( --ip=<IP> | --from-report=<REPORT>... [--force] )
   calicoctl ipam configure [--strictaffinity=true|false] [--max-blocks-per-host=<N>] [--ip-cooldown-seconds=<N>]
+                           [--kubevirt-ip-persistence=Enabled|Disabled]
   calicoctl ipam split <N> ( --cidr=<CIDR> | --name=<POOL> )
 """,
     "node": """\
 Usage:
-  calicoctl node status | checksystem | diags | run
+  calicoctl node run [--ip=<IP>] [--ip6=<IP6>] [--as=<AS_NUM>] [--name=<NAME>]
+                     [--ip-autodetection-method=<METHOD>] [--ip6-autodetection-method=<METHOD>]
+                     [--log-dir=<LOG_DIR>] [--node-image=<IMAGE>] [--backend=bird] [--no-default-ippools]
+                     [--dryrun] [--init-system] [--disable-docker-networking]
+                     [--docker-networking-ifprefix=cali] [--use-docker-networking-container-labels]
+  calicoctl node status | checksystem
+  calicoctl node diags [--log-dir=<LOG_DIR>]
 """,
     "datastore": """\
 Usage:

@@ -1,0 +1,46 @@
+"""One request over a unix socket: to the node agent of this host, to its container engine."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+from tortie.base.errors import Unavailable
+
+SECONDS = 5.0
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def get(path: str, target: str, seconds: float = SECONDS) -> tuple[int, bytes]:
+    """(status, body) of a GET. Raises Unavailable when nobody answers at `path`."""
+    connection = _Connection(path, seconds)
+    try:
+        connection.request("GET", target)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
+def peer_pid(path: str) -> int | None:
+    """The process that listens at `path`; None when nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(SECONDS)
+        try:
+            sock.connect(path)
+        except OSError:
+            return None
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int.from_bytes(credentials[:4], "little") or None
