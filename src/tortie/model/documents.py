@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,7 @@ def _metadata(kind: Kind[Any], raw: Any, namespace: str | None) -> tuple[Metadat
     if raw.get("generateName"):
         raise Invalid(f"{kind.name}: metadata.generateName is not supported")
     revision = raw.get("resourceVersion")
-    if revision not in (None, "") and not str(revision).isdecimal():
+    if revision not in (None, "") and re.fullmatch("[0-9]{1,19}", str(revision)) is None:
         raise Invalid(f"error with field metadata.resourceVersion = '{revision}' (Reason: not a revision)")
     labels = {"labels": {k: _scalar(v) for k, v in (raw.get("labels") or {}).items()}} if _is_map(raw, "labels") else {}
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.fuzz import commands
 from tests.fuzz.targets import files
@@ -9,6 +11,7 @@ from tests.fuzz.targets import files
 from tortie.base.errors import Invalid
 from tortie.base.sources import documents, json_value
 from tortie.cli.calicoctl.go_template import render
+from tortie.model.documents import item
 from tortie.model.kinds import KINDS
 from tortie.model.resource import decode
 from tortie.node.brain import Brain
@@ -62,6 +65,24 @@ def test_commands_end_with_exit_code_1(title: str, grammar: str) -> None:
 def test_one_json_value(text: str | bytes) -> None:
     with pytest.raises(Invalid):
         json_value(text)
+
+
+@pytest.mark.parametrize("revision", ["9" * 5000, "٣", "-1", "1.0", [], True])
+def test_a_revision_is_a_number_of_a_store(revision: object) -> None:
+    raw = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "Profile",
+        "metadata": {"name": "a", "resourceVersion": revision},
+    }
+    with pytest.raises(Invalid, match="not a revision"):
+        item(raw)
+
+
+def test_a_report_is_one_file(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("[" * DEEP)
+    for path in (tmp_path, tmp_path / "a.json", tmp_path / "c.json"):
+        assert commands.command("3", ["ipam", "release", f"--from-report={path}"], b"") == 1
 
 
 VALUES = {
