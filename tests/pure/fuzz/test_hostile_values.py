@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.fuzz import commands
 from tests.fuzz.targets import files
 
-from tortie.base.errors import Invalid
+from tortie.base.errors import Invalid, Unavailable
 from tortie.base.sources import documents, json_value
 from tortie.cli.calicoctl.go_template import render
+from tortie.model.codec import from_builtins
 from tortie.model.documents import item
 from tortie.model.kinds import KINDS
+from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.resource import decode
+from tortie.model.v0.wire import port_problem
 from tortie.node.brain import Brain
 from tortie.plugins.docker import messages
+from tortie.policy.compile import compile_profile
+from tortie.policy.endpoints import workload
+from tortie.store.etcd import address, stream
 from tortie.store.port import Event
 
 DEEP = 100_000
@@ -76,6 +83,38 @@ def test_a_revision_is_a_number_of_a_store(revision: object) -> None:
     }
     with pytest.raises(Invalid, match="not a revision"):
         item(raw)
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("digits", [LONG, "٣", "²"])
+def test_numbers_without_bound_and_digits_of_other_scripts(digits: str) -> None:
+    for rule in (
+        {"action": "Allow", "protocol": digits},
+        {"action": "Allow", "protocol": "TCP", "destination": {"ports": [f"1:{digits}"]}},
+        {"action": "Allow", "protocol": "TCP", "destination": {"ports": [digits]}},
+        {"action": "Allow", "source": {"nets": [f"10.0.0.0/{digits}"]}},
+    ):
+        raw = from_builtins(ProfileSpec, {"ingress": [rule]})
+        assert compile_profile(raw).problems
+        assert list(PROFILE.check(raw))
+    assert port_problem(f"1:{digits}")
+    with pytest.raises(Invalid):
+        address.parse(f"etcd://a:{digits}")
+    with pytest.raises(Unavailable):
+        stream.Stream().feed(f"HTTP/1.1 {digits} OK\r\n\r\n".encode())
+
+
+def test_an_endpoints_ports_that_are_none_are_left_out() -> None:
+    wrong: list[tuple[object, int]] = [(LONG, 1), ("TCP", 0), (256, 1), ("TCP", 65536)]
+    ports = [{"name": "a", "protocol": protocol, "port": port} for protocol, port in wrong]
+    ports.append({"name": "b", "protocol": "6", "port": 80})
+    spec = {"orchestrator": "k8s", "ipNetworks": ["10.0.0.1"], "ports": ports}
+    raw = {"metadata": {"name": "a", "namespace": "x"}, "spec": spec}
+    found = workload(decode(KINDS["WorkloadEndpoint"], json.dumps(raw).encode()))
+    assert found is not None
+    assert found.ports == (("b", 6, 80),)
 
 
 def test_a_report_is_one_file(tmp_path: Path) -> None:
