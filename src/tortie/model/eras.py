@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from tortie.model.codec import UNREADABLE
 from tortie.model.policy_parts import DEFAULT_TIER
 from tortie.model.resource import Metadata, Resource
 
@@ -161,7 +162,7 @@ def _annotated(metadata: Metadata) -> str | None:
     """The name in the annotation; None without one that can be read."""
     try:
         found = msgspec.json.decode(metadata.annotations.get(ANNOTATION, ""))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     name = found.get("name") if isinstance(found, dict) else None
     return name if isinstance(name, str) and name else None

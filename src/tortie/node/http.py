@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tortie.model.resource import printable
 from tortie.node.agent import Agent
 
 
@@ -56,7 +57,7 @@ def status(agent: Agent) -> dict[str, Any]:
             ],
             "reason": agent.foreign.reason,
         },
-        "unreadable": brain.unreadable,
+        "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
         "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import Value, from_builtins, strangers, to_builtins
+from tortie.model.codec import UNREADABLE, Value, from_builtins, strangers, to_builtins
 from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -308,7 +308,7 @@ def _parse(raw: Any, *, later: bool = False) -> tuple[Form, Value, Value]:
         found = document.get(name)
         try:
             part = from_builtins(shape, {} if found is None else found)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             faults.append(f"{form.name}: {name}: {error}")
             continue
         faults += [f"{form.name}: unknown field {name}.{path}" for path in strangers(part)]
