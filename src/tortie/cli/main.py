@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "why": "tortie.cli.why:why",
     "matrix": "tortie.cli.matrix:matrix",
     "whatif": "tortie.cli.whatif:whatif",
+    "doctor": "tortie.cli.doctor:doctor",
     "store": "tortie.cli.store:store",
     "node": "tortie.cli.node:node",
     "master": "tortie.cli.mesos:master",
