@@ -98,7 +98,7 @@ class Way:
                 f"host {name} has no address: a Node with spec.bgp.ipv4Address or spec.addresses, or a HostEndpoint "
                 "with expectedIPs, gives it one"
             )
-        return End("host", name, addresses, node=name)
+        return End("host", f"{HOST}{name}", addresses, node=name)
 
     def _of_address(self, address: str) -> End:
         key = self.world.find(address).key
@@ -106,7 +106,7 @@ class Way:
             return replace(self.workload(key), addresses=(address,))
         node = self.hosts.of_address(address)
         if node is not None:
-            return End("host", node, (address,), node=node)
+            return End("host", f"{HOST}{node}", (address,), node=node)
         return End("address", address, (address,))
 
     def ask(self, source: End, destination: End, service: Service) -> Answer:
