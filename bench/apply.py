@@ -103,8 +103,8 @@ def _want(size: int) -> Ledger:
     ledger = Ledger()
     for name, definition in base.LIVE_SETS.items():
         ledger.put_set(name, definition)
-    for name, chain in base.base_chains(Settings()).items():
-        ledger.put_chain(name, chain)
+    for name, (written, hook) in base.base_chains(Settings()).items():
+        ledger.put_chain(name, written.chain(base=hook))
     ledger.put_set("pl", SetDef("inet_service", interval=True, content=("80", "443", "9000-9010")))
     for number in range(size):
         ledger.put_set(f"s4_{number}", SetDef("ipv4_addr"))

@@ -47,6 +47,32 @@ SHOW = "import sys; sys.argv[:] = ['calicoctl', 'profile', 'web', 'rule', 'show'
 SHOW += "from tortie.cli.calicoctl.main import main; main()"
 
 
+FOLLOWERS = """
+import sys, threading, time
+from tortie.store.open import open_store
+
+store, many, times = open_store(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+start = store.list("/").revision
+told, done = [[0] * many for _ in range(times)], threading.Semaphore(0)
+
+def follow(number, watch):
+    seen = 0
+    while seen < times:
+        for event in watch.next(10):
+            told[seen][number] = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - int(event.value)
+            seen += 1
+            done.release()
+
+for number in range(many):
+    threading.Thread(target=follow, args=(number, store.watch("/bench/", start)), daemon=True).start()
+print("ready", flush=True)
+for change in range(times):
+    for _ in range(many):
+        done.acquire()
+    print(max(told[change]), flush=True)
+"""
+
+
 def run() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory(dir=os.getcwd()) as directory:
         url = f"sqlite://{directory}/store"
@@ -64,7 +90,7 @@ def run() -> list[tuple[str, str]]:
 
 
 def _both(url: str) -> list[tuple[str, str]]:
-    return [_latency(url), *_addresses(url), *_command(url)]
+    return [_latency(url), _latency_here(url), _fan_out(url), *_addresses(url), *_command(url)]
 
 
 def _commits(url: str, raw: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -190,6 +216,47 @@ def _latency(url: str, times: int = 200) -> tuple[str, str]:
     store.close()
     worst = sorted(taken)[int(times * 0.99)]
     return "commit to event in another process", f"{statistics.median(taken):.2f} ms, 99 % {worst:.2f} ms"
+
+
+def _latency_here(url: str, times: int = 200) -> tuple[str, str]:
+    """From before the commit to the event in another thread of the same process."""
+    store = open_store(url)
+    watch = store.watch("/bench/", store.list("/").revision)
+    taken: list[float] = []
+    heard = threading.Semaphore(0)
+
+    def follow() -> None:
+        while len(taken) < times:
+            for event in watch.next(10):
+                taken.append((time.perf_counter_ns() - int(event.value or 0)) / 1e6)
+                heard.release()
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    for _ in range(times):
+        store.commit([Put("/bench/now", b"%d" % time.perf_counter_ns())])
+        heard.acquire()
+    follower.join()
+    watch.close()
+    store.close()
+    worst = sorted(taken)[int(times * 0.99)]
+    return "commit to event in the same process", f"{statistics.median(taken):.2f} ms, 99 % {worst:.2f} ms"
+
+
+def _fan_out(url: str, watchers: int = 100, times: int = 50) -> tuple[str, str]:
+    """From before one commit to the last of many watchers, all in another process."""
+    store = open_store(url)
+    command = [sys.executable, "-c", FOLLOWERS, url, str(watchers), str(times)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as followers:
+        assert followers.stdout is not None
+        followers.stdout.readline()
+        taken = []
+        for _ in range(times):
+            store.commit([Put("/bench/now", b"%d" % time.clock_gettime_ns(time.CLOCK_MONOTONIC))])
+            taken.append(int(followers.stdout.readline()) / 1e6)
+    store.close()
+    value = f"{statistics.median(taken):.2f} ms, slowest {max(taken):.2f} ms"
+    return f"commit to the last of {watchers} watchers", value
 
 
 def _addresses(url: str) -> list[tuple[str, str]]:

@@ -178,6 +178,7 @@ stay_disabled() {
         docker.io) service=docker && set -- docker.service docker.socket containerd.service ;;
         haproxy) service=haproxy && set -- haproxy.service ;;
         etcd-server) service=etcd && set -- etcd.service ;;
+        firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;
         esac
         for unit in "$@"; do # not every release has all of them, nor every machine systemd
@@ -264,6 +265,22 @@ browser_for_ubuntu() {
     touch "$VENV/.browser" # tried once; a new environment tries again
 }
 
+firewalld_for_tests() { # started only by the tests beside it, in a network namespace and on a message bus of their own
+    { have firewalld && have dbus-daemon; } || [ -e "$VENV/.firewalld" ] && return
+    say 'firewalld for the tests beside it (it is not started here)'
+    MISSING=(firewalld dbus-daemon)
+    [ "$(apt-cache policy dbus-daemon 2>/dev/null)" ] || MISSING=(firewalld dbus)
+    keep_services_stopped
+    if apt install -y --no-install-recommends "${MISSING[@]}"; then
+        printf '%s\n' "${MISSING[@]}" >>"$INSTALLED"
+        stay_disabled
+    else
+        say "firewalld could not be installed: the tests beside it will be skipped (see $LOG)"
+    fi
+    let_services_go
+    touch "$VENV/.firewalld" # tried once; a new environment tries again
+}
+
 main() {
     case $PURPOSE in up | test) ;; *) fail "set-up is for up or test, not $PURPOSE." 'Type: ./up or ./test' ;; esac
     check_root
@@ -292,6 +309,7 @@ main() {
     fi
     echo "$kernel" >"$VENV/.stamp-kernel"
     if [ "$PURPOSE" = test ] && [ "$(distribution)" = ubuntu ]; then browser_for_ubuntu; fi
+    if [ "$PURPOSE" = test ]; then firewalld_for_tests; fi
     [ -z "$did" ] || say "done ($((SECONDS - begun)) s)"
 }
 

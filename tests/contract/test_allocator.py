@@ -340,7 +340,7 @@ print(*[address for index, address in enumerate(held) if index % 3])
 def test_processes_never_share_an_address(store: Datastore, url: str) -> None:
     commands = [[sys.executable, "-c", WORKER, url, f"host-{'ab'[number % 2]}", f"w{number}"] for number in range(3)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    held = [process.communicate(timeout=120)[0].split() for process in processes]
+    held = [process.communicate(timeout=200)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     _check_held(store, [(f"w{number}", part) for number, part in enumerate(held)])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tortie.cli.calicoctl.era019.environment import note
+from tortie.cli.calicoctl.era019.environment import session
 from tortie.cli.calicoctl.era019.main import run
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
@@ -364,10 +364,9 @@ def test_variables_in_order_have_no_effect_but_are_spoken_of(environ: dict[str, 
     environ.update({"ETCD_ENDPOINTS": "http://a:1,http://b:2", "ETCD_AUTHORITY": "ignored"})
     assert calicoctl("profile show")[0] == 0
     store = environ["TORTIE_STORE"]
-    assert note(environ) == (
-        f"ETCD_ENDPOINTS=http://a:1,http://b:2 has no effect here: this host's network store is {store}"
-    )
-    assert note({"TORTIE_STORE": "sqlite:///x"}) is None
+    note = f"http://a:1,http://b:2 has no effect here: this host's network store is {store}"
+    assert session(environ).configured().note == note
+    assert session({"TORTIE_STORE": "sqlite:///x"}).configured().note is None
 
 
 def test_a_host_without_a_store_is_told_so_and_gets_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

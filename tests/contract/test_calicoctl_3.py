@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -326,6 +328,33 @@ def test_version_and_completion(calicoctl: Calicoctl, environ: dict[str, str]) -
     environ["TORTIE_STORE"] = "sqlite:///nowhere/at/all"
     code, out, _ = calicoctl("get tiers")
     assert (code, out.startswith("Failed to create Calico API client: ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "words"),
+    [("3", "get profiles"), ("1.3", "get policy"), ("0.19", "profile show"), ("0.19", "bgp peer show")],
+)
+def test_a_command_imports_what_it_uses(environ: dict[str, str], client: Client, grammar: str, words: str) -> None:
+    """It starts in the time of its imports: nothing heavy, and of the kinds only those that it reads."""
+    heavy = ["typing_extensions", "pathlib", "urllib", "yaml", "json", "click", "http", "ssl", "asyncio", "logging"]
+    others = [f"tortie.model.kinds.{name}" for name in ("felix_configuration", "calico_node_status", "live_migration")]
+    code = f"""
+import atexit, sys
+before = set(sys.modules)  # what this installation of Python imports by itself
+looked_for = set({[*heavy, *others]!r})
+atexit.register(lambda: print(sorted(looked_for & set(sys.modules) - before), file=sys.stderr))
+from tortie.cli.calicoctl.main import main
+sys.argv = ['calicoctl', *{words.split()!r}]
+main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environ, "CALICOCTL_GRAMMAR": grammar},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "[]\n"), ran.stdout
 
 
 def test_configuration_files(calicoctl: Calicoctl, environ: dict[str, str], tmp_path: Path) -> None:

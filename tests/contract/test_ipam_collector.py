@@ -192,7 +192,7 @@ def test_the_rounds_of_an_agent_go_on_and_ask_its_event_loop(store: Datastore) -
         living = docker_source(store, lambda: anyio.from_thread.run(engine), node="host-a")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(rounds, living)
-            await until(freed, 60)
+            await until(freed)
             tasks.cancel_scope.cancel()
 
     async def rounds(living: Source) -> None:

@@ -114,7 +114,7 @@ def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
     events = _told(store, watch)
     assert len(events) > len(everybody) * LINES
     assert _changes_of_hand(events) == []
-    _check_orphans(store, {run.name for run in killed})
+    _check_orphans(store, {run.name for run in killed}, _lost([run.log for run in everybody]))
 
 
 def test_the_watcher_sees_what_must_not_be(tmp_path: Path) -> None:
@@ -131,7 +131,8 @@ def test_the_watcher_sees_what_must_not_be(tmp_path: Path) -> None:
     assert "overlaps" in _changes_of_hand([*first, event(2, "10.65.0.0/31", "b")])[-1]
     assert _changes_of_hand(first[:1]) == ["handle a: None is not {'10.65.0.0/32': 1}"]
     (tmp_path / "1").write_text("1 + 10.65.0.0 a\n5 - 10.65.0.0 a\n6 + 10.65.0.0 c\n")
-    (tmp_path / "2").write_text("3 + 10.65.0.0 b\n4 - 10.65.0.0 b\n")
+    (tmp_path / "2").write_text("3 + 10.65.0.0 b\n4 - 10.65.0.0 b\n5 ? - d\n")
+    assert _lost([tmp_path / "1", tmp_path / "2"]) == {"d"}
     assert _holdings_that_overlap([tmp_path / "1", tmp_path / "2"]) == ["10.65.0.0: a and b"]
 
 
@@ -139,19 +140,20 @@ def _told(store: Datastore, watch: Watch) -> list[Event]:
     """All that the watch has to tell, up to a mark that is written now."""
     store.commit([Put(MARK, b"end")])
     events: list[Event] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not events or events[-1].key != MARK:
-        assert time.monotonic() < deadline
-        events += watch.next(30)
+        assert time.monotonic() < deadline, f"the mark has not come; the last was {events[-1:]}"
+        events += watch.next(PATIENCE)
     watch.close()
     return events[:-1]
 
 
-def _check_orphans(store: Datastore, killed: set[str]) -> None:
+def _check_orphans(store: Datastore, killed: set[str], lost: set[str]) -> None:
+    """`lost`: handles of which the store's answer got lost; they may have an address as those of a killed one may."""
     audit = Audit(store, [Source("test", "p", lambda: Living(()))])
     orphans = {a.attribute.handle_id or "" for a in audit.books().allocations()}
     assert orphans
-    assert {handle.partition("-")[0] for handle in orphans} <= killed
+    assert {handle.partition("-")[0] for handle in orphans - lost} <= killed
     assert audit.look().findings == ()
     assert set(audit.look().suspects) == orphans
     repaired = audit.repair(grace=0, pause=0)
@@ -172,7 +174,7 @@ def _holdings_that_overlap(logs: list[Path]) -> list[str]:
             moment, sign, address, handle = line.split()
             if sign == "+":
                 since[address, handle] = float(moment)
-            else:
+            elif sign == "-":
                 spans.setdefault(address, []).append((since.pop((address, handle)), float(moment), handle))
         for (address, handle), start in since.items():
             spans.setdefault(address, []).append((start, float("inf"), handle))
@@ -181,6 +183,11 @@ def _holdings_that_overlap(logs: list[Path]) -> list[str]:
         held.sort()
         found += [f"{address}: {a[2]} and {b[2]}" for a, b in itertools.pairwise(held) if a[1] > b[0]]
     return found
+
+
+def _lost(logs: list[Path]) -> set[str]:
+    lines = [line.split() for log in logs for line in log.read_text().splitlines()]
+    return {handle for _, sign, _, handle in lines if sign == "?"}
 
 
 def _changes_of_hand(events: list[Event]) -> list[str]:

@@ -6,17 +6,12 @@ import asyncio
 import re
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, async_playwright, expect
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.marathon_live import Live, marathon, sleeper, stars
 from tests.support.waiting import PATIENCE
 
-CHROMIUM = Path("/usr/bin/chromium")
 expect.set_options(timeout=1000 * PATIENCE)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
 
 
 def test_every_file_of_the_page_is_there_and_comes_from_here(tmp_path: Path) -> None:
@@ -35,7 +30,7 @@ def test_every_file_of_the_page_is_there_and_comes_from_here(tmp_path: Path) -> 
     asyncio.run(story())
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs chromium")
+@needs_browser
 def test_the_page_follows_what_happens(tmp_path: Path) -> None:
     async def story() -> None:
         async with marathon(tmp_path) as live, async_playwright() as playwright:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tests.pure.dataplane.test_host_table import step
-from tests.pure.policy.test_engine import STEPS
+from tests.differential.oracle import INTERFACES
+from tests.differential.resources import Source
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.kernel.codec import canonical_key
 from tortie.dataplane.kernel.rules import encode_rule
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.settings import Settings
-from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.steps import AddChain, AddSet, DropChain, Members, Replace, Step, WriteRules
 from tortie.dataplane.want import TABLE, Chain, SetDef
 from tortie.lab.walks.prober import enter
-from tortie.policy.engine import PolicyEngine
+from tortie.model.resource import encode
+from tortie.node.brain import Brain
+from tortie.store.port import Event
 
 pytestmark = pytest.mark.root
 
@@ -271,24 +271,30 @@ def test_every_form_of_the_language_is_loaded_as_nft_would_load_it(namespace: Na
             assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
 
 
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
-@given(st.lists(STEPS, min_size=5, max_size=25))
-def test_what_policy_becomes_is_loaded_as_nft_would_load_it(
-    namespace: Namespace, changes: Sequence[tuple[str, str, object]]
-) -> None:
-    """Whole tables, as the policy of a host makes them."""
-    engine, host = PolicyEngine("here"), HostTable(Settings(host_services=True, masqueraded=("10.0.0.0/8",)))
-    for kind, key, value in changes:
-        step(engine, host, kind, key, value)
-    ledger = host.ledger
+@pytest.mark.parametrize("seed", range(4))
+def test_what_policy_becomes_is_loaded_as_nft_would_load_it(namespace: Namespace, seed: int) -> None:
+    """Whole tables, as random policies, endpoints and host endpoints make them."""
+    source, brain = Source(seed), Brain("h1", "10.9.0.1/24")
+    brain.table.set_settings(Settings(host_services=True, masqueraded=("10.0.0.0/8",)))
+    brain.table.set_interfaces(INTERFACES["h1"])
+    for resource in source.first():
+        brain.learn(Event(resource.key, encode(resource), 1))
+    for number in range(60):
+        resource, put = source.change()
+        brain.learn(Event(resource.key, encode(resource) if put else None, number + 2))
+    ledger = brain.table.ledger
     mine, other = namespace(), namespace()
     plan = ledger.plan()
     table = loaded(mine, *plan.prepare, *plan.commit)
+    have = table.read()
     table.close()
     elements = {name: ledger.elements(name) for name in ledger.defs}
     nft(other, "-f", "-", text=theirs(ledger.defs, ledger.rules, elements))
     seen, wanted = (nft(one, "-j", "list", "table", *TABLE.split()) for one in (mine, other))
     assert plain(seen) == plain(wanted)
+    ledger.settled(plan)
+    ledger.learn(have, canonical_key)
+    assert not ledger.plan()
 
 
 def test_a_negated_pair_of_icmp_type_and_code_is_compared_at_once() -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.fileserver import FileServer, Reply
@@ -21,11 +21,8 @@ from tortie.stars.collect import Collector, Front
 from tortie.stars.http1 import Server
 from tortie.stars.run import Log
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
+pytestmark = needs_browser
+
 PAIRS = {"CF", "CB", "FC", "FB", "BC", "BF"}
 
 
@@ -95,8 +92,6 @@ def stars(probes: Probes) -> Iterator[Stars]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("needs /usr/bin/chromium")
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield made

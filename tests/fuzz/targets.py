@@ -311,16 +311,14 @@ def questions(data: bytes) -> None:
         try:
             loaded = reader.read(texts)
             cases.append(Case(world_of(loaded.resources.values()), loaded.assertions, loaded.notes))
-        except Invalid as error:
-            if not all(error.problems):
-                raise AssertionError("a fault without words") from error
+        except Invalid:
             return
     for case in cases:
         broken_lines(case.broken())
         table_csv(made := table(case.world, [Service(6, 80), Service(1)]))
         table_lines(made)
         source, destination = (str(draw.of((*seeds.ENDS, draw.text()))) for _ in range(2))
-        ask(case, source, destination, draw.of(("tcp/80", "icmp", draw.text())))
+        ask(case, source, destination, str(draw.of(("tcp/80", "icmp", draw.text()))))
     before, after = (case.world for case in cases)
     change_lines(changes(before, after), (Way(before), Way(after)))
     assert not changes(before, before).items
@@ -469,7 +467,7 @@ def store_values(data: bytes) -> None:
 
 def picture(brain: Brain) -> dict[str, Any]:
     """What a brain knows that must not depend on the way there."""
-    engine = brain.engine  # these are what the table is made of
+    engine = brain.engine  # the fuzzer looks inside: these are what the table is made of
     return {
         "endpoints": engine.local(),
         "hosts": engine.local_hosts(),

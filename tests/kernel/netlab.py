@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,11 @@ class Host:
     lab: Lab
     agent: subprocess.Popen[bytes] | None = None
     containers: list[Container] = field(default_factory=list)
+    beside: Callable[..., list[str]] | None = None
+
+    def words(self, *command: str) -> list[str]:
+        """What runs a command on the host."""
+        return self.beside(*command) if self.beside else ["ip", "netns", "exec", self.netns, *command]
 
     @property
     def socket(self) -> Path:
@@ -72,9 +77,16 @@ class Host:
     def start(self, *options: str, module: str = "tests.kernel.run_node") -> None:
         self.agent = subprocess.Popen(
             [
-                *("ip", "netns", "exec", self.netns, sys.executable, "-m", module, "run"),
+                *self.words(sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
-                *("--store", self.lab.url, "--no-docker", *options),
+                *(
+                    "--store",
+                    self.lab.url,
+                    "--no-docker",
+                    "--bird-directory",
+                    str(self.lab.directory / f"{self.name}-bird"),
+                    *options,
+                ),
             ],
             stderr=self.log.open("ab"),
             cwd=Path(__file__).parents[2],
@@ -150,10 +162,10 @@ class Lab:
         self.client = Client(open_store(self.url))
         self.hosts: list[Host] = []
         self._undo = ExitStack()
-        self._switch = f"{TAG}-switch"
-        self.add_netns(self._switch)
-        inside(self._switch, "ip", "link", "add", "br0", "type", "bridge")
-        inside(self._switch, "ip", "link", "set", "br0", "up")
+        self.switch = f"{TAG}-switch"
+        self.add_netns(self.switch)
+        inside(self.switch, "ip", "link", "add", "br0", "type", "bridge")
+        inside(self.switch, "ip", "link", "set", "br0", "up")
 
     def add_netns(self, name: str) -> None:
         sh("ip", "netns", "add", name)
@@ -165,8 +177,8 @@ class Lab:
         """A namespace with eth0 on the lab's bridge."""
         netns = f"{TAG}-{name}"
         self.add_netns(netns)
-        inside(self._switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
-        inside(self._switch, "ip", "link", "set", name, "master", "br0", "up")
+        inside(self.switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
+        inside(self.switch, "ip", "link", "set", name, "master", "br0", "up")
         inside(netns, "ip", "link", "set", "lo", "up")
         inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
         inside(netns, "ip", "link", "set", "eth0", "up")

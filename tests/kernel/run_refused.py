@@ -6,5 +6,5 @@ from tortie.cli.node import node
 from tortie.dataplane.render import rules
 
 if __name__ == "__main__":
-    rules.VERDICTS["Log"] = "jump nowhere"
+    rules.LOG = "jump nowhere"
     node(sys.argv[1:])

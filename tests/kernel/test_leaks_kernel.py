@@ -21,7 +21,7 @@ from tests.kernel.test_node_kernel import (
     settled,
     strip,
 )
-from tests.support.machine import needs_ownership
+from tests.support.machine import needs_ipv6, needs_ownership
 from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
@@ -163,13 +163,15 @@ def test_nothing_is_forwarded_before_the_table_is_there(lab: Lab) -> None:
 
 HOLD = """
 from tortie.dataplane.kernel.table import KernelTable
+from tortie.dataplane.render.base import closed_table
 table = KernelTable()
-assert table.open(owner=True, closed="add chain inet tortie x").owned
+assert table.open(owner=True, closed=closed_table()).owned
 print("owned", flush=True)
 input()
 """
 
 
+@needs_ipv6
 def test_ipv6_from_a_container_goes_nowhere(lab: Lab) -> None:
     """By its link-local address a container speaks to the host's end of its pair: not past the host, and to the host
     only what neighbours need, even where the host's services are open to IPv4."""

@@ -24,7 +24,7 @@ from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Metadata, Resource
-from tortie.model.rule import EntityRule, Rule
+from tortie.model.rule import HttpMatch, Rule
 
 pytestmark = pytest.mark.root
 
@@ -329,10 +329,10 @@ def test_what_cannot_be_enforced_or_does_not_exist_closes_and_says_why(lab: Lab)
     a = host.container("a", "10.65.0.1", "n")
     b = host.container("b", "10.65.0.2", "n")
     assert answered(a.netns, b.address)
-    bad = Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("web",)))
+    bad = Rule(action="Allow", protocol="TCP", http=HttpMatch(methods=("GET",)))
     lab.profile("n", own_tag("n"), bad)
     until(lambda: host.endpoint(a).get("state") == "closed")
-    assert "named ports" in " ".join(host.endpoint(a)["reasons"])
+    assert "http cannot be enforced" in " ".join(host.endpoint(a)["reasons"])
     until(lambda: not passes(a.netns, b.address))
     lab.profile("n", own_tag("n"))
     until(lambda: passes(a.netns, b.address))
@@ -495,7 +495,7 @@ class stream:
     """Datagrams of new flows (a new source port each) every few milliseconds, each answered by a refusal of the other
     end when it got there and back. `answered` says whether that is expected: then each answer is waited for."""
 
-    _KEPT = 300  # sockets whose answer is still looked for while the stream goes on
+    _KEPT = 150  # sockets whose answer is still looked for while the stream goes on
 
     def __init__(self, namespace: str, destination: str, *, answered: bool) -> None:
         self.sent = self.received = 0

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netlab import Host, Lab, allow_tcp, inside, own_tag, until
-from tests.kernel.test_node_kernel import passes, strip
+from tests.kernel.test_node_kernel import answered, passes, strip
 
 from tortie.model.rule import EntityRule, Rule
 
 pytestmark = pytest.mark.root
 
-LONG = 60.0
 PORTS = Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=(80, 443)))
 
 
@@ -92,7 +91,7 @@ def test_a_table_that_is_gone_is_closed_before_the_agent_comes_to_it(tmp_path: P
             assert 'iifname "cali*" drop' in before
             for edit in ("flush ruleset", "delete table inet tortie"):
                 inside(netns, "nft", *edit.split())
-                until(lambda: inside(netns, "nft", "list", "ruleset") == before, LONG, edit)
+                until(lambda: inside(netns, "nft", "list", "ruleset") == before, message=edit)
             assert agent.stdin is not None
             agent.stdin.close()
     finally:
@@ -109,9 +108,9 @@ def test_what_the_kernel_refuses_closes_those_who_asked_for_it_and_nobody_else(l
     lab.profile("bad", own_tag("bad"))
     a, b = host.container("a", "10.65.0.1", "good"), host.container("b", "10.65.0.2", "good")
     c, d = host.container("c", "10.65.0.3", "bad"), host.container("d", "10.65.0.4", "bad")
-    assert passes(c.netns, d.address)
+    assert answered(c.netns, d.address)
     lab.profile("bad", own_tag("bad"), Rule(action="Log"))
-    until(lambda: host.endpoint(c).get("state") == "closed", LONG)
+    until(lambda: host.endpoint(c).get("state") == "closed")
     assert "the kernel refuses" in " ".join(host.endpoint(c)["reasons"])
     assert "jump nowhere: No such file" in " ".join(host.endpoint(c)["reasons"])
     assert not passes(c.netns, d.address)
@@ -122,12 +121,12 @@ def test_what_the_kernel_refuses_closes_those_who_asked_for_it_and_nobody_else(l
     assert "jump nowhere" in host.log.read_text()
     assert 'tortie_node_endpoints{state="closed"} 2.0' in (host.ask("/metrics") or "")
     # The rest goes on, and takes changes.
-    assert passes(a.netns, b.address)
+    assert answered(a.netns, b.address)
     lab.profile("good", allow_tcp(80))
-    until(lambda: not passes(a.netns, b.address), LONG)
+    until(lambda: not passes(a.netns, b.address))
     # So do they, once their rules are others.
     lab.profile("bad", own_tag("bad"), PORTS)
-    until(lambda: passes(c.netns, d.address), LONG)
+    until(lambda: passes(c.netns, d.address))
 
 
 def test_theirs_stays_byte_for_byte(lab: Lab) -> None:
@@ -146,11 +145,11 @@ def test_theirs_stays_byte_for_byte(lab: Lab) -> None:
     host.ready()
     lab.profile("n", own_tag("n"), PORTS)
     a, b = host.container("a", "10.65.0.1", "n"), host.container("b", "10.65.0.2", "n")
-    assert passes(a.netns, b.address)
+    assert answered(a.netns, b.address)
     lab.profile("n", allow_tcp(80))
     until(lambda: not passes(a.netns, b.address))
     inside(netns, "nft", "delete", "table", "inet", "tortie")
-    until(lambda: host.endpoint(a).get("state") == "up" and "vmap" in table(host), LONG)
+    until(lambda: host.endpoint(a).get("state") == "up" and "vmap" in table(host))
     after = [inside(netns, "nft", "-a", "list", "table", *name.split()) for name in ("ip nat", "inet firewalld")]
     assert after == seen
 
@@ -171,6 +170,9 @@ def test_what_somebody_else_changed_is_as_before(host: Host, what: str) -> None:
     before = table(host)
     repairs = host.status()["table"]["repairs"]
     inside(host.netns, "nft", EDITS[what](host))
-    until(lambda: host.status()["table"]["repairs"] > repairs and table(host) == before, LONG, what)
+    until(
+        lambda: host.status()["table"]["repairs"] > repairs and table(host) == before,
+        message=lambda: f"{what}: {host.story()}",
+    )
     a, b = host.containers
-    assert passes(a.netns, b.address)
+    assert answered(a.netns, b.address)

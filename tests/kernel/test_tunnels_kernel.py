@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
+from tests.support.machine import needs_vxlan
+from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
 from tortie.model.kinds.node import NODE
@@ -37,14 +39,14 @@ def pair(lab: Lab) -> tuple[Host, Host, Container, Container]:
     return one, two, one.container("a", "10.65.128.1", "n"), two.container("b", "10.65.129.1", "n")
 
 
-def ping(source: str, address: str, size: int = 56) -> bool:
-    """With "don't fragment": what does not fit is lost."""
-    said = inside(source, "ping", "-c1", "-W2", "-M", "do", "-s", str(size), address, check=False)
+def ping(source: str, address: str, size: int = 56, seconds: float = 2) -> bool:
+    """With "don't fragment": what does not fit is lost. An answer is waited for so long."""
+    said = inside(source, "ping", "-c1", f"-W{seconds:.0f}", "-M", "do", "-s", str(size), address, check=False)
     return " 1 received" in said
 
 
 def reaches(a: Container, b: Container) -> None:
-    until(lambda: ping(a.netns, b.address), 60, f"{a.netns} reaches {b.address}")
+    until(lambda: ping(a.netns, b.address), message=lambda: f"{a.netns} reaches {b.address}: {a.host.story()}")
 
 
 def via(host: Host, cidr: str) -> str:
@@ -55,13 +57,14 @@ def has_device(host: Host) -> bool:
     return "vxlan.calico" in inside(host.netns, "ip", "-br", "link")
 
 
+@needs_vxlan
 def test_vxlan_carries_what_policy_lets_through_and_leaves_when_the_pool_does_without(lab: Lab) -> None:
     pool(lab, "Always")
     one, two, a, b = pair(lab)
-    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"), 60)
+    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"))
     reaches(a, b)
     # 1450 bytes of MTU: 1422 of data behind 28 of headers, and not one more.
-    assert ping(a.netns, b.address, 1422)
+    assert ping(a.netns, b.address, 1422, PATIENCE)
     assert not ping(a.netns, b.address, 1423)
     lab.profile("m")
     stranger = one.container("c", "10.65.128.2", "m")
@@ -70,8 +73,8 @@ def test_vxlan_carries_what_policy_lets_through_and_leaves_when_the_pool_does_wi
     assert node is not None
     assert f"inet {node.spec.ipv4_vxlan_tunnel_addr}/32" in inside(one.netns, "ip", "addr", "show", "vxlan.calico")
     pool(lab, "Never")
-    until(lambda: via(one, "10.65.129.0/26").startswith("10.65.129.0/26 via 10.9.0.2 dev eth0"), 60)
-    until(lambda: not has_device(one) and not has_device(two), 60)
+    until(lambda: via(one, "10.65.129.0/26").startswith("10.65.129.0/26 via 10.9.0.2 dev eth0"))
+    until(lambda: not has_device(one) and not has_device(two))
     reaches(a, b)
 
     def given_back() -> bool:
@@ -79,13 +82,14 @@ def test_vxlan_carries_what_policy_lets_through_and_leaves_when_the_pool_does_wi
         handles = lab.client.datastore.list("/calico/ipam/v2/handle/").items
         return found is not None and not found.spec.ipv4_vxlan_tunnel_addr and not handles
 
-    until(given_back, 60)
+    until(given_back)
 
 
+@needs_vxlan
 def test_a_tunnel_that_somebody_breaks_is_mended(lab: Lab) -> None:
     pool(lab, "Always")
     one, _, a, b = pair(lab)
-    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"), 60)
+    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"))
     reaches(a, b)
     for words in (
         "link del vxlan.calico",
@@ -95,17 +99,18 @@ def test_a_tunnel_that_somebody_breaks_is_mended(lab: Lab) -> None:
     ):
         inside(one.netns, "ip", *words.split())
         reaches(a, b)
-        until(lambda: one.status().get("tunnels", {}).get("failures") == {}, 60)
+        until(lambda: one.status().get("tunnels", {}).get("failures") == {})
 
 
+@needs_vxlan
 def test_a_restarted_agent_finds_its_tunnel_and_cuts_nothing(lab: Lab) -> None:
     pool(lab, "Always")
     one, _, a, b = pair(lab)
-    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"), 60)
+    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26"))
     reaches(a, b)
     before = inside(one.netns, "ip", "-o", "link", "show", "vxlan.calico").split(":")[0]
     one.kill(signal.SIGKILL)
-    assert ping(a.netns, b.address)
+    assert ping(a.netns, b.address, seconds=PATIENCE)
     one.start()
     one.ready()
     reaches(a, b)
@@ -115,9 +120,9 @@ def test_a_restarted_agent_finds_its_tunnel_and_cuts_nothing(lab: Lab) -> None:
 def test_cross_subnet_goes_straight_to_a_neighbour(lab: Lab) -> None:
     pool(lab, "CrossSubnet")
     one, _, a, b = pair(lab)
-    until(lambda: via(one, "10.65.129.0/26").startswith("10.65.129.0/26 via 10.9.0.2 dev eth0"), 60)
+    until(lambda: via(one, "10.65.129.0/26").startswith("10.65.129.0/26 via 10.9.0.2 dev eth0"))
     reaches(a, b)
-    assert ping(a.netns, b.address, 1472)
+    assert ping(a.netns, b.address, 1472, PATIENCE)
 
 
 def test_without_ipip_in_the_kernel_the_status_says_so_and_the_endpoints_stay(lab: Lab) -> None:
@@ -128,7 +133,7 @@ def test_without_ipip_in_the_kernel_the_status_says_so_and_the_endpoints_stay(la
         tunnels = one.status().get("tunnels", {})
         return bool(tunnels.get("failures")) or "tunl0" in via(one, "10.65.129.0/26")
 
-    until(known, 60)
+    until(known)
     failures = one.status()["tunnels"]["failures"]
     if failures:
         assert "no ipip" in failures["tunl0"]

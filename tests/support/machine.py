@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,15 @@ needs_ownership = pytest.mark.skipif(
     _kernel() < (6, 9),
     reason=f"needs tables that one process owns and leaves behind: Linux 6.9, this is {platform.release()}",
 )
+
+needs_ipv6 = pytest.mark.skipif(not Path("/proc/sys/net/ipv6").exists(), reason="needs a kernel with IPv6")
+
+_no_vxlan = (
+    _refused("unshare", "--net", "ip", "link", "add", "v", "type", "vxlan", "id", "7", "dstport", "4789")
+    if os.geteuid() == 0
+    else ""
+)
+needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with VXLAN: {_no_vxlan}")
 
 _no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 else ""
 needs_user_namespaces = pytest.mark.skipif(

@@ -30,6 +30,26 @@ def tortie(*words: str, timeout: float = 600) -> subprocess.CompletedProcess[str
     return subprocess.run([BIN / "tortie", *words], capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def check(name: str, step: str = "9b") -> None:
+    """The matrix of a step holds on the running lab."""
+    ran = tortie("walk", "stars", "--here", "--check", step, "--name", name)
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}{story(name)}"
+
+
+def story(name: str) -> str:
+    """What became of a lab's daemons: those that are not up or were started again, with the ends of their logs."""
+    lab, told = Lab.find(name), []
+    for host in (lab.switch, *lab.hosts.values()):
+        if not host.alive:
+            told.append(f"{host.name} has ended")
+            continue
+        for daemon in host.daemons():
+            if daemon["restarts"] or daemon["state"] not in ("running", "done"):
+                log = host.log(daemon["name"]).read_text(errors="replace")[-1500:]
+                told.append(f"{host.name} {daemon}; its log ends with:\n{log}")
+    return "\n".join(told)
+
+
 def in_netns(netns: Path, work: Callable[[], Any]) -> Any:
     """What `work` answers when it runs inside a network namespace; its exception is raised here."""
     outcome: list[Any] = []

@@ -12,7 +12,7 @@ from tests.support.stars_lab import tortie, wait_for
 
 from tortie.lab.api import Host, Lab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 NAME = f"ctl-{os.getpid()}"
 OURS, OTHER, THIRD = "192.168.50.7", "192.168.51.9", "192.168.52.1"
@@ -61,14 +61,14 @@ def inside(host: Host, pid: int, *words: str) -> str:
 
 
 def pings(host: Host, address: str) -> bool:
-    return host.run(["ping", "-c", "1", "-W", "1", address]).returncode == 0
+    return host.run(["ping", "-c", "1", "-W", "5", address]).returncode == 0
 
 
 def test_a_container_gets_addresses_and_profiles_and_loses_them(lab: Lab) -> None:
     agent = lab.host("agent-1")
     pid = run(agent, "plain", "none")
     assert works(agent, f"container add plain {OURS}") == f"IP {OURS} added to plain\n"
-    assert pings(agent, OURS), "the host reaches its own workloads"
+    wait_for("an answer: the host reaches its own workloads", lambda: pings(agent, OURS))
     assert "default via 169.254.1.1 dev eth1" in inside(agent, pid, "ip", "route")
     works(agent, "profile add mine")
     assert works(agent, "container plain profile append mine") == "Profile(s) mine appended.\n"

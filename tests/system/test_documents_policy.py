@@ -12,7 +12,7 @@ from tests.support.stars_lab import tortie, wait_for
 
 from tortie.lab.api import Host, Lab
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 Typed = Callable[[str], str]
 
@@ -130,9 +130,7 @@ def test_the_policy_of_the_environments_document(agent: Host, typed: Typed) -> N
     typed("sed -i '/^    ingress:/,$ {/^    ingress:/! d}' calico-profile.yaml")
     assert typed("cat calico-profile.yaml").endswith("    ingress:\n")
     assert typed("./calicoctl replace -f ./calico-profile.yaml") == "Successfully replaced 1 'profile' resource(s)\n"
-    assert "  spec:\n    egress:\n    - action: allow\n      destination: {}\n      source: {}\n    ingress: []\n" in (
-        typed("./calicoctl get profile -o yaml")
-    )
+    assert typed("./calicoctl get profile -o yaml") == SHOWN.partition("    ingress:")[0]
 
     assert typed("ls *yaml calicoctl").split() == [
         "allow-dev-frontend-database.yaml",

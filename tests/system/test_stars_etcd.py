@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.etcd_server import ETCD
-from tests.support.stars_lab import ECHO, Container, Conversation, daemon_pid, tortie, wait_for
+from tests.support.stars_lab import ECHO, Container, Conversation, check, daemon_pid, tortie, wait_for
 
 from tortie.lab.api import Host, Lab
 
@@ -79,5 +79,4 @@ def test_the_matrix_holds_with_every_daemon_started_anew(lab: Lab) -> None:
     for host, daemon in (("master", "master"), ("master", "marathon"), ("agent-1", "node"), ("master", "node")):
         lab.host(host).order("restart", daemon)
     wait_for("the nodes", lambda: all(daemon_pid(lab, host, "node") for host in ("agent-1", "master")))
-    checked = tortie("walk", "stars", "--here", "--check", "9b", "--name", NAME)
-    assert checked.returncode == 0, checked.stderr
+    check(NAME)

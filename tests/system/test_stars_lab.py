@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stars_lab import BIN, ECHO, Container, Conversation, daemon_pid, in_netns, tortie, wait_for
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
+from tests.support.stars_lab import (
+    BIN,
+    ECHO,
+    Container,
+    Conversation,
+    check,
+    daemon_pid,
+    in_netns,
+    story,
+    tortie,
+    wait_for,
+)
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.lab.api import Host, Lab
@@ -44,11 +56,6 @@ def lab() -> Iterator[Lab]:
         yield Lab.find(NAME)
     finally:
         tortie("down", "--name", NAME)
-
-
-def check(step: str = "9b") -> None:
-    ran = tortie("walk", "stars", "--here", "--check", step, "--name", NAME)
-    assert ran.returncode == 0, ran.stderr
 
 
 def reach(netns: Path, address: str, probe: Probe, timeout: float = 1.0) -> Seen:
@@ -86,7 +93,7 @@ def pair(lab: Lab) -> Iterator[tuple[Container, Container]]:
 
 
 def test_the_matrix_of_the_last_step_holds(lab: Lab) -> None:
-    check()
+    check(NAME)
 
 
 def test_a_second_up_finds_the_lab(lab: Lab) -> None:
@@ -97,16 +104,14 @@ def test_a_second_up_finds_the_lab(lab: Lab) -> None:
     assert other.returncode == 4
 
 
+@needs_browser
 def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     from playwright.sync_api import sync_playwright
 
     status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"],
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
@@ -135,7 +140,7 @@ def test_a_killed_daemon_comes_back_and_nothing_else_changes(
     wait_for(f"{daemon} on {host}", lambda: daemon_pid(lab, host, daemon) not in (None, before))
     assert talk.speak()
     talk.close()
-    check()
+    check(NAME)
 
 
 def send_udp(source: str, destination: str, port: int) -> None:
@@ -180,10 +185,10 @@ def test_a_restart_of_every_daemon_changes_nothing(lab: Lab, pair: tuple[Contain
     for thread in threads:
         thread.join()
     everything = [daemon["state"] for host in lab.hosts.values() for daemon in host.daemons()]
-    assert set(everything) <= {"running", "done"}
+    assert set(everything) <= {"running", "done"}, story(NAME)
     assert talk.speak()
     talk.close()
-    check()
+    check(NAME)
 
 
 def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
@@ -203,7 +208,7 @@ def test_the_pinned_address_moves_with_its_task(lab: Lab) -> None:
             return not shown["deployments"] and ends == [(address, "192.168.255.254")]
 
         wait_for(f"management-ui on {agent}", moved)
-        check()
+        check(NAME)
 
 
 def test_a_forged_source_does_not_pass(lab: Lab, pair: tuple[Container, Container]) -> None:
@@ -240,7 +245,7 @@ def test_a_container_started_without_the_node_waits_for_it_and_then_has_its_poli
     """The engine asks again until the node answers; nothing of the container runs before."""
     # It asks for no more than 15 s: on a busy machine the node may come too late for that, which shows nothing.
     assert any(early_containers(lab.host("agent-2"), pair[1]) for _ in range(5)), "the engine gave up every time"
-    check()
+    check(NAME)
 
 
 def early_containers(agent: Host, server: Container) -> bool:
@@ -308,7 +313,7 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
     finally:
         agent.order("start", "node")
     wait_for("the policy", lambda: reach(client.netns, server.address, Probe("tcp", 7000)) is Seen.OPEN)
-    check()
+    check(NAME)
 
 
 def test_the_whole_walk_holds() -> None:

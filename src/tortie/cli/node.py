@@ -24,6 +24,7 @@ from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
 from tortie.node.agent import Agent
+from tortie.node.bird import DIRECTORY, Bird
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
 from tortie.store.client import Client
@@ -48,6 +49,7 @@ class Options:
     own_table: bool
     docker: bool
     networking_backend: Backend
+    bird_directory: str
     debug: bool
 
 
@@ -71,6 +73,7 @@ def node() -> None:
     envvar="CALICO_NETWORKING_BACKEND",
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
+@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's own files and its socket.")
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
@@ -165,7 +168,13 @@ def _check(options: Options) -> None:
 async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
-    agent = Agent(name, options.address, own_table=options.own_table, backend=options.networking_backend)
+    agent = Agent(
+        name,
+        options.address,
+        own_table=options.own_table,
+        backend=options.networking_backend,
+        bird=Bird(Path(options.bird_directory)),
+    )
     logger.info("node %s address=%s store=%s", name, options.address, options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)

@@ -84,7 +84,7 @@ def _client(lab: str | None) -> Iterator[Client]:
     calicoctl would ask."""
     from tortie.store.open import CONFIGURED
 
-    if lab is None and not os.environ.get("TORTIE_STORE") and not CONFIGURED.exists() and _is_lab_up():
+    if lab is None and not os.environ.get("TORTIE_STORE") and not os.path.exists(CONFIGURED) and _is_lab_up():
         from tortie.lab.plan import DEFAULT_NAME
 
         lab = DEFAULT_NAME

@@ -96,13 +96,15 @@ class Ways:
     """What is learned goes in by `set_` and `learn`; `take_stale` names the destinations to ask `route` for again.
 
     `neighbours` are the far ends of tunnels as wanted and as the kernel has them, by tunnel address; `devices` the
-    tunnels' interfaces, by name. A destination whose way is missing stands in `problems` with the reason.
+    tunnels' interfaces, by name. A destination whose way is missing stands in `problems` with the reason. `version`
+    counts the changes of blocks, pools and nodes.
     """
 
     def __init__(self, node: str, address: str, backend: Backend = "direct") -> None:
         self.node = node
         self.backend = backend
         self.holdings = Holdings()
+        self.version = 0
         self.devices: dict[str, Device] = {}
         self.neighbours: Tracker[str, Neighbour] = Tracker()
         self._uplink = Uplink(address, None)
@@ -117,6 +119,11 @@ class Ways:
     def problems(self) -> list[str]:
         uplink = [] if self._uplink.device else [f"no interface has this host's address {self._uplink.address}"]
         return [*uplink, *dict.fromkeys(self._problems.values())]
+
+    @property
+    def uplink(self) -> str | None:
+        """The interface that has this host's address."""
+        return self._uplink.device
 
     @property
     def pools(self) -> tuple[PoolWay, ...]:
@@ -178,15 +185,19 @@ class Ways:
 
     def learn(self, key: str, value: bytes | None) -> None:
         """One of the address manager's keys. Raises Invalid when it makes no sense; it counts as gone then."""
+        changed: set[Network] = set()
         try:
             changed = self.holdings.learn(key, value)
         except Invalid:
-            self._stale.update(map(str, self.holdings.learn(key, None)))
+            changed = self.holdings.learn(key, None)
             raise
-        self._stale.update(map(str, changed))
+        finally:
+            self.version += bool(changed)
+            self._stale.update(map(str, changed))
 
     def _again(self) -> None:
         """Everything is looked at again: nodes, pools and uplinks seldom change."""
+        self.version += 1
         self._settle_tunnels()
         self._stale.add(GATEWAY)
         self._stale.update(map(str, self.holdings.owners), (str(a) + _whole(a) for a in self.holdings.borrowed))

@@ -64,6 +64,17 @@ class Route:
     via: str = ""
 
 
+def host_route(address: str) -> str:
+    """The destination of a route to one address."""
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def host_of(destination: str) -> str:
+    """The address that a route to one address leads to, else nothing."""
+    address, _, length = destination.partition("/")
+    return address if length == ("128" if ":" in address else "32") else ""
+
+
 def name_of(prefix: str, *parts: str) -> str:
     """A name for an nftables object made from its content; equal content gives the equal name."""
     text = "\x00".join(parts)

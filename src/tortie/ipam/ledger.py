@@ -13,6 +13,7 @@ from tortie.model.codec import from_json, to_json
 from tortie.model.ipam import (
     CONFIG_KEY,
     DEFAULT_CONFIG,
+    HANDLES,
     Affinity,
     Block,
     Handle,
@@ -91,13 +92,17 @@ class Ledger:
         return None if seen is None or seen[0].deleted else seen
 
     def learn(self, stale: CompareFailed) -> None:
-        """Another's write to a block is told with the refusal of ours; after any other, all is read anew."""
+        """Another's write to a block is told with the refusal of ours; handles are not remembered; after the refusal of
+        anything else all is read anew."""
         cidr = block_of_key(stale.key)
         if cidr is not None and stale.now is not None:
             self._remember(cidr, parse_block(stale.now.value, stale.key), stale.now.revision)
-        else:
-            self._seen.clear()
-            self._config = None
+        elif not stale.key.startswith(HANDLES):
+            self.forget()
+
+    def forget(self) -> None:
+        self._seen.clear()
+        self._config = None
 
     def _remember(self, cidr: Network, block: Block, revision: int) -> None:
         if len(self._seen) >= REMEMBERED and cidr not in self._seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from ipaddress import ip_address
 
 from tortie.base.errors import Conflict, Invalid
@@ -14,7 +13,7 @@ from tortie.ipam.search import Searches
 from tortie.ipam.turns import Turns
 from tortie.model.codec import from_json
 from tortie.model.ipam import CONFIG_KEY, Block, Handle, Network, affinity_key, block_key, handle_key
-from tortie.store.port import Compare, Datastore, Drop, KeyValue, Put
+from tortie.store.port import Compare, CompareFailed, Datastore, Drop, KeyValue, Put
 
 
 class Releaser:
@@ -36,17 +35,28 @@ class Releaser:
     def release_by_handle(self, handle: str, *, now: float) -> tuple[Address, ...]:
         """Every address of the handle; none when the handle does not exist."""
         check_handle(handle)
-        read = [self._store.get(handle_key(handle))]
+        kv = self._store.get(handle_key(handle))
         released: list[Address] = []
-
-        def once(cidr: str) -> tuple[Address, ...]:
-            """The first round goes by what was read already."""
-            return self._release_block(cidr, handle, now, read.pop() if read else self._store.get(handle_key(handle)))
-
-        kv = read[0]
         for cidr in from_json(Handle, kv.value, f"handle {handle}").block if kv else ():
-            released += self._turns.retried(f"block {cidr}", partial(once, cidr))
+            if released:  # the handle was written with the block before
+                kv = self._store.get(handle_key(handle))
+            released += self._of_block(cidr, handle, kv, now)
         return tuple(released)
+
+    def _of_block(self, cidr: str, handle: str, read: KeyValue | None, now: float) -> tuple[Address, ...]:
+        """The handle is read again only when its own write was refused."""
+        kv = read
+
+        def once() -> tuple[Address, ...]:
+            nonlocal kv
+            try:
+                return self._release_block(cidr, handle, now, kv)
+            except CompareFailed as error:
+                if error.key == handle_key(handle):
+                    kv = error.now
+                raise
+
+        return self._turns.retried(f"block {cidr}", once)
 
     def release_affinity(self, cidr: Network, node: str, *, now: float, must_be_empty: bool = False) -> bool:
         """The node's claim on the block ends; the block goes when it is empty, else it stays without an owner.

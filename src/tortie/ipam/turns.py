@@ -13,7 +13,9 @@ from tortie.base.errors import TortieError, Unavailable
 from tortie.ipam.ledger import Ledger
 from tortie.store.port import CompareFailed
 
-RETRIES = 100
+RETRIES = 200
+PAUSE_EVERY = 4
+PAUSE_SECONDS = 0.02
 TOGETHER = 32
 """Requests of one round: with its compares a transaction must stay below etcd's 128."""
 
@@ -30,19 +32,25 @@ class Turns:
         self.lock = threading.Lock()
 
     def retried(self, what: str, once: Callable[[], R]) -> R:
-        """The result of one round. What is remembered is put right whenever it proves stale. Raises Unavailable."""
+        """The result of one round. Raises Unavailable when others come between it all the time.
+
+        What is remembered is put right by what the refusal told, and tried again at once: it holds for a moment only.
+        Now and then all who want the same block wait a while, each another one, and read it anew.
+        """
         with self.lock:
             return self.held(what, once)
 
     def held(self, what: str, once: Callable[[], R]) -> R:
         """As `retried`, for a caller whose turn it is."""
-        for attempt in range(RETRIES):
+        for attempt in range(1, RETRIES + 1):
             try:
                 return once()
             except CompareFailed as error:
-                self._ledger.learn(error)
-                if attempt > 2:
-                    time.sleep(random.uniform(0.001, 0.01))
+                if attempt % PAUSE_EVERY:
+                    self._ledger.learn(error)
+                else:
+                    time.sleep(random.uniform(0, PAUSE_SECONDS))
+                    self._ledger.forget()
         raise Unavailable(f"{what}: changed by others {RETRIES} times in a row")
 
 
@@ -75,7 +83,14 @@ class Together(Generic[K, Q, R]):
         self._waiting: list[_Ticket[K, Q, R]] = []
         self._serving: _Ticket[K, Q, R] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        with self._door:
+            return len(self._waiting)
+
     def ask(self, key: K, request: Q) -> R:
+        """The answer to this request, or what its round raised."""
         ticket = _Ticket[K, Q, R](key, request)
         with self._door:
             self._waiting.append(ticket)

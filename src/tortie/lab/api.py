@@ -91,7 +91,7 @@ class Host:
         """A file of the host, reached from outside. Links inside that are absolute lead to the machine's files."""
         return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
 
-    def order(self, operation: str, daemon: str | None = None, timeout: float = 70.0) -> dict[str, Any]:
+    def order(self, operation: str, daemon: str | None = None, timeout: float = 200.0) -> dict[str, Any]:
         """start, stop, restart of a daemon, or status; see `control.order`."""
         return control.order(self.where.control(self.name), operation, daemon, timeout)
 

@@ -46,7 +46,7 @@ def left(cgroup: str) -> list[Path]:
     return found
 
 
-def remove(cgroup: str, timeout: float = 10.0) -> None:
+def remove(cgroup: str, timeout: float = 60.0) -> None:
     """Remove it from every hierarchy once its processes are gone; Unavailable names what is still there then."""
     deadline = time.monotonic() + timeout
     while True:

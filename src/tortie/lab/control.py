@@ -17,7 +17,7 @@ class Refused(TortieError):
     """The supervisor could not do it; the text says why."""
 
 
-def order(path: Path, operation: str, name: str | None = None, timeout: float = 70.0) -> dict[str, Any]:
+def order(path: Path, operation: str, name: str | None = None, timeout: float = 200.0) -> dict[str, Any]:
     """The supervisor's answer. Unavailable: nobody there; NotFound: no such daemon; Refused: it did not come about."""
     request = {"op": operation} | ({"name": name} if name else {})
     try:

@@ -18,7 +18,7 @@ from tortie.lab.daemons import IMAGES, SERVICES, store_of
 from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
 BOOT_SECONDS = 120.0
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
 TAIL_LINES = 5
 NAMED = 3
 

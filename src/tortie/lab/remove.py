@@ -15,7 +15,7 @@ from tortie.base.errors import Unavailable
 from tortie.lab import cgroups, state
 from tortie.lab.daemons import cgroup
 
-GONE_SECONDS = 20.0
+GONE_SECONDS = 60.0
 COLLECTED_SECONDS = 10.0
 
 

@@ -24,7 +24,7 @@ from tortie.lab.service import Service, next_event, ready_names
 PLAIN_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
 """A daemon takes these as the kernel gives them, whatever the caller of `up` had done to them."""
 LOG_LIMIT = 20 * 1024 * 1024
-ORDER_SECONDS = 60.0
+ORDER_SECONDS = 180.0
 OPERATIONS = ("status", "start", "stop", "restart")
 
 

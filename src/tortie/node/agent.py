@@ -17,11 +17,15 @@ import anyio.to_thread
 
 from tortie.base.errors import TortieError
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
+from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import IPIP, VXLAN, Backend
 from tortie.node.applier import Applier
+from tortie.node.bird import Bird
 from tortie.node.brain import Brain
+from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import Counts, Health, Signal
+from tortie.node.routing import Routing
 from tortie.node.tunnel_ends import settle_ends
 from tortie.store.client import Client
 from tortie.store.follow import follow
@@ -33,6 +37,7 @@ PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 ETHERNET_MTU = 1500
+FOREIGN_SECONDS = 5.0
 
 log = logging.getLogger("tortie.node")
 
@@ -40,11 +45,21 @@ log = logging.getLogger("tortie.node")
 class Agent:
     """Implements `ports.EndpointGate` for the plug-ins of the same process."""
 
-    def __init__(self, node: str, address: str, *, own_table: bool = True, backend: Backend = "direct") -> None:
+    def __init__(
+        self,
+        node: str,
+        address: str,
+        *,
+        own_table: bool = True,
+        backend: Backend = "direct",
+        bird: Bird | None = None,
+    ) -> None:
         self.brain = Brain(node, address, backend)
         self.counts = Counts()
         self.health = Health()
+        self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
+        self._routing = Routing(self.brain, self.health, bird or Bird())
         self._links: dict[int, LinkState] = {}
         self._dirty = True
         self._changed = Signal()
@@ -62,6 +77,8 @@ class Agent:
                 tasks.start_soon(self._follow_kernel)
                 tasks.start_soon(self._keep)
                 tasks.start_soon(self._keep_ends, Client(datastore))
+                tasks.start_soon(self._routing.keep, self._changed)
+                tasks.start_soon(self._watch_foreign)
         finally:
             self._applier.close()
 
@@ -117,6 +134,7 @@ class Agent:
         self.health.links_listed = True
 
     def _learn_uplink(self) -> None:
+        self.brain.set_addresses(self._applier.rtnl.addresses())
         device = self._applier.rtnl.device_of(self.brain.address)
         mtus = {link.name: link.mtu for link in self._links.values()}
         self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
@@ -211,6 +229,21 @@ class Agent:
             tasks.start_soon(wait, self._changed.wait)
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
+
+    async def _watch_foreign(self) -> None:
+        """What others' tables do to workloads: as soon as there is something to do, and now and then."""
+        await self._done.wait()
+        while True:
+            settings = self.brain.table.settings
+            uplink = self._applier.rtnl.device_of(self.brain.address) or ""
+            settle = partial(self.foreign.settle, uplink, settings.interface_prefixes, accept=settings.foreign_accept)
+            await anyio.to_thread.run_sync(settle)
+            with anyio.move_on_after(FOREIGN_SECONDS):
+                await self._settings_changed(settings)
+
+    async def _settings_changed(self, before: Settings) -> None:
+        while self.brain.table.settings == before:
+            await self._done.wait()
 
     async def _noticed(self) -> None:
         notices = self._applier.table.notices

@@ -24,7 +24,7 @@ from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.ledger import Plan
 from tortie.dataplane.render import base
 from tortie.dataplane.steps import Refusal
-from tortie.dataplane.want import Have, Route
+from tortie.dataplane.want import Have, Route, host_of, host_route
 from tortie.node.brain import Brain
 from tortie.node.health import Counts, Health
 from tortie.node.tunnels import Tunnels
@@ -191,7 +191,7 @@ class Applier:
         address is still where it was."""
         brain = self._brain
         for address, before in brain.moved.items():
-            owner, have = brain.table.claims.owner(address), brain.routes.have.get(f"{address}/32")
+            owner, have = brain.table.claims.owner(address), brain.routes.have.get(host_route(address))
             stays = owner is not None and have is not None and have.device == owner.interface
             if before is not None or (not self._health.passed and not stays):
                 self._forgetting.add(address)
@@ -224,7 +224,7 @@ class Applier:
         """What goes, and the old way to an address that changes its interface."""
         routes = self._brain.routes
         pending = routes.pending()
-        moved = {d for d in pending.put if d.removesuffix("/32") in self._forgetting and d in routes.have}
+        moved = {d for d in pending.put if host_of(d) in self._forgetting and d in routes.have}
         change: Delta[str, Route] = Delta({}, pending.drop | moved)
         failures = self.rtnl.apply(change, routes.have) if change else {}
         for destination in change.drop - failures.keys():
@@ -235,7 +235,7 @@ class Applier:
         routes, owner = self._brain.routes, self._brain.table.claims.owner
         put = routes.pending().put
         if remote_only:
-            put = {d: route for d, route in put.items() if owner(d.removesuffix("/32")) is None}
+            put = {d: route for d, route in put.items() if owner(host_of(d)) is None}
         failures = failures | (self.rtnl.apply(Delta(put, frozenset()), routes.have) if put else {})
         for destination, route in put.items():
             if destination not in failures:
@@ -247,12 +247,20 @@ class Applier:
                 log.warning("route %s: %s", destination, reason)
         self._health.route_failures = failures
 
+    def _forward_six(self) -> dict[str, str]:
+        """While a workload has an IPv6 address. A host that forwards takes no router's word, unless it is told to."""
+        uplink = self._brain.ways.uplink
+        keep = sysctl.change(interfaces.advertisements(uplink), "1", "2") if uplink else {}
+        return keep | sysctl.write(interfaces.HOST6)
+
     def _do_settings(self) -> None:
-        problems = sysctl.write(interfaces.HOST)
         brain = self._brain
+        problems = sysctl.write(interfaces.HOST)
+        if brain.table.claims.sixes:
+            problems |= self._forward_six()
         for interface in sorted(self._unconfigured):
             if brain.is_up(interface) and brain.table.claims.attached(interface):
-                failed = sysctl.write(interfaces.workload(interface))
+                failed = sysctl.write(interfaces.workload(interface, spoofs=brain.table.spoofs(interface)))
                 problems |= failed
                 if failed:
                     continue

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.bgp import Speakers
+from tortie.dataplane.render.bird import Announced
 from tortie.dataplane.render.claims import Owner
 from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.routes import Backend, Ways, workload_route
 from tortie.dataplane.track import Tracker
-from tortie.dataplane.want import Route
+from tortie.dataplane.want import Route, host_of, host_route
 from tortie.model.eras import OneEach
 from tortie.model.ipam import IPAM
+from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
+from tortie.model.kinds.bgp_filter import BGP_FILTER
+from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -27,7 +33,7 @@ from tortie.node import records
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.unreadable import stand_in
-from tortie.policy.values import Changed
+from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
 
 UNREADABLE = "unreadable:"
@@ -47,7 +53,8 @@ class Brain:
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
         self.ways = Ways(node, address, backend)
-        self.engine = PolicyEngine(node)
+        self.speakers = Speakers(node)
+        self.engine = PolicyEngine(node, frozenset(Construct))
         self._policies = OneEach()
         self._standing: set[str] = set()
         self._up: set[str] = set()
@@ -55,6 +62,7 @@ class Brain:
         self._felix: dict[str, FelixConfigurationSpec] = {}
         self._pools: dict[str, IPPoolSpec] = {}
         self._known: set[str] = set()
+        self._settings_version = 0
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
@@ -112,10 +120,16 @@ class Brain:
             self._learn_pool(key, value)
         elif key.startswith(IPAM):
             self.ways.learn(key, value)
+        else:
+            self._learn_bgp(key, value)
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
+            old = self.table.endpoint(change.key) if isinstance(change, EndpointChanged) else None
             self.table.learn(change)
+            if isinstance(change, EndpointChanged) and (old and old.spoofed) != (change.value and change.value.spoofed):
+                # Its interface is to be set up in another way.
+                self._stale.update(change.value.addresses if change.value else ())
 
     def _policy_front(self, key: str) -> tuple[Kind[Any], Callable[[str, Resource[Any] | None], list[Changed]]] | None:
         """What else the policy wants to know: the kind of the key, and whom to tell."""
@@ -139,8 +153,19 @@ class Brain:
         self._change(self.engine.set_tier(TIER.parse_key(key)[1], tier_of(spec) if spec is not None else None))
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
-        peer = records.peer(decode(NODE, value).spec) if value is not None else None
-        self.ways.set_peer(NODE.parse_key(key)[1], peer)
+        node, name = decode(NODE, value) if value is not None else None, NODE.parse_key(key)[1]
+        self.ways.set_peer(name, records.peer(node.spec) if node else None)
+        self.speakers.set_node(name, records.speaker(node) if node else None)
+        self.table.set_peers(self.ways.hosts())
+
+    def _learn_bgp(self, key: str, value: bytes | None) -> None:
+        if key.startswith(BGP_PEER.prefix):
+            self.speakers.set_peer(BGP_PEER.parse_key(key)[1], decode(BGP_PEER, value).spec if value else None)
+        elif key.startswith(BGP_FILTER.prefix):
+            self.speakers.set_filter(BGP_FILTER.parse_key(key)[1], decode(BGP_FILTER, value).spec if value else None)
+        elif key.startswith(BGP_CONFIGURATION.prefix):
+            found = decode(BGP_CONFIGURATION, value).spec if value else None
+            self.speakers.set_config(BGP_CONFIGURATION.parse_key(key)[1], found)
 
     def _learn_settings(self, key: str, value: bytes | None) -> None:
         name = FELIX_CONFIGURATION.parse_key(key)[1]
@@ -158,13 +183,30 @@ class Brain:
         self._settle_settings()
 
     def _settle_settings(self) -> None:
+        self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
-        self.table.set_settings(records.merge_settings(self._felix.get("default"), own, self._pools.values()))
+        spoofing = self.table.settings.spoofing
+        merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
+        self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
+        if spoofing != merged.spoofing:
+            self._stale.update(self.table.claims.addresses())
+
+    def bgp_state(self) -> tuple[int, int, int]:
+        """Another one when BGP's configuration may have to change."""
+        return self.speakers.version, self.ways.version, self._settings_version
+
+    def announced(self) -> Announced:
+        """What BGP says of this host."""
+        return records.announced(self.ways, self._pools.values(), self.table.settings.interface_prefixes)
 
     def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
         """The interface that has this host's address."""
         self.ways.set_uplink(device, mtu)
+
+    def set_addresses(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        """The addresses of this host by interface."""
+        self.table.set_interfaces(addresses)
 
     def set_up(self, names: Iterable[str]) -> None:
         """All interfaces that are up: every workload's route and settings are looked at again."""
@@ -187,14 +229,14 @@ class Brain:
         concerned that are up. `moved` collects the addresses with another owner, and which they had."""
         moved = self.table.claims.take_moved()
         self.moved = moved | self.moved
-        stale = {f"{address}/32" for address in self._stale | moved.keys() if ":" not in address}
+        stale = {host_route(address) for address in self._stale | moved.keys()}
         self._stale = set()
         stale |= self.ways.take_stale()
         return frozenset(filter(None, map(self._settle, stale)))
 
     def _settle(self, destination: str) -> str | None:
         """A workload of this host wins over a way to another host."""
-        owner = self.table.claims.owner(destination.removesuffix("/32"))
+        owner = self.table.claims.owner(host_of(destination))
         interface = owner.interface if owner is not None and owner.interface in self._up else None
         remote = self.ways.route(destination)
         route = workload_route(interface) if interface else remote

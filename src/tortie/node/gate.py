@@ -6,6 +6,7 @@ import anyio
 
 from tortie.base.errors import Unavailable
 from tortie.dataplane.render import base
+from tortie.dataplane.want import host_route
 from tortie.node.applier import Applier
 from tortie.node.brain import Brain
 from tortie.node.health import Health, Signal
@@ -35,16 +36,16 @@ class Gate:
         if not all(ledger.holds(name, interface) for name in (base.FROM, base.TO)):
             found.append("its policy is not in the kernel yet")
         for address in endpoint.addresses:
-            if ":" not in address:
-                found += self._missing_of(address, endpoint.interface)
+            found += self._missing_of(address, endpoint.interface)
         return found
 
     def _missing_of(self, address: str, interface: str) -> list[str]:
-        found, destination = [], f"{address}/32"
+        found, destination = [], host_route(address)
         have = self._brain.routes.have.get(destination)
         if have is None or have.device != interface:
             found.append(f"route to {destination}: {self._health.route_failures.get(destination, 'not there yet')}")
-        if not self._brain.table.ledger.holds(base.SOURCES4, f'"{interface}" . {address}'):
+        sources = base.SOURCES6 if ":" in address else base.SOURCES4
+        if not self._brain.table.ledger.holds(sources, f'"{interface}" . {address}'):
             found.append(f"{address} is not yet its legal source")
         return found
 

@@ -41,6 +41,7 @@ class Health:
     tunnel_problems: dict[str, str] = field(default_factory=dict)
     tunnel_reason: str = ""
     """Why a tunnel of this host has no address."""
+    bgp_problems: list[str] = field(default_factory=list)
 
 
 class Signal:

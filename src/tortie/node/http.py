@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
@@ -36,6 +37,7 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.ways.problems,
         },
+        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
             "farEnds": len(brain.ways.neighbours.have),
@@ -44,8 +46,29 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
+        "foreign": {
+            "drops": [
+                {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
+            ],
+            "reason": agent.foreign.reason,
+        },
         "unreadable": brain.unreadable,
+        "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
+        "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
+    }
+
+
+def _host_endpoint(agent: Agent, key: str) -> dict[str, Any]:
+    """`closed`: but for the failsafes. `down`: no interface of this host is its."""
+    table = agent.brain.table
+    reasons, interfaces = table.host_problems(key), table.host_interfaces(key)
+    return {
+        "interfaces": interfaces,
+        "profiles": list(table.host_endpoints()[key].profiles),
+        "state": "closed" if reasons else "up" if interfaces else "down",
+        "reasons": reasons,
+        "notes": table.notes(key),
     }
 
 
@@ -93,6 +116,12 @@ class _Collector:
         for state in ("up", "down", "closed"):
             states.add_metric([state], endpoints.count(state))
         found.append(states)
+        drops = GaugeMetricFamily(
+            "tortie_node_foreign_drops", "Chains of others that drop packets of workloads", labels=["software"]
+        )
+        for software, count in Counter(drop.software or "other" for drop in agent.foreign.drops).items():
+            drops.add_metric([software], count)
+        found.append(drops)
         for kind, count in agent.brain.table.ledger.counts().items():
             found.append(GaugeMetricFamily(f"tortie_node_table_{kind}", f"Our {kind} in the kernel", value=count))
         found.append(GaugeMetricFamily("tortie_node_routes", "Our routes", value=len(agent.brain.routes.have)))

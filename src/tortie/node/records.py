@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 from tortie.base.errors import Invalid
-from tortie.dataplane.render.settings import Settings, parse_prefixes
-from tortie.dataplane.routes import Peer, PoolWay
-from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
+from tortie.dataplane.bgp import Speaker
+from tortie.dataplane.render.bird import Announced
+from tortie.dataplane.render.rules import Marks
+from tortie.dataplane.render.settings import Settings, parse_marks, parse_prefixes
+from tortie.dataplane.routes import Peer, PoolWay, Ways
+from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
+from tortie.model.resource import Resource
+from tortie.policy.compile import PROTOCOLS, WITH_PORTS
+from tortie.policy.verdict import Failsafe
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
 
@@ -23,6 +32,30 @@ def peer(spec: NodeSpec) -> Peer:
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
         mac=spec.vxlan_tunnel_mac_addr or "",
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
+    )
+
+
+def speaker(node: Resource[NodeSpec]) -> Speaker:
+    """A node as BGP sees it."""
+    bgp = node.spec.bgp or NodeBgp()
+    return Speaker(
+        address=(bgp.ipv4_address or "") if _address(bgp.ipv4_address) else "",
+        address6=bgp.ipv6_address or "",
+        as_number=bgp.as_number,
+        cluster=bgp.route_reflector_cluster_id or "",
+        labels=dict(node.metadata.labels),
+    )
+
+
+def announced(ways: Ways, pools: Iterable[IPPoolSpec], workloads: Sequence[str]) -> Announced:
+    """What BGP says of this host: its blocks, and the pools that they may be of."""
+    listed = list(pools)
+    hidden = [spec.cidr for spec in listed if spec.disable_bgp_export is True]
+    return Announced(
+        blocks=[block for block, owner in ways.holdings.owners.items() if owner == ways.node],
+        pools=pool_ways(spec for spec in listed if spec.disabled is not True),
+        hidden=[way.cidr for way in ways.pools if str(way.cidr) in hidden],
+        workloads=workloads,
     )
 
 
@@ -42,9 +75,10 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
             cidr = ipaddress.ip_network(spec.cidr)
         except ValueError:
             continue
-        if spec.vxlan_mode and spec.vxlan_mode != "Never":
+        # An empty mode is Never.
+        if spec.vxlan_mode in ("Always", "CrossSubnet"):
             found.append(PoolWay(cidr, "vxlan", spec.vxlan_mode))
-        elif spec.ipip_mode and spec.ipip_mode != "Never":
+        elif spec.ipip_mode in ("Always", "CrossSubnet"):
             found.append(PoolWay(cidr, "ipip", spec.ipip_mode))
         else:
             found.append(PoolWay(cidr))
@@ -54,35 +88,82 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
 def merge_settings(
     default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None, pools: Iterable[IPPoolSpec] = ()
 ) -> Settings:
-    """The node's own fields win, one by one."""
+    """The node's own fields win, one by one. What cannot be is as if it were not set, and told in `problems`."""
     layers = [spec for spec in (own, default) if spec is not None]
-    actions = [s.default_endpoint_to_host_action for s in layers if s.default_endpoint_to_host_action]
-    services = [s.host_services for s in layers if s.host_services]
+    problems: list[str] = []
     listed = list(pools)
-    prefixes = [s.interface_prefix for s in layers if s.interface_prefix]
+    usual = Settings()
     return Settings(
-        interface_prefixes=_prefixes(prefixes[0]) if prefixes else DEFAULT_PREFIXES,
-        endpoint_to_host=actions[0] if actions else "Drop",
-        host_services=services[:1] == ["Enabled"],
+        interface_prefixes=_prefixes(_first(layers, "interface_prefix"), problems),
+        endpoint_to_host=_first(layers, "default_endpoint_to_host_action") or "Drop",
+        host_services=_first(layers, "host_services") == "Enabled",
+        foreign_accept=_first(layers, "foreign_accept") == "Enabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
+        failsafes_in=_failsafes(layers, "failsafe_inbound_host_ports", usual.failsafes_in, problems),
+        failsafes_out=_failsafes(layers, "failsafe_outbound_host_ports", usual.failsafes_out, problems),
+        marks=_marks(_first(layers, "nftables_mark_mask"), _first(layers, "iptables_mark_mask"), problems),
+        vxlan_port=_first(layers, "vxlan_port") or usual.vxlan_port,
+        vxlan_from_workloads=bool(_first(layers, "allow_vxlan_packets_from_workloads")),
+        ipip_from_workloads=bool(_first(layers, "allow_ipip_packets_from_workloads")),
+        floating=_first(layers, "floating_ips") == "Enabled",
+        spoofing=_first(layers, "workload_source_spoofing") == "Any",
+        problems=tuple(problems),
     )
 
 
-def _prefixes(text: str) -> tuple[str, ...]:
+def _first(layers: Iterable[FelixConfigurationSpec], field: str) -> Any:
+    """The first layer's value that is set."""
+    return next((value for spec in layers if (value := getattr(spec, field)) is not None), None)
+
+
+def _prefixes(text: str | None, problems: list[str]) -> tuple[str, ...]:
     """A list that is not one of interface names would leave every workload unguarded: then it is the default's."""
     try:
-        return parse_prefixes(text)
-    except Invalid:
+        return parse_prefixes(text) if text else DEFAULT_PREFIXES
+    except Invalid as error:
+        problems.append(str(error))
         return DEFAULT_PREFIXES
 
 
-def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:
-    """The IPv4 ranges of pools, none within another; what is no range is left out."""
-    nets = []
-    for pool in pools:
+def _marks(ours: int | None, older: int | None, problems: list[str]) -> Marks:
+    mask = ours if ours is not None else older
+    try:
+        return Settings().marks if mask is None else parse_marks(mask)
+    except Invalid as error:
+        problems.append(str(error))
+        return Settings().marks
+
+
+def _failsafes(
+    layers: Iterable[FelixConfigurationSpec], field: str, usual: tuple[Failsafe, ...], problems: list[str]
+) -> tuple[Failsafe, ...]:
+    """A list of its own takes the place of the usual one, an empty one closes every way."""
+    ports: Sequence[HostPort] | None = _first(layers, field)
+    if ports is None:
+        return usual
+    found = []
+    for port in ports:
         try:
-            nets.append(ipaddress.IPv4Network(pool.cidr))
-        except ValueError:
-            continue
-    return tuple(str(net) for net in ipaddress.collapse_addresses(nets))
+            found.append(_failsafe(port))
+        except ValueError as error:
+            problems.append(f"failsafe port {port.protocol}/{port.port} {port.net}: {error}")
+    return tuple(dict.fromkeys(found))
+
+
+def _failsafe(port: HostPort) -> Failsafe:
+    number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
+    if number not in WITH_PORTS or not 0 < port.port < 1 << 16:
+        raise ValueError("not a protocol with ports and a port of it")
+    return number, port.port, str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
+
+
+def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:
+    """The ranges of pools, none within another; what is no range is left out."""
+    nets: list[IPv4Network | IPv6Network] = []
+    for pool in pools:
+        with contextlib.suppress(ValueError):
+            nets.append(ipaddress.ip_network(pool.cidr))
+    fours = ipaddress.collapse_addresses(net for net in nets if isinstance(net, IPv4Network))
+    sixes = ipaddress.collapse_addresses(net for net in nets if isinstance(net, IPv6Network))
+    return (*map(str, fours), *map(str, sixes))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
+from tortie.model.kinds.workload_endpoint import Nat, WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.policy.compile import PROTOCOLS
 from tortie.policy.namespaces import NAMESPACE, OF_NAMESPACE, OF_SERVICE_ACCOUNT, SERVICE_ACCOUNT
@@ -29,6 +29,8 @@ class Party:
     interface: str = ""
     node: str = ""
     host: bool = False
+    floating: tuple[tuple[str, str], ...] = ()
+    spoofed: tuple[str, ...] = ()
 
 
 def workload(resource: Resource[WorkloadEndpointSpec]) -> Party | None:
@@ -42,7 +44,16 @@ def workload(resource: Resource[WorkloadEndpointSpec]) -> Party | None:
     labels[ORCHESTRATOR] = spec.orchestrator
     if spec.service_account_name:
         labels[SERVICE_ACCOUNT] = spec.service_account_name
-    return Party(labels, _once(spec.profiles), found, _ports(spec.ports), spec.interface_name, spec.node)
+    return Party(
+        labels,
+        _once(spec.profiles),
+        found,
+        _ports(spec.ports),
+        spec.interface_name,
+        spec.node,
+        floating=_floating(spec.ip_nats, found),
+        spoofed=_once([net for text in spec.allow_spoofed_source_prefixes if (net := _net(text)) is not None]),
+    )
 
 
 def host(resource: Resource[Any]) -> Party:
@@ -74,6 +85,16 @@ def addresses(networks: Sequence[str]) -> tuple[str, ...]:
         if not special and address != BROADCAST:
             found.append(str(address))
     return _once(found)
+
+
+def _floating(nats: Sequence[Nat], own: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(address outside, own address), where both are addresses of one family and the endpoint has the second."""
+    found: dict[str, str] = {}
+    for nat in nats:
+        outside, inside = addresses((nat.external_ip,)), addresses((nat.internal_ip,))
+        if outside and inside and inside[0] in own and (":" in outside[0]) == (":" in inside[0]):
+            found.setdefault(outside[0], inside[0])
+    return tuple(found.items())
 
 
 def _net(text: str) -> str | None:

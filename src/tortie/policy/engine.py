@@ -326,7 +326,15 @@ class PolicyEngine:
         policies = [self._policies[name] for name in names]
         normal = self._host_tiers(policies, "normal")
         if not party.host:
-            return Resolved(party.interface, party.members, party.profiles, normal.ingress, normal.egress)
+            return Resolved(
+                party.interface,
+                party.members,
+                party.profiles,
+                normal.ingress,
+                normal.egress,
+                floating=party.floating,
+                spoofed=party.spoofed,
+            )
         return ResolvedHost(
             party.interface,
             party.members,

@@ -139,7 +139,9 @@ Tiers = tuple[TierRef, ...]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """One endpoint of this host: where it is attached and the identities that it is subject to."""
+    """One endpoint of this host: where it is attached and the identities that it is subject to.
+
+    `floating`: (address outside, own address) pairs. `spoofed`: networks that it asks to send from besides its own."""
 
     interface: str
     addresses: tuple[str, ...]
@@ -147,6 +149,8 @@ class Resolved:
     ingress_tiers: Tiers = ()
     egress_tiers: Tiers = ()
     problems: tuple[str, ...] = ()
+    floating: tuple[tuple[str, str], ...] = ()
+    spoofed: tuple[str, ...] = ()
 
     def tiers(self, direction: Direction) -> Tiers:
         return self.ingress_tiers if direction == "ingress" else self.egress_tiers

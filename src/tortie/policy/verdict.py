@@ -25,7 +25,8 @@ from tortie.policy.values import (
     Tiers,
 )
 
-DHCP, DNS, TCP, UDP, VXLAN, IPIP = (68, 67), 53, 6, 17, 4789, 4
+DHCP, DNS, TCP, UDP, VXLAN, IPIP, ICMPV6 = (68, 67), 53, 6, 17, 4789, 4, 58
+NEIGHBOURS = frozenset((*range(130, 137), 143))
 Failsafe = tuple[int, int, str | None]
 """Protocol, port, and the network of the other side (None: any)."""
 FAILSAFE_IN: tuple[Failsafe, ...] = (
@@ -88,11 +89,13 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """`profile` and `policy` find rules, None if there is no such thing; `sets` what selectors and named ports hold."""
+    """`profile` and `policy` find rules, None if there is no such thing; `sets` what selectors and named ports hold.
+    `spoofing`: endpoints may send from the networks that they ask for besides their own addresses."""
 
     profile: Rules
     policy: Rules
     sets: Members
+    spoofing: bool = False
 
     def egress(self, endpoint: Resolved, packet: Packet) -> Verdict:
         """At the source, for a packet that is forwarded; its source must be the endpoint's own."""
@@ -111,13 +114,20 @@ class Evaluator:
         *,
         action: Literal["Drop", "Return", "Accept"],
         host_services: bool,
+        host: ResolvedHost | None = None,
+        failsafes: Sequence[Failsafe] = FAILSAFE_IN,
     ) -> Verdict:
-        """From an endpoint to its own host."""
+        """From an endpoint to its own host. `host`: the host endpoint for all interfaces, whose preDNAT policy is about
+        this traffic too."""
         ports = (packet.source_port, packet.destination_port)
         if host_services and packet.protocol == UDP and ports == DHCP and packet.source == "0.0.0.0":
             return Verdict(True, "hostServices: DHCP")
         if (illegal := self._illegal_source(endpoint, packet)) is not None:
             return illegal
+        if host is not None and _failsafe(packet, packet.source, failsafes) is None and self._closed(host) is None:
+            early, _ = self._early((host.pre_dnat.ingress,), "ingress", packet)
+            if early is not None and not early.allowed:
+                return early
         if host_services and packet.protocol == UDP and (packet.destination_port == DNS or ports == DHCP):
             return Verdict(True, "hostServices")
         if action == "Drop":
@@ -137,24 +147,30 @@ class Evaluator:
         """Of a process of the host itself through an interface with a host endpoint. `failsafes` None: the usual."""
         usual = FAILSAFE_IN if direction == "ingress" else FAILSAFE_OUT
         other = packet.source if direction == "ingress" else packet.destination
-        for protocol, port, net in usual if failsafes is None else failsafes:
-            mine = (packet.protocol, packet.destination_port) == (protocol, port)
-            if mine and (net is None or nets.within(other, (net,))):
-                return Verdict(True, f"failsafe port {port}")
+        if (open_ := _failsafe(packet, other, usual if failsafes is None else failsafes)) is not None:
+            return open_
+        if packet.protocol == ICMPV6 and packet.icmp is not None and packet.icmp[0] in NEIGHBOURS:
+            return Verdict(True, "neighbour discovery")
         if (closed := self._closed(endpoint)) is not None:
             return closed
-        early, steps = self._early(endpoint, direction, packet)
+        early, steps = self._early(_before(endpoint, direction), direction, packet)
         if early is not None:
             return early
         return self._decide(endpoint.normal.of(direction), endpoint.profiles, direction, packet, steps)
 
-    def forwarded(self, endpoint: ResolvedHost, direction: Direction, packet: Packet) -> Verdict:
-        """Of what the host forwards through an interface with a host endpoint. Without a policy about it, it passes."""
+    def forwarded(
+        self, endpoint: ResolvedHost, direction: Direction, packet: Packet, *, from_workload: bool = False
+    ) -> Verdict:
+        """Of what the host forwards through an interface with a host endpoint. Without a policy about it, it passes.
+
+        `from_workload`: it came from a workload of this host (and `endpoint` is for all interfaces): untracked policy
+        is not about that."""
         if (closed := self._closed(endpoint)) is not None:
             return closed
         steps: list[Step] = []
         if direction == "ingress":
-            early, steps = self._early(endpoint, direction, packet)
+            parts = (endpoint.pre_dnat.ingress,) if from_workload else _before(endpoint, direction)
+            early, steps = self._early(parts, direction, packet)
             if early is not None:
                 return early
         tiers = endpoint.forward.of(direction)
@@ -166,10 +182,10 @@ class Evaluator:
         """The first condition of the rule that the packet does not meet; None when it matches."""
         return next(self._mismatches(rule, packet), None)
 
-    def _early(self, endpoint: ResolvedHost, direction: Direction, packet: Packet) -> tuple[Verdict | None, list[Step]]:
+    def _early(self, parts: Sequence[Tiers], direction: Direction, packet: Packet) -> tuple[Verdict | None, list[Step]]:
         """Untracked and preDNAT policies: they may decide, their end does not."""
         steps: list[Step] = []
-        for tiers in (endpoint.untracked.of(direction), endpoint.pre_dnat.of(direction)):
+        for tiers in parts:
             open_ended = tuple(replace(tier, default_action="Pass") for tier in tiers)
             found = self._tiers(open_ended, direction, packet, steps)
             if found is not None:
@@ -177,7 +193,8 @@ class Evaluator:
         return None, steps
 
     def _illegal_source(self, endpoint: Resolved, packet: Packet) -> Verdict | None:
-        if packet.source not in endpoint.addresses:
+        spoofed = endpoint.spoofed if self.spoofing else ()
+        if packet.source not in endpoint.addresses and not nets.within(packet.source, spoofed):
             return Verdict(False, f"{packet.source} is not an address of {endpoint.interface}")
         if nets.within(packet.destination, ("127.0.0.0/8", "::1/128")):
             return Verdict(False, "the host's loopback is not for workloads")
@@ -287,6 +304,19 @@ class Evaluator:
 
     def _is_named(self, member: PortMember, names: Sequence[NamedPort]) -> bool:
         return any(self.sets.has_port(name, member) for name in names)
+
+
+def _before(endpoint: ResolvedHost, direction: Direction) -> tuple[Tiers, Tiers]:
+    """What stands before the routing decision."""
+    return endpoint.untracked.of(direction), endpoint.pre_dnat.of(direction)
+
+
+def _failsafe(packet: Packet, other: str, failsafes: Sequence[Failsafe]) -> Verdict | None:
+    for protocol, port, net in failsafes:
+        mine = (packet.protocol, packet.destination_port) == (protocol, port)
+        if mine and (net is None or nets.within(other, (net,))):
+            return Verdict(True, f"failsafe port {port}")
+    return None
 
 
 OUTCOMES: dict[str, Outcome] = {"Allow": "allow", "Deny": "deny", "Pass": "pass"}

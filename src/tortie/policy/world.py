@@ -169,8 +169,9 @@ class World:
         NotFound for none, Invalid for several."""
         local = self._engine.local()
         if is_address(name):
-            keys = [key for key, value in local.items() if name in value.addresses]
-            return Party(name, min(keys, default=None))
+            address = str(ipaddress.ip_address(name))
+            keys = [key for key, value in local.items() if address in value.addresses]
+            return Party(address, min(keys, default=None))
         key = names.find(name, {key: self._held[key] for key in local})
         return Party(local[key].addresses[0], key)
 

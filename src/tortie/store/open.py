@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.store.port import Datastore
 
 DEFAULT = "sqlite:///var/lib/tortie/store"
-CONFIGURED = Path("/etc/tortie/store")
+CONFIGURED = "/etc/tortie/store"
 """One line: the address of this host's store."""
 
 
-def store_url(environ: Mapping[str, str] = os.environ, configured: Path = CONFIGURED) -> str:
+def store_url(environ: Mapping[str, str] = os.environ, configured: str | os.PathLike[str] = CONFIGURED) -> str:
     """The store of this host: what TORTIE_STORE names, else the host's configuration, else the embedded one."""
     if named := environ.get("TORTIE_STORE"):
         return named
     try:
-        return configured.read_text(encoding="utf-8").strip() or DEFAULT
+        with open(configured, encoding="utf-8") as file:
+            return file.read().strip() or DEFAULT
     except FileNotFoundError:
         return DEFAULT
     except (OSError, UnicodeDecodeError) as error:
@@ -39,7 +39,7 @@ def open_store(url: str | None = None, *, create: bool = True) -> Datastore:
             raise Invalid(f"store {url}: expected sqlite:///DIRECTORY")
         from tortie.store.sqlite.store import SqliteStore
 
-        return SqliteStore(Path(rest[2:]), create=create)
+        return SqliteStore(rest[2:], create=create)
     if scheme in ("etcd", "etcds", "http", "https") and rest.startswith("//"):
         from tortie.store.etcd.store import EtcdStore
 

@@ -21,6 +21,12 @@ from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
 
+MARKS = rules.Marks()
+
+
+def chain_of(profile: str) -> str:
+    return rules.Listed("profile", profile, "ingress").chain
+
 
 def contents(table: HostTable) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, Mapping[str, str]]]:
     ledger = table.ledger
@@ -108,7 +114,7 @@ def test_an_endpoint_more_with_the_same_profiles_shares_the_stack() -> None:
 def test_an_absent_profile_closes() -> None:
     table = HostTable()
     table.learn(EndpointChanged("e", endpoint()))
-    assert table.ledger.rules[rules.profile_chain("p", "ingress")].rules == ("drop",)
+    assert table.ledger.rules[chain_of("p")].rules == ("counter drop",)
     assert table.problems("e") == []
     assert table.notes("e") == ["profile p does not exist: it closes"]
 
@@ -158,14 +164,15 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
         source=EntityRule(nets=("10.0.0.0/8", "172.16.0.0/12"), not_nets=("10.1.0.0/16", "10.3.0.0/16")),
         destination=EntityRule(ports=(80, 443), not_ports=("1:5", 9)),
     )
-    written = rules.write_profile(RuleLists((compile_rule(rule),)), "ingress")
+    written = rules.write_rules(RuleLists((compile_rule(rule),)), rules.Listed("profile", "p", "ingress"), (), MARKS)
     assert "{" not in " ".join(written.rules)
     assert len(written.sets) == 4
 
 
 def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
     rule = Rule(action="Allow", ip_version=4, source=EntityRule(nets=("fd00::/8",)))
-    assert rules.write_profile(RuleLists((compile_rule(rule),)), "ingress").rules == ["return"]
+    listed = rules.Listed("profile", "p", "ingress")
+    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
 
 
 def test_a_selector_that_goes_takes_its_sets_along() -> None:
@@ -177,8 +184,8 @@ def test_a_selector_that_goes_takes_its_sets_along() -> None:
 
 
 def test_settings_change_the_way_to_the_host() -> None:
-    closed = base.base_chains(Settings())["wl_to_host"].rules
-    open_ = base.base_chains(Settings(endpoint_to_host="Return", host_services=True))["wl_to_host"].rules
+    closed = base.base_chains(Settings())["wl_to_host"][0].rules
+    open_ = base.base_chains(Settings(endpoint_to_host="Return", host_services=True))["wl_to_host"][0].rules
     assert not any("vmap" in rule or "53" in rule for rule in closed)
     assert any("vmap" in rule for rule in open_)
     assert any("dport 53" in rule for rule in open_)
@@ -188,7 +195,7 @@ def test_a_profile_that_the_kernel_refuses_closes_until_its_rules_change() -> No
     table = HostTable()
     table.learn(ProfileChanged("p", allow()))
     table.learn(EndpointChanged("e", endpoint()))
-    chain = rules.profile_chain("p", "ingress")
+    chain = chain_of("p")
     assert table.refuse([chain, "fwd_from"], "nft: no")
     assert table.ledger.elements(base.TO) == {'"calia"': "drop"}
     assert "nft: no" in table.problems("e")[0]
@@ -249,7 +256,7 @@ def test_an_endpoint_without_a_usable_interface_gets_no_address() -> None:
 def test_every_prefix_of_a_list_is_guarded() -> None:
     chains = base.base_chains(Settings(interface_prefixes=("cali", "tap")))
     for name, side in (("fwd_from", "iifname"), ("fwd_to", "oifname")):
-        assert chains[name].rules[-2:] == tuple(f'{side} "{p}*" counter drop' for p in ("cali", "tap"))
+        assert chains[name][0].rules[-2:] == [f'{side} "{p}*" counter drop' for p in ("cali", "tap")]
     table = HostTable(Settings(interface_prefixes=("cali", "tap")))
     table.learn(EndpointChanged("e", endpoint("tap0")))
     assert table.problems("e") == []
@@ -267,18 +274,18 @@ def test_a_rule_with_a_selector_is_written_for_both_families_once_it_has_members
     table.learn(MembersChanged(selector, frozenset({"10.0.0.2"}), frozenset()))
     table.learn(ProfileChanged("p", RuleLists((deny, but))))
     table.learn(EndpointChanged("e", endpoint()))
-    chain = rules.profile_chain("p", "ingress")
+    chain = chain_of("p")
     four, six = (rules.selector_set(selector, version) for version in (4, 6))
     narrow = (
-        f"meta nfproto ipv4 ip saddr @{four} drop",
-        f"meta nfproto ipv4 ip saddr != @{four} accept",
-        "meta nfproto ipv6 accept",
+        f"meta nfproto ipv4 ip saddr @{four} counter drop",
+        f"meta nfproto ipv4 ip saddr != @{four} counter accept",
+        "meta nfproto ipv6 counter accept",
     )
     both = (
         narrow[0],
-        f"meta nfproto ipv6 ip6 saddr @{six} drop",
+        f"meta nfproto ipv6 ip6 saddr @{six} counter drop",
         narrow[1],
-        f"meta nfproto ipv6 ip6 saddr != @{six} accept",
+        f"meta nfproto ipv6 ip6 saddr != @{six} counter accept",
     )
     for added, removed, wanted in (((), (), narrow), (("fd00::2",), (), both), ((), ("fd00::2",), narrow)):
         if added or removed:

@@ -211,7 +211,7 @@ def test_3_6_borrowed_addresses() -> None:
         assert given is not None
         block = given
     assert borrowed(books(block)) == [
-        Borrowed(net[1], "host-b", net, "host-a", "workload", "shop/web"),
+        Borrowed(net[1], "host-b", net, "host-a", "pod", "shop/web"),
         Borrowed(net[2], "host-c", net, "host-a", "docker", "h2"),
     ]
 

@@ -61,7 +61,7 @@ UNSOUND: tuple[tuple[dict[str, Any], str], ...] = (
     ({**TCP, "destination": {"ports": ["a b"]}}, "destination.ports"),
     ({**TCP, "destination": {"ports": list(range(1, 52))}}, "destination.ports: has more than 50 ports"),
     ({"action": "Allow", "destination": {"ports": [80]}}, "destination.ports: numeric ports need protocol"),
-    ({"action": "Allow", "protocol": "ICMP", "destination": {"ports": [80]}}, "numeric ports need protocol"),
+    ({"action": "Allow", "protocol": "ICMP", "destination": {"ports": [80]}}, "ports need protocol"),
     ({"action": "Allow", "source": {"nets": ["10.0.0.1"]}}, "source.nets: '10.0.0.1' has no /length"),
     ({"action": "Allow", "source": {"nets": ["10.0.0.1/8"]}}, "source.nets: 10.0.0.1/8 has host bits set"),
     (

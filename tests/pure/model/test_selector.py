@@ -81,6 +81,9 @@ def test_a_selector_matches_as_written(text: str, expected: bool) -> None:
         ("((has(a)))", "has(a)"),
         ("!(has(a) && has(b))", "!(has(a) && has(b))"),
         ("!!!has(a)", "!has(a)"),
+        ("!(!has(a))", "has(a)"),
+        ("!((!(!has(a))))", "!has(a)"),
+        ("!(!has(a) && has(b))", "!(!has(a) && has(b))"),
     ],
 )
 def test_canonical_text(text: str, canonical: str) -> None:
@@ -115,6 +118,7 @@ def test_canonical_text(text: str, canonical: str) -> None:
         ("a == b", "expected string"),
         ("a in 'b'", "expected set literal"),
         ("has(a) has(b)", "unexpected content at end of selector [has 'b']"),
+        ("a == 'b' c == 'd'", "unexpected content at end of selector [label 'c' == string 'd']"),
         ("all())", "unexpected content at end of selector [)]"),
         ("&& has(a)", "unexpected token &&"),
         ("(" * 500 + "all()" + ")" * 500, "selector is nested deeper than 64 brackets"),

@@ -1,4 +1,4 @@
-"""Policies reach the host's table through the brain: what cannot be rendered closes, and says why."""
+"""Policies reach the host's table through the brain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tortie.dataplane.render import base
+from tortie.dataplane.render.rules import port_set
 from tortie.model.eras import OLDEST_FIRST, Era, written
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.network_policy import NETWORK_POLICY
@@ -16,12 +18,15 @@ from tortie.model.kinds.staged_global_network_policy import (
     StagedGlobalNetworkPolicySpec,
 )
 from tortie.model.kinds.tier import BUILT_IN, TIER
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, EndpointPort, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource, encode
 from tortie.model.rule import EntityRule, Rule
 from tortie.node.brain import Brain
+from tortie.policy.values import NamedPort
 from tortie.policy.verdict import Packet
 from tortie.store.port import Event
+
+DENY = Rule(action="Deny")
 
 
 def made(kind: Any, spec: Any, name: str, space: str | None = None) -> Resource[Any]:
@@ -45,21 +50,42 @@ def brain(*resources: Resource[Any]) -> Brain:
     return found
 
 
-def test_an_enforced_policy_closes_until_it_is_gone_and_a_staged_one_does_not() -> None:
-    policy = made(GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec(selector="all()"), "deny")
+def ways_in(found: Brain) -> tuple[str, ...]:
+    """The rules that a packet to the endpoint meets, chain by chain."""
+    rules = found.table.ledger.rules
+    (verdict,) = found.table.ledger.elements(base.TO).values()
+    chains, met = [verdict.removeprefix("goto ")], list[str]()
+    while chains:
+        written = rules[chains.pop(0)].rules
+        met += written
+        chains += [rule.removeprefix("jump ") for rule in written if rule.startswith("jump ")]
+    return tuple(met)
+
+
+def test_a_policy_stands_before_the_profiles_until_it_is_gone_and_a_staged_one_only_counts() -> None:
+    policy = made(GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec(selector="all()", ingress=(DENY,)), "deny")
     found = brain(policy, made(TIER, BUILT_IN["default"], "default"))
-    assert found.table.problems(ENDPOINT.key) == ["policies in tiers cannot be enforced"]
+    assert found.table.problems(ENDPOINT.key) == []
+    met = ways_in(found)
+    assert met.index("counter drop") < met.index("counter accept")
     found.learn(Event(policy.key, None, 2))
-    assert found.table.problems(ENDPOINT.key) == []
-    staged = made(STAGED_GLOBAL_NETWORK_POLICY, StagedGlobalNetworkPolicySpec(selector="all()"), "deny")
+    assert ways_in(found) == ("ct state invalid counter drop", met[2], "counter drop", "counter accept")
+    staged = made(STAGED_GLOBAL_NETWORK_POLICY, StagedGlobalNetworkPolicySpec(selector="all()", ingress=(DENY,)), "x")
     found.learn(Event(staged.key, encode(staged), 3))
-    assert found.table.problems(ENDPOINT.key) == []
+    assert "counter return" in ways_in(found)
+    assert ways_in(found).count("counter drop") == 1
 
 
-def test_a_named_port_in_a_profile_closes() -> None:
+def test_a_named_port_is_looked_up_among_the_ports_of_that_name() -> None:
     rule = Rule(action="Allow", protocol="TCP", destination=EntityRule(ports=("http",)))
     found = brain(made(PROFILE, ProfileSpec(ingress=(rule,)), "p"))
-    assert found.table.problems(ENDPOINT.key) == ["profile p: named ports cannot be enforced"]
+    assert found.table.problems(ENDPOINT.key) == []
+    name = port_set(NamedPort("http", 6), 4)
+    (line,) = [rule for rule in ways_in(found) if "@" in rule]
+    assert line == f"meta nfproto ipv4 meta l4proto 6 ip daddr . meta l4proto . th dport @{name} counter accept"
+    spec = msgspec.structs.replace(ENDPOINT.spec, ports=(EndpointPort(name="http", protocol="TCP", port=8080),))
+    found.learn(Event(ENDPOINT.key, encode(made(WORKLOAD_ENDPOINT, spec, "e", "ns")), 2))
+    assert dict(found.table.ledger.elements(name)) == {"10.0.0.1 . 6 . 8080": ""}
 
 
 def closed(found: Brain, key: str = ENDPOINT.key) -> list[str]:

@@ -30,7 +30,8 @@ from tortie.policy.verdict import Packet
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.4", "10.0.1.5", "192.0.2.9")
 SIXES = ("fd00::1", "fd00::2", "fd00:1::9")
 SELECTORS = ("", "all()", "app == 'web'", "app != 'web'", "has(tag)", "app in {'db', 'web'} && !has(tag)", "!has(app)",
-             "app starts with 'w' || tag == ''", "app not in {'db'}", "app contains 'e'")  # fmt: skip
+             "app starts with 'w' || tag == ''", "app not in {'db'}", "app contains 'e'",
+             "has(tag) || app != 'web'", "!(has(tag) || app == 'db') && !has(pcns.team)")  # fmt: skip
 SPACES = ("", "", "", "all()", "team == 'red'", "team != 'red'", "!has(team)")
 NETS = ("10.0.0.0/24", "10.0.1.4/32", "10.0.0.0/16", "192.0.2.0/24", "fd00::/64", "fd00::2/128")
 PORTS: tuple[int | str, ...] = (80, "79:90", "http", "dns", 53, 52, 54, 8079, 8081)

@@ -11,6 +11,7 @@ from tortie.base.errors import Invalid
 from tortie.model.rule import EntityRule, Rule, ServiceAccountMatch
 from tortie.model.selector import parse
 from tortie.policy.namespaces import policy_selector, rewritten
+from tortie.policy.restrict import keys_of, needs
 
 OF_NS = 'projectcalico.org/namespace == "ns"'
 TRUTH = {
@@ -45,6 +46,14 @@ def test_4_2_is_what_the_index_says_too(text: str) -> None:
     given: tuple[dict[str, str], ...] = ({}, {"colour": "web"}, {"colour": ""})
     found = tuple(into_b(rule, endpoint("a", "10.0.0.1", labels=labels)) for labels in given)
     assert found == TRUTH[text]
+
+
+@pytest.mark.parametrize("text", [*TRUTH, "has(k) || j != 'x'", "!(k == 'web' && has(j))", "k == 'web' && j != 'x'"])
+def test_4_2_what_a_selector_needs_leaves_out_nothing_that_it_matches(text: str) -> None:
+    keys = needs(parse(text).node)
+    for labels in ({}, {"k": "web"}, {"k": ""}, {"j": "x"}, {"j": "y"}, {"k": "web", "j": "x"}):
+        if parse(text).matches(labels):
+            assert keys is None or keys & set(keys_of(labels)), labels
 
 
 def test_4_4_own_labels_then_those_of_the_profiles_in_their_order() -> None:
@@ -166,3 +175,8 @@ def test_4_5_a_namespaced_policy_is_about_its_namespace_and_so_are_its_rules_sel
 @pytest.mark.parametrize("where", ["source", "destination"])
 def test_4_5_services_cannot_be_enforced_with_this_store_and_close(where: str) -> None:
     assert not into_b(np("p", {"action": "Allow", where: {"services": {"name": "db"}}}, ALLOW))
+
+
+@pytest.mark.parametrize("written", ["fd00::1", "FD00::1", "fd00:0:0::1", "fd00:0000:0000:0000:0000:0000:0000:0001"])
+def test_an_address_is_the_same_however_it_is_written(written: str) -> None:
+    assert small(gnp("p", source(selector="app == 'a'"))).verdict(written, "FD00::2", "tcp/80").allowed

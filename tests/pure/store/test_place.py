@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 import pytest
 
 from tortie.store.sqlite.place import network_file_system
@@ -35,4 +33,4 @@ broken line
     ],
 )
 def test_the_innermost_and_latest_mount_decides(path: str, kind: str | None) -> None:
-    assert network_file_system(PurePosixPath(path), MOUNTS) == kind
+    assert network_file_system(path, MOUNTS) == kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tortie.base.errors import Invalid
 
@@ -41,16 +41,16 @@ _OPTIONS = {
     "--show-configuration": "3",
     "--from-report": "3",
 }
-_ONLY_3_KINDS = (
-    r"(staged.*|global.*|network.*|gnp|snp|sgnp|sknp|np|netset|tiers?|ipreserv.*|ipam.*|bgpconf.*|bgpfilter.*|felix.*"
-    r"|cluster.*|kubecontr.*|kcconfig|caliconode.*|blockaff.*|livemig.*)"
+_ONLY_3_KINDS = frozenset(("gnp", "snp", "sgnp", "sknp", "np", "netset", "kcconfig", "tier", "tiers"))
+_ONLY_3_BEGIN = (
+    *("staged", "global", "network", "ipreserv", "ipam", "bgpconf", "bgpfilter", "felix", "cluster", "kubecontr"),
+    *("caliconode", "blockaff", "livemig"),
 )
 _API = r"""^[\s{,-]*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]?\s*(?:#.*)?$"""
 _API_INLINE = r"""[{,]\s*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/v3)["']?\s*[,}]"""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     grammar: str
     why: str
 
@@ -69,6 +69,8 @@ def fixed(program: str, asked: str | None) -> Choice | None:
 
 def _era(text: str) -> str | None:
     """`3` for 3, v3.26.1 and 3.x; 0.19 for every 0.x, 1.3 for every 1.x and 2.x, which spoke the same API."""
+    if text in GRAMMARS or not text:  # no need of a pattern
+        return text or None
     match = re.fullmatch(r"v?([0123])(\.(\d+|x)){0,2}", text)
     return {"0": "0.19", "1": "1.3", "2": "1.3", "3": "3"}[match[1]] if match else None
 
@@ -90,7 +92,8 @@ def by_words(arguments: Sequence[str]) -> Choice | None:
     for word in arguments:
         if grammar := _OPTIONS.get(word.partition("=")[0]):
             return Choice(grammar, f"the option {word.partition('=')[0]}")
-    if first in _OF_FILES and second and re.fullmatch(_ONLY_3_KINDS, second.lower()):
+    kind = second.lower()
+    if first in _OF_FILES and (kind in _ONLY_3_KINDS or kind.startswith(_ONLY_3_BEGIN)):
         return Choice("3", f"the kind {second}")
     return None
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 
@@ -12,8 +11,7 @@ Document = Mapping[str, Any]
 Cell = Callable[[Document], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """Every column of a kind, and which of them are shown narrow and wide."""
 
     cells: Mapping[str, Cell]

@@ -65,8 +65,13 @@ COMMANDS = [
     "config",
 ]
 WORDS = {
-    "ipam": "check configure release show split",
-    "node": "checksystem diags run status",
+    "ipam": "check configure info release show split",
+    "node": "bgp checksystem diags remove run show status stop",
+    "bgp": "default-node-as node-mesh peer",
+    "config": "bgp felix get node set unset",
+    "container": "add remove",
+    "endpoint": "show",
+    "pool": "add range remove show",
     "datastore": "migrate",
     "cluster": "diags",
     "completion": "bash fish zsh",
@@ -103,6 +108,8 @@ def _offered(before: Sequence[str], session: Session) -> Sequence[str]:
         return _names(plain[1], session)
     if plain[0] == "profile":
         return _of_profile(plain[1:], session)
+    if plain[:2] == ["bgp", "peer"] or plain[:3] == ["node", "bgp", "peer"]:
+        return ("add", "remove", "show") if plain[-1] == "peer" else ()
     return WORDS.get(plain[0], "").split() if len(plain) == 1 else ()
 
 

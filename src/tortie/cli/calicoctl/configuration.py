@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 from tortie.store.open import CONFIGURED, DEFAULT, store_url
@@ -52,8 +51,7 @@ FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """`login`: variables that the store's client reads; a password never stands in an address."""
 
     url: str

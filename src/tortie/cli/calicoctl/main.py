@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from tortie.base.errors import Invalid
+from tortie.base.quick import import_msgspec
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl import choose
 from tortie.cli.calicoctl.choose import Choice
@@ -14,6 +15,7 @@ from tortie.cli.calicoctl.choose import Choice
 
 def main(grammar: str | None = None) -> None:
     """`grammar` fixes this copy to one grammar, whatever the variables and the program's name say."""
+    import_msgspec()
     sys.exit(run(sys.argv[0], sys.argv[1:], os.environ, grammar))
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class BadUsage(Exception):
     """The command line does not follow the words of its command; the text says which word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What a command line gave; `has` and `value` go by the long name."""
 
     words: tuple[str, ...]
-    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    given: Mapping[str, tuple[str, ...]] = {}
 
     def has(self, name: str) -> bool:
         return name in self.given

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.columns import Columns, draw
@@ -12,8 +11,7 @@ from tortie.cli.calicoctl.columns import Columns, draw
 TABLES = ("ps", "wide", "custom-columns", "name")
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """`argument`: the columns or the template that a format takes."""
 
     name: str

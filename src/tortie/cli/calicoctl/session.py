@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tortie.base.sources import Sources
 from tortie.store.client import Client
@@ -29,8 +28,7 @@ class ClientError(Exception):
     """The store cannot be had: no configuration, a wrong one, or nobody answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     environ: Mapping[str, str]
     sources: Sources
     config_path: str | None = None
@@ -58,7 +56,7 @@ class Session:
 
         found = self.configured()
         for name, value in (found.login or {}).items():
-            os.environ.setdefault(name, value)
+            os.environ[name] = value
         try:
             store = open_store(found.url, create=False)
         except TortieError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import itertools
 import os
 import socket
@@ -34,7 +35,9 @@ from tortie.dataplane.want import Route
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
-LINK_GROUP, ADDRESS_GROUP, ROUTE_GROUP = 1, 5, 7
+LINK_GROUP, GROUPS = 1, (5, 7, 9, 11)  # addresses and routes of IPv4, of IPv6
+# What the kernel gives to a route of IPv6 without a metric.
+METRIC6 = 1024
 PROTOCOL, MAIN_TABLE = 80, 254
 UNIVERSE, LINK = 0, 253
 UNICAST, BLACKHOLE = 1, 6
@@ -42,6 +45,7 @@ IFF_UP = 1
 RTNH_F_ONLINK = 4
 KINDS = {"blackhole": BLACKHOLE, "unicast": UNICAST, "onlink": UNICAST, "link": UNICAST}
 NLM_F_EXCL = 0x200
+ADDRESS_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 4, 5, 6
 ALREADY_GONE = (errno.ESRCH, errno.ENODEV)
 
@@ -74,7 +78,7 @@ class RouteChanged:
 
 @dataclass(frozen=True, slots=True)
 class AddressesChanged:
-    """Some IPv4 address of the host came or went."""
+    """Some address of the host came or went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Rtnl:
 
     def __init__(self) -> None:
         self._sock = open_socket(NETLINK_ROUTE)
-        self.events = open_socket(NETLINK_ROUTE, [LINK_GROUP, ADDRESS_GROUP, ROUTE_GROUP])
+        self.events = open_socket(NETLINK_ROUTE, [LINK_GROUP, *GROUPS])
         self.events.setblocking(False)
         self._sequence = itertools.count(1)
         self._names: dict[int, str] = {}
@@ -115,11 +119,26 @@ class Rtnl:
                 return self._name(int(struct.unpack_from("=I", found.body, 4)[0]))
         return None
 
+    def addresses(self) -> dict[str, list[str]]:
+        """The addresses of the host by interface."""
+        found: dict[str, list[str]] = {}
+        for part in dump(
+            self._sock, GETADDR, struct.pack("=BBBBI", socket.AF_UNSPEC, 0, 0, 0, 0), next(self._sequence)
+        ):
+            fields = dict(attributes(part.body[8:]))
+            name = self._name(int(struct.unpack_from("=I", part.body, 4)[0]))
+            if name is not None and (raw := fields.get(2, fields.get(1))) is not None:
+                found.setdefault(name, []).append(str(ipaddress.ip_address(raw)))
+        return {name: sorted(held) for name, held in found.items()}
+
     def routes(self) -> dict[str, Route]:
         """Every route of ours, by destination."""
-        body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, MAIN_TABLE, PROTOCOL, 0, 0, 0)
-        found = (self._route(part) for part in dump(self._sock, GETROUTE, body, next(self._sequence)))
-        return dict(route for route in found if route is not None)
+        found: dict[str, Route] = {}
+        for family in (socket.AF_INET, socket.AF_INET6):
+            body = struct.pack("=BBBBBBBBI", family, 0, 0, 0, MAIN_TABLE, PROTOCOL, 0, 0, 0)
+            listed = dump(self._sock, GETROUTE, body, next(self._sequence))
+            found |= dict(route for part in listed if (route := self._route(part)) is not None)
+        return found
 
     def apply(self, change: Delta[str, Route], have: Mapping[str, Route]) -> dict[str, str]:
         """Drop, then put; the destinations that failed, with the reason. Dropping an absent route is no failure.
@@ -184,31 +203,33 @@ class Rtnl:
     def _route(self, part: Message) -> tuple[str, Route] | None:
         """(destination, route) if it is one of ours."""
         family, size, _, _, table, protocol, _, kind, flags = struct.unpack_from("=BBBBBBBBI", part.body)
-        if family != socket.AF_INET or table != MAIN_TABLE or protocol != PROTOCOL:
+        if family not in ADDRESS_SIZES or table != MAIN_TABLE or protocol != PROTOCOL:
             return None
         fields = dict(attributes(part.body[12:]))
-        destination = f"{socket.inet_ntoa(fields.get(RTA_DST, bytes(4)))}/{size}"
+        destination = f"{ipaddress.ip_address(fields.get(RTA_DST, bytes(ADDRESS_SIZES[family])))}/{size}"
         if kind == BLACKHOLE:
             return destination, Route("blackhole")
         device = self._name(int(struct.unpack("=I", fields[RTA_OIF])[0])) if RTA_OIF in fields else None
-        if kind != UNICAST or device is None or RTA_PRIORITY in fields:
+        metric = int(struct.unpack("=I", fields.get(RTA_PRIORITY, bytes(4)))[0])
+        if kind != UNICAST or device is None or metric != (METRIC6 if family == socket.AF_INET6 else 0):
             return destination, Route("other", device or "")
-        via = socket.inet_ntoa(fields[RTA_GATEWAY]) if RTA_GATEWAY in fields else ""
+        via = str(ipaddress.ip_address(fields[RTA_GATEWAY])) if RTA_GATEWAY in fields else ""
         gatewayed = "onlink" if flags & RTNH_F_ONLINK else "unicast"
         return destination, Route(gatewayed if via else "link", device, via)
 
     def _body(self, destination: str, route: Route) -> bytes:
         """OSError when the device is not there."""
-        address, _, size = destination.partition("/")
+        net = ipaddress.ip_network(destination)
+        family = socket.AF_INET if net.version == 4 else socket.AF_INET6
         kind = KINDS.get(route.kind, 0)
-        scope = LINK if route.kind == "link" else UNIVERSE
+        scope = LINK if route.kind == "link" and family == socket.AF_INET else UNIVERSE
         flags = RTNH_F_ONLINK if route.kind == "onlink" else 0
-        head = struct.pack("=BBBBBBBBI", socket.AF_INET, int(size), 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, flags)
-        parts = [head, attr(RTA_DST, socket.inet_aton(address))]
+        head = struct.pack("=BBBBBBBBI", family, net.prefixlen, 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, flags)
+        parts = [head, attr(RTA_DST, net.network_address.packed)]
         if route.kind in ("unicast", "onlink", "link"):
             parts.append(attr(RTA_OIF, struct.pack("=I", socket.if_nametoindex(route.device))))
         if route.via:
-            parts.append(attr(RTA_GATEWAY, socket.inet_aton(route.via)))
+            parts.append(attr(RTA_GATEWAY, ipaddress.ip_address(route.via).packed))
         return b"".join(parts)
 
     def _ask(self, kind: int, flags: int, body: bytes) -> int:

@@ -8,6 +8,14 @@ from pathlib import Path
 ROOT = Path("/proc/sys")
 
 
+def change(name: str, old: str, new: str) -> dict[str, str]:
+    """Write a `net/…` setting if it has the value `old`; what failed, with the reason. An absent one is no failure."""
+    try:
+        return write({name: new}) if (ROOT / name).read_text().strip() == old else {}
+    except OSError:
+        return {}
+
+
 def write(settings: Mapping[str, str]) -> dict[str, str]:
     """Write each `net/…` setting that has another value; those that failed, with the reason.
 

@@ -16,7 +16,8 @@ class Owner(NamedTuple):
 
 
 class Claims:
-    """An endpoint whose interface is another's has no address either. Each change costs what it touches."""
+    """An endpoint whose interface is another's has no address either. Each change costs what it touches. `sixes`: how
+    many of the addresses that have an owner are of IPv6."""
 
     def __init__(self) -> None:
         self._claimed: dict[str, Resolved] = {}
@@ -25,6 +26,7 @@ class Claims:
         self._owners: dict[str, Owner] = {}
         self._attached: dict[str, set[str]] = {}
         self._moved: dict[str, Owner | None] = {}
+        self.sixes = 0
 
     def set(self, key: str, endpoint: Resolved | None) -> set[str]:
         """Enter, replace or (None) remove; the keys that may have gained or lost by it, this one among them."""
@@ -69,9 +71,11 @@ class Claims:
         claimants = (k for k in self._addresses.get(address, ()) if self.holder(self._claimed[k].interface) == k)
         key, before = min(claimants, default=None), self._owners.pop(address, None)
         if before is not None:
+            self.sixes -= ":" in address
             _leave(self._attached, (before.interface,), address)
         after = Owner(key, self._claimed[key].interface) if key is not None else None
         if after is not None:
+            self.sixes += ":" in address
             self._owners[address] = after
             _enter(self._attached, (after.interface,), address)
         if before != after:

@@ -1,31 +1,83 @@
-"""Compiled rules as nftables text.
+"""Compiled rules in nft's language.
 
 A list of more than one item is a named set, named after its content: an anonymous set makes the kernel search all sets
-of the table each time one is loaded.
+of the table each time one is loaded. What a rule says of selectors and named ports is looked up in sets that change
+while they live; where such a set may be one of two (addresses, networks), or a port one of several lists, the rule is
+written once for each.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
+from tortie.dataplane.render import language
+from tortie.dataplane.render.language import ICMP, Version, Word
 from tortie.dataplane.want import Chain, SetDef, name_of
-from tortie.policy.values import CompiledRule, Direction, IcmpMatch, PortRange, RuleLists, Side
+from tortie.policy.values import (
+    CompiledRule,
+    Direction,
+    Hook,
+    IcmpMatch,
+    NamedPort,
+    PortRange,
+    RuleLists,
+    Side,
+)
 
-VERDICTS = {"Allow": "accept", "Deny": "drop", "Log": 'log prefix "calico-packet: " level info'}
-ICMP = 1
+LOG = 'log prefix "calico-packet: " level info'
+Matches = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Bits of a packet's mark. `accepted`: an untracked or preDNAT policy let it in, so later policy of that host
+    endpoint is skipped. `passed`: its tier is to be left; set and looked at within one tier only."""
+
+    accepted: int = 0x00010000
+    passed: int = 0x00020000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The rules of a policy or profile in one direction, as those who jump there need them: what allowing means depends
+    on the hook, and a staged policy only counts."""
+
+    kind: Literal["policy", "profile"]
+    name: str
+    direction: Direction
+    hook: Hook = "normal"
+    staged: bool = False
+
+    @property
+    def owner(self) -> tuple[Literal["policy", "profile"], str]:
+        return self.kind, self.name
+
+    @property
+    def chain(self) -> str:
+        kind = "pr" if self.kind == "profile" else "st" if self.staged else "p"
+        way = "i" if self.direction == "ingress" else "o"
+        hook = {"normal": "", "untracked": "u", "preDNAT": "d"}[self.hook]
+        return name_of(f"{kind}{way}{hook}", self.name)
+
+    @property
+    def title(self) -> str:
+        staged = "staged " if self.staged else ""
+        return f"{staged}{self.kind} {self.name} {self.direction}"
 
 
 @dataclass(slots=True)
 class Written:
-    """Rules of one chain as they are written, and the content sets that they need. `six`: the selectors that have
-    IPv6 members; for the others no rule is asked, and they have no set (a set costs every later change of rules)."""
+    """Rules of one chain as they are written, and the content sets that they need. `live`: the names of the sets of
+    selectors and named ports that are there; one without members may be absent, and then nothing is asked of it."""
 
     rules: list[str] = field(default_factory=list)
     sets: dict[str, SetDef] = field(default_factory=dict)
     uses: set[str] = field(default_factory=set)
-    six: Collection[str] = ()
+    live: Collection[str] = ()
 
     def list_set(self, prefix: str, kind: str, values: Iterable[str], *, interval: bool) -> str:
         """`@NAME` of a set with this content."""
@@ -35,8 +87,26 @@ class Written:
         self.uses.add(name)
         return f"@{name}"
 
-    def chain(self, note: str = "") -> Chain:
-        return Chain(tuple(self.rules), uses=frozenset(self.uses), note=note)
+    def nets(self, version: int, nets: Sequence[str]) -> str:
+        """One network, or the set of several."""
+        return nets[0] if len(nets) == 1 else self.list_set("nl", f"ipv{version}_addr", nets, interval=True)
+
+    def ports(self, ports: Sequence[PortRange]) -> str:
+        items = [str(low) if low == high else f"{low}-{high}" for low, high in ports]
+        return items[0] if len(items) == 1 else self.list_set("pl", "inet_service", items, interval=True)
+
+    def members(self, *names: str) -> list[str]:
+        """`@NAME` of those that are there."""
+        found = [name for name in names if name in self.live]
+        self.uses.update(found)
+        return [f"@{name}" for name in found]
+
+    def jump(self, chain: str, word: Literal["jump", "goto"] = "jump") -> None:
+        self.rules.append(f"{word} {chain}")
+        self.uses.add(chain)
+
+    def chain(self, note: str = "", base: str = "") -> Chain:
+        return Chain(tuple(self.rules), base=base, uses=frozenset(self.uses), note=note)
 
 
 def selector_set(selector: str, version: int) -> str:
@@ -44,144 +114,149 @@ def selector_set(selector: str, version: int) -> str:
     return name_of(f"s{version}", selector)
 
 
-def profile_chain(name: str, direction: Direction) -> str:
-    return name_of("pri" if direction == "ingress" else "pro", name)
+def selector_nets(selector: str, version: int) -> str:
+    """The name of the set of a selector's networks of more than one address."""
+    return name_of(f"n{version}", selector)
 
 
-def stack_chain(direction: Direction, profiles: Sequence[str]) -> str:
-    return name_of("ki" if direction == "ingress" else "ke", *profiles)
+def port_set(port: NamedPort, version: int) -> str:
+    """The name of the set of what a named port stands for."""
+    return name_of(f"p{version}", port.name, str(port.protocol), port.selector)
 
 
-def write_profile(rules: RuleLists | None, direction: Direction, six: Collection[str] = ()) -> Written:
-    """One direction of a profile; None: it does not exist, and closes. `six`: the selectors with IPv6 members."""
-    written = Written(six=six)
+def write_rules(rules: RuleLists | None, listed: Listed, live: Collection[str], marks: Marks) -> Written:
+    """One direction of a policy or profile; None: it does not exist, and closes."""
+    written = Written(live=live)
     if rules is None:
-        written.rules.append("drop")
+        written.rules.append("counter drop")
         return written
-    for rule in rules.of(direction):
-        _write_rule(written, rule)
+    for rule in rules.of(listed.direction):
+        statements = _statements(rule, listed, marks)
+        for matches in _alternatives(written, rule):
+            written.rules.append(language.line(*matches, statements))
     if not written.rules:
         written.rules.append("return")
     return written
 
 
-def write_stack(direction: Direction, profiles: Sequence[str]) -> Written:
-    """What a new flow of an endpoint meets in one direction, in order; what nothing allowed is dropped."""
-    written = Written(rules=["ct state invalid drop"])
-    if direction == "egress":
-        # Encapsulated packets from a workload would be taken for the host's own tunnels by another host.
-        written.rules += ["udp dport 4789 drop", "meta l4proto 4 drop"]
-    for profile in profiles:
-        chain = profile_chain(profile, direction)
-        written.rules.append(f"jump {chain}")
-        written.uses.add(chain)
-    written.rules.append("counter drop")
-    return written
+def passes(rules: RuleLists | None, listed: Listed) -> bool:
+    """Whether the chain may leave its tier."""
+    if listed.kind == "profile" or listed.staged or rules is None:
+        return False
+    return any(rule.action == "Pass" for rule in rules.of(listed.direction))
 
 
-def write_masquerade(pools: Sequence[str], masqueraded: Sequence[str]) -> Written:
-    """The rule that hides workloads behind their host, from everything that is in no pool."""
-    written = Written()
-    sources, inside = _nets(written, "ipv4_addr", masqueraded), _nets(written, "ipv4_addr", pools)
-    written.rules.append(f"ip saddr {sources} ip daddr != {inside} masquerade")
-    return written
+def _statements(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
+    if listed.staged:
+        return "counter" if rule.action == "Log" else "counter return"
+    if rule.action == "Log":
+        return f"counter {LOG}"
+    if rule.action == "Deny":
+        return "counter drop"
+    if rule.action == "Pass":
+        # In a profile it ends that profile only.
+        leave = language.set_mark(marks.passed) if listed.kind == "policy" else ""
+        return language.line("counter", leave, "return")
+    if listed.kind == "profile" or listed.hook == "normal":
+        return "counter accept"
+    notrack = "notrack" if listed.hook == "untracked" else ""
+    return language.line("counter", notrack, language.set_mark(marks.accepted), "accept")
 
 
-def _write_rule(written: Written, rule: CompiledRule) -> None:
-    # Pass in a profile ends that profile only.
-    verdict = "return" if rule.action == "Pass" else VERDICTS[rule.action]
+def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
+    """The lines of matches that a rule needs: a packet matches the rule if it matches one of them."""
     for version in _versions(rule):
-        matches = _matches(written, rule, version)
-        if matches is not None:
-            written.rules.append(" ".join([*matches, verdict]))
+        needs = Written(live=written.live)
+        parts = [
+            *_icmp(rule),
+            _side(needs, rule.source, "s", version),
+            _side(needs, rule.destination, "d", version),
+        ]
+        for chosen in itertools.product(*parts):
+            yield [*_head(rule, version), *itertools.chain(*chosen)]
+        if all(parts):
+            written.sets |= needs.sets
+            written.uses |= needs.uses
 
 
-def _versions(rule: CompiledRule) -> Sequence[int | None]:
+def _versions(rule: CompiledRule) -> Sequence[Version | None]:
     """The families to write a rule for: one rule for all (None) where nothing in it names a family."""
     if rule.ip_version:
         return (rule.ip_version,)
     if rule.icmp or rule.not_icmp:
         return (4,) if rule.protocol == ICMP else (6,)
-    if any(s.nets or s.not_nets or s.selector is not None or s.not_selector is not None for s in _sides(rule)):
-        return (4, 6)
-    return (None,)
+    return (4, 6) if any(_names_addresses(side) for side in (rule.source, rule.destination)) else (None,)
 
 
-def _sides(rule: CompiledRule) -> tuple[Side, Side]:
-    return rule.source, rule.destination
+def _names_addresses(side: Side) -> bool:
+    selectors = side.selector is not None or side.not_selector is not None
+    return selectors or bool(side.nets or side.not_nets or side.named or side.not_named)
 
 
-def _matches(written: Written, rule: CompiledRule, version: int | None) -> list[str] | None:
-    """The matches of a rule for one family; None when no packet of that family can match."""
-    matches: list[str] = []
-    if version is not None:
-        matches.append(f"meta nfproto ipv{version}")
+def _head(rule: CompiledRule, version: Version | None) -> Matches:
+    found = [] if version is None else [language.family(version)]
     if rule.protocol is not None:
-        matches.append(f"meta l4proto {rule.protocol}")
+        found.append(language.protocol(rule.protocol))
     if rule.not_protocol is not None:
-        matches.append(f"meta l4proto != {rule.not_protocol}")
-    for icmp, negated in ((rule.icmp, False), (rule.not_icmp, True)):
-        if icmp is not None:
-            matches += _icmp("icmp" if rule.protocol == ICMP else "icmpv6", icmp, negated)
-    for side, word in zip(_sides(rule), "sd", strict=True):
-        found = _side(written, side, word, version)
-        if found is None:
-            return None
-        matches += found
-    return matches
+        found.append(language.protocol(rule.not_protocol, negated=True))
+    return found
 
 
-def _icmp(word: str, icmp: IcmpMatch, negated: bool) -> list[str]:
-    sign = "!= " if negated else ""
-    if icmp.code is None:
-        return [f"{word} type {sign}{icmp.type}"]
-    if not negated:
-        return [f"{word} type {icmp.type} {word} code {icmp.code}"]
-    return [f"{word} type . {word} code != {{ {icmp.type} . {icmp.code} }}"]
+def _icmp(rule: CompiledRule) -> list[list[Matches]]:
+    """For each of `icmp` and `notICMP` its alternatives. Another type, or this type with another code."""
+    number = rule.protocol or ICMP
+
+    def lines(match: IcmpMatch, negated: bool) -> list[Matches]:
+        kind = language.icmp(number, "type", match.type)
+        if match.code is None:
+            return [[language.icmp(number, "type", match.type, negated=negated)]]
+        code = language.icmp(number, "code", match.code, negated=negated)
+        return [[kind, code], [language.icmp(number, "type", match.type, negated=True)]] if negated else [[kind, code]]
+
+    return [lines(match, negated) for match, negated in ((rule.icmp, False), (rule.not_icmp, True)) if match]
 
 
-def _side(written: Written, side: Side, word: str, version: int | None) -> list[str] | None:
-    matches: list[str] = []
+def _side(written: Written, side: Side, word: Word, version: Version | None) -> list[Matches]:
+    """The alternatives of one side; none when no packet of that family can match."""
+    everywhere: Matches = []
+    wanted: list[list[str]] = []
     if version is not None:
-        addresses = _addresses(written, side, f"{'ip' if version == 4 else 'ip6'} {word}addr", version)
-        if addresses is None:
-            return None
-        matches += addresses
-    for ports, sign in ((side.ports, ""), (side.not_ports, "!= ")):
-        if ports:
-            matches.append(f"th {word}port {sign}{_ports(written, ports)}")
-    return matches
-
-
-def _addresses(written: Written, side: Side, field_name: str, version: int) -> list[str] | None:
-    matches: list[str] = []
-    kind = f"ipv{version}_addr"
-    if side.nets:
+        name = language.address(version, word)
         nets = _of_version(side.nets, version)
-        if not nets:
-            return None
-        matches.append(f"{field_name} {_nets(written, kind, nets)}")
-    if nets := _of_version(side.not_nets, version):
-        matches.append(f"{field_name} != {_nets(written, kind, nets)}")
-    for selector, sign in ((side.selector, ""), (side.not_selector, "!= ")):
-        if selector is not None and version == 6 and selector not in written.six:
-            if not sign:
-                return None
-        elif selector is not None:
-            name = selector_set(selector, version)
-            written.uses.add(name)
-            matches.append(f"{field_name} {sign}@{name}")
-    return matches
+        if side.nets:
+            wanted.append([language.match(name, written.nets(version, nets))] if nets else [])
+        if side.selector is not None:
+            wanted.append([language.match(name, found) for found in _sets_of(written, side.selector, version)])
+        if nets := _of_version(side.not_nets, version):
+            everywhere.append(language.match(name, written.nets(version, nets), negated=True))
+        if side.not_selector is not None:
+            sets = _sets_of(written, side.not_selector, version)
+            everywhere += [language.match(name, found, negated=True) for found in sets]
+    ports, without = _ports(written, side, word, version)
+    if side.ports or side.named:
+        wanted.append(ports)
+    return [[*everywhere, *without, *chosen] for chosen in itertools.product(*wanted)]
+
+
+def _sets_of(written: Written, selector: str, version: Version) -> list[str]:
+    return written.members(selector_set(selector, version), selector_nets(selector, version))
+
+
+def _ports(written: Written, side: Side, word: Word, version: Version | None) -> tuple[list[str], list[str]]:
+    """(one of these, and all of these)."""
+    plain = f"th {word}port"
+    wanted = [language.match(plain, written.ports(side.ports))] if side.ports else []
+    without = [language.match(plain, written.ports(side.not_ports), negated=True)] if side.not_ports else []
+    if version is not None:
+        named = f"{language.address(version, word)} . meta l4proto . {plain}"
+        wanted += [language.match(named, found) for found in _named(written, side.named, version)]
+        without += [language.match(named, found, negated=True) for found in _named(written, side.not_named, version)]
+    return wanted, without
+
+
+def _named(written: Written, ports: Sequence[NamedPort], version: Version) -> list[str]:
+    return written.members(*(port_set(port, version) for port in ports))
 
 
 def _of_version(nets: Sequence[str], version: int) -> list[str]:
     return [net for net in nets if ipaddress.ip_network(net).version == version]
-
-
-def _nets(written: Written, kind: str, nets: Sequence[str]) -> str:
-    return nets[0] if len(nets) == 1 else written.list_set("nl", kind, nets, interval=True)
-
-
-def _ports(written: Written, ports: Sequence[PortRange]) -> str:
-    items = [str(low) if low == high else f"{low}-{high}" for low, high in ports]
-    return items[0] if len(items) == 1 else written.list_set("pl", "inet_service", items, interval=True)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.render.rules import Marks
+from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, VXLAN, Failsafe
 
+DEFAULT_MARKS = Marks()
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,14}")
 
 
@@ -16,7 +19,8 @@ class Settings:
     """`host_services`: udp/53 and DHCP from a workload to its own host pass before its egress policy.
 
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
-    they speak to what is in no pool.
+    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts. `problems`: what was set and
+    cannot be, in words.
     """
 
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -24,6 +28,23 @@ class Settings:
     host_services: bool = False
     pools: tuple[str, ...] = ()
     masqueraded: tuple[str, ...] = ()
+    failsafes_in: tuple[Failsafe, ...] = FAILSAFE_IN
+    failsafes_out: tuple[Failsafe, ...] = FAILSAFE_OUT
+    marks: Marks = DEFAULT_MARKS
+    tunnels: frozenset[str] = frozenset()
+    vxlan_port: int = VXLAN
+    vxlan_from_workloads: bool = False
+    ipip_from_workloads: bool = False
+    floating: bool = False
+    spoofing: bool = False
+    foreign_accept: bool = False
+    problems: tuple[str, ...] = ()
+
+    @property
+    def in_rules(self) -> tuple[object, ...]:
+        """What the chains of policies and endpoints depend on."""
+        failsafes = (self.failsafes_in, self.failsafes_out)
+        return (self.marks, failsafes, self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:
@@ -32,3 +53,11 @@ def parse_prefixes(text: str) -> tuple[str, ...]:
     if wrong := [part for part in found if not PREFIX.fullmatch(part)]:
         raise Invalid(*(f"interface prefix {part!r} is not 1 to 14 letters, digits, dots, dashes" for part in wrong))
     return found
+
+
+def parse_marks(mask: int) -> Marks:
+    """The two lowest bits of a mask. Invalid when there are fewer."""
+    bits = [1 << place for place in range(32) if mask >> place & 1]
+    if len(bits) < 2:
+        raise Invalid(f"mark mask 0x{mask:x} has {len(bits)} bits of 32, two are needed")
+    return Marks(bits[0], bits[1])

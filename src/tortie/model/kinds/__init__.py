@@ -2,62 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
-from tortie.model.kinds.bgp_filter import BGP_FILTER
-from tortie.model.kinds.bgp_peer import BGP_PEER
-from tortie.model.kinds.block_affinity import BLOCK_AFFINITY
-from tortie.model.kinds.calico_node_status import CALICO_NODE_STATUS
-from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
-from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
-from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
-from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
-from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
-from tortie.model.kinds.ip_pool import IP_POOL
-from tortie.model.kinds.ip_reservation import IP_RESERVATION
-from tortie.model.kinds.ipam_config import IPAM_CONFIG
-from tortie.model.kinds.ipam_configuration import IPAM_CONFIGURATION
-from tortie.model.kinds.kube_controllers_configuration import KUBE_CONTROLLERS_CONFIGURATION
-from tortie.model.kinds.live_migration import LIVE_MIGRATION
-from tortie.model.kinds.network_policy import NETWORK_POLICY
-from tortie.model.kinds.network_set import NETWORK_SET
-from tortie.model.kinds.node import NODE
-from tortie.model.kinds.profile import PROFILE
-from tortie.model.kinds.staged_global_network_policy import STAGED_GLOBAL_NETWORK_POLICY
-from tortie.model.kinds.staged_kubernetes_network_policy import STAGED_KUBERNETES_NETWORK_POLICY
-from tortie.model.kinds.staged_network_policy import STAGED_NETWORK_POLICY
-from tortie.model.kinds.tier import TIER
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind
 
-KINDS: dict[str, Kind[Any]] = {
-    kind.name: kind
-    for kind in (
-        BGP_CONFIGURATION,
-        BGP_FILTER,
-        BGP_PEER,
-        BLOCK_AFFINITY,
-        CALICO_NODE_STATUS,
-        CLUSTER_INFORMATION,
-        FELIX_CONFIGURATION,
-        GLOBAL_NETWORK_POLICY,
-        GLOBAL_NETWORK_SET,
-        HOST_ENDPOINT,
-        IP_POOL,
-        IP_RESERVATION,
-        IPAM_CONFIG,
-        IPAM_CONFIGURATION,
-        KUBE_CONTROLLERS_CONFIGURATION,
-        LIVE_MIGRATION,
-        NETWORK_POLICY,
-        NETWORK_SET,
-        NODE,
-        PROFILE,
-        STAGED_GLOBAL_NETWORK_POLICY,
-        STAGED_KUBERNETES_NETWORK_POLICY,
-        STAGED_NETWORK_POLICY,
-        TIER,
-        WORKLOAD_ENDPOINT,
-    )
+_FILES = {
+    "BGPConfiguration": "bgp_configuration",
+    "BGPFilter": "bgp_filter",
+    "BGPPeer": "bgp_peer",
+    "BlockAffinity": "block_affinity",
+    "CalicoNodeStatus": "calico_node_status",
+    "ClusterInformation": "cluster_information",
+    "FelixConfiguration": "felix_configuration",
+    "GlobalNetworkPolicy": "global_network_policy",
+    "GlobalNetworkSet": "global_network_set",
+    "HostEndpoint": "host_endpoint",
+    "IPPool": "ip_pool",
+    "IPReservation": "ip_reservation",
+    "IPAMConfig": "ipam_config",
+    "IPAMConfiguration": "ipam_configuration",
+    "KubeControllersConfiguration": "kube_controllers_configuration",
+    "LiveMigration": "live_migration",
+    "NetworkPolicy": "network_policy",
+    "NetworkSet": "network_set",
+    "Node": "node",
+    "Profile": "profile",
+    "StagedGlobalNetworkPolicy": "staged_global_network_policy",
+    "StagedKubernetesNetworkPolicy": "staged_kubernetes_network_policy",
+    "StagedNetworkPolicy": "staged_network_policy",
+    "Tier": "tier",
+    "WorkloadEndpoint": "workload_endpoint",
 }
+"""The file of each kind; its name in capitals is that of the kind in it."""
+
+
+class Kinds(Mapping[str, Kind[Any]]):
+    """By name. A kind's file is imported when the kind is asked for: a command needs one or two of them."""
+
+    def __getitem__(self, name: str) -> Kind[Any]:
+        file = _FILES[name]
+        kind: Kind[Any] = getattr(import_module(f"{__name__}.{file}"), file.upper())
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in _FILES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FILES)
+
+    def __len__(self) -> int:
+        return len(_FILES)
+
+
+KINDS = Kinds()

@@ -1,6 +1,7 @@
 """FelixConfiguration `default` and `node.NAME` (the node's fields win one by one): settings of the node agent.
 
-`hostServices` is ours: Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy.
+Ours: `hostServices` Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy;
+`foreignAccept` Enabled writes an accept for packets of workloads into Docker's chain DOCKER-USER and into firewalld.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class FelixConfigurationSpec(Value, frozen=True, kw_only=True):
     failsafe_outbound_host_ports: tuple[HostPort, ...] | None = None
     feature_detect_override: str | None = None
     feature_gates: str | None = None
+    foreign_accept: Literal["Enabled", "Disabled"] | None = None
     floating_ips: Literal["Enabled", "Disabled"] | None = msgspec.field(default=None, name="floatingIPs")
     flow_logs_collector_debug_trace: bool | None = None
     flow_logs_flush_interval: str | None = None

@@ -197,7 +197,7 @@ def _head(at: Endpoint, path: str, body: bytes, token: str, more: str = "") -> b
 
 
 def _exchange(connection: http.client.HTTPConnection, request: bytes) -> tuple[int, bytes]:
-    """One request in one piece (head and body apart are two packets, and a third of the time) and its answer."""
+    """One request in one piece (head and body apart would be two packets) and its answer."""
     connection.sock.sendall(request)
     response = http.client.HTTPResponse(connection.sock, method="POST")
     try:

@@ -112,12 +112,20 @@ def decode(body: bytes, kind: type[M]) -> M:
         raise Unavailable(f"not the answer of an etcd v3 ({error})") from error
 
 
+COMMON_NAME = (
+    "while its users are on, etcd's JSON gateway takes no client certificate that has a common name: give this client "
+    "a certificate without one"
+)
+
+
 def failure_of(status: int, body: bytes) -> Failure:
     """What a reply with another status than 200 says."""
     try:
         said = msgspec.json.decode(body, type=Failure, strict=False)
         return said if said.error or said.message else Failure(f"HTTP {status}", f"HTTP {status}")
     except (msgspec.MsgspecError, UnicodeDecodeError):
+        if b"CommonName of client" in body:
+            return Failure(COMMON_NAME, COMMON_NAME, INVALID_ARGUMENT)
         return Failure(f"HTTP {status}", f"HTTP {status}", UNAVAILABLE if status >= 500 else UNIMPLEMENTED)
 
 

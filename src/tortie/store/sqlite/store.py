@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
@@ -44,9 +43,9 @@ _ONE = "SELECT key,value,revision,created,lease FROM kv WHERE key=?"
 class SqliteStore:
     """A directory with one database. Any number of processes in any namespaces may open it at once."""
 
-    def __init__(self, directory: Path, *, create: bool = True) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, create: bool = True) -> None:
         """Unavailable says why the directory cannot be used; with `create` false also that there is no store in it."""
-        self.directory = directory
+        self.directory = os.fspath(directory)
         self._lock = threading.Lock()
         self._bell: Bell | None = None
         self._rung = False
@@ -54,17 +53,20 @@ class SqliteStore:
         if self._read_one("PRAGMA user_version")[0] != schema.VERSION:
             self._create()
 
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
     def _open(self, create: bool) -> None:
         try:
             if create:
-                self.directory.mkdir(parents=True, exist_ok=True)
-            elif not (self.directory / FILE).exists():
+                os.makedirs(self.directory, exist_ok=True)
+            elif not os.path.exists(self._path(FILE)):
                 raise Unavailable(f"store {self.directory}: there is none")
             with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-                kind = network_file_system(PurePosixPath(self.directory.resolve()), mounts.read())
+                kind = network_file_system(os.path.realpath(self.directory), mounts.read())
             if kind is not None:
                 raise Unavailable(f"store {self.directory}: lies on a network file system ({kind}); use a local one")
-            self._rope = os.open(self.directory / BELL, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._rope = os.open(self._path(BELL), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise Unavailable(f"store {self.directory}: {error.strerror}") from error
         try:
@@ -78,7 +80,7 @@ class SqliteStore:
         while True:
             try:
                 db = sqlite3.connect(
-                    self.directory / FILE, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    self._path(FILE), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
                 )
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
@@ -270,7 +272,7 @@ class SqliteStore:
 
         with self._lock:
             if self._bell is None:
-                self._bell = Bell(os.fspath(self.directory / BELL), self.expire)
+                self._bell = Bell(self._path(BELL), self.expire)
             return self._bell
 
     def close(self) -> None:

@@ -1,23 +1,28 @@
-"""Which store a command works on, and the variables of the era that named one.
-
-The host's own Tortie configuration names the store. The variables of etcd are checked as ever, but change nothing.
-"""
+"""The variables of the era that named a store: checked as ever. Which store it is, is the same in every grammar."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tortie.cli.calicoctl.era019.line import Failure
-from tortie.store.open import store_url as url_of_host
+
+if TYPE_CHECKING:
+    from tortie.cli.calicoctl.session import Session
 
 _AUTHORITY = re.compile(r"[^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 _ENDPOINT = re.compile(r"(https?)://([^\s/:]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5})/?")
 
 
-def store_url(environ: Mapping[str, str]) -> str:
-    return url_of_host(environ)
+def session(environ: Mapping[str, str]) -> Session:
+    """Raises Failure when a variable has a form that could name no etcd."""
+    from tortie.base.sources import Sources
+    from tortie.cli.calicoctl.session import Session
+
+    check(environ)
+    return Session(environ, Sources())
 
 
 def check(environ: Mapping[str, str]) -> None:
@@ -45,20 +50,6 @@ def check(environ: Mapping[str, str]) -> None:
         for name, path in (("ETCD_KEY_FILE", key), ("ETCD_CERT_FILE", cert)):
             if path:
                 _check_readable(name, path)
-
-
-def note(environ: Mapping[str, str]) -> str | None:
-    """What to tell a person whose variables name another store than the one in force."""
-    for name in ("ETCD_ENDPOINTS", "ETCD_AUTHORITY"):
-        value = environ.get(name)
-        if value and not _authorities(value) <= _authorities(store_url(environ)):
-            return f"{name}={value} has no effect here: this host's network store is {store_url(environ)}"
-    return None
-
-
-def _authorities(text: str) -> set[str]:
-    """The HOST:PORT of each URL in a list; of an embedded store none that has this form."""
-    return {part.strip().partition("://")[2].strip("/") or part.strip() for part in text.partition("?")[0].split(",")}
 
 
 def _check_readable(name: str, path: str | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 
 class UsageError(Exception):
@@ -23,11 +23,10 @@ class Failure(Exception):
         super().__init__(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     words: tuple[str, ...]
     flags: frozenset[str] = frozenset()
-    values: dict[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = {}
 
 
 def read(arguments: Sequence[str], usage: str, flags: Collection[str] = (), values: Collection[str] = ()) -> Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.base.errors import TortieError
+from tortie.base.errors import TortieError, Unavailable
 from tortie.cli.calicoctl.era019 import environment, usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
 from tortie.store.client import Client
@@ -65,17 +65,13 @@ def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int
 
 
 def _in_store(command: Job, environ: Mapping[str, str]) -> str:
-    from tortie.store.open import open_store
+    from tortie.cli.calicoctl.session import ClientError
 
-    environment.check(environ)
-    told = environment.note(environ)
-    if told and sys.stderr.isatty():
-        print(told, file=sys.stderr)
-    store = open_store(environment.store_url(environ), create=False)
     try:
-        return command(Client(store))
-    finally:
-        store.close()
+        with environment.session(environ).client() as client:
+            return command(client)
+    except ClientError as error:
+        raise Unavailable(str(error)) from error
 
 
 def _command(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Job:
@@ -115,8 +111,7 @@ def _command(word: str, arguments: Sequence[str], environ: Mapping[str, str]) ->
 
 def _of_host(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """What needs no store, or does without one."""
-    from tortie.base.sources import Sources
-    from tortie.cli.calicoctl.session import Failed, Session
+    from tortie.cli.calicoctl.session import Failed
 
     flags = ("--fix", "--libnetwork") if word == "checksystem" else ()
     values = ("--log-dir",) if word == "diags" else ("--runtime",)
@@ -137,7 +132,7 @@ def _of_host(word: str, arguments: Sequence[str], environ: Mapping[str, str]) ->
         else:
             from tortie.cli.calicoctl.diags import LOG_DIR, collect
 
-            text = collect(Session(environ, Sources()), line.values.get("--log-dir", LOG_DIR))
+            text = collect(environment.session(environ), line.values.get("--log-dir", LOG_DIR))
     except Failed as failure:
         raise Failure(failure.out or failure.err) from failure
     return text.removesuffix("\n")

@@ -72,14 +72,15 @@ def _start(line: Line, environ: Mapping[str, str]) -> Job:
         )
         if taken := node_start.conflict(client, wish):
             raise Failure(_wrapped(f"ERROR: {taken} Calico requires each compute host to have a unique IP."))
-        store = environment.store_url(environ)
+        session = environment.session(environ)
+        store = session.configured().url
         node_start.describe(client, wish)
         if values.get("--runtime") == "none":
             return ""
         if values.get("--detach") == "false":
             node_start.enable_forwarding()
             node_start.foreground(wish, store)
-        node_start.run(wish, store, environ, _say)
+        node_start.run(wish, store, {**environ, **session.login()}, _say)
         return ""
 
     return start

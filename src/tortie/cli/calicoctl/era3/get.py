@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid, TortieError
 from tortie.cli.calicoctl import output
@@ -27,13 +26,12 @@ EXPORT_DROPS = (
 )
 
 
-@dataclass(slots=True)
-class Group:
+class Group(NamedTuple):
     """The resources of one kind, in the order in which they are shown."""
 
     kind: Kind[Any]
     whole: bool
-    found: list[Resource[Any]] = field(default_factory=list)
+    found: list[Resource[Any]]
 
 
 def get(options: Options, session: Session) -> str:
@@ -82,10 +80,10 @@ def _read(
 ) -> list[Group]:
     groups: dict[str, Group] = {}
     for kind, namespace, name in wanted:
-        group = groups.setdefault(kind.name, Group(kind, name is None))
+        group = groups.setdefault(kind.name, Group(kind, name is None, []))
         try:
             if name is None:
-                group.found += every(client, kind, None if options.has("--all-namespaces") else namespace)
+                group.found.extend(every(client, kind, None if options.has("--all-namespaces") else namespace))
             elif found := find(client, kind, name, namespace):
                 group.found.append(found)
             else:

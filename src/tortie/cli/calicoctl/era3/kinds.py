@@ -41,8 +41,12 @@ def kind_of(word: str) -> Kind[Any]:
     """The kind that a word of the command line names, in any case, singular or plural. Raises Invalid."""
     wanted = word.lower()
     wanted = ALIASES.get(wanted) or ALIASES.get(wanted.removesuffix("s")) or wanted
+    for name in KINDS:
+        # Most plurals end like this: only the others have to be asked of every kind.
+        if wanted in (name.lower(), f"{name.lower()}s", f"{name.lower().removesuffix('y')}ies"):
+            return KINDS[name]
     for kind in KINDS.values():
-        if wanted in (kind.name.lower(), kind.plural, f"{kind.name.lower()}s"):
+        if wanted == kind.plural:
             return kind
     raise Invalid(f"resource type '{word}' is not supported")
 

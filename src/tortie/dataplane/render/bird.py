@@ -1,0 +1,218 @@
+"""The configuration of BIRD 2 for one host. Pure.
+
+BIRD brings what other hosts and routers announce for pools without encapsulation, and announces this host's blocks. The
+agent owns everything else that leads to workloads: their own routes, the blackholes of blocks, what goes by a tunnel.
+So no prefix has two owners: BIRD's own static blackholes stay out of the kernel.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tortie.base.errors import Invalid
+from tortie.dataplane.bgp import BGP_PORT, Bgp, Session
+from tortie.dataplane.routes import PoolWay
+from tortie.model.ipam import Network
+from tortie.model.kinds.bgp_filter import BGPFilterSpec, FilterRule
+
+SCAN_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """`blocks`: this host's; `pools`: how each travels; `hidden`: pools that must not be announced."""
+
+    blocks: Sequence[Network]
+    pools: Sequence[PoolWay]
+    hidden: Sequence[Network] = ()
+    workloads: Sequence[str] = ("cali",)
+    """Beginnings of workloads' interface names."""
+
+
+def configuration(bgp: Bgp, announced: Announced, log: str) -> str:
+    """The whole file. Invalid names the filters that BIRD cannot be told."""
+    versions = sorted({ipaddress.ip_address(address).version for address in bgp.addresses})
+    lines = [
+        f'log "{log}" 1048576 "{log}.1" {{ info, remote, warning, error, auth, fatal, bug }};',
+        f"router id {bgp.router_id};",
+        "timeformat protocol iso short;",
+        f"protocol device {{ scan time {SCAN_SECONDS}; }}",
+        *_filters(bgp.filters.items()),
+    ]
+    for version in versions:
+        lines += _family(bgp, announced, version)
+    for session in bgp.sessions:
+        lines += _session(session, bgp)
+    return "\n".join(lines) + "\n"
+
+
+def _family(bgp: Bgp, announced: Announced, version: int) -> Iterator[str]:
+    channel = f"ipv{version}"
+    blocks = [net for net in announced.blocks if net.version == version and net.prefixlen < net.max_prefixlen]
+    ignored = [f'-"{name}"' for name in bgp.config.ignored_interfaces]
+    ours = [f'-"{prefix}*"' for prefix in announced.workloads]
+    interfaces = ", ".join((*ignored, *ours, '"*"'))
+    yield f"protocol static blocks{version} {{ {channel};"
+    yield from (f"  route {block} blackhole;" for block in sorted(blocks))
+    yield "}"
+    yield f"protocol direct direct{version} {{ {channel}; interface {interfaces}; }}"
+    yield from _export(bgp, announced, blocks, version)
+    tunnels = [pool.cidr for pool in announced.pools if pool.encapsulation and pool.cidr.version == version]
+    yield f"filter to_kernel{version} {{"
+    yield "  if source != RTS_BGP then reject;"
+    yield from (f"  if net ~ {cidr} then reject;" for cidr in tunnels)
+    yield "  accept;"
+    yield "}"
+    yield f"protocol kernel kernel{version} {{ learn; persist; scan time {SCAN_SECONDS}; merge paths on;"
+    yield f"  graceful restart; {channel} {{ import all; export filter to_kernel{version}; }}; }}"
+
+
+def _export(bgp: Bgp, announced: Announced, blocks: Sequence[Network], version: int) -> Iterator[str]:
+    """What peers hear: blocks whole, borrowed addresses alone, nothing within an own block."""
+    yield f"function announce{version}(bool same_as)"
+    yield "{"
+    yield from (f"  if net ~ {cidr} then reject;" for cidr in announced.hidden if cidr.version == version)
+    yield '  if same_as && defined(ifname) && (ifname ~ "*.calico" || ifname ~ "tunl0") then reject;'
+    for advertised in bgp.config.prefix_advertisements:
+        if ipaddress.ip_network(advertised.cidr).version == version:
+            values = {community.name: community.value for community in bgp.config.communities}
+            added = "".join(_add(values.get(text, text)) for text in advertised.communities)
+            yield f"  if net ~ {advertised.cidr} then {{ {added}}}"
+    # A router that hears a block from its own node and from others of the mesh must take its own node's way.
+    yield f"  if !same_as && source = RTS_BGP then bgp_path.prepend({bgp.as_number});"
+    yield from (f"  if net = {block} then accept;" for block in blocks)
+    yield from (f"  if net ~ {block} then reject;" for block in blocks)
+    yield from (f"  if net ~ {pool.cidr} then accept;" for pool in announced.pools if pool.cidr.version == version)
+    yield "  reject;"
+    yield "}"
+
+
+def _session(session: Session, bgp: Bgp) -> Iterator[str]:
+    source = f" {session.source}" if session.source else ""
+    port = f" port {bgp.port}" if bgp.port != BGP_PORT else ""
+    if session.reachable_by:
+        size = 32 if session.version == 4 else 128
+        yield f"protocol static reach_{session.name} {{ ipv{session.version};"
+        yield f"  route {session.address}/{size} via {session.reachable_by};"
+        yield "}"
+    yield f"protocol bgp {session.name} {{"
+    yield f"  local{source}{port} as {session.local_as};"
+    peer_port = f" port {session.port}" if session.port != BGP_PORT else ""
+    yield f"  neighbor {session.address}{peer_port} as {session.as_number};"
+    yield "  multihop;" if not session.ttl_security else f"  multihop {session.ttl_security}; ttl security on;"
+    yield "  connect delay time 2; connect retry time 5; error wait time 5, 30;"
+    yield "  graceful restart;"
+    for wanted, text in (
+        (session.restart_seconds, f"graceful restart time {session.restart_seconds};"),
+        (session.passive, "passive on;"),
+        (session.password, f'password "{session.password}";'),
+        (session.client_of, f"rr client; rr cluster id {session.client_of};"),
+        (session.allow_local, f"allow local as {session.allow_local};"),
+        (session.keepalive_seconds, f"keepalive time {session.keepalive_seconds};"),
+    ):
+        if wanted:
+            yield f"  {text}"
+    yield from _channel(session)
+    yield "}"
+
+
+def _channel(session: Session) -> Iterator[str]:
+    version, internal = session.version, str(session.internal).lower()
+    calls = {
+        way: "".join(f" {function(name, way, version)}({internal});" for name in session.filters)
+        for way in ("import", "export")
+    }
+    yield f"  ipv{version} {{"
+    yield f"    import filter {{{calls['import']} accept; }};"
+    yield f"    export filter {{{calls['export']} announce{version}({internal}); reject; }};"
+    yield f"    gateway recursive; add paths on;{f' next hop {session.next_hop};' if session.next_hop else ''}"
+    yield "  };"
+
+
+def function(name: str, way: str, version: int) -> str:
+    """The name of a BGPFilter's function; BIRD takes any name in single quotes."""
+    return f"'bgp_{name}_{way}V{version}'"
+
+
+def _filters(filters: Iterable[tuple[str, BGPFilterSpec]]) -> Iterator[str]:
+    problems: list[str] = []
+    for name, spec in filters:
+        for way, version, rules in (
+            ("import", 4, spec.import_v4),
+            ("export", 4, spec.export_v4),
+            ("import", 6, spec.import_v6),
+            ("export", 6, spec.export_v6),
+        ):
+            yield f"function {function(name, way, version)}(bool same_as)"
+            yield "{"
+            for rule in rules:
+                try:
+                    yield _rule(rule, version)
+                except Invalid as error:
+                    problems.append(f"BGPFilter {name}: {error}")
+            yield "}"
+    if problems:
+        raise Invalid(*problems)
+
+
+def _rule(rule: FilterRule, version: int) -> str:
+    conditions = list(_conditions(rule, version))
+    if rule.priority is not None:
+        raise Invalid("priority is not supported")
+    done = "".join(map(_operation, rule.operations)) + ("accept;" if rule.action == "Accept" else "reject;")
+    return f"  if {' && '.join(conditions)} then {{ {done} }}" if conditions else f"  {done}"
+
+
+def _conditions(rule: FilterRule, version: int) -> Iterator[str]:
+    if rule.cidr:
+        exact = rule.match_operator in ("Equal", "NotEqual")
+        length = rule.prefix_length
+        nets = rule.cidr
+        if length is not None and not exact:
+            low = length.min if length.min is not None else ipaddress.ip_network(rule.cidr).prefixlen
+            high = length.max if length.max is not None else (32 if version == 4 else 128)
+            nets = f"[ {rule.cidr}{{{low},{high}}} ]"
+        sign = {"Equal": "=", "NotEqual": "!=", "In": "~", "NotIn": "!~"}[rule.match_operator or "In"]
+        yield f"(net {sign} {nets})"
+    if rule.source:
+        yield "(source = RTS_BGP)"
+    if rule.interface:
+        if '"' in rule.interface or "\n" in rule.interface:
+            raise Invalid(f"interface {rule.interface!r} is no name")
+        yield f'(defined(ifname) && ifname ~ "{rule.interface}")'
+    if rule.peer_type:
+        yield "same_as" if rule.peer_type == "iBGP" else "!same_as"
+    if rule.communities:
+        yield f"({_community(rule.communities.values[0])})"
+    if rule.as_path_prefix:
+        yield f"(bgp_path ~ [= {' '.join(map(str, rule.as_path_prefix))} * =])"
+
+
+def _operation(operation: dict[str, object]) -> str:
+    ((kind, value),) = operation.items()
+    if kind == "addCommunity" and isinstance(value, dict):
+        return _add(str(value.get("value", "")))
+    if kind == "prependASPath" and isinstance(value, dict):
+        prefix = value.get("prefix")
+        if isinstance(prefix, list) and all(isinstance(n, int) for n in prefix):
+            return "".join(f"bgp_path.prepend({n}); " for n in reversed(prefix))
+    raise Invalid(f"operation {kind} is not supported as it is written")
+
+
+def _community(text: str) -> str:
+    parts = _parts(text)
+    return f"({', '.join(parts)}) ~ bgp_{'large_' if len(parts) == 3 else ''}community"
+
+
+def _add(text: str) -> str:
+    parts = _parts(text)
+    return f"bgp_{'large_' if len(parts) == 3 else ''}community.add(({', '.join(parts)})); "
+
+
+def _parts(text: str) -> list[str]:
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
+        raise Invalid(f"community {text!r} is neither A:B nor A:B:C")
+    return parts

@@ -1,0 +1,81 @@
+"""The part of nft's language that rules of ours are written in: one way to write each match and each statement.
+
+A rule is a line: matches, then statements, each behind one space. Nothing in it makes nft add a condition of its own:
+what a match depends on (family, protocol) is written before it. Numbers are decimal, marks have 0x and eight digits,
+names of interfaces are in quotes. Lists of more than one item are named sets, never `{ … }`.
+
+Matches; `!=` may stand before the value of those marked with `*`:
+
+    meta nfproto ipv4|ipv6
+    meta l4proto* NUMBER
+    iifname "NAME" · iifname "BEGIN*" · oifname likewise
+    iifname . ip saddr @SET · iifname . ip6 saddr @SET
+    ip saddr* VALUE · ip daddr* VALUE · ip6 saddr* VALUE · ip6 daddr* VALUE     VALUE: ADDRESS, NETWORK or @SET
+    th sport* VALUE · th dport* VALUE                                           VALUE: PORT, LOW-HIGH or @SET
+    ip saddr . meta l4proto . th sport* @SET · ip daddr . meta l4proto . th dport* @SET · ip6 likewise
+    meta l4proto . th sport @SET · meta l4proto . th dport @SET
+    icmp type* NUMBER · icmp code* NUMBER · icmpv6 likewise · icmpv6 type LOW-HIGH
+    ct state established,related · ct state invalid · ct state new · ct status dnat
+    fib saddr type local · fib daddr type local · fib daddr type broadcast
+    meta mark & BIT == BIT
+
+Statements, those of one rule in this order:
+
+    counter
+    log prefix "TEXT" level info
+    notrack
+    meta mark set meta mark & NUMBER · meta mark set meta mark | BIT
+    dnat ip|ip6 to ADDRESS · snat ip|ip6 to ADDRESS[:LOW-HIGH] · masquerade[ to :LOW-HIGH]
+    iifname vmap @MAP · oifname vmap @MAP · ip saddr vmap @MAP · ip daddr vmap @MAP · ip6 likewise
+    accept · drop · return · jump CHAIN · goto CHAIN
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Version = Literal[4, 6]
+Word = Literal["s", "d"]
+ESTABLISHED = "ct state established,related"
+INVALID = "ct state invalid"
+TO_US, TO_ALL, FROM_US = "fib daddr type local", "fib daddr type broadcast", "fib saddr type local"
+TCP, UDP, ICMP, ICMPV6, IPIP = 6, 17, 1, 58, 4
+
+
+def family(version: Version) -> str:
+    return f"meta nfproto ipv{version}"
+
+
+def address(version: Version, side: Word) -> str:
+    """`ip saddr` and the like."""
+    return f"{'ip' if version == 4 else 'ip6'} {side}addr"
+
+
+def protocol(number: int, *, negated: bool = False) -> str:
+    return match("meta l4proto", str(number), negated=negated)
+
+
+def match(field: str, value: str, *, negated: bool = False) -> str:
+    return f"{field} != {value}" if negated else f"{field} {value}"
+
+
+def icmp(number: int, word: Literal["type", "code"], value: int, *, negated: bool = False) -> str:
+    """Type or code of the protocol `number`, which was matched before."""
+    return match(f"{'icmp' if number == ICMP else 'icmpv6'} {word}", str(value), negated=negated)
+
+
+def has_mark(bit: int) -> str:
+    return f"meta mark & 0x{bit:08x} == 0x{bit:08x}"
+
+
+def set_mark(bit: int) -> str:
+    return f"meta mark set meta mark | 0x{bit:08x}"
+
+
+def clear_mark(bit: int) -> str:
+    return f"meta mark set meta mark & 0x{0xFFFFFFFF ^ bit:08x}"
+
+
+def line(*parts: str) -> str:
+    """A rule; parts that are empty are left out."""
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,124 @@
+"""BIRD on this host: its configuration checked before it is taken, its process kept alive, its sessions looked at.
+
+The process is nobody's child: it goes on while the agent is away, and the agent that comes next finds it by its socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from tortie.base.errors import Unavailable
+
+log = logging.getLogger("tortie.node")
+
+SECONDS = 10.0
+
+
+DIRECTORY = Path("/var/lib/tortie/bird")
+
+
+class Bird:
+    """`directory` has its configuration, its log and the socket at which it answers. `settle` and `stop` block."""
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        self.socket = directory / "bird.ctl"
+        self.log = directory / "bird.log"
+        self._config = directory / "bird.conf"
+        self._taken: str | None = None
+
+    def alive(self) -> bool:
+        """Whether a BIRD answers at our socket."""
+        try:
+            return bool(ask(self.socket, "show status"))
+        except Unavailable:
+            return False
+
+    def settle(self, text: str) -> None:
+        """A running BIRD with this configuration. Unavailable, with BIRD's own words, when it refuses it: then the last
+        good one stays in force."""
+        alive = self.alive()
+        if alive and text == self._taken:
+            return
+        program = self._write(text)
+        if not alive:
+            self._start(program)
+            log.info("bird started")
+        else:
+            said = ask(self.socket, f'configure "{self._config}"')
+            if not any(line.startswith(("0003", "0004", "0018")) for line in said):
+                raise Unavailable(f"bird does not take its configuration: {' '.join(said)}")
+            log.info("bird configured anew")
+        self._taken = text
+
+    def stop(self) -> None:
+        """End our BIRD, if one is there; it takes the routes that it brought along."""
+        if self.alive():
+            ask(self.socket, "down")
+            log.info("bird ended: nothing is to be brought by BGP")
+
+    def _write(self, text: str) -> str:
+        program = shutil.which("bird", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        if program is None:
+            raise Unavailable("bird is not installed (package bird2): no routes by BGP")
+        self._config.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._config.with_suffix(".new")
+        beside.touch(mode=0o600)
+        beside.write_text(text)
+        checked = _run(program, "-p", "-c", str(beside))
+        if checked.returncode != 0:
+            raise Unavailable(f"bird refuses its configuration: {checked.stderr.strip() or checked.stdout.strip()}")
+        beside.replace(self._config)
+        return program
+
+    def _start(self, program: str) -> None:
+        # -R: what a BIRD before this one had brought stays until the peers have told it again.
+        ran = _run(program, "-R", "-c", str(self._config), "-s", str(self.socket))
+        if ran.returncode != 0:
+            raise Unavailable(f"bird does not start: {ran.stderr.strip()}")
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"bird: {error}") from error
+
+
+def ask(path: Path, command: str, seconds: float = 2.0) -> list[str]:
+    """BIRD's answer to one command, a line each with its code. Unavailable when nothing answers there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(seconds)
+        try:
+            sock.connect(str(path))
+            reader = sock.makefile("r", encoding="utf-8", errors="replace")
+            _answer(reader)
+            sock.sendall(f"{command}\n".encode())
+            return _answer(reader)
+        except OSError as error:
+            raise Unavailable(f"bird at {path}: {error.strerror or error}") from error
+
+
+def _answer(reader: Iterable[str]) -> list[str]:
+    """Lines up to the last one of an answer: a code and a blank. A line that goes on has a dash, or begins with one."""
+    lines: list[str] = []
+    for line in reader:
+        lines.append(line.rstrip("\n"))
+        if line[:4].isdigit() and line[4:5] == " ":
+            return lines
+    if not lines:
+        raise OSError("closed without an answer")
+    return lines
