@@ -64,7 +64,8 @@ class Agent:
         self.health = Health()
         self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
-        self._routing = Routing(self.brain, self.health, bird or Bird())
+        self.bird = bird or Bird()
+        self._routing = Routing(self.brain, self.health, self.bird)
         self._links: dict[int, LinkState] = {}
         self._intake = Intake()
         self._dirty = True

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tortie.model.resource import printable
 from tortie.node import metrics
 from tortie.node.agent import Agent
 
@@ -40,7 +41,11 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.ways.problems,
         },
-        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
+        "bgp": {
+            "backend": brain.ways.backend,
+            "socket": str(agent.bird.socket),
+            "problems": health.bgp_problems,
+        },
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
             "farEnds": len(brain.ways.neighbours.have),
@@ -55,7 +60,7 @@ def status(agent: Agent) -> dict[str, Any]:
             ],
             "reason": agent.foreign.reason,
         },
-        "unreadable": brain.unreadable,
+        "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
         "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
