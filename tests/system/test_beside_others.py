@@ -69,25 +69,7 @@ def drops(host: Host) -> list[dict[str, object]]:
 
 
 @needs_iptables_nft
-ENGINE_RULES = (
-    "-t nat -A OUTPUT -m addrtype --dst-type LOCAL -j RETURN",
-    "-t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE",
-    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-)
-
-
-def need_iptables(netns: str) -> None:
-    """What the rules of an engine need, tried before it is started."""
-    for rule in ENGINE_RULES:
-        tried = subprocess.run(
-            ["ip", "netns", "exec", netns, "iptables", *rule.split()], capture_output=True, text=True, check=False
-        )
-        if tried.returncode:
-            pytest.skip(f"this kernel lacks what an engine writes by itself: iptables {rule}: {tried.stderr.strip()}")
-
-
 def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
-    need_iptables(lab.plug("tried", "10.9.0.200"))
     with ExitStack() as stack:
         rules = ("--iptables=true", "--bridge=")
         engine = DockerHost("beside", address="10.9.0.1/24", switch=lab.switch, options=rules)
