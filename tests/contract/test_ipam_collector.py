@@ -30,7 +30,7 @@ from tortie.model.kinds.kube_controllers_configuration import (
     NodeController,
 )
 from tortie.model.kinds.node import NODE, NodeSpec
-from tortie.model.resource import Metadata, Resource
+from tortie.model.resource import Metadata, Resource, encode
 from tortie.node.collect import collect_addresses
 from tortie.plugins.docker.holdings import Holdings
 from tortie.plugins.docker.source import docker_source
@@ -77,8 +77,10 @@ def handles(store: Datastore) -> set[str]:
 
 
 def grace(store: Datastore, text: str) -> None:
+    """As another program writes it: ours refuses what is no duration."""
     spec = KubeControllersConfigurationSpec(controllers=Controllers(node=NodeController(leak_grace_period=text)))
-    Client(store).apply(Resource(kind=KUBE_CONTROLLERS_CONFIGURATION, metadata=Metadata(name="default"), spec=spec))
+    made = Resource(kind=KUBE_CONTROLLERS_CONFIGURATION, metadata=Metadata(name="default"), spec=spec)
+    store.commit([Put(made.key, encode(made))])
 
 
 def test_6_4_a_host_frees_what_leaked_on_it_and_nothing_of_another(store: Datastore) -> None:

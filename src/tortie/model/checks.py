@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.model.selector import parse
 from tortie.model.selector.nodes import And, Global, Node, Not, Or
 
@@ -228,10 +229,11 @@ def port(field: str, value: Port, *, named: bool = True) -> Iterator[Problem]:
         return
     low, colon, high = value.partition(":")
     if colon and low.isascii() and low.isdigit() and high.isascii() and high.isdigit():
-        if int(low) > int(high):
-            yield Problem(field, f"port range {value}: the first is greater than the last")
-        elif int(low) < 1 or int(high) > 65535:
+        first, last = whole(low, 65535), whole(high, 65535)
+        if not first or not last:
             yield Problem(field, f"port range {value} is not between 1 and 65535")
+        elif first > last:
+            yield Problem(field, f"port range {value}: the first is greater than the last")
     elif not named or re.fullmatch(PORT_NAME, value) is None:
         yield Problem(field, f"{value!r} is neither port, range nor name of a port")
 
