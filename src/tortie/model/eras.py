@@ -137,10 +137,13 @@ def newest(stored: Iterable[Resource[S]]) -> Resource[S]:
 
 def one_each(stored: Iterable[Resource[S]]) -> list[Resource[S]]:
     """Policies as people know them, each once, in the order of their names."""
-    found: dict[str, list[Resource[S]]] = {}
+    found: dict[str, tuple[Resource[S], Resource[S]]] = {}
     for resource in stored:
-        found.setdefault(shown(resource).key, []).append(resource)
-    return [shown(newest(several)) for _, several in sorted(found.items())]
+        own = shown(resource)
+        there = found.get(own.key)
+        if there is None or newest((there[0], resource)) is resource:
+            found[own.key] = (resource, own)
+    return [own for _, (_, own) in sorted(found.items())]
 
 
 def _title(resource: Resource[Any]) -> str:

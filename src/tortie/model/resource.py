@@ -118,8 +118,9 @@ def with_defaults(resource: Resource[S]) -> Resource[S]:
 
 def worded(resource: Resource[Any]) -> list[str]:
     """Every fault in the words of the original: `error with field X = 'v' (Reason: ...)`."""
-    whole = msgspec.json.decode(encode(resource))
-    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in problems(resource)]
+    found = problems(resource)
+    whole = msgspec.json.decode(encode(resource)) if found else None
+    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in found]
 
 
 def _at(found: Any, path: str) -> str:
@@ -137,12 +138,15 @@ def _at(found: Any, path: str) -> str:
 
 
 def encode(resource: Resource[Any]) -> bytes:
-    """The stored form."""
+    """The stored form. What only a store can say of a resource is never in it, whoever wrote it there."""
+    metadata = to_builtins(resource.metadata)
+    for name in ("resourceVersion", "selfLink"):
+        metadata.pop(name, None)
     return msgspec.json.encode(
         {
             "kind": resource.kind.name,
             "apiVersion": API_VERSION,
-            "metadata": to_builtins(resource.metadata),
+            "metadata": metadata,
             "spec": to_builtins(resource.spec),
             **restored(resource.unknown),
         }

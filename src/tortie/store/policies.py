@@ -58,6 +58,10 @@ def settle_era(datastore: Datastore) -> Era:
         return era
 
 
+def record_era(datastore: Datastore, era: Era) -> None:
+    datastore.commit([Put(ERA_KEY, msgspec.json.encode(_Recorded(era)))])
+
+
 def name_faults(datastore: Datastore) -> list[str]:
     """A mixture of eras, and policies that are stored twice: what a doctor should say. Empty when all is well."""
     return eras.faults(every(datastore), recorded_era(datastore))
