@@ -60,12 +60,15 @@ def _check(bgp: Bgp) -> None:
     where = "spec.prefixAdvertisements.cidr"
     for advertised in bgp.config.prefix_advertisements:
         problems += [f"BGPConfiguration default: {fault}" for fault in checks.cidr(where, advertised.cidr)]
-    texts = [*bgp.filters, *bgp.config.ignored_interfaces]
-    texts += [text for session in bgp.sessions for text in (session.reachable_by, session.client_of)]
-    for spec in bgp.filters.values():
+    texts = [(f"BGPFilter {name}", name) for name in bgp.filters]
+    texts += [("BGPConfiguration default", text) for text in bgp.config.ignored_interfaces]
+    for session in bgp.sessions:
+        texts += [(session.name, text) for text in (session.reachable_by, session.client_of)]
+    for name, spec in bgp.filters.items():
         rules = (*spec.import_v4, *spec.export_v4, *spec.import_v6, *spec.export_v6)
-        texts += [rule.interface or "" for rule in rules]
-    problems += [f"{text!r} cannot stand in BIRD's configuration" for text in texts if WORD.fullmatch(text) is None]
+        texts += [(f"BGPFilter {name}", rule.interface or "") for rule in rules]
+    wrong = [(whose, text) for whose, text in texts if WORD.fullmatch(text) is None]
+    problems += [f"{whose}: {text!r} cannot stand in BIRD's configuration" for whose, text in wrong]
     if problems:
         raise Invalid(*problems)
 
