@@ -67,6 +67,7 @@ find_missing() {
     need iproute2 have ip
     need nftables have nft
     need haproxy have haproxy
+    need bird2 have bird
     need docker.io have dockerd
     need iptables have iptables
     need python3 have "$PYTHON"
@@ -176,6 +177,7 @@ stay_disabled() {
     for package in "${MISSING[@]}"; do
         case $package in
         docker.io) service=docker && set -- docker.service docker.socket containerd.service ;;
+        bird2) service=bird && set -- bird.service ;;
         haproxy) service=haproxy && set -- haproxy.service ;;
         etcd-server) service=etcd && set -- etcd.service ;;
         firewalld) service=firewalld && set -- firewalld.service ;;

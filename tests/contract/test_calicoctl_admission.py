@@ -101,5 +101,8 @@ def test_policies_of_an_older_era(calicoctl: Calicoctl, store: Datastore) -> Non
     recorded = store.get(ERA_KEY)
     assert recorded is not None
     assert recorded.value == b'{"era":"prefixed"}'
+    assert calicoctl("datastore migrate-policy-names") == (0, "Successfully migrated 1 policies.\n", "")
+    assert [kv.key for kv in store.list(GLOBAL_NETWORK_POLICY.prefix).items] == [GLOBAL_NETWORK_POLICY.key("db")]
+    assert calicoctl("get gnp")[1] == "NAME   TIER      \ndb     default   \n\n"
     assert calicoctl("delete gnp db")[0] == 0
     assert not store.list(GLOBAL_NETWORK_POLICY.prefix).items

@@ -118,3 +118,24 @@ def test_what_v3_refuses_can_be_let_through(convert: Convert) -> None:
     assert convert(text)[0] == 1
     code, out, _ = convert(text, "--ignore-validation")
     assert (code, yaml.safe_load(out)["spec"]["selector"]) == (0, "a ==")
+
+
+def test_two_documents_that_become_one_resource(convert: Convert) -> None:
+    """7.1: names that are equal after conversion abort."""
+    text = "".join(
+        f"---\napiVersion: v1\nkind: node\nmetadata: {{name: {name}}}\nspec: {{}}\n" for name in ("A_b", "a-b")
+    )
+    code, out, err = convert(text)
+    assert (code, out) == (1, "")
+    assert "2 documents convert to Node a-b" in err
+
+
+def test_fields_that_the_old_form_got_later(convert: Convert) -> None:
+    """2.4: preDNAT, applyOnForward, types and annotations appear after 1.3; its own commands refuse them."""
+    text = (
+        "apiVersion: v1\nkind: policy\nmetadata: {name: x, annotations: {a: b}}\n"
+        "spec: {types: [ingress], preDNAT: true, applyOnForward: true}\n"
+    )
+    spec = yaml.safe_load(convert(text)[1])["spec"]
+    assert (spec["types"], spec["preDNAT"], spec["applyOnForward"]) == (["Ingress"], True, True)
+    assert convert(text.replace("ingress", "sideways"))[0] == 1

@@ -15,11 +15,11 @@ from tests.support.docker_fakes import FakeEngine, FakeGate, FakeLinks
 
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, name_of
 from tortie.model.resource import Metadata, Resource
 from tortie.plugins.docker.driver import Driver
 from tortie.plugins.docker.front import LARGEST_BODY, app
-from tortie.plugins.docker.names import endpoint_key, host_interface
+from tortie.plugins.docker.names import ADDED, added_handle, endpoint_key, host_interface
 from tortie.plugins.docker.reconcile import Collector
 from tortie.store.client import Client
 from tortie.store.open import open_store
@@ -411,6 +411,29 @@ def test_the_collector_takes_back_what_the_engine_forgot_and_nothing_else(tmp_pa
         assert bench.links.pairs == {host_interface(E2): "temp22222222222"}
         assert [e.key for e in bench.client.list(WORKLOAD_ENDPOINT).items] == [endpoint_key("agent-1", E2)]
         assert len(bench.driver.holdings.all()) == 1
+
+    on_bench(tmp_path, story)
+
+
+def test_what_a_person_added_to_a_container_goes_with_the_container(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        spec = WorkloadEndpointSpec(
+            node="agent-1", orchestrator=ADDED, workload="c" * 64, endpoint=E1, interface_name=host_interface(E1)
+        )
+        endpoint = Resource(
+            kind=WORKLOAD_ENDPOINT, metadata=Metadata(name=name_of(spec), namespace="default"), spec=spec
+        )
+        bench.client.create(endpoint)
+        bench.addresses.assign("192.168.0.7", added_handle(E1), {}, now=bench.now)
+        bench.links.create_pair(host_interface(E1), "peer", "02:00:00:00:00:01")
+        before = bench.left()
+        await bench.collector.collect_once(await bench.collector.look())
+        assert bench.left() == before, "its container is there"
+        bench.engine.container = None
+        first = await bench.collector.collect_once(await bench.collector.look())
+        assert not bench.left()
+        assert bench.gate.removed == [endpoint.key]
+        await bench.collector.collect_once(first)  # what is gone already is fine
 
     on_bench(tmp_path, story)
 

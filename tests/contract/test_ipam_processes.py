@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -31,11 +31,11 @@ from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 from tortie.store.open import open_store
-from tortie.store.port import Datastore, Event, Put, Watch
+from tortie.store.port import Datastore, Event, Put
 
 NODES = ("host-a", "host-b")
 MARK = f"{IPAM}mark-of-the-test"
-GENERATIONS, LINES = 3, 250
+GENERATIONS, LINES = 3, 200
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -92,7 +92,7 @@ class Run:
 def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
     url: str, store: Datastore, tmp_path: Path
 ) -> None:
-    watch = store.watch(IPAM, store.list(IPAM).revision)
+    follower = Follower(store)
     slots = [Run.start(url, f"p{slot}g0", NODES[slot % 2], tmp_path) for slot in range(4)]
     everybody, killed = list(slots), []
     try:
@@ -111,7 +111,7 @@ def test_killed_assigners_leave_no_duplicate_and_only_orphans_with_a_handle(
             if run.process.poll() is None:
                 run.kill()
     assert _holdings_that_overlap([run.log for run in everybody]) == []
-    events = _told(store, watch)
+    events = follower.told()
     assert len(events) > len(everybody) * LINES
     assert _changes_of_hand(events) == []
     _check_orphans(store, {run.name for run in killed}, _lost([run.log for run in everybody]))
@@ -136,16 +136,32 @@ def test_the_watcher_sees_what_must_not_be(tmp_path: Path) -> None:
     assert _holdings_that_overlap([tmp_path / "1", tmp_path / "2"]) == ["10.65.0.0: a and b"]
 
 
-def _told(store: Datastore, watch: Watch) -> list[Event]:
-    """All that the watch has to tell, up to a mark that is written now."""
-    store.commit([Put(MARK, b"end")])
-    events: list[Event] = []
-    deadline = time.monotonic() + PATIENCE
-    while not events or events[-1].key != MARK:
-        assert time.monotonic() < deadline, f"the mark has not come; the last was {events[-1:]}"
-        events += watch.next(PATIENCE)
-    watch.close()
-    return events[:-1]
+class Follower:
+    """Everything that a watch has to tell, read as it comes: no store keeps its changes for ever."""
+
+    def __init__(self, store: Datastore) -> None:
+        self._store = store
+        self._watch = store.watch(IPAM, store.list(IPAM).revision)
+        self._events: list[Event] = []
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        try:
+            while not self._events or self._events[-1].key != MARK:
+                self._events += self._watch.next(1)
+        except Exception as error:  # noqa: BLE001 - told to the test
+            self._failure = error
+
+    def told(self) -> list[Event]:
+        """Up to a mark that is written now."""
+        self._store.commit([Put(MARK, b"end")])
+        self._thread.join(PATIENCE)
+        assert self._failure is None, self._failure
+        assert not self._thread.is_alive()
+        self._watch.close()
+        return self._events[:-1]
 
 
 def _check_orphans(store: Datastore, killed: set[str], lost: set[str]) -> None:

@@ -189,3 +189,28 @@ def test_a_damaged_policy_is_named_replaced_and_deleted(client: Client) -> None:
     client.datastore.commit([Put(GLOBAL_NETWORK_POLICY.key("db"), b"{")])
     client.delete(GLOBAL_NETWORK_POLICY, "db")
     assert keys(client) == ["web"]
+
+
+def test_every_policy_is_put_under_the_names_of_one_era(client: Client) -> None:
+    """5.3: `calicoctl datastore migrate-policy-names`"""
+    client.create(Resource(kind=TIER, metadata=Metadata(name="security"), spec=TierSpec(order=1)))
+    put(client, policy("a"), "prefixed")
+    put(client, policy("b"), "annotated")
+    put(client, policy("c"), "plain")
+    put(client, policy("twice", order=1), "prefixed")
+    put(client, policy("twice", order=2), "plain")
+    put(client, policy("security.d", "security"), "prefixed")
+    assert client.era() == "prefixed"
+    assert client.rename_policies("plain") == 4
+    assert keys(client) == ["a", "b", "c", "security.d", "twice"]
+    assert (spec_of(client, "twice").order, name_faults(client.datastore), recorded_era(client.datastore)) == (
+        2,
+        [],
+        "plain",
+    )
+    before = client.datastore.list("").revision
+    assert client.rename_policies("plain") == 0
+    client.rename_policies("prefixed")
+    assert keys(client) == ["default.a", "default.b", "default.c", "default.twice", "security.d"]
+    assert [item.name for item in client.list(GLOBAL_NETWORK_POLICY).items] == ["a", "b", "c", "security.d", "twice"]
+    assert client.datastore.list("").revision > before

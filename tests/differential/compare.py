@@ -65,6 +65,7 @@ class Comparison:
             self._plant.put(resource, put)
             self.tally.policies += put and (resource.kind.name == "Profile" or "Policy" in resource.kind.name)
         self._plant.load()
+        self._plant.forget(lambda probe: self._oracle.judge(probe.source, probe.destination, probe.packet)[0])
         probes = {probe: self._judge(probe) for probe in self._probes()}
         try:
             self._plant.compare(probes)

@@ -23,6 +23,7 @@ TEXTS = (
     "1.10", "aa:bb",
     "ee:ee:ee:ee:ee:ee", "\x00", "é", "'", '"', "\n", "a'b", "-", ".", "/", "%", "Always", "Never", "true", "null",
     "projectcalico.org/namespace", "projectcalico.org/metadata", '{"name":"x"}', "٣", "²", "1e400", "۸۰", "10.0.0.0/٨",
+    "9" * 5000,
 )  # fmt: skip
 NUMBERS = (0, 1, -1, 4, 6, 80, 254, 255, 256, 65535, 65536, 2**31, 2**63, -(2**63), 10**30, 1.5, -0.0, 1e308)
 

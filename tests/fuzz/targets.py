@@ -443,6 +443,9 @@ def events(data: bytes) -> list[Event]:
             if isinstance(spec, dict) and draw.below(2):
                 spec |= {"node": "host-a", "interfaceName": f"cali{name}", "ipNetworks": [f"10.0.0.{number}/32"]}
             value = _json({"metadata": metadata, "spec": spec})
+        if value and draw.below(16) == 15:
+            at = draw.below(256) * len(value) // 256
+            value = value[:at] + bytes([draw.below(256)]) + value[at + 1 :]
         found.append(Event(key, value, number))
     return found
 

@@ -200,7 +200,28 @@ class Lab:
 
     # the store
 
-    def put_endpoint(self, node: str, name: str, interface: str, address: str, profiles: Sequence[str]) -> str:
+    def move(self, url: str) -> None:
+        """To another store, before anything is in this one."""
+        self.client.datastore.close()
+        self.url, self.client = url, self.client_of(url)
+
+    def reopen(self) -> None:
+        """After somebody has put another one in its place."""
+        self.move(self.url)
+
+    @staticmethod
+    def client_of(url: str) -> Client:
+        return Client(open_store(url))
+
+    def put_endpoint(
+        self,
+        node: str,
+        name: str,
+        interface: str,
+        address: str,
+        profiles: Sequence[str],
+        client: Client | None = None,
+    ) -> str:
         resource = Resource(
             kind=WORKLOAD_ENDPOINT,
             metadata=Metadata(name=f"{node}-libnetwork-libnetwork-{name}", namespace="libnetwork"),
@@ -214,11 +235,17 @@ class Lab:
                 interface_name=interface,
             ),
         )
-        return self.client.apply(resource).key
+        return (client or self.client).apply(resource).key
 
-    def profile(self, name: str, *ingress: Rule, egress: Sequence[Rule] = (Rule(action="Allow"),)) -> None:
+    def profile(
+        self,
+        name: str,
+        *ingress: Rule,
+        egress: Sequence[Rule] = (Rule(action="Allow"),),
+        client: Client | None = None,
+    ) -> None:
         spec = ProfileSpec(ingress=ingress, egress=tuple(egress), labels_to_apply={name: ""})
-        self.client.apply(Resource(kind=PROFILE, metadata=Metadata(name=name), spec=spec))
+        (client or self.client).apply(Resource(kind=PROFILE, metadata=Metadata(name=name), spec=spec))
 
     def block(self, cidr: str, owner: str, holders: dict[int, str] | None = None) -> None:
         """A block with a confirmed affinity; `holders`: node of an address by its place in the block."""

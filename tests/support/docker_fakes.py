@@ -87,6 +87,10 @@ class FakeEngine:
         self._answer()
         return {endpoint for members in self.members.values() for endpoint in members}
 
+    async def container_ids(self) -> Collection[str]:
+        self._answer()
+        return {self.container.id} if self.container else set()
+
     async def events(self) -> AsyncIterator[NetworkEvent]:
         self._answer()
         self._news.clear()

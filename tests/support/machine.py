@@ -23,6 +23,13 @@ def _refused(*command: str) -> str:
     return ran.stderr.strip() or f"exit {ran.returncode}" if ran.returncode else ""
 
 
+def _said(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+
+
 needs_ownership = pytest.mark.skipif(
     _kernel() < (6, 9),
     reason=f"needs tables that one process owns and leaves behind: Linux 6.9, this is {platform.release()}",
@@ -36,6 +43,10 @@ _no_vxlan = (
     else ""
 )
 needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with VXLAN: {_no_vxlan}")
+
+needs_iptables_nft = pytest.mark.skipif(
+    "nf_tables" not in _said("iptables", "--version"), reason="needs iptables that writes nftables (iptables-nft)"
+)
 
 _no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 else ""
 needs_user_namespaces = pytest.mark.skipif(

@@ -16,13 +16,14 @@ import pytest
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
 from tests.kernel.test_node_kernel import passes
 from tests.support.docker_host import DockerHost
+from tests.support.machine import needs_iptables_nft
+from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.resource import Metadata, Resource
 
-pytestmark = [pytest.mark.root, pytest.mark.docker]
+pytestmark = [pytest.mark.root, pytest.mark.docker, pytest.mark.timeout(600)]
 
-LONG = 90.0
 POLICY = """<busconfig><type>session</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow receive_sender="*"/><allow own="*"/>
 <allow user="*"/></policy></busconfig>"""
@@ -65,6 +66,7 @@ def drops(host: Host) -> list[dict[str, object]]:
     return found
 
 
+@needs_iptables_nft
 def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
     with ExitStack() as stack:
         rules = ("--iptables=true", "--bridge=")
@@ -85,23 +87,23 @@ def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
         assert not passes(a.netns, b.address)
         assert others(engine.netns) == before
         foreign_accept(lab, "Enabled")
-        until(lambda: passes(a.netns, b.address), LONG)
-        until(lambda: not drops(host), LONG)
+        until(lambda: passes(a.netns, b.address))
+        until(lambda: not drops(host))
         allow_all(lab)
-        until(lambda: passes(outside, b.address), LONG)
+        until(lambda: passes(outside, b.address))
         # A restart of the engine, or whoever empties its chain, does not end it.
         inside(engine.netns, "iptables", "-F", "DOCKER-USER")
         inside(engine.netns, "iptables", "-A", "DOCKER-USER", "-j", "RETURN")
-        until(lambda: passes(a.netns, b.address), LONG)
+        until(lambda: passes(a.netns, b.address))
         foreign_accept(lab, "Disabled")
-        until(lambda: drops(host), LONG)
+        until(lambda: drops(host))
         assert not passes(a.netns, b.address)
         assert without_handles(others(engine.netns)) == without_handles(before)
         mend_by_hand(host, a, b)
 
 
 def named(host: Host, software: str, said: str) -> None:
-    found = until(lambda: drops(host), LONG)
+    found = until(lambda: drops(host))
     assert [drop["software"] for drop in found] == [software]
     assert said in str(found[0]["said"])
     assert f'tortie_node_foreign_drops{{software="{software}"}} 1.0' in (host.ask("/metrics") or "")
@@ -119,8 +121,8 @@ def mend_by_hand(host: Host, a: Container, b: Container) -> None:
     assert isinstance(commands, list)
     for command in commands:
         inside(host.netns, *shlex.split(str(command)))
-    until(lambda: passes(a.netns, b.address), LONG)
-    until(lambda: not drops(host), LONG)
+    until(lambda: passes(a.netns, b.address))
+    until(lambda: not drops(host))
 
 
 @pytest.fixture
@@ -142,14 +144,14 @@ def firewalld(lab: Lab, tmp_path: Path) -> Iterator[tuple[str, Callable[..., lis
     log = (tmp_path / "firewalld.log").open("wb")
     running = [subprocess.Popen(["dbus-daemon", f"--config-file={tmp_path}/bus.conf", "--nofork"], stderr=log)]
     try:
-        until(bus.exists, LONG)
+        until(bus.exists)
         running.append(subprocess.Popen(words("firewalld", "--nofork", "--nopid"), stderr=log))
-        until(lambda: answers(words), LONG, "firewalld answers")
+        until(lambda: answers(words), message="firewalld answers")
         yield netns, words
     finally:
         for process in reversed(running):
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(PATIENCE)
         log.close()
 
 
@@ -169,12 +171,12 @@ def test_beside_firewalld(lab: Lab, firewalld: tuple[str, Callable[..., list[str
     assert not passes(a.netns, b.address)
     assert others(netns) == before
     foreign_accept(lab, "Enabled")
-    until(lambda: passes(a.netns, b.address), LONG)
+    until(lambda: passes(a.netns, b.address))
     allow_all(lab)
-    until(lambda: passes(outside, b.address), LONG)
-    until(lambda: not drops(host), LONG)
+    until(lambda: passes(outside, b.address))
+    until(lambda: not drops(host))
     foreign_accept(lab, "Disabled")
-    until(lambda: drops(host), LONG)
+    until(lambda: drops(host))
     assert not passes(a.netns, b.address)
     assert without_handles(others(netns)) == without_handles(before)
     left = [str(path) for path in (tmp_path / "etc").rglob("*") if path.is_file() and "tortie" in path.name]

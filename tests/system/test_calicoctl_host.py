@@ -15,7 +15,7 @@ from tortie.lab.api import Host, Lab
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
 NAME = f"ctl-{os.getpid()}"
-OURS, OTHER, THIRD = "192.168.50.7", "192.168.51.9", "192.168.52.1"
+OURS, OTHER, THIRD, FOURTH = "192.168.50.7", "192.168.51.9", "192.168.52.1", "192.168.53.1"
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,16 @@ def test_an_interface_that_is_there_is_left_and_nothing_of_ours_stays(lab: Lab) 
     assert agent.run(["ip", "-o", "link"]).stdout.count("cali") == before
     assert works(agent, f"ipam info {THIRD}") == f"IP {THIRD} is not currently assigned\n"
     assert THIRD not in works(agent, "endpoint show --detailed")
+
+
+def test_what_was_added_goes_with_its_container(lab: Lab) -> None:
+    agent = lab.host("agent-1")
+    run(agent, "short", "none")
+    works(agent, f"container add short {FOURTH}")
+    agent.run(["docker", "rm", "-f", "short"])
+    # Seen from time to time, and twice before it counts.
+    wait_for("the address", lambda: "not currently" in works(agent, f"ipam info {FOURTH}"), seconds=180)
+    assert FOURTH not in works(agent, "endpoint show --detailed")
 
 
 def test_a_host_becomes_a_node_and_stops_being_one(lab: Lab) -> None:

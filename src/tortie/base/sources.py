@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tortie.base.errors import Invalid
@@ -13,6 +13,10 @@ from tortie.base.errors import Invalid
 ENDINGS = (".yaml", ".yml", ".json")
 LIMIT = 64 * 1024 * 1024
 MOST_NODES = 5_000_000
+DEEPEST = 1000
+SHALLOW = 4000
+"""A text of so many characters cannot be nested dangerously."""
+TOO_DEEP = "nested too deeply"
 
 
 class Sources:
@@ -97,8 +101,10 @@ def json_value(text: str | bytes) -> Any:
         return found
     except json.JSONDecodeError as error:
         raise NotJSON(str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise Invalid(str(error) or "nested too deeply") from error
+    except RecursionError as error:
+        raise Invalid(TOO_DEEP) from error
+    except ValueError as error:
+        raise Invalid(str(error)) from error
 
 
 def _yaml(name: str, text: str) -> list[Any]:
@@ -107,14 +113,33 @@ def _yaml(name: str, text: str) -> list[Any]:
     from tortie.base.yaml_text import Loader
 
     try:
+        if len(text) > SHALLOW:
+            _check_depth(yaml.parse(text, Loader))
         found = list(yaml.load_all(text, Loader))
         if _size(found, {}) > MOST_NODES:
             raise ValueError(f"more than {MOST_NODES} values, its aliases written out")
         return found
     except yaml.YAMLError as error:
         raise Invalid(f"error parsing {_named(name)}: {' '.join(str(error).split())}") from error
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"error parsing {_named(name)}: {error or 'nested too deeply'}") from error
+    except RecursionError as error:
+        raise Invalid(f"error parsing {_named(name)}: {TOO_DEEP}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # The last three come from values that do not fit the tag before them, such as `!!bool 7`.
+        raise Invalid(f"error parsing {_named(name)}: {error}") from error
+
+
+def _check_depth(events: Iterable[Any]) -> None:
+    """The parser in C takes a piece of its stack for each level, and ends the process when there is none left."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise ValueError(TOO_DEEP)
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
@@ -122,6 +147,8 @@ def _size(value: Any, known: dict[int, int]) -> int:
     for a number or a text that no stored JSON can hold."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no number that can be stored")
+    if isinstance(value, int) and abs(value) >= 1 << 64:
+        raise ValueError("a number of more than 64 bits cannot be stored")
     if isinstance(value, str) and not value.isascii():
         value.encode()
     if not isinstance(value, dict | list):

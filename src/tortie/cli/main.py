@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "why": "tortie.cli.why:why",
     "matrix": "tortie.cli.matrix:matrix",
     "whatif": "tortie.cli.whatif:whatif",
+    "doctor": "tortie.cli.doctor:doctor",
     "store": "tortie.cli.store:store",
     "node": "tortie.cli.node:node",
     "master": "tortie.cli.mesos:master",
@@ -67,6 +68,9 @@ def tortie(*, debug: bool) -> None:
     tortie walk stars            the same, every step checked by real packets
     tortie exec agent-1          a shell on one of its hosts
     tortie down                  ends it and leaves nothing
+    tortie why A B tcp/80        may they speak, and which rule says so
+    tortie matrix                who may speak to whom
+    tortie whatif -f FILE        who would gain or lose what
     """
 
 

@@ -24,7 +24,8 @@ from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
 from tortie.node.agent import Agent
-from tortie.node.bird import DIRECTORY, Bird
+from tortie.node.bird import Bird
+from tortie.node.bird_socket import DIRECTORY
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
 from tortie.store.client import Client
@@ -121,7 +122,13 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
     from tortie.plugins.docker.service import run_docker_driver
 
     addresses = Allocator(datastore, agent.brain.node)
-    await run_docker_driver(datastore=datastore, gate=agent, addresses=addresses, hostname=agent.brain.node)
+    await run_docker_driver(
+        datastore=datastore,
+        gate=agent,
+        addresses=addresses,
+        hostname=agent.brain.node,
+        mtu=lambda: agent.brain.ways.mtu,
+    )
 
 
 async def _collect(agent: Agent, datastore: Datastore) -> None:

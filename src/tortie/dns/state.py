@@ -83,7 +83,7 @@ def decode(data: bytes) -> State:
     """Invalid says where the document is not what a master writes."""
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"state: {error}") from error
 
 

@@ -13,6 +13,7 @@ import msgspec
 from tortie.base.errors import Invalid
 from tortie.ipam.block import empty, settle
 from tortie.ipam.errors import NoPool, OutsidePools, PoolGone, UnknownSubnet
+from tortie.model.codec import UNREADABLE
 from tortie.model.ipam import Block, IpamConfig, Network
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.resource import Resource
@@ -84,7 +85,7 @@ def _allocatable(resource: Resource[IPPoolSpec]) -> bool:
     text = dict(resource.unknown).get("status")
     try:
         status = msgspec.json.decode(text, type=_Status) if text else _Status()
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return True
     return not any(c.type == "Allocatable" and c.status == "False" for c in status.conditions)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 from ipaddress import ip_network
@@ -15,6 +14,7 @@ from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.ipam.block import rfc3339
 from tortie.ipam.check import GRACE_SECONDS
 from tortie.ipam.ledger import Ledger
+from tortie.model.checks import seconds_of
 from tortie.model.codec import to_json
 from tortie.model.ipam import CONFIG_KEY, IpamConfig
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
@@ -24,9 +24,6 @@ from tortie.model.kinds.kube_controllers_configuration import KUBE_CONTROLLERS_C
 from tortie.model.resource import Metadata, Resource, encode, problems
 from tortie.store.client import Client
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|us|µs|ns|m|s)"
 
 
 def changed(
@@ -101,15 +98,6 @@ def leak_grace(datastore: Datastore) -> float | None:
     text = (controllers.node.leak_grace_period if controllers and controllers.node else None) or ""
     seconds = seconds_of(text)
     return GRACE_SECONDS if seconds is None else seconds or None
-
-
-def seconds_of(duration: str) -> float | None:
-    """Of a duration as Go writes it: `15m0s`, `1h30m`, `500ms`, `0`; None for another text."""
-    if duration == "0":
-        return 0.0
-    if not re.fullmatch(rf"({_PART})+", duration):
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, duration))
 
 
 def split(pool: Resource[IPPoolSpec], parts: int) -> list[Resource[IPPoolSpec]]:

@@ -199,5 +199,5 @@ class World:
 def _decode(key: str, value: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(value, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"store key {key} cannot be read: {error}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.model.selector import parse
 from tortie.model.selector.nodes import And, Global, Node, Not, Or
 
@@ -23,7 +24,8 @@ LABEL_KEY = r"[A-Za-z0-9_./-]{1,512}"
 QUALIFIED_KEY = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
 INTERFACE = r"[A-Za-z0-9_.-]{1,15}"
-DURATION = r"0|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+"
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = r"([0-9]+(?:[.][0-9]*)?|[.][0-9]+)(h|ms|us|µs|ns|m|s)"
 MAC = r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 PORT_NAME = r"[A-Za-z0-9_.-]{1,128}"
 
@@ -124,9 +126,18 @@ def address_and_port(field: str, text: str) -> Iterator[Problem]:
     yield from between(field, int(found["port"]), 1, 65535)
 
 
+def seconds_of(duration: str) -> float | None:
+    """Of a duration as Go's programs write one: `90s`, `1m30s`, `0.5s`, and a bare 0; None for another text."""
+    if duration == "0":
+        return 0.0
+    if not re.fullmatch(f"({_PART})+", duration):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, duration))
+
+
 def duration(field: str, text: str | None) -> Iterator[Problem]:
-    """As Go's programs write one: `90s`, `1m30s`, `0.5s`, and a bare 0."""
-    if text and re.fullmatch(DURATION, text) is None:
+    """An empty one is no fault."""
+    if text and seconds_of(text) is None:
         yield Problem(field, f"{text!r} is no duration, such as 90s or 1m30s")
 
 
@@ -218,10 +229,11 @@ def port(field: str, value: Port, *, named: bool = True) -> Iterator[Problem]:
         return
     low, colon, high = value.partition(":")
     if colon and low.isascii() and low.isdigit() and high.isascii() and high.isdigit():
-        if int(low) > int(high):
-            yield Problem(field, f"port range {value}: the first is greater than the last")
-        elif int(low) < 1 or int(high) > 65535:
+        first, last = whole(low, 65535), whole(high, 65535)
+        if not first or not last:
             yield Problem(field, f"port range {value} is not between 1 and 65535")
+        elif first > last:
+            yield Problem(field, f"port range {value}: the first is greater than the last")
     elif not named or re.fullmatch(PORT_NAME, value) is None:
         yield Problem(field, f"{value!r} is neither port, range nor name of a port")
 

@@ -16,6 +16,8 @@ import msgspec
 from tortie.base.errors import Invalid
 
 KEPT = "~"
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading JSON raises that somebody else wrote: not JSON, of another shape, no UTF-8, nested without end."""
 _NOTHING_KEPT, _SOMETHING_KEPT = b'{"~":[],', b'"~":'
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -43,7 +45,7 @@ def from_json(kind: type[V], value: bytes, what: str) -> V:
     """The value; Invalid says which field of `what` does not fit."""
     try:
         return from_builtins(kind, msgspec.json.decode(value or b"{}"))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{what}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import from_builtins, strangers
+from tortie.model.codec import UNREADABLE, from_builtins, strangers
 from tortie.model.kinds import KINDS
 from tortie.model.resource import API_VERSION, Kind, Metadata, Resource, with_defaults
 
@@ -46,7 +47,7 @@ def item(raw: Any, namespace: str | None = None) -> Item:
     metadata, revision = _metadata(kind, raw.get("metadata"), namespace)
     try:
         spec = from_builtins(kind.spec, raw.get("spec") or {})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(*faults, f"error with field spec of {kind.name} {metadata.name}: {error}") from error
     faults += [_unknown(f"metadata.{name}") for name, _ in metadata.unknown if name not in _KEPT_METADATA]
     faults += [_unknown(f"spec.{path}") for path in strangers(spec)]
@@ -72,13 +73,13 @@ def _metadata(kind: Kind[Any], raw: Any, namespace: str | None) -> tuple[Metadat
     if raw.get("generateName"):
         raise Invalid(f"{kind.name}: metadata.generateName is not supported")
     revision = raw.get("resourceVersion")
-    if revision not in (None, "") and not str(revision).isdecimal():
+    if revision not in (None, "") and re.fullmatch("[0-9]{1,19}", str(revision)) is None:
         raise Invalid(f"error with field metadata.resourceVersion = '{revision}' (Reason: not a revision)")
     labels = {"labels": {k: _scalar(v) for k, v in (raw.get("labels") or {}).items()}} if _is_map(raw, "labels") else {}
     try:
         given = {name: value for name, value in raw.items() if name not in _FROM_STORE}
         metadata = from_builtins(Metadata, {**given, **labels})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind.name}: metadata: {error}") from error
     if not metadata.name:
         raise Invalid("resource name may not be empty")

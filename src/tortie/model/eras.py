@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from tortie.model.codec import UNREADABLE
 from tortie.model.policy_parts import DEFAULT_TIER
 from tortie.model.resource import Metadata, Resource
 
@@ -136,10 +137,13 @@ def newest(stored: Iterable[Resource[S]]) -> Resource[S]:
 
 def one_each(stored: Iterable[Resource[S]]) -> list[Resource[S]]:
     """Policies as people know them, each once, in the order of their names."""
-    found: dict[str, list[Resource[S]]] = {}
+    found: dict[str, tuple[Resource[S], Resource[S]]] = {}
     for resource in stored:
-        found.setdefault(shown(resource).key, []).append(resource)
-    return [shown(newest(several)) for _, several in sorted(found.items())]
+        own = shown(resource)
+        there = found.get(own.key)
+        if there is None or newest((there[0], resource)) is resource:
+            found[own.key] = (resource, own)
+    return [own for _, (_, own) in sorted(found.items())]
 
 
 def _title(resource: Resource[Any]) -> str:
@@ -158,7 +162,7 @@ def _annotated(metadata: Metadata) -> str | None:
     """The name in the annotation; None without one that can be read."""
     try:
         found = msgspec.json.decode(metadata.annotations.get(ANNOTATION, ""))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     name = found.get("name") if isinstance(found, dict) else None
     return name if isinstance(name, str) and name else None

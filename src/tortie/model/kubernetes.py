@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import Value, from_builtins
+from tortie.model.codec import UNREADABLE, Value, from_builtins
 from tortie.model.kinds.network_policy import NETWORK_POLICY, NetworkPolicySpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.policy_parts import DEFAULT_TIER, PolicyType
@@ -83,7 +83,7 @@ def network_policy(document: Any) -> Resource[NetworkPolicySpec]:
     """A NetworkPolicy of networking.k8s.io; without policyTypes about ingress only. Invalid says what is wrong."""
     try:
         policy = from_builtins(Policy, document)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"NetworkPolicy: {error}") from error
     spec = NetworkPolicySpec(
         tier=DEFAULT_TIER,
@@ -202,7 +202,7 @@ def _merged(ports: Sequence[PolicyPort]) -> tuple[Port, ...]:
 def _owner(kind: str, document: Any) -> Metadata:
     try:
         return from_builtins(Owner, document).metadata
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind}: {error}") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import Value, from_builtins
+from tortie.model.codec import UNREADABLE, Value, from_builtins
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, EndpointPort, WorkloadEndpointSpec, name_of
 from tortie.model.resource import Metadata, Resource, problems, with_defaults
 
@@ -65,7 +65,7 @@ def pod_to_endpoint(document: Any, *, node: str = "", address: str = "") -> Reso
     """
     try:
         pod = from_builtins(Pod, document)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"Pod: {error}") from error
     placed, addresses = pod.spec.node_name or node, _addresses(pod) or ((address,) if address else ())
     if pod.spec.host_network or pod.status.phase in FINISHED or not placed or not addresses:

@@ -15,7 +15,7 @@ import msgspec
 from tortie.base.errors import Invalid
 from tortie.model import checks
 from tortie.model.checks import Problem
-from tortie.model.codec import Value, from_builtins, restored, to_builtins, unknown_of
+from tortie.model.codec import UNREADABLE, Value, from_builtins, restored, to_builtins, unknown_of
 
 API_VERSION = "projectcalico.org/v3"
 ROOT = "/calico/resources/v3/projectcalico.org/"
@@ -118,8 +118,9 @@ def with_defaults(resource: Resource[S]) -> Resource[S]:
 
 def worded(resource: Resource[Any]) -> list[str]:
     """Every fault in the words of the original: `error with field X = 'v' (Reason: ...)`."""
-    whole = msgspec.json.decode(encode(resource))
-    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in problems(resource)]
+    found = problems(resource)
+    whole = msgspec.json.decode(encode(resource)) if found else None
+    return [f"error with field {p.field} = '{_at(whole, p.field)}' (Reason: {p.reason})" for p in found]
 
 
 def _at(found: Any, path: str) -> str:
@@ -137,12 +138,15 @@ def _at(found: Any, path: str) -> str:
 
 
 def encode(resource: Resource[Any]) -> bytes:
-    """The stored form."""
+    """The stored form. What only a store can say of a resource is never in it, whoever wrote it there."""
+    metadata = to_builtins(resource.metadata)
+    for name in ("resourceVersion", "selfLink"):
+        metadata.pop(name, None)
     return msgspec.json.encode(
         {
             "kind": resource.kind.name,
             "apiVersion": API_VERSION,
-            "metadata": to_builtins(resource.metadata),
+            "metadata": metadata,
             "spec": to_builtins(resource.spec),
             **restored(resource.unknown),
         }
@@ -155,9 +159,15 @@ def decode(kind: Kind[S], value: bytes, revision: int = 0) -> Resource[S]:
         raw = msgspec.json.decode(value, type=dict[str, Any])
         metadata = from_builtins(Metadata, raw.get("metadata") or {})
         spec = from_builtins(kind.spec, raw.get("spec") or {})
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind.name}: {error}") from error
     return Resource(kind=kind, metadata=metadata, spec=spec, revision=revision, unknown=unknown_of(raw, ENVELOPE))
+
+
+def printable(key: str) -> str:
+    """A key of the store as text. Keys are bytes; what is no UTF-8 in them comes as halves of characters, which no
+    output can hold."""
+    return key.encode(errors="backslashreplace").decode()
 
 
 def decode_at(kind: Kind[S], key: str, value: bytes, revision: int = 0) -> Resource[S]:
@@ -165,8 +175,8 @@ def decode_at(kind: Kind[S], key: str, value: bytes, revision: int = 0) -> Resou
 
     A policy whose value names another namespace, or none, would otherwise reach endpoints that it is not about."""
     namespace, name = kind.parse_key(key)
-    if not name or "/" in name:
-        raise Invalid(f"{key} is no key of a {kind.name}")
+    if not name or "/" in name or printable(key) != key:
+        raise Invalid(f"{printable(key)} is no key of a {kind.name}")
     found = decode(kind, value, revision)
     own = msgspec.structs.replace(found.metadata, name=name, namespace=namespace)
     return found if own == found.metadata else replace(found, metadata=own)

@@ -65,10 +65,10 @@ def _entity(field: str, side: EntityRule, over: Protocol | None) -> Iterator[Pro
             yield Problem(f"{field}.{end}", f"has more than {MAX_PORTS} ports")
         for item in ports:
             yield from checks.port(f"{field}.{end}", item)
-        if over is None and any(not _named(item) for item in ports):
+        if over not in WITH_PORTS and any(not _named(item) for item in ports):
             yield Problem(f"{field}.{end}", "numeric ports need protocol TCP, UDP or SCTP")
-        elif over is not None and over not in WITH_PORTS and ports:
-            yield Problem(f"{field}.{end}", "ports need protocol TCP, UDP or SCTP")
+        elif over not in (None, *WITH_PORTS) and ports:
+            yield Problem(f"{field}.{end}", "named ports need protocol TCP, UDP or SCTP, or none")
 
 
 def _service_accounts(field: str, match: ServiceAccountMatch) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
@@ -24,7 +25,8 @@ from tortie.node.bird import Bird
 from tortie.node.brain import Brain
 from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
-from tortie.node.health import Counts, Health, Signal
+from tortie.node.health import CountErrors, Counts, Health, Signal
+from tortie.node.intake import Intake
 from tortie.node.routing import Routing
 from tortie.node.tunnel_ends import settle_ends
 from tortie.store.client import Client
@@ -38,6 +40,9 @@ RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 ETHERNET_MTU = 1500
 FOREIGN_SECONDS = 5.0
+# As long may one thing hold up everything else that this process does.
+SLICE_SECONDS = 0.01
+STUCK_SECONDS = 90.0
 
 log = logging.getLogger("tortie.node")
 
@@ -59,8 +64,10 @@ class Agent:
         self.health = Health()
         self.foreign = ForeignTables()
         self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
-        self._routing = Routing(self.brain, self.health, bird or Bird())
+        self.bird = bird or Bird()
+        self._routing = Routing(self.brain, self.health, self.bird)
         self._links: dict[int, LinkState] = {}
+        self._intake = Intake()
         self._dirty = True
         self._changed = Signal()
         self._done = Signal()
@@ -71,6 +78,8 @@ class Agent:
 
     async def run(self, datastore: Datastore) -> None:
         """Until cancelled; the kernel's state stays."""
+        errors = CountErrors(self.counts)
+        log.addHandler(errors)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow_store, datastore)
@@ -80,6 +89,7 @@ class Agent:
                 tasks.start_soon(self._routing.keep, self._changed)
                 tasks.start_soon(self._watch_foreign)
         finally:
+            log.removeHandler(errors)
             self._applier.close()
 
     # what is learned
@@ -89,13 +99,14 @@ class Agent:
             try:
                 async for whole, events in follow(datastore, PREFIX):
                     self.counts.store_events += len(events)
+                    self.counts.resyncs += whole
                     if whole:
-                        self.brain.replace(events)
-                        self.health.store_in_sync, self.health.store_reason = True, ""
+                        self._intake.replace(events)
                         log.info("store read keys=%d", len(events))
                     else:
-                        for event in events:
-                            self.brain.learn(event)
+                        self._intake.add(events)
+                    self.counts.events_merged = self._intake.merged
+                    self.health.store_reason = ""
                     self._wake()
             except TortieError as error:
                 self.health.store_reason = str(error)
@@ -111,6 +122,7 @@ class Agent:
 
     def _learn_kernel(self) -> None:
         for event in self._applier.rtnl.read():
+            self.counts.kernel_events += 1
             match event:
                 case LinkChanged():
                     self._learn_link(event.index, event.state)
@@ -189,6 +201,8 @@ class Agent:
     async def _keep(self) -> None:
         """Pass after pass while something is to do; after a failure again, later each time."""
         while True:
+            if self._intake:
+                await self._learn_store()
             if self._dirty and self.health.store_in_sync and self.health.links_listed:
                 started = time.monotonic()
                 self._dirty = False
@@ -199,8 +213,27 @@ class Agent:
             with anyio.move_on_after(self._patience()):
                 await self._wait_changed()
 
+    async def _learn_store(self) -> None:
+        """All that the store has said so far, in slices: nothing of it is seen apart, and the rest of the process goes
+        on meanwhile."""
+        whole, events = self._intake.take()
+        if whole:
+            events = [*self.brain.absent_from(event.key for event in events), *events]
+        turn = time.monotonic()
+        for event in events:
+            self.brain.learn(event)
+            if time.monotonic() - turn > SLICE_SECONDS:
+                await anyio.lowlevel.checkpoint()
+                turn = time.monotonic()
+        if whole:
+            self.health.store_in_sync = True
+        self.counts.largest_batch = max(self.counts.largest_batch, len(events))
+        self._dirty = True
+
     def _patience(self) -> float:
         """How long to wait for news before the next pass."""
+        if self._intake:
+            return 0.0
         if self._applier.failed_in_row:
             self._dirty = True
             return min(MAX_RETRY_SECONDS, RETRY_SECONDS * self._applier.failed_in_row)
@@ -276,6 +309,21 @@ class Agent:
     def ready(self) -> bool:
         """Store read, first pass done, and the kernel as it is wanted."""
         return self.health.store_in_sync and self.health.passed and not self._applier.failed_in_row
+
+    @property
+    def pending(self) -> int:
+        """Changes of the store that wait to be looked at."""
+        return len(self._intake)
+
+    @property
+    def interfaces(self) -> int:
+        """Workloads' interfaces with their settings."""
+        return len(self._applier.configured)
+
+    def stuck(self, now: float) -> float:
+        """For how many seconds a pass has not come to its end, where that is longer than any takes."""
+        began = self.counts.pass_began
+        return now - began if began is not None and now - began > STUCK_SECONDS else 0.0
 
     def not_ready(self) -> list[str]:
         """What is missing for readiness."""

@@ -63,7 +63,7 @@ class Applier:
 
     async def run(self) -> None:
         """One pass; what went wrong is in `health` and counted."""
-        started = time.monotonic()
+        started = self._counts.pass_began = time.monotonic()
         news, self._brain.news = self._brain.news, {}
         try:
             await self._pass()
@@ -79,8 +79,11 @@ class Applier:
             self._health.table_reason = ""
             self._health.passed = True
             self._enter(news)
-        self._counts.passes += 1
-        self._counts.last_pass_seconds = time.monotonic() - started
+        finally:
+            self._counts.pass_began = None
+            self._counts.passes += 1
+            self._counts.last_pass_seconds = time.monotonic() - started
+            self._counts.pass_times.add(self._counts.last_pass_seconds)
 
     def _enter(self, news: dict[str, int | None]) -> None:
         for key, revision in news.items():
@@ -124,6 +127,7 @@ class Applier:
         if not self.table.alive:
             closed = base.closed_table(self._brain.table.settings.interface_prefixes)
             opened: Opened = self.table.open(owner=self._own_table, closed=closed)
+            self._counts.child_starts += 1
             self._health.owned, self._health.owner_reason = opened.owned, opened.reason
             log.info("table %s owned=%s %s", "made" if opened.made else "adopted", opened.owned, opened.reason)
         return self.table.read(self._brain.table.ledger.to_read(content=not self._health.owned))
@@ -182,7 +186,9 @@ class Applier:
         self._settle(plan)
 
     def _carry_out(self, plan: Plan) -> Sequence[Refusal]:
-        return self.table.apply(plan.commit, plan.prepare)
+        refusals = self.table.apply(plan.commit, plan.prepare)
+        self._counts.refused += bool(refusals)
+        return refusals
 
     # conversations
 

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import logging
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
+from tortie.node.bird_socket import DIRECTORY, NAME, ask
 
 log = logging.getLogger("tortie.node")
 
 SECONDS = 10.0
 
 
-DIRECTORY = Path("/var/lib/tortie/bird")
-
-
 class Bird:
     """`directory` has its configuration, its log and the socket at which it answers. `settle` and `stop` block."""
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
-        self.socket = directory / "bird.ctl"
+        self.socket = directory / NAME
         self.log = directory / "bird.log"
         self._config = directory / "bird.conf"
         self._taken: str | None = None
@@ -96,29 +92,3 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"bird: {error}") from error
-
-
-def ask(path: Path, command: str, seconds: float = 2.0) -> list[str]:
-    """BIRD's answer to one command, a line each with its code. Unavailable when nothing answers there."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(seconds)
-        try:
-            sock.connect(str(path))
-            reader = sock.makefile("r", encoding="utf-8", errors="replace")
-            _answer(reader)
-            sock.sendall(f"{command}\n".encode())
-            return _answer(reader)
-        except OSError as error:
-            raise Unavailable(f"bird at {path}: {error.strerror or error}") from error
-
-
-def _answer(reader: Iterable[str]) -> list[str]:
-    """Lines up to the last one of an answer: a code and a blank. A line that goes on has a dash, or begins with one."""
-    lines: list[str] = []
-    for line in reader:
-        lines.append(line.rstrip("\n"))
-        if line[:4].isdigit() and line[4:5] == " ":
-            return lines
-    if not lines:
-        raise OSError("closed without an answer")
-    return lines

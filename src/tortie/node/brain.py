@@ -66,10 +66,16 @@ class Brain:
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
-        for key in sorted(self._known - {event.key for event in events}):
-            self.learn(Event(key, None, 0))
-        for event in events:
+        for event in (*self.absent_from(event.key for event in events), *events):
             self.learn(event)
+
+    def count(self, prefix: str) -> int:
+        """How many keys with this beginning the store has."""
+        return sum(key.startswith(prefix) for key in self._known)
+
+    def absent_from(self, keys: Iterable[str]) -> list[Event]:
+        """What was known and is not among these keys: gone."""
+        return [Event(key, None, 0) for key in sorted(self._known.difference(keys))]
 
     def learn(self, event: Event) -> None:
         """One key. What cannot be read is listed in `unreadable`. It counts as absent, which closes; a policy or a

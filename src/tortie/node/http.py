@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import ProcessCollector
+from prometheus_client.core import CollectorRegistry, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tortie.model.resource import printable
+from tortie.node import metrics
 from tortie.node.agent import Agent
 
 
@@ -37,7 +41,11 @@ def status(agent: Agent) -> dict[str, Any]:
             "failures": health.route_failures,
             "problems": brain.ways.problems,
         },
-        "bgp": {"backend": brain.ways.backend, "problems": health.bgp_problems},
+        "bgp": {
+            "backend": brain.ways.backend,
+            "socket": str(agent.bird.socket),
+            "problems": health.bgp_problems,
+        },
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
             "farEnds": len(brain.ways.neighbours.have),
@@ -52,7 +60,7 @@ def status(agent: Agent) -> dict[str, Any]:
             ],
             "reason": agent.foreign.reason,
         },
-        "unreadable": brain.unreadable,
+        "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "settings": {"problems": list(brain.table.settings.problems)},
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
         "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
@@ -93,50 +101,20 @@ class _Collector:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
-    def collect(self) -> list[Any]:
-        agent, counts = self._agent, self._agent.counts
-        found: list[Any] = []
-        for name, text, count in (
-            ("tortie_node_passes", "Passes over the kernel's state", counts.passes),
-            ("tortie_node_pass_failures", "Passes that failed", counts.failures),
-            ("tortie_node_table_repairs", "Times that the table was read because others touched it", counts.repairs),
-            ("tortie_node_table_rebuilds", "Times that the whole table was loaded again", counts.rebuilds),
-            ("tortie_node_element_changes", "Elements put and dropped", counts.element_changes),
-            ("tortie_node_chain_changes", "Chains written and removed", counts.rule_changes),
-            (
-                "tortie_node_conversations_ended",
-                "Conversations ended because their address went to another workload",
-                counts.conversations_ended,
-            ),
-            ("tortie_node_store_events", "Changes of the store that were read", counts.store_events),
-        ):
-            found.append(CounterMetricFamily(name, text, value=count))
-        endpoints = [_endpoint(agent, key)["state"] for key in agent.brain.revisions]
-        states = GaugeMetricFamily("tortie_node_endpoints", "Endpoints of this host by state", labels=["state"])
-        for state in ("up", "down", "closed"):
-            states.add_metric([state], endpoints.count(state))
-        found.append(states)
-        drops = GaugeMetricFamily(
-            "tortie_node_foreign_drops", "Chains of others that drop packets of workloads", labels=["software"]
-        )
-        for software, count in Counter(drop.software or "other" for drop in agent.foreign.drops).items():
-            drops.add_metric([software], count)
-        found.append(drops)
-        for kind, count in agent.brain.table.ledger.counts().items():
-            found.append(GaugeMetricFamily(f"tortie_node_table_{kind}", f"Our {kind} in the kernel", value=count))
-        found.append(GaugeMetricFamily("tortie_node_routes", "Our routes", value=len(agent.brain.routes.have)))
-        found.append(
-            GaugeMetricFamily("tortie_node_last_pass_seconds", "The last pass took", value=counts.last_pass_seconds)
-        )
-        return found
+    def collect(self) -> Iterator[Metric]:
+        agent = self._agent
+        return metrics.collect(agent, {key: _endpoint(agent, key)["state"] for key in agent.brain.revisions})
 
 
 def application(agent: Agent) -> Starlette:
     """GET /liveness, /readiness (204 or 503 with the reason), /status (JSON), /metrics (Prometheus text)."""
     registry = CollectorRegistry()
     registry.register(_Collector(agent))
+    ProcessCollector(registry=registry)
 
     async def liveness(_request: Request) -> Response:
+        if seconds := agent.stuck(time.monotonic()):
+            return JSONResponse({"reasons": [f"a pass has been going on for {seconds:.0f} s"]}, status_code=503)
         return Response(status_code=204)
 
     async def readiness(_request: Request) -> Response:
@@ -147,7 +125,7 @@ def application(agent: Agent) -> Starlette:
     async def show(_request: Request) -> Response:
         return JSONResponse(status(agent))
 
-    async def metrics(_request: Request) -> Response:
+    async def figures(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(
@@ -155,6 +133,6 @@ def application(agent: Agent) -> Starlette:
             Route("/liveness", liveness),
             Route("/readiness", readiness),
             Route("/status", show),
-            Route("/metrics", metrics),
+            Route("/metrics", figures),
         ]
     )

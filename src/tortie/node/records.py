@@ -25,7 +25,7 @@ from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostP
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
 from tortie.model.resource import Resource
-from tortie.policy.hosts import failsafe
+from tortie.policy.failsafes import failsafe
 from tortie.policy.verdict import Failsafe
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
@@ -180,8 +180,8 @@ def _failsafes(
     for port in ports:
         try:
             found.append(failsafe(port))
-        except Invalid as error:
-            problems.append(str(error))
+        except ValueError as error:
+            problems.append(f"failsafe port {port.protocol}/{port.port} {port.net}: {error}")
     return tuple(dict.fromkeys(found))
 
 

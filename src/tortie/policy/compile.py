@@ -11,6 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.model.codec import Value
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
@@ -115,10 +116,10 @@ def _protocol(value: Protocol | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
-        number = PROTOCOLS.get(value.upper())
-        if number is None and not value.isdecimal():
+        number = PROTOCOLS.get(value.upper()) or whole(value, 255)
+        if number is None:
             raise Invalid(f"unknown protocol {value!r}")
-        value = int(value) if number is None else number
+        value = number
     if not 1 <= value <= 255:
         raise Invalid(f"protocol {value} is not between 1 and 255")
     return value
@@ -192,7 +193,7 @@ def _port(value: Port) -> PortRange:
     parts: list[str] = str(value).split(":")
     if not all(part.isdecimal() for part in parts) or len(parts) > 2:
         raise Invalid(f"port {value!r} is no number, no range LOW:HIGH and no name")
-    low, high = int(parts[0]), int(parts[-1])
-    if not 0 <= low <= high <= 65535:
+    low, high = whole(parts[0], 65535), whole(parts[-1], 65535)
+    if low is None or high is None or low > high:
         raise Invalid(f"port {value!r} is not between 0 and 65535, low before high")
     return low, high

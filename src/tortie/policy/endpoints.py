@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tortie.base.numbers import whole
 from tortie.model.kinds.workload_endpoint import Nat, WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.policy.compile import PROTOCOLS
@@ -108,8 +109,8 @@ def _ports(ports: Sequence[Any]) -> tuple[tuple[str, int, int], ...]:
     found = []
     for port in ports:
         text = str(port.protocol).upper()
-        number = PROTOCOLS.get(text) or (int(text) if text.isdecimal() else None)
-        if number is not None:
+        number = PROTOCOLS.get(text) or whole(text, 255)
+        if number and 1 <= port.port <= 65535:
             found.append((port.name, number, port.port))
     return tuple(found)
 

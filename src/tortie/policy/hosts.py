@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tortie.base.errors import Invalid
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, HostPort
 from tortie.model.kinds.host_endpoint import ALL_INTERFACES, HOST_ENDPOINT
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.policy.compile import PROTOCOLS, WITH_PORTS
+from tortie.policy.failsafes import failsafe
 from tortie.policy.nets import within
 from tortie.policy.values import ResolvedHost
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, Failsafe
@@ -29,6 +28,7 @@ class HostRules:
     host_services: bool = False
     failsafe_in: tuple[Failsafe, ...] = FAILSAFE_IN
     failsafe_out: tuple[Failsafe, ...] = FAILSAFE_OUT
+    floating: bool = False
 
 
 class Hosts:
@@ -69,8 +69,9 @@ class Hosts:
         return HostRules(
             endpoint_to_host=first("default_endpoint_to_host_action") or "Drop",
             host_services=first("host_services") == "Enabled",
-            failsafe_in=FAILSAFE_IN if inbound is None else failsafes(inbound),
-            failsafe_out=FAILSAFE_OUT if outbound is None else failsafes(outbound),
+            floating=first("floating_ips") == "Enabled",
+            failsafe_in=FAILSAFE_IN if inbound is None else _failsafes(inbound),
+            failsafe_out=FAILSAFE_OUT if outbound is None else _failsafes(outbound),
         )
 
     def uplink(self, name: str, address: str | None = None) -> tuple[str, ResolvedHost] | None:
@@ -121,25 +122,13 @@ def node_addresses(spec: NodeSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
-    """Of a list in the settings; what is no port of a protocol with ports, or no network, opens nothing."""
-    found: dict[Failsafe, None] = {}
+def _failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
+    """Of a list in the settings; what is none opens nothing."""
+    found: list[Failsafe] = []
     for port in ports:
-        with contextlib.suppress(Invalid):
-            found[failsafe(port)] = None
-    return tuple(found)
-
-
-def failsafe(port: HostPort) -> Failsafe:
-    """Invalid says what is wrong with it."""
-    number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
-    try:
-        net = str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
-    except ValueError as error:
-        raise Invalid(f"failsafe port {port.protocol}/{port.port}: {error}") from error
-    if number not in WITH_PORTS or not 0 < port.port <= 65535:
-        raise Invalid(f"failsafe port {port.protocol}/{port.port} is not a port of a protocol with ports")
-    return number, port.port, net
+        with contextlib.suppress(ValueError):
+            found.append(failsafe(port))
+    return tuple(dict.fromkeys(found))
 
 
 def _holds(cidr: str, address: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.model.codec import UNREADABLE
 from tortie.model.policy_parts import DEFAULT_TIER
 from tortie.model.resource import Kind
 from tortie.model.selector import Selector
@@ -40,7 +41,7 @@ def stand_in(kind: Kind[Any], key: str, value: bytes, why: str) -> tuple[Compile
 def _spec(value: bytes) -> dict[str, Any]:
     try:
         raw = msgspec.json.decode(value)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return {}
     spec = raw.get("spec") if isinstance(raw, dict) else None
     return spec if isinstance(spec, dict) else {}

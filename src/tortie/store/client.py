@@ -144,6 +144,29 @@ class Client:
             self._era = policies.settle_era(self.datastore)
         return self._era
 
+    def rename_policies(self, era: Era) -> int:
+        """Puts every policy under the names of an era, which is the store's from now on. How many were under others."""
+        policies.record_era(self.datastore, era)
+        self._era = era
+        renamed = 0
+        for stored in tuple(policies.every(self.datastore)):
+            if written(shown(stored), era) != stored:
+                renamed += self._renamed(shown(stored))
+        return renamed
+
+    def _renamed(self, policy: Resource[Any]) -> bool:
+        """False when it is gone by now. What somebody else writes meanwhile is under the right name already."""
+        for _ in range(TRIES):
+            there = self.find(policy.kind, policy.name, policy.metadata.namespace)
+            if there is None:
+                return False
+            try:
+                self.update(there)
+            except (Conflict, NotFound):
+                continue
+            return True
+        raise Conflict(f"{policy.kind.name} {policy.name} is changed by others all the time")
+
     def _write(self, resource: Resource[S], make: Callable[[KeyValue | None], Resource[S]]) -> Resource[S]:
         """Writes what `make` makes of what is there, in one transaction with what the write depends on.
 

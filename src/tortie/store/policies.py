@@ -9,6 +9,7 @@ import msgspec
 
 from tortie.base.errors import Invalid
 from tortie.model import eras
+from tortie.model.codec import UNREADABLE
 from tortie.model.eras import Era
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
@@ -38,7 +39,7 @@ def recorded_era(datastore: Datastore) -> Era | None:
         return None
     try:
         return msgspec.json.decode(kv.value, type=_Recorded).era
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{ERA_KEY}: {error}") from error
 
 
@@ -55,6 +56,10 @@ def settle_era(datastore: Datastore) -> Era:
         except CompareFailed:
             continue
         return era
+
+
+def record_era(datastore: Datastore, era: Era) -> None:
+    datastore.commit([Put(ERA_KEY, msgspec.json.encode(_Recorded(era)))])
 
 
 def name_faults(datastore: Datastore) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tortie.model.codec import UNREADABLE
 from tortie.model.resource import Metadata, Resource, with_defaults
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -36,5 +37,5 @@ def identity(value: bytes) -> Metadata | None:
     """The metadata of a stored value; None for one that does not parse, which is about to be replaced."""
     try:
         return msgspec.json.decode(value, type=_Stored).metadata
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

@@ -169,7 +169,7 @@ def decode(data: bytes) -> tuple[list[App], list[str]]:
     """Apps sorted by id, and a line for each that cannot be read. Invalid when the whole is no list of apps."""
     try:
         raw = msgspec.json.decode(data, type=_Apps).apps
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"apps: {error}") from error
     apps, problems = [], []
     for item in raw:

@@ -72,6 +72,15 @@ def test_a_pair_that_the_engine_moved_back_is_suspect() -> None:
     assert found.interfaces == {"cali11111111111"}
 
 
+def test_what_was_added_to_a_container_goes_with_it() -> None:
+    """Not while the container is only stopped, and not while it is being worked on."""
+    there = {"key-1": "c1", "key-2": "c2"}
+    assert look(added=there, containers=["c1", "c2"]) == NOBODY
+    assert look(added=there, containers=["c1"]).added == {"key-2"}
+    assert not look(added=there, containers=["c1"], busy=["key-2"]).added
+    assert not look(added=there, containers=["c1"]).both(look(added=there, containers=["c2"])).added
+
+
 def test_only_what_two_looks_agree_on_is_certain() -> None:
     first = look(records=[record(E1)], endpoints=[E2])
     assert look(records=[record(E1, revision=2)]).both(first).records == []

@@ -15,8 +15,9 @@ from tortie.ipam.assign import Pool
 from tortie.ipam.block import Claimant, assign_address, claimed, new_block, release, settle
 from tortie.ipam.books import Books, Kept
 from tortie.ipam.errors import NoPool, OutsidePools, PoolGone, StaleRelease
-from tortie.ipam.settings import changed, seconds_of, split
+from tortie.ipam.settings import changed, split
 from tortie.ipam.show import Borrowed, Usage, allocation_of, borrowed, usage
+from tortie.model.checks import seconds_of
 from tortie.model.ipam import DEFAULT_CONFIG, Block, IpamConfig
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.resource import Metadata, Resource

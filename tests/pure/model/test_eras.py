@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tortie.model.eras import Era, era_of, shown, stored_names, written
+from tortie.model import eras
+from tortie.model.eras import Era, OneEach, choose_era, era_of, faults, one_each, shown, stored_names, written
 from tortie.model.kinds import KINDS
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, check_name, name_of
 from tortie.model.resource import Resource, decode, encode, problems
@@ -121,3 +124,72 @@ def test_the_name_of_an_endpoint(spec: dict[str, Any], name: str) -> None:
     assert list(check_name(found)) == []
     other = replace(found, metadata=msgspec.structs.replace(found.metadata, name="other"))
     assert f"expected name {name}" in str(*check_name(other))
+
+
+@pytest.mark.parametrize("kind", sorted(eras.POLICIES))
+def test_5_3_the_rule_is_for_every_kind_of_policy(kind: str) -> None:
+    """`NetworkPolicy, GlobalNetworkPolicy, Staged*`; Kubernetes' own are never renamed."""
+    space = {"namespace": "shop"} if KINDS[kind].namespaced else {}
+    found = decode(KINDS[kind], json.dumps({"metadata": {"name": "default.x", **space}, "spec": {}}).encode())
+    assert shown(found).name == "x"
+    assert written(shown(found), "prefixed").name == "default.x"
+
+
+@pytest.mark.parametrize(
+    ("stored", "version", "era"),
+    [
+        ([], "", "plain"),
+        ([], "v3.29.4", "prefixed"),
+        ([], "v3.30.0", "annotated"),
+        ([], "v3.31.7", "annotated"),
+        ([], "3.32.1", "plain"),
+        ([], "v4.0", "plain"),
+        ([], "v2.6.1", "plain"),
+        ([], "master", "plain"),
+        ([policy("x", "", '{"name":"x"}')], "v3.29.4", "plain"),
+        ([policy("x", "", '{"name":"x"}'), policy("default.y")], "v3.32.1", "prefixed"),
+        ([policy("default.x", "", '{"name":"x"}')], "", "annotated"),
+        ([policy("x")], "v3.30.1", "annotated"),
+    ],
+)
+def test_5_3_the_era_is_that_of_the_oldest_peer(stored: list[Resource[Any]], version: str, era: Era) -> None:
+    assert choose_era(stored, version) == era
+
+
+def test_5_3_one_era_in_a_store_and_never_a_mixture() -> None:
+    plain, old = policy("x", "", '{"name":"x"}'), policy("default.y")
+    assert faults([plain], "plain") == faults([old], "prefixed") == faults([old], None) == faults([], None) == []
+    assert faults([old, policy("default.z")], "plain") == [
+        "names of the era prefixed, while the era plain is written: GlobalNetworkPolicy y and 1 more"
+    ]
+    assert len(faults([plain, old], None)) == 2
+    assert faults([plain, policy("default.x")], "plain")[0] == "GlobalNetworkPolicy x is stored 2 times: x, default.x"
+
+
+KEYS = st.sampled_from(["x", "default.x", "y", "default.y", "security.x"])
+VALUES_AT = st.sampled_from([None, ("default", None), ("default", "x"), ("security", "x"), ("default", "y")])
+
+
+@given(st.lists(st.tuples(KEYS, VALUES_AT), max_size=12))
+def test_5_3_what_is_told_is_what_a_listing_shows(steps: list[tuple[str, tuple[str, str | None] | None]]) -> None:
+    """Key by key in any order, a follower ends where one who lists the store begins."""
+    each, store, told = OneEach(), dict[str, Resource[Any]](), dict[str, Resource[Any]]()
+    for key, value in steps:
+        found = None if value is None else policy(key, value[0], json.dumps({"name": value[1]}) if value[1] else None)
+        if found is None:
+            store.pop(key, None)
+        else:
+            store[key] = found
+        for own_key, resource in each.learn(key, found).items():
+            if resource is None:
+                told.pop(own_key, None)
+            else:
+                told[own_key] = resource
+    assert told == {resource.key: resource for resource in one_each(store.values())}
+
+
+def test_5_2_what_only_a_store_can_say_is_never_stored() -> None:
+    """Trap 25: resourceVersion is the revision of the key, whoever wrote it into the value."""
+    value = b'{"metadata":{"name":"x","resourceVersion":"7","selfLink":"/a","ownerReferences":[{"uid":"u"}]},"spec":{}}'
+    found = decode(KINDS["Tier"], value, revision=9)
+    assert json.loads(encode(found))["metadata"] == {"name": "x", "ownerReferences": [{"uid": "u"}]}

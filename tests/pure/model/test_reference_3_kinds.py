@@ -547,6 +547,8 @@ CHECKS: list[tuple[str, str, dict[str, Any], list[str]]] = [
         ["spec.ipNATs"],
     ),
     ("3.1 container id", "WorkloadEndpoint", {**WEP, "containerID": "a_b"}, ["spec.containerID"]),
+    ("9.1 trap 28, lower case", "WorkloadEndpoint", {**WEP, "node": "A", "endpoint": "e"}, ["spec.node: 'A' is not"]),
+    ("9.1 trap 28, lower case", "HostEndpoint", {**HEP, "node": "A"}, ["spec.node: 'A' is not in lower case"]),
     ("3.1 interface <=15", "WorkloadEndpoint", {**WEP, "interfaceName": "a" * 16}, ["spec.interfaceName"]),
     ("3.4 mac", "WorkloadEndpoint", {**WEP, "mac": "0a:b"}, ["spec.mac"]),
     ("3.4 gateways", "WorkloadEndpoint", {**WEP, "ipv4Gateway": "fd00::1"}, ["spec.ipv4Gateway"]),

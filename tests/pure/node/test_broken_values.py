@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 
 from tortie.base.errors import Invalid
 from tortie.model.kinds import KINDS
-from tortie.model.resource import decode_at
+from tortie.model.resource import decode_at, printable
 from tortie.node.brain import Brain
 from tortie.policy.values import Resolved
 from tortie.store.port import Event
@@ -48,7 +49,16 @@ def test_two_keys_with_one_name_in_their_values_are_two_policies() -> None:
     assert policies(found) == ["GlobalNetworkPolicy/p", "GlobalNetworkPolicy/q"]
 
 
-@pytest.mark.parametrize("rest", ["", "a/b", "/"])
+@pytest.mark.parametrize("rest", ["", "a/b", "/", "a\udcff"])
 def test_what_is_no_key_of_the_kind_is_not_read(rest: str) -> None:
     with pytest.raises(Invalid, match="no key of a GlobalNetworkPolicy"):
         decode_at(GLOBAL, GLOBAL.prefix + rest, b'{"metadata":{"name":"a"}}')
+
+
+def test_a_key_that_is_no_text_is_listed_as_one() -> None:
+    brain = Brain("host-a", "192.0.2.1/24")
+    key = os.fsdecode(LOCAL.key("n", "x").encode() + b"\xff")
+    brain.learn(Event(key, b'{"metadata":{"name":"n"},"spec":{}}', 1))
+    (told,) = map(printable, brain.unreadable)
+    assert told.encode().endswith(rb"/n\udcff")
+    assert brain.unreadable[key].isascii()

@@ -31,6 +31,13 @@ class _Block:
 
 def render(template: str, value: Any) -> str:
     """Raises Invalid for a template that does not parse or asks for what is not there."""
+    try:
+        return _rendered(template, value)
+    except RecursionError as error:
+        raise Invalid("template: nested too deeply") from error
+
+
+def _rendered(template: str, value: Any) -> str:
     blocks, rest = _parse(_pieces(template), None)
     assert not rest
     made, size = [], 0

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.cli.calicoctl.settings import LEVELS
 from tortie.model.resource import Kind
 
@@ -40,10 +41,11 @@ def value_of(kind: Kind[Any], name: str, text: str) -> Any:
         text = _enabled(text)
     if field == "logSeverityScreen" and text.lower() in LEVELS:
         return LEVELS[text.lower()]
-    if name.lower().endswith("secs") and text.isdecimal():
+    number = whole(text, 1 << 63)
+    if name.lower().endswith("secs") and number is not None:
         text = f"{text}s"
-    if text.isdecimal() and int in get_args(_fields(kind)[field]):
-        return int(text)
+    elif number is not None and int in get_args(_fields(kind)[field]):
+        return number
     words = _words(_fields(kind)[field])
     text = next((word for word in words if word.lower() == text.lower()), text)
     try:

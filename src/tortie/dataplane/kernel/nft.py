@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 
 from tortie.dataplane.kernel.batch import (
+    DELTABLE,
     HEADER,
     INTERVAL,
     MAP,
@@ -103,6 +104,11 @@ def take_table(sock: socket.socket, flags: int) -> None:
     """Make the table, or adopt the one that is there, with these flags."""
     body = OURS + attr(2, struct.pack(">I", flags))
     _single(sock, Part(NEWTABLE, NLM_F_CREATE, body), f"table {TABLE_NAME}")
+
+
+def drop_table(sock: socket.socket) -> None:
+    """With everything in it."""
+    _single(sock, Part(DELTABLE, 0, OURS), f"table {TABLE_NAME}")
 
 
 def table_flags(sock: socket.socket) -> int | None:

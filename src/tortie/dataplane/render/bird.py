@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.dataplane.bgp import BGP_PORT, Bgp, Session
 from tortie.dataplane.routes import PoolWay
 from tortie.model.ipam import Network
@@ -213,6 +214,7 @@ def _add(text: str) -> str:
 
 def _parts(text: str) -> list[str]:
     parts = text.split(":")
-    if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
+    most = 0xFFFF if len(parts) == 2 else 0xFFFFFFFF
+    if len(parts) not in (2, 3) or any(whole(part, most) is None for part in parts):
         raise Invalid(f"community {text!r} is neither A:B nor A:B:C")
     return parts

@@ -61,7 +61,7 @@ def recover(cluster: Cluster, records: Iterable[tuple[str, bytes]], now: float) 
                 _agent(cluster, key.removeprefix(AGENTS), msgspec.json.decode(value, type=AgentRecord), now)
             elif key.startswith(FRAMEWORKS):
                 _framework(cluster, key.removeprefix(FRAMEWORKS), msgspec.json.decode(value, type=FrameworkRecord), now)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"registry: {key} cannot be read: {error}") from error
 
 

@@ -26,6 +26,8 @@ class HostEndpointSpec(Value, frozen=True, kw_only=True):
 def check(spec: HostEndpointSpec) -> Iterator[Problem]:
     if not spec.node:
         yield Problem("spec.node", "is missing")
+    if spec.node != spec.node.lower():
+        yield Problem("spec.node", f"{spec.node!r} is not in lower case, as names of nodes are")
     if not spec.interface_name and not spec.expected_ips:
         yield Problem("spec.interfaceName", "no interface or expected IPs have been specified")
     if spec.interface_name not in ("", ALL_INTERFACES):

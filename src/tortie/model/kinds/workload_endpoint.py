@@ -87,6 +87,8 @@ def check(spec: WorkloadEndpointSpec) -> Iterator[Problem]:
             yield Problem(f"spec.{field}", f"{value!r} begins or ends with '-'")
     if spec.container_id and re.fullmatch(checks.CONTAINER_ID, spec.container_id) is None:
         yield Problem("spec.containerID", f"{spec.container_id!r} is no id of a container")
+    if spec.node != spec.node.lower():
+        yield Problem("spec.node", f"{spec.node!r} is not in lower case, as names of nodes are")
     segment = _SEGMENTS.get(spec.orchestrator, "workload")
     if spec.orchestrator != "libnetwork" and not segment_of(spec):
         yield Problem(f"spec.{segment}", "is missing")

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.model.rule import ANYBODY, EntityRule, Icmp, Port, Rule
 from tortie.model.selector import nodes, parse
 
@@ -116,9 +117,10 @@ def port_problem(port: Any) -> str | None:
     low, colon, high = str(port).partition(":")
     if not (colon and low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
         return f"Ports: '{port}' are invalid; expecting a comma-separated list of ports and port ranges."
-    if int(low) > int(high):
-        return f"Port range minimum ({low}) > maximum ({high})."
-    return None if int(high) <= 65535 else f"Port maximum ({high}) out-of-range."
+    first, last = whole(low, 65535), whole(high, 65535)
+    if last is None:
+        return f"Port maximum ({high}) out-of-range."
+    return None if first is not None and first <= last else f"Port range minimum ({low}) > maximum ({high})."
 
 
 def _side_to_wire(mark: str, name: str, selector: str, nets: tuple[str, ...], ports: tuple[Port, ...]) -> WireRule:

@@ -6,14 +6,14 @@ replace in the old form: fields that the old form does not speak of stay, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.model.codec import Value, from_builtins, strangers, to_builtins
+from tortie.model.codec import UNREADABLE, Value, from_builtins, strangers, to_builtins
 from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
@@ -22,10 +22,12 @@ from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource, with_defaults, worded
-from tortie.model.v1 import hosts, rules, workloads
+from tortie.model.v1 import hosts, names, rules, workloads
 from tortie.model.v1.documents import VERSION, Document, as_object, fields, unknown_parts
 from tortie.model.v1.shapes import (
     HostEndpointMetadata,
+    LaterPolicyMetadata,
+    LaterPolicySpec,
     Named,
     PeerMetadata,
     PoolMetadata,
@@ -178,16 +180,17 @@ FORMS: dict[str, Form] = {
 _BY_KIND = {form.kind.name: form for form in FORMS.values()}
 
 
-def recognise(raw: Any) -> Document:
+def recognise(raw: Any, *, later: bool = False) -> Document:
     """The document under its kind's own name, with its parts; what it says is not looked at any further.
 
-    Invalid for one of no kind, or with a field that its kind has not.
+    Invalid for one of no kind, or with a field that its kind has not. `later` as for `from_v1`.
     """
     given = as_object(raw)
     form = _form(given)
+    shapes = _shapes(form, later=later)
     faults = unknown_parts(form.name, given)
     document: Document = {"apiVersion": VERSION, "kind": form.name}
-    for name, shape in (("metadata", form.metadata), ("spec", form.spec)):
+    for name, shape in zip(("metadata", "spec"), shapes, strict=True):
         part = given.get(name)
         part = {} if part is None and name == "spec" else part
         if not isinstance(part, dict):
@@ -208,12 +211,13 @@ def missing(document: Document) -> list[str]:
     return [name for name in names if not (optional and name == "node")]
 
 
-def from_v1(document: Any, *, checked: bool = True) -> Resource[Any]:
+def from_v1(document: Any, *, checked: bool = True, later: bool = False) -> Resource[Any]:
     """The v3 resource of one document. Invalid lists what is wrong with it, unknown fields too.
 
-    `checked` false: what v3 would refuse is let through, for a person to mend.
+    `checked` false: what v3 would refuse is let through, for a person to mend. `later`: the fields that releases after
+    1.3 added to the form are fields too.
     """
-    form, metadata, spec = _parse(document)
+    form, metadata, spec = _parse(document, later=later)
     resource = with_defaults(form.read(metadata, spec))
     faults = worded(resource) if checked else []
     if faults:
@@ -223,7 +227,7 @@ def from_v1(document: Any, *, checked: bool = True) -> Resource[Any]:
 
 def warnings(document: Any) -> list[str]:
     """What a person should know about a document that `from_v1` accepts."""
-    _, _, spec = _parse(document)
+    _, _, spec = _parse(document, later=True)
     said = [*getattr(spec, "ingress", ()), *getattr(spec, "egress", ())]
     return [rules.NO_PROTOCOL] if rules.said_without_protocol(said) else []
 
@@ -263,6 +267,14 @@ def identity(document: Document) -> tuple[str, ...]:
     return (form.name, *(str(metadata.get(name) or "") for name in form.identity))
 
 
+def may_be(resource: Resource[Any], kind: str, metadata: Mapping[str, Any]) -> bool:
+    """False when the resource's v1 form cannot have these identifiers: a look that costs no conversion.
+
+    An identifier that is absent or empty may be any."""
+    name = metadata.get("name")
+    return not name or FORMS[kind].identity != ("name",) or names.original_of(resource.metadata) == name
+
+
 def fill(there: Resource[Any], wanted: Resource[Any]) -> Resource[Any]:
     """A replace: the wanted resource in the place of the one there. NoOldForm when that would lose what it says."""
     to_v1(there)
@@ -278,16 +290,25 @@ def _form(document: Document) -> Form:
     return form
 
 
-def _parse(raw: Any) -> tuple[Form, Value, Value]:
+LATER: dict[str, tuple[type[Value], type[Value]]] = {"policy": (LaterPolicyMetadata, LaterPolicySpec)}
+
+
+def _shapes(form: Form, *, later: bool) -> tuple[type[Value], type[Value]]:
+    own = (form.metadata, form.spec)
+    return LATER.get(form.name, own) if later else own
+
+
+def _parse(raw: Any, *, later: bool = False) -> tuple[Form, Value, Value]:
     document = as_object(raw)
     form = _form(document)
+    shapes = _shapes(form, later=later)
     faults = unknown_parts(form.name, document)
     parts = []
-    for name, shape in (("metadata", form.metadata), ("spec", form.spec)):
+    for name, shape in zip(("metadata", "spec"), shapes, strict=True):
         found = document.get(name)
         try:
             part = from_builtins(shape, {} if found is None else found)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             faults.append(f"{form.name}: {name}: {error}")
             continue
         faults += [f"{form.name}: unknown field {name}.{path}" for path in strangers(part)]

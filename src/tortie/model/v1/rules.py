@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.model.network_sets import NAMESPACE_LABEL
 from tortie.model.rule import ANYBODY, EntityRule, Icmp, Protocol, Rule
-from tortie.model.selector import nodes, parse
+from tortie.model.selector import Selector, nodes, parse
 from tortie.model.v0.wire import ACTIONS, PROTOCOLS, with_tag
 from tortie.model.v1.documents import fault
 from tortie.model.v1.shapes import V1Rule, V1Side
 
+OLD_NAMESPACE = "calico/k8s_ns"
 TAG = r"[a-zA-Z0-9_.-]{1,128}"
 
 V1_ACTIONS = {**ACTIONS, "pass": ACTIONS["next-tier"]}
@@ -160,12 +162,24 @@ def _side_from_v1(side: V1Side) -> EntityRule:
     made = EntityRule(
         nets=nets(side.net, side.nets),
         not_nets=nets(side.not_net, side.not_nets),
-        selector=with_tag(side.selector, side.tag),
-        not_selector=with_tag(side.not_selector, side.not_tag, negated=True),
+        selector=with_tag(in_namespace(side.selector), side.tag),
+        not_selector=with_tag(in_namespace(side.not_selector), side.not_tag, negated=True),
         ports=side.ports,
         not_ports=side.not_ports,
     )
     return ANYBODY if made == ANYBODY else made
+
+
+def in_namespace(selector: str) -> str:
+    """The label that told the namespace has another name now. What cannot be read stays, for the check to name."""
+    if OLD_NAMESPACE not in selector:
+        return selector
+    try:
+        node = parse(selector).node
+    except Invalid:
+        return selector
+    renamed = nodes.map_labels(node, lambda label: NAMESPACE_LABEL if label == OLD_NAMESPACE else label)
+    return Selector.of(renamed).canonical
 
 
 def _side_to_v1(side: EntityRule) -> V1Side:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from tortie.model.codec import Value
@@ -75,6 +77,20 @@ class V1PolicySpec(Value, frozen=True, kw_only=True):
     egress: tuple[V1Rule, ...] = ()
     selector: str = msgspec.field(default_factory=str)
     do_not_track: bool = False
+
+
+class LaterPolicyMetadata(Named, frozen=True, kw_only=True):
+    """As releases after 1.3 know it; annotations say nothing about packets and stay behind."""
+
+    annotations: dict[str, str] = {}
+
+
+class LaterPolicySpec(V1PolicySpec, frozen=True, kw_only=True):
+    """As releases after 1.3 know it."""
+
+    types: tuple[Literal["ingress", "egress", "Ingress", "Egress"], ...] = ()
+    pre_dnat: bool = msgspec.field(default=False, name="preDNAT")
+    apply_on_forward: bool = False
 
 
 class V1ProfileSpec(Value, frozen=True, kw_only=True):

@@ -20,13 +20,14 @@ from tortie.model.kinds.workload_endpoint import (
     name_of,
 )
 from tortie.model.network_sets import NAMESPACE_LABEL
-from tortie.model.policy_parts import DEFAULT_TIER
+from tortie.model.policy_parts import DEFAULT_TIER, PolicyType
 from tortie.model.resource import Metadata, Resource
 from tortie.model.v1 import names
 from tortie.model.v1.documents import fault
-from tortie.model.v1.rules import TAG, rules_from_v1, rules_to_v1
+from tortie.model.v1.rules import TAG, in_namespace, rules_from_v1, rules_to_v1
 from tortie.model.v1.shapes import (
     HostEndpointMetadata,
+    LaterPolicySpec,
     Named,
     ProfileMetadata,
     V1HostEndpointSpec,
@@ -43,21 +44,29 @@ _INTERFACE = r"[a-zA-Z0-9_-]{1,15}"
 
 
 def policy_from_v1(metadata: Named, spec: V1PolicySpec) -> Resource[GlobalNetworkPolicySpec]:
-    """Always about both directions, whatever rules there are."""
+    """About both directions, whatever rules there are, unless it says itself which."""
+    later = spec if isinstance(spec, LaterPolicySpec) else LaterPolicySpec()
     _check_name("policy", metadata.name)
     ingress, egress = _rules("policy", spec)
     made = GlobalNetworkPolicySpec(
         tier=DEFAULT_TIER,
         order=spec.order,
-        selector=spec.selector,
-        types=("Ingress", "Egress"),
+        selector=in_namespace(spec.selector),
+        types=_types(later),
         do_not_track=spec.do_not_track,
-        apply_on_forward=spec.do_not_track,
+        pre_dnat=later.pre_dnat,
+        apply_on_forward=spec.do_not_track or later.pre_dnat or later.apply_on_forward,
         ingress=ingress,
         egress=egress,
     )
     name = names.policy_name(metadata.name)
     return Resource(kind=GLOBAL_NETWORK_POLICY, metadata=names.remembered(name, metadata.name), spec=made)
+
+
+def _types(spec: LaterPolicySpec) -> tuple[PolicyType, ...]:
+    if not spec.types:
+        return ("Ingress",) if spec.pre_dnat else ("Ingress", "Egress")
+    return tuple("Ingress" if text.lower() == "ingress" else "Egress" for text in spec.types)
 
 
 def policy_to_v1(resource: Resource[GlobalNetworkPolicySpec]) -> tuple[Named, V1PolicySpec]:

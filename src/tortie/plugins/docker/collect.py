@@ -14,11 +14,13 @@ GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """`records` to retire, `endpoints` (ids) without a record to remove, `interfaces` (host ends) to delete."""
+    """`records` to retire, `endpoints` (ids) without a record to remove, `interfaces` (host ends) to delete; `added`:
+    keys of endpoints that a person added to containers that are gone."""
 
     records: Sequence[Stored]
     endpoints: Collection[str]
     interfaces: Collection[str]
+    added: Collection[str] = frozenset()
 
     def both(self, earlier: Suspects) -> Suspects:
         """What was suspect in an earlier round already: one look may fall into the middle of a change."""
@@ -27,6 +29,7 @@ class Suspects:
             [s for s in self.records if (s.key, s.revision) in seen],
             set(self.endpoints) & set(earlier.endpoints),
             set(self.interfaces) & set(earlier.interfaces),
+            set(self.added) & set(earlier.added),
         )
 
 
@@ -42,8 +45,13 @@ def suspects(
     busy: Collection[str],
     now: float,
     grace: float = GRACE_SECONDS,
+    added: Mapping[str, str] | None = None,
+    containers: Collection[str] = (),
 ) -> Suspects:
     """Compare what we hold with the endpoint ids that the engine's containers have (`alive`).
+
+    `added`: the key of each endpoint that a person added to a container, and the container's id; it stays as long as
+    the container does (`containers`: every id that the engine knows), whether that runs or not.
 
     Nothing that a call works on (`busy`), nothing younger than the grace, and nothing that lives is ever named.
     """
@@ -57,6 +65,7 @@ def suspects(
         [s for s in dead if _is_old(s, now, grace)],
         orphans,
         {host for host in map(_leftover, interfaces) if host in interfaces and host not in used},
+        {key for key, container in (added or {}).items() if container not in containers and key not in busy},
     )
 
 

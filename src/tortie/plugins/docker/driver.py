@@ -17,7 +17,8 @@ import msgspec
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 from tortie.ipam.rehandle import rename_handle
 from tortie.model.kinds.ip_pool import IP_POOL
-from tortie.model.resource import encode
+from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
+from tortie.model.resource import Resource, encode
 from tortie.node.ports import EndpointGate
 from tortie.plugins.docker import answers, messages, names
 from tortie.plugins.docker.holdings import Holdings, Stored
@@ -67,7 +68,7 @@ class Driver:
         engine: Engine,
         links: Links,
         node: str,
-        mtu: int | None = None,
+        mtu: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.datastore = datastore
@@ -207,7 +208,7 @@ class Driver:
             names.host_interface(endpoint_id),
             names.peer_interface(endpoint_id),
             holding.mac,
-            self._mtu,
+            self._mtu(),
         )
         endpoint = names.endpoint_resource(
             node=self.node,
@@ -238,6 +239,15 @@ class Driver:
         await blocking(self.datastore.commit, [Drop(names.endpoint_key(self.node, endpoint_id))])
 
     # What both need
+
+    async def retire_added(self, endpoint: Resource[WorkloadEndpointSpec]) -> None:
+        """Takes away what a person added to a container that is gone; its addresses when the kernel is rid of it."""
+        with self._working_on(endpoint.key):
+            await blocking(self._links.delete, names.host_interface(endpoint.spec.endpoint))
+            await blocking(self.datastore.commit, [Drop(endpoint.key)])
+            await self._gate.wait_removed(endpoint.key, REMOVE_SECONDS)
+            handle = names.added_handle(endpoint.spec.endpoint)
+            await blocking(self._addresses.release_by_handle, handle, now=self._clock())
 
     async def retire(self, stored: Stored) -> None:
         """Frees the address of a record after everything that used it is gone from the kernel. Twice is fine."""

@@ -103,6 +103,9 @@ class DockerEngine:
                 found.update(member.get("EndpointID", "") for member in members.values())
         return found - {""}
 
+    async def container_ids(self) -> Collection[str]:
+        return {str(container["Id"]) for container in await self._ask("GET", "/containers/json", query={"all": "1"})}
+
     async def events(self) -> AsyncIterator[NetworkEvent]:
         """What happens to networks, from now on. Raises Unavailable when the engine goes.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.model.codec import UNREADABLE
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put, Write
 
 PREFIX = "/tortie/v1/docker/addresses/"
@@ -88,7 +89,7 @@ def every(datastore: Datastore) -> Sequence[Stored]:
     for kv in datastore.list(PREFIX).items:
         try:
             found.append(Stored(kv.key, msgspec.json.decode(kv.value, type=Holding), kv.revision))
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise Invalid(f"{kv.key}: {error}") from error
     return found
 

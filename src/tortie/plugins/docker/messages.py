@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tortie.base.errors import Invalid
+from tortie.model.codec import UNREADABLE
 
 
 class RequestPool(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -92,7 +93,7 @@ def parse(kind: type[M], body: bytes) -> M:
         raise Invalid(f"empty body: {kind.__name__} has arguments")
     try:
         message = msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Invalid(f"{kind.__name__}: {error}") from error
     if isinstance(message, OfEndpoint) and not _ENDPOINT_ID.fullmatch(message.endpoint_id):
         raise Invalid(f"{kind.__name__}: {message.endpoint_id!r} is not an endpoint id")

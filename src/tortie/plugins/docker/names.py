@@ -21,6 +21,9 @@ from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 DRIVER = "calico"
 ORCHESTRATOR = "libnetwork"
+ADDED = "docker"
+"""Orchestrator of an endpoint that `calicoctl container add` gave to a container beside the engine's own networks; its
+workload is the container's id."""
 HOST_PREFIX, PEER_PREFIX, CONTAINER_PREFIX = "cali", "temp", "cali"
 LABEL_PREFIX = "org.projectcalico.label."
 REPLICA_LABEL = "org.tortie.replica"
@@ -41,6 +44,10 @@ def peer_interface(endpoint_id: str) -> str:
 
 def handle_of(endpoint_id: str) -> str:
     return f"{ORCHESTRATOR}.{endpoint_id}"
+
+
+def added_handle(endpoint_id: str) -> str:
+    return f"{ADDED}.{endpoint_id}"
 
 
 def resource_name(node: str, endpoint_id: str) -> str:

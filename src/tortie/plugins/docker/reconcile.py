@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 
 from tortie.base.errors import TortieError, Unavailable
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.resource import Resource
 from tortie.plugins.docker.collect import GRACE_SECONDS, NOBODY, Suspects, suspects
 from tortie.plugins.docker.driver import Driver, blocking
-from tortie.plugins.docker.names import ORCHESTRATOR, endpoint_key
+from tortie.plugins.docker.names import ADDED, ORCHESTRATOR, endpoint_key
 from tortie.plugins.docker.ports import Engine, Links
 from tortie.store.port import Drop
 
@@ -68,8 +69,10 @@ class Collector:
         """The engine is asked last: an endpoint that it does not know then had no container when we listed ours."""
         records = await blocking(self._driver.holdings.all)
         endpoints = await blocking(self._own_endpoints)
+        added = await blocking(self._added)
         interfaces = await blocking(self._links.names)
         alive = await self._engine.endpoint_ids()
+        containers = await self._engine.container_ids() if added else ()
         return suspects(
             records=records,
             endpoints=endpoints,
@@ -78,7 +81,17 @@ class Collector:
             busy=frozenset(self._driver.busy),
             now=self._clock(),
             grace=self._grace,
+            added={key: endpoint.spec.workload for key, endpoint in added.items()},
+            containers=containers,
         )
+
+    def _added(self) -> Mapping[str, Resource[WorkloadEndpointSpec]]:
+        """By their keys, the endpoints that people added to containers of this host."""
+        return {
+            resource.key: resource
+            for resource in self._driver.client.list(WORKLOAD_ENDPOINT).items
+            if resource.spec.orchestrator == ADDED and resource.spec.node == self._driver.node
+        }
 
     def _own_endpoints(self) -> set[str]:
         return {
@@ -97,6 +110,15 @@ class Collector:
         for endpoint in certain.endpoints:
             await blocking(self._driver.datastore.commit, [Drop(endpoint_key(self._driver.node, endpoint))])
             log.info("collected endpoint %s, which had no record", endpoint)
+        added = await blocking(self._added) if certain.added else {}
+        for key in certain.added:
+            if key not in added:
+                continue
+            try:
+                await self._driver.retire_added(added[key])
+                log.info("collected endpoint %s, whose container is gone", key)
+            except TortieError as error:
+                log.warning("endpoint %s is not gone yet: %s", key, error)
         for interface in certain.interfaces:
             if await blocking(self._links.delete, interface):
                 log.info("collected interface %s", interface)

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
+from tortie.model.codec import UNREADABLE
 from tortie.plugins.docker.driver import Driver, blocking
 from tortie.plugins.docker.names import DRIVER
 from tortie.plugins.docker.networks import BOTH, REMOVED, TABLE, Declared, Plan, plan, replica_labels
@@ -86,7 +87,7 @@ class Replicator:
         if event.value is not None:
             try:
                 self._table[name] = (msgspec.json.decode(event.value, type=Declared), event.revision)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 log.error("declaration of network %s cannot be read: %s", name, error)
 
     async def _watch_engine(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -34,7 +35,7 @@ async def run_docker_driver(
     hostname: str,
     docker_socket: str = DEFAULT_SOCKET,
     plugin_dir: Path = PLUGIN_DIR,
-    mtu: int | None = None,
+    mtu: Callable[[], int | None] = lambda: None,
     grace: float = GRACE_SECONDS,
 ) -> None:
     """Serve until cancelled. The engine may come and go: the sockets are there at once and stay.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 
 PORT = 2379
 FORM = "etcd://HOST[:PORT][,HOST[:PORT]...][?ca=FILE&cert=FILE&key=FILE&login=FILE]"
@@ -95,6 +96,5 @@ def _endpoint(text: str) -> Endpoint | str:
         return f"{text!r} is no HOST:PORT"
     if not port:
         return Endpoint(host, PORT)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        return f"{text!r}: {port!r} is no port"
-    return Endpoint(host, int(port))
+    number = whole(port, 65535)
+    return Endpoint(host, number) if number else f"{text!r}: {port!r} is no port"

@@ -37,13 +37,13 @@ class Stream:
             return False
         first, *lines = head.split(b"\r\n")
         words = first.split(b" ", 2)
-        if not words[0].startswith(b"HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+        if not words[0].startswith(b"HTTP/1.") or len(words) < 2 or not (words[1].isdigit() and len(words[1]) == 3):
             raise Unavailable(f"not an HTTP reply: {first[:60]!r}")
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
         self._chunked = fields.get(b"transfer-encoding", b"").lower() == b"chunked"
         if not self._chunked:
             length = fields.get(b"content-length", b"")
-            self._left = int(length) if length.isdigit() else 1 << 62
+            self._left = int(length) if length.isdigit() and len(length) < 19 else 1 << 62
         self.status, self._raw = int(words[1]), rest
         return True
 

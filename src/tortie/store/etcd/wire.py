@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
+from tortie.model.codec import UNREADABLE
 from tortie.store.port import Compacted, CompareFailed, Condition, Event, KeyValue, Put, Unchanged, Write
 
 M = TypeVar("M")
@@ -108,7 +109,7 @@ def decode(body: bytes, kind: type[M]) -> M:
     """Raises Unavailable for what no etcd says: something else listens there."""
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Unavailable(f"not the answer of an etcd v3 ({error})") from error
 
 
@@ -123,7 +124,7 @@ def failure_of(status: int, body: bytes) -> Failure:
     try:
         said = msgspec.json.decode(body, type=Failure, strict=False)
         return said if said.error or said.message else Failure(f"HTTP {status}", f"HTTP {status}")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         if b"CommonName of client" in body:
             return Failure(COMMON_NAME, COMMON_NAME, INVALID_ARGUMENT)
         return Failure(f"HTTP {status}", f"HTTP {status}", UNAVAILABLE if status >= 500 else UNIMPLEMENTED)

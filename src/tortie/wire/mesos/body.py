@@ -35,7 +35,7 @@ def decode(body: bytes, kind: type[T], what: str = "Call") -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise Invalid(f"Failed to convert JSON into {what} protobuf: {_in_mesos_words(str(error))}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"Failed to parse body into JSON: {error}") from error
 
 

@@ -18,9 +18,10 @@ from tortie.cli.calicoctl import node_status, unix_http
 from tortie.cli.calicoctl.era019.line import Failure
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec, name_of
 from tortie.model.resource import Metadata, Resource
+from tortie.plugins.docker.names import ADDED, added_handle, host_interface
 from tortie.store.client import Client
 
-ORCHESTRATOR = "docker"
+ORCHESTRATOR = ADDED
 NAMESPACE = "default"
 PEER_PREFIX = "peer"
 ENGINE = "/var/run/docker.sock"
@@ -81,14 +82,13 @@ def attach(client: Client, node: str, container: Container, interface: str, take
 
     from tortie.dataplane.kernel import inside, veth
     from tortie.plugins.docker.driver import mac_of
-    from tortie.plugins.docker.names import host_interface
 
     if unix_http.peer_pid(node_status.SOCKET) is None:
         raise Unavailable("the node of this host is not running: `calicoctl node` starts it")
     made = uuid4().hex
     host, peer, mac = host_interface(made), f"{PEER_PREFIX}{made[:11]}", mac_of(made)
     with ExitStack() as undo:
-        address = take(handle_of(made))
+        address = take(added_handle(made))
         undo.callback(release, client, [address])
         veth.create_pair(host, peer, mac)
         undo.callback(veth.delete, host)
@@ -101,10 +101,6 @@ def attach(client: Client, node: str, container: Container, interface: str, take
         wait_programmed(endpoint.key, address)
         undo.pop_all()
     return address
-
-
-def handle_of(endpoint: str) -> str:
-    return f"{ORCHESTRATOR}.{endpoint}"
 
 
 def _resource(node: str, container: str, made: str, address: str, host: str, mac: str) -> Endpoint:

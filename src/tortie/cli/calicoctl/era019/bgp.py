@@ -12,7 +12,7 @@ from tortie.base.errors import Conflict, NotFound
 from tortie.cli.calicoctl import numbers, settings
 from tortie.cli.calicoctl.era019 import usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
 from tortie.model.resource import Metadata, Resource

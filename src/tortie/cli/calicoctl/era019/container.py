@@ -17,6 +17,7 @@ from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource
+from tortie.plugins.docker.names import added_handle
 from tortie.store.client import Client
 
 Job = Callable[[Client], str]
@@ -163,7 +164,7 @@ def _ip_add(client: Client, own: str, name: str, text: str, interface: str, envi
     container = _running(name, environ)
     item = _added(client, own, name, container)
     _check_interface(container, interface)
-    address = _taker(client, own, text)(attach.handle_of(item.spec.endpoint))
+    address = _taker(client, own, text)(added_handle(item.spec.endpoint))
     network = attach.network_of(address)
     try:
         _change(client, item, lambda networks: (*networks, network))

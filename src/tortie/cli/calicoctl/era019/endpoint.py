@@ -11,7 +11,7 @@ from tortie.base.errors import Conflict, NotFound
 from tortie.cli.calicoctl.era019 import usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
 from tortie.cli.calicoctl.era019.show import FILTERS, matches
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource

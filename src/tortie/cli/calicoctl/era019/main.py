@@ -124,7 +124,7 @@ def _of_host(word: str, arguments: Sequence[str], environ: Mapping[str, str]) ->
         if word == "status":
             from tortie.cli.calicoctl.node_status import status
 
-            text = status()
+            text = status(era019=True)
         elif word == "checksystem":
             from tortie.cli.calicoctl import checksystem
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tortie.base.errors import NotFound
-from tortie.cli.calicoctl import numbers
+from tortie.cli.calicoctl import numbers, write
 from tortie.cli.calicoctl.era019 import bgp, environment, usage
 from tortie.cli.calicoctl.era019.host import hostname, need_root
 from tortie.cli.calicoctl.era019.line import Failure, Line, UsageError, read
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
 from tortie.model.kinds.bgp_peer import BGP_PEER
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
@@ -189,12 +189,14 @@ def _remove(client: Client, name: str, own: str, *, endpoints: bool) -> str:
         _remove_endpoint(client, endpoint, here=name == own)
     peers = [peer.name for version in (4, 6) for peer in bgp.peers(client, name, version)]
     gone: list[tuple[Kind[Any], str]] = [(BGP_PEER, peer) for peer in peers]
-    gone += [(BGP_CONFIGURATION, f"node.{name}"), (FELIX_CONFIGURATION, f"node.{name}"), (NODE, name)]
+    gone += [(BGP_CONFIGURATION, f"node.{name}"), (FELIX_CONFIGURATION, f"node.{name}")]
     for kind, named in gone:
         try:
             client.delete(kind, named)
         except NotFound:
             continue
+    if (node := client.find(NODE, name)) is not None:
+        write.delete(client, node)
     return "Node configuration removed"
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.cli.calicoctl.era019 import usage
 from tortie.cli.calicoctl.era019.line import Failure, Line, UsageError, read
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.rule import Rule

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tortie.cli.calicoctl.era019 import usage
 from tortie.cli.calicoctl.era019.line import Line, UsageError, read
-from tortie.cli.calicoctl.era019.table import table
+from tortie.cli.calicoctl.table import table
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.store.client import Client

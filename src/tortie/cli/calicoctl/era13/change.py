@@ -120,7 +120,7 @@ def _find(client: Client, wanted: Wanted) -> shelf.Entry | None:
 def _there_for_delete(client: Client, wanted: Wanted) -> shelf.Entry | None:
     """What has no v1 form is hidden: a delete does not find it."""
     identity = forms.identity(wanted.document)
-    found = (entry for entry in shelf.entries(client, wanted.document["kind"]) if entry.form is not None)
+    found = (entry for entry in shelf.entries(client, wanted.document) if entry.form is not None)
     return next((entry for entry in found if entry.form and forms.identity(entry.form) == identity), None)
 
 

@@ -43,7 +43,7 @@ def _matching(client: Client, wanted: v1.Document) -> list[v1.Document]:
     metadata = {name: str(wanted["metadata"].get(name) or "") for name in FORMS[wanted["kind"]].identity}
     return [
         entry.form
-        for entry in shelf.entries(client, wanted["kind"])
+        for entry in shelf.entries(client, wanted)
         if entry.form is not None
         and all(not value or str(entry.form["metadata"].get(name) or "") == value for name, value in metadata.items())
     ]

@@ -46,16 +46,20 @@ def kind_of(word: str) -> str:
     raise Invalid(f"resource type '{word}' is not supported")
 
 
-def entries(client: Client, kind: str) -> Iterator[Entry]:
-    tags = _tags(client) if kind in ("policy", "profile") else frozenset()
-    for resource in client.list(forms.FORMS[kind].kind).items:
+def entries(client: Client, wanted: Document, key: str = "") -> Iterator[Entry]:
+    """Those that may have the identifiers of a document, and what lies at a key."""
+    kind = wanted["kind"]
+    listed = client.list(forms.FORMS[kind].kind).items
+    found = [item for item in listed if item.key == key or forms.may_be(item, kind, wanted["metadata"])]
+    tags = _tags(client) if kind in ("policy", "profile") and found else frozenset()
+    for resource in found:
         yield Entry(resource, forms.find_v1(resource, tags))
 
 
 def find(client: Client, document: Document, resource: Resource[Any]) -> Entry | None:
     """The resource with the identity of the document; one without a v1 form is found by its v3 name."""
     wanted = forms.identity(document)
-    for entry in entries(client, document["kind"]):
+    for entry in entries(client, document, resource.key):
         if entry.form is None and entry.resource.key == resource.key:
             return entry
         if entry.form is not None and forms.identity(entry.form) == wanted:

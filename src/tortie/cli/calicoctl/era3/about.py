@@ -70,6 +70,12 @@ def _lock(ready: bool) -> Command:
     return change
 
 
+def _rename_policies(_options: Options, session: Session) -> str:
+    with session.client() as client:
+        renamed = client.rename_policies("plain")
+    return f"Successfully migrated {renamed} policies.\n"
+
+
 def _refused(why: str) -> Command:
     def refuse(_options: Options, _session: Session) -> str:
         raise Invalid(why)
@@ -105,6 +111,7 @@ _MIGRATE = "`datastore migrate {0}` is not supported here; `tortie store {0}` do
 _COMMANDS: dict[tuple[str, str], Command] = {
     ("datastore", "lock"): _lock(ready=False),
     ("datastore", "unlock"): _lock(ready=True),
+    ("datastore", "migrate-policy-names"): _rename_policies,
     ("datastore", "export"): _refused(_MIGRATE.format("export")),
     ("datastore", "import"): _refused(_MIGRATE.format("import")),
     ("datastore", "migrate-ipam"): _refused(

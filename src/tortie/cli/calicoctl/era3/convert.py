@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tortie.base.errors import Invalid
@@ -27,7 +28,7 @@ def convert(options: Options, session: Session) -> str:
         raise Invalid(f"unrecognized output format '{asked.name}'")
     if not options.values("--filename"):
         raise BadUsage("convert needs --filename")
-    made: list[dict[str, Any]] = []
+    resources: list[Resource[Any]] = []
     faults: list[str] = []
     notes: list[str] = []
     for source in options.values("--filename"):
@@ -35,13 +36,15 @@ def convert(options: Options, session: Session) -> str:
             for raw in flat(documents(name, text)):
                 try:
                     found = _converted(raw, notes, checked=not options.has("--ignore-validation"))
-                    made += [v3.document(found)] if found is not None else []
+                    resources += [found] if found is not None else []
                 except Invalid as error:
                     faults += error.problems
+    faults += _same_names(resources)
     if faults:
         raise Invalid(*faults)
     for note in notes:
         print(note, file=sys.stderr)
+    made = [v3.document(resource) for resource in resources]
     if not made:
         raise Invalid("No resources specified in file")
     return output.structured(made[0] if len(made) == 1 else {"apiVersion": "v1", "items": made, "kind": "List"}, asked)
@@ -54,8 +57,21 @@ def _converted(raw: Any, notes: list[str], *, checked: bool) -> Resource[Any] | 
         if found is None:
             notes.append(f"Pod {raw['metadata']['name']} {NO_ENDPOINT}")
         return found
-    document = forms.recognise(raw)
+    document = forms.recognise(raw, later=True)
     complete(document)
-    resource = forms.from_v1(document, checked=checked)
+    resource = forms.from_v1(document, checked=checked, later=True)
     notes += [f"{document['kind']} {document['metadata'].get('name', '')}: {said}" for said in forms.warnings(document)]
     return resource
+
+
+def _same_names(found: Sequence[Resource[Any]]) -> list[str]:
+    """Two documents that become one resource: which of them was meant?"""
+    places: dict[str, int] = {}
+    for resource in found:
+        places[resource.key] = places.get(resource.key, 0) + 1
+    kinds = {resource.key: resource for resource in found}
+    return [
+        f"{number} documents convert to {kinds[key].kind.name} {kinds[key].name}"
+        for key, number in places.items()
+        if number > 1
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.calicoctl.table import boxed
 from tortie.ipam import settings
 from tortie.ipam.allocator import Allocator
 from tortie.ipam.assign import networks, selecting
@@ -118,25 +119,6 @@ def address_of(text: str) -> Address:
         return ip_address(text)
     except ValueError as error:
         raise Invalid(f"invalid IP address '{text}'") from error
-
-
-def boxed(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """The frame that the Go programs' table writer draws: headings centred, cells left, numbers right."""
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    ruler = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
-    lines = [ruler, _boxed_row([h.center(w) for h, w in zip(headings, widths, strict=True)]), ruler]
-    lines += [_boxed_row([_cell(cell, w) for cell, w in zip(row, widths, strict=True)]) for row in rows]
-    return "\n".join([*lines, ruler]) + "\n"
-
-
-def _cell(text: str, width: int) -> str:
-    return (
-        text.rjust(width) if re.fullmatch(r"[0-9.]+(e\+[0-9]+)?", text) and text.count(".") < 2 else text.ljust(width)
-    )
-
-
-def _boxed_row(cells: list[str]) -> str:
-    return "|" + "|".join(f" {cell} " for cell in cells) + "|"
 
 
 # release, configure, split

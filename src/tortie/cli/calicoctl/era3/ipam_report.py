@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -14,11 +15,14 @@ from tortie.cli.calicoctl.session import Session
 from tortie.ipam.books import Allocation, Books
 from tortie.ipam.inspect import Inspected, Owners
 from tortie.ipam.release import Releaser, releaser
+from tortie.model.codec import UNREADABLE
 from tortie.model.ipam import handle_key
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION, ClusterInformationSpec
 from tortie.model.resource import Resource
 from tortie.store.client import Client
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop
+
+REVISION = re.compile("[1-9][0-9]{0,18}")
 
 
 class _Allocation(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -142,7 +146,7 @@ def _leaked(report: _Report) -> Iterator[tuple[str, str, int | None]]:
 def _release(back: Releaser, leaked: Collection[tuple[str, str, int | None]], now: float) -> Iterator[str]:
     yield f"Releasing {len(leaked)} old IPs..."
     released, gone = 0, 0
-    for address, handle, sequence in sorted(leaked):
+    for address, handle, sequence in sorted(leaked, key=lambda one: (one[0], one[1], one[2] or 0)):
         try:
             if back.release(address, handle or None, now=now, sequence=sequence):
                 released += 1
@@ -160,7 +164,7 @@ def _drop(datastore: Datastore, idle: Collection[tuple[str, str]]) -> Iterator[s
     dropped = 0
     for handle, revision in sorted(idle):
         key = handle_key(handle)
-        if not revision.isdecimal() or revision == "0":
+        if not REVISION.fullmatch(revision):
             continue
         try:
             datastore.commit([Drop(key)], [Compare(key, int(revision))])
@@ -171,10 +175,12 @@ def _drop(datastore: Datastore, idle: Collection[tuple[str, str]]) -> Iterator[s
 
 
 def _read(session: Session, path: str) -> _Report:
-    ((_, text),) = session.sources.texts(path) or [(path, "")]
+    texts = session.sources.texts(path)
+    if len(texts) != 1:
+        raise Invalid(f"{path}: one report is wanted, there are {len(texts)} files")
     try:
-        report: Any = msgspec.json.decode(text.encode(), type=_Report)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        report: Any = msgspec.json.decode(texts[0][1], type=_Report)
+    except UNREADABLE as error:
         raise Invalid(f"{path}: not a report of ipam check: {error}") from error
     assert isinstance(report, _Report)
     return report

@@ -97,6 +97,7 @@ Usage:
     "datastore": """\
 Usage:
   calicoctl datastore migrate lock | unlock
+  calicoctl datastore migrate-policy-names
 """,
     "cluster": """\
 Usage:

@@ -1,7 +1,8 @@
-"""Tables as that era drew them: cells centred, or all to the left; a cell may have several lines."""
+"""Framed tables: as 0.19 drew them (centred, or all to the left; a cell may have several lines), and as later ones."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 
@@ -27,3 +28,22 @@ def _centred(text: str, width: int) -> str:
     excess = width - len(text)
     left = (excess + (1 - len(text) % 2)) // 2
     return " " * left + text + " " * (excess - left)
+
+
+def boxed(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """The frame that the Go programs' table writer draws: headings centred, cells left, numbers right."""
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    ruler = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+    lines = [ruler, _boxed_row([h.center(w) for h, w in zip(headings, widths, strict=True)]), ruler]
+    lines += [_boxed_row([_cell(cell, w) for cell, w in zip(row, widths, strict=True)]) for row in rows]
+    return "\n".join([*lines, ruler]) + "\n"
+
+
+def _cell(text: str, width: int) -> str:
+    return (
+        text.rjust(width) if re.fullmatch(r"[0-9.]+(e\+[0-9]+)?", text) and text.count(".") < 2 else text.ljust(width)
+    )
+
+
+def _boxed_row(cells: list[str]) -> str:
+    return "|" + "|".join(f" {cell} " for cell in cells) + "|"

@@ -1,0 +1,1 @@
+"""What is wrong with a host and how to mend it: `look` gathers, `judge` decides."""
