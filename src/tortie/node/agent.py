@@ -220,8 +220,7 @@ class Agent:
         if whole:
             events = [*self.brain.absent_from(event.key for event in events), *events]
         turn = time.monotonic()
-        for event in events:
-            self.brain.learn(event)
+        for _ in self.brain.learn_all(events):
             if time.monotonic() - turn > SLICE_SECONDS:
                 await anyio.lowlevel.checkpoint()
                 turn = time.monotonic()
