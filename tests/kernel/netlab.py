@@ -162,7 +162,7 @@ class Lab:
         self.url = f"sqlite://{directory / 'store'}"
         self.client = Client(open_store(self.url))
         # There before the first node, which would make one that travels in tunnels.
-        self.pool("192.168.0.0/16")
+        self.pool("192.168.0.0/16", nat_outgoing=False)
         self.hosts: list[Host] = []
         self._undo = ExitStack()
         self.switch = f"{TAG}-switch"
