@@ -132,12 +132,12 @@ class Chains:
         self.put_chain(node.chain, self._written(node), NOTE.sub("?", node.title)[:100])
 
     def _written(self, node: Node) -> Written:
-        marks = self._settings.marks
+        marks, flows = self._settings.marks, self._settings.flows
         if isinstance(node, Stack):
             return write_stack(node, self._settings)
         if isinstance(node, TierChain):
-            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks)
-        return write_rules(self._rules.get(node.owner), node, self._ledger.defs.keys(), marks)
+            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks, flows=flows)
+        return write_rules(self._rules.get(node.owner), node, self._ledger.defs.keys(), marks, flows=flows)
 
     def put_chain(self, name: str, written: Written, note: str = "", base: str = "") -> None:
         """Also one of no stack. The sets of its lists come along."""

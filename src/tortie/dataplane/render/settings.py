@@ -19,8 +19,8 @@ class Settings:
     """`host_services`: udp/53 and DHCP from a workload to its own host pass before its egress policy.
 
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
-    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts. `problems`: what was set and
-    cannot be, in words.
+    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts. `flows`: what decides about
+    a conversation tells of it. `problems`: what was set and cannot be, in words.
     """
 
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -38,13 +38,14 @@ class Settings:
     floating: bool = False
     spoofing: bool = False
     foreign_accept: bool = False
+    flows: bool = False
     problems: tuple[str, ...] = ()
 
     @property
     def in_rules(self) -> tuple[object, ...]:
         """What the chains of policies and endpoints depend on."""
         failsafes = (self.failsafes_in, self.failsafes_out)
-        return (self.marks, failsafes, self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
+        return (self.marks, failsafes, self.flows, self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:
