@@ -14,7 +14,8 @@ ICMP, ICMPV6 = 1, 58
 WITH_PORTS = frozenset((6, 17, 33, 132, 136))
 HOP_BY_HOP, ROUTING, FRAGMENT, OPTIONS = 0, 43, 44, 60
 EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, OPTIONS))
-ECHO = {ICMP: (0, 8), ICMPV6: (128, 129)}
+# Request and reply.
+ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}
 
 
 class Five(NamedTuple):
@@ -38,14 +39,15 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A conversation is over: what went its way, and back."""
+class Counted:
+    """A conversation so far: what went its way, and back. `over`: the kernel has forgotten it."""
 
     five: Five
     packets: int
     length: int
     packets_back: int
     length_back: int
+    over: bool = False
 
 
 def packet_of(data: bytes) -> tuple[Five, int] | None:

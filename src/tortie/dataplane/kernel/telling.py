@@ -7,12 +7,13 @@ of a group.
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 import struct
 from collections.abc import Iterator
 
 from tortie.base.errors import Conflict, Unavailable
-from tortie.dataplane.conversations import PROTOCOL_PART, Decided, Ended, forwarded, packet_of
+from tortie.dataplane.conversations import ECHO, IDS, PROTOCOL_PART, Counted, Decided, Five, forwarded, packet_of
 from tortie.dataplane.kernel.netlink import (
     NETLINK_NETFILTER,
     NLM_F_ACK,
@@ -27,6 +28,7 @@ from tortie.dataplane.kernel.netlink import (
     listen,
     message,
     messages,
+    nested,
     open_socket,
     receive,
 )
@@ -38,7 +40,7 @@ BIND, COPY_PACKET, NUMBERED = 1, 2, 1
 PAYLOAD, PREFIX, NUMBER = 9, 10, 12
 COPIED = 96
 COLLECTED, HUNDREDTHS = 32, 10
-ENDED = (1 << 8) | 2
+FOUND, GET, ENDED = 1 << 8, (1 << 8) | 1, (1 << 8) | 2
 GROUP_ENDED = 3
 ORIGINAL, REPLY, COUNTED, COUNTED_BACK = 1, 2, 9, 10
 QUEUED_BYTES = 4 << 20
@@ -125,7 +127,7 @@ class Endings:
     def close(self) -> None:
         self.sock.close()
 
-    def read(self) -> list[Ended]:
+    def read(self) -> list[Counted]:
         """As `Decisions.read`."""
         try:
             parts = list(_datagram(self.sock))
@@ -134,7 +136,51 @@ class Endings:
                 raise
             self.overruns += 1
             return []
-        return [ended for part in parts if part.kind == ENDED and (ended := _ended(part.body[4:])) is not None]
+        return [ended for part in parts if part.kind == ENDED and (ended := _counted(part.body, over=True)) is not None]
+
+
+class Counts:
+    """How far conversations have come, asked one by one: a list of all would grow with what others say."""
+
+    def __init__(self) -> None:
+        self.sock = open_socket(NETLINK_NETFILTER)
+        self._sequence = itertools.count(1)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def of(self, five: Five) -> Counted | None:
+        """None: there is no such conversation, or both its addresses are translated."""
+        back = Five(five.destination, five.source, five.protocol, five.destination_port, five.source_port)
+        for side, tuple_ in ((ORIGINAL, five), (REPLY, back)):
+            found = self._ask(side, tuple_)
+            if found is not None and found.five == five:
+                return found
+        return None
+
+    def _ask(self, side: int, five: Five) -> Counted | None:
+        seq = next(self._sequence)
+        family = socket.AF_INET if len(five.source) == 4 else socket.AF_INET6
+        body = struct.pack(">BBH", family, 0, 0) + _tuple_of(side, five, reply=side == REPLY)
+        self.sock.send(message(GET, NLM_F_REQUEST, seq, body))
+        while True:
+            for found in receive(self.sock, ANSWER_SECONDS):
+                if found.seq == seq:
+                    return _counted(found.body, over=False) if found.kind == FOUND else None
+
+
+def _tuple_of(side: int, five: Five, *, reply: bool) -> bytes:
+    first = 1 if len(five.source) == 4 else 3
+    protocol = [attr(1, bytes([five.protocol]))]
+    if five.protocol in ECHO:
+        # Identifier, type and code follow each other.
+        place, kinds = IDS[five.protocol] - PROTOCOL_PART, ECHO[five.protocol]
+        identifier = max(five.source_port, five.destination_port)
+        protocol += [attr(place, struct.pack(">H", identifier)), attr(place + 1, bytes([kinds[reply]]))]
+        protocol.append(attr(place + 2, b"\0"))
+    else:
+        protocol += [attr(2, struct.pack(">H", five.source_port)), attr(3, struct.pack(">H", five.destination_port))]
+    return nested(side, nested(1, attr(first, five.source), attr(first + 1, five.destination)), nested(2, *protocol))
 
 
 def _datagram(sock: socket.socket) -> Iterator[Message]:
@@ -144,14 +190,14 @@ def _datagram(sock: socket.socket) -> Iterator[Message]:
         return iter(())
 
 
-def _ended(body: bytes) -> Ended | None:
-    fields = dict(attributes(body))
+def _counted(body: bytes, *, over: bool) -> Counted | None:
+    fields = dict(attributes(body[4:]))
     original, protocol = _tuple(fields.get(ORIGINAL, b""))
     reply, _ = _tuple(fields.get(REPLY, b""))
     five = forwarded(original, reply, protocol)
     if five is None:
         return None
-    return Ended(five, *_counted(fields.get(COUNTED, b"")), *_counted(fields.get(COUNTED_BACK, b"")))
+    return Counted(five, *_numbers(fields.get(COUNTED, b"")), *_numbers(fields.get(COUNTED_BACK, b"")), over)
 
 
 def _tuple(data: bytes) -> tuple[dict[int, bytes], int]:
@@ -161,7 +207,7 @@ def _tuple(data: bytes) -> tuple[dict[int, bytes], int]:
     return found, protocol.get(1, b"\0")[0]
 
 
-def _counted(data: bytes) -> tuple[int, int]:
+def _numbers(data: bytes) -> tuple[int, int]:
     """Packets and bytes; 0 where the kernel does not count."""
     found = dict(attributes(data))
     packets, size = (int.from_bytes(found.get(kind, b""), "big") for kind in (1, 2))

@@ -44,7 +44,7 @@ class PolicyMatch(msgspec.Struct, forbid_unknown_fields=True):
         return same and self.kind in (None, hit.kind) and self.action in (None, hit.action)
 
 
-class Filters(msgspec.Struct, forbid_unknown_fields=True):
+class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One of each list must match, of each list that is not empty."""
 
     source_names: tuple[Match, ...] = ()
@@ -79,7 +79,7 @@ class Filters(msgspec.Struct, forbid_unknown_fields=True):
         return any(match.matches(hit) for match in self.policies for hit in (*key.enforced, *key.pending))
 
 
-class Question(msgspec.Struct):
+class Question(msgspec.Struct, frozen=True):
     """`since`, `before`: unix seconds."""
 
     since: float | None = None

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import anyio
+import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from tortie.base.errors import TortieError
-from tortie.dataplane.conversations import Decided, Ended
+from tortie.dataplane.conversations import Counted, Decided
 from tortie.dataplane.kernel import sysctl
-from tortie.dataplane.kernel.telling import Decisions, Endings
+from tortie.dataplane.kernel.telling import Counts, Decisions, Endings
 from tortie.dataplane.render.language import FLOW_GROUP
 from tortie.node.brain import Brain
 from tortie.node.flows.book import Interval
@@ -25,6 +26,8 @@ RETRY_SECONDS = 10.0
 A_SECOND = 3000
 SLICE_SECONDS = 0.1
 FRESH_SECONDS = 1.0
+# At 50 microseconds each.
+COUNT_SECONDS, COUNTED_AT_A_TIME = 3.0, 500
 BEHIND = 60
 COUNTING = {"net/netfilter/nf_conntrack_acct": "1"}
 
@@ -47,6 +50,7 @@ class FlowReader:
         self._changed = changed
         self._decisions: Decisions | None = None
         self._endings: Endings | None = None
+        self._counts: Counts | None = None
         self._lost = self._overruns = 0
 
     @property
@@ -64,6 +68,7 @@ class FlowReader:
         try:
             self._decisions = Decisions(FLOW_GROUP)
             self._endings = Endings()
+            self._counts = Counts()
         except (TortieError, OSError) as error:
             self.close()
             if str(error) != self.reason:
@@ -77,10 +82,10 @@ class FlowReader:
     def close(self) -> None:
         """The rules stay as they are: without a reader they tell nobody."""
         self._lost, self._overruns = self.lost, self.overruns
-        for held in (self._decisions, self._endings):
+        for held in (self._decisions, self._endings, self._counts):
             if held is not None:
                 held.close()
-        self._decisions = self._endings = None
+        self._decisions = self._endings = self._counts = None
 
     def _tell(self, readable: bool) -> None:
         if self._brain.set_flows_readable(readable):
@@ -105,12 +110,13 @@ class FlowReader:
             self.reason = ""
         if self._decisions is None:
             self.open()
-        if self._decisions is None or self._endings is None:
+        if self._decisions is None or self._endings is None or self._counts is None:
             await anyio.sleep(RETRY_SECONDS)
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read, self._decisions)
             tasks.start_soon(self._read, self._endings)
+            tasks.start_soon(self._count, self._counts)
             while self._brain.flows_wanted:
                 await settled.wait()
             tasks.cancel_scope.cancel()
@@ -127,7 +133,17 @@ class FlowReader:
             if read >= share:
                 await anyio.sleep(max(0.0, until - time.monotonic()))
 
-    def _learn(self, found: list[Decided] | list[Ended]) -> None:
+    async def _count(self, counts: Counts) -> None:
+        """How far those that go on have come, some of them at a time."""
+        while True:
+            await anyio.sleep(COUNT_SECONDS)
+            for five in self.records.going_on(COUNTED_AT_A_TIME):
+                found = counts.of(five)
+                if found is not None:
+                    self.records.learn(found, time.time())
+                await anyio.lowlevel.checkpoint()
+
+    def _learn(self, found: list[Decided] | list[Counted]) -> None:
         now = time.time()
         self.told += len(found)
         for told in found:

@@ -5,13 +5,15 @@ What waits to be joined is bounded: the oldest is forgotten, and counted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from tortie.dataplane.conversations import Decided, Ended, Five
+from tortie.dataplane.conversations import Counted, Decided, Five
 from tortie.dataplane.hits import Hit, full_name, parse_prefix
 from tortie.node.flows.book import Book, FlowKey, PolicyHit, Sums
-from tortie.node.flows.directory import Directory
+from tortie.node.flows.directory import Directory, Labels
 from tortie.policy.values import Direction
 
 OPEN_CONVERSATIONS = 16_384
@@ -21,6 +23,14 @@ OWN_KINDS = {"NetworkPolicy": "CalicoNetworkPolicy", "StagedNetworkPolicy": "Sta
 END_OF_LIST = -1
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """The flows that it belongs to, one of each side, and what of it was added to them."""
+
+    keys: list[FlowKey]
+    counted: Counted
 
 
 class Policies:
@@ -42,15 +52,22 @@ class Records:
         self._policies = policies
         self._hits: dict[str, Hit | None] = {}
         self._traces: dict[tuple[Direction, Five], list[Hit]] = {}
-        self._open: dict[Five, list[FlowKey]] = {}
+        self._open: dict[Five, _Conversation] = {}
 
     @property
     def conversations(self) -> int:
         return len(self._open)
 
-    def learn(self, told: Decided | Ended, now: float) -> None:
-        if isinstance(told, Ended):
-            self._end(told, now)
+    def going_on(self, many: int) -> list[Five]:
+        """Conversations to be asked about, each in its turn."""
+        found = list(itertools.islice(self._open, many))
+        for five in found:
+            self._open[five] = self._open.pop(five)
+        return found
+
+    def learn(self, told: Decided | Counted, now: float) -> None:
+        if isinstance(told, Counted):
+            self._count(told, now)
             return
         hit = self._hit(told.prefix)
         if hit is None:
@@ -83,26 +100,36 @@ class Records:
             held = self._open.get(five)
             if held is None:
                 self.forgotten += _bound(self._open, OPEN_CONVERSATIONS)
-                held = self._open[five] = []
-            if key in held:
-                # Nobody has answered yet: its packets are counted at its end.
+                held = self._open[five] = _Conversation([], Counted(five, 1, told.length, 0, 0))
+            if key in held.keys:
+                # Nobody has answered yet: its packets are counted with the conversation.
                 return
             # An older decision of this side is about an older conversation.
-            held[:] = [other for other in held if other.reporter != key.reporter] + [key]
+            held.keys = [*(other for other in held.keys if other.reporter != key.reporter), key]
         else:
             # What one side let go and the other did not has no conversation.
             self._open.pop(five, None)
-        self.book.add(key, _sums(key, 1, told.length, 0, 0, labels, started=int(hit.action == "Allow")), now)
+        self.book.add(key, _sums(key, 1, told.length, labels=labels, started=int(hit.action == "Allow")), now)
 
-    def _end(self, told: Ended, now: float) -> None:
-        for key in self._open.pop(told.five, ()):
-            # The first packet was counted when it was decided about.
-            packets = max(told.packets - 1, 0)
-            length = told.length * packets // told.packets if told.packets else 0
-            sums = _sums(key, packets, length, told.packets_back, told.length_back, ((), ()), completed=1)
-            self.book.add(key, sums, now)
+    def _count(self, told: Counted, now: float) -> None:
+        """What is new since the last time."""
+        held = self._open.get(told.five)
+        if held is None:
+            return
+        old, held.counted = held.counted, told
+        new = (
+            max(told.packets - old.packets, 0),
+            max(told.length - old.length, 0),
+            max(told.packets_back - old.packets_back, 0),
+            max(told.length_back - old.length_back, 0),
+        )
+        if told.over:
+            del self._open[told.five]
+        if told.over or any(new):
+            for key in held.keys:
+                self.book.add(key, _sums(key, *new, completed=int(told.over)), now)
 
-    def _key(self, five: Five, trace: list[Hit]) -> tuple[FlowKey, tuple[tuple[str, ...], tuple[str, ...]]]:
+    def _key(self, five: Five, trace: list[Hit]) -> tuple[FlowKey, tuple[Labels, Labels]]:
         (source, source_labels), (destination, destination_labels) = map(self._directory.find, five[:2])
         enforced = [hit for hit in trace if hit.kind != "staged"]
         pending = [hit for hit in trace if hit.kind == "staged"]
@@ -135,10 +162,10 @@ def _sums(
     key: FlowKey,
     packets: int,
     length: int,
-    packets_back: int,
-    length_back: int,
-    labels: tuple[tuple[str, ...], tuple[str, ...]],
+    packets_back: int = 0,
+    length_back: int = 0,
     *,
+    labels: tuple[Labels, Labels] = ((), ()),
     started: int = 0,
     completed: int = 0,
 ) -> Sums:
