@@ -144,6 +144,6 @@ def application(agent: Agent) -> Starlette:
             Route("/readiness", readiness),
             Route("/status", show),
             Route("/metrics", figures),
-            *flow_routes(agent.flows),
+            *flow_routes(agent.flows, agent.brain.node),
         ]
     )

@@ -1,14 +1,15 @@
 """Flows added up by interval: bounded in memory whatever comes. Pure.
 
-An interval has so many different flows; what is beyond goes into one flow of nobody for each direction and action. So
-many flows are kept in all; whole intervals go, the oldest first.
+Flows that differ in their port only are told apart up to so many in an interval, so that who tries all ports takes no
+room from others; what is beyond has no port. An interval has so many different flows; what is beyond goes into one
+flow of nobody for each direction and action. So many flows are kept in all; whole intervals go, the oldest first.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tortie.node.flows.directory import End, Labels
@@ -17,6 +18,7 @@ from tortie.policy.values import Action
 SECONDS = 15
 INTERVALS = 240
 OF_INTERVAL = 1000
+PORTS = 64
 IN_ALL = 20_000
 OTHERS = End("Network", "(others)")
 Reporter = Literal["Src", "Dst"]
@@ -80,18 +82,28 @@ class Interval:
     start: int
     seconds: int = SECONDS
     flows: dict[FlowKey, Sums] = field(default_factory=dict)
+    ports: Counter[FlowKey] = field(default_factory=Counter)
     overflown: int = 0
 
     def add(self, key: FlowKey, sums: Sums, limit: int) -> None:
-        held = self.flows.get(key)
-        if held is None and len(self.flows) >= limit:
+        place = key if key in self.flows else self._place(key, limit)
+        if place != key:
             self.overflown += 1
-            key = FlowKey(key.reporter, key.action, OTHERS, OTHERS, 0, 0)
-            sums = Sums(sums.packets_out, sums.bytes_out, sums.packets_in, sums.bytes_in, sums.started, sums.completed)
-            held = self.flows.get(key)
-        if held is None:
-            held = self.flows[key] = Sums()
-        held.add(sums)
+        if place.source is OTHERS:
+            sums = replace(sums, source_labels=(), destination_labels=())
+        self.flows.setdefault(place, Sums()).add(sums)
+
+    def _place(self, key: FlowKey, limit: int) -> FlowKey:
+        """Where a flow that is new goes."""
+        anywhere = replace(key, port=0)
+        if self.ports[anywhere] >= PORTS:
+            key = anywhere
+        if key in self.flows:
+            return key
+        if len(self.flows) >= limit:
+            return FlowKey(key.reporter, key.action, OTHERS, OTHERS, 0, 0)
+        self.ports[anywhere] += 1
+        return key
 
 
 class Book:

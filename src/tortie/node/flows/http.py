@@ -20,7 +20,7 @@ from tortie.node.flows.reader import FlowReader
 ALIVE_SECONDS = 15.0
 
 
-def routes(reader: FlowReader) -> list[Route]:
+def routes(reader: FlowReader, node: str) -> list[Route]:
     """`watch=true`: server-sent events, a flow each, as they come; with `startTimeGte` what is known first."""
     book = reader.records.book
 
@@ -36,7 +36,7 @@ def routes(reader: FlowReader) -> list[Route]:
         if asked.watch:
             events = _events(reader, found[::-1], asked)
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        return JSONResponse(_wrapped(found))
+        return JSONResponse({"node": node, "reason": reader.reason, **_wrapped(found)})
 
     async def hinted(request: Request) -> Response:
         try:
