@@ -122,6 +122,8 @@ counter log prefix "calico-packet: " level info
 log prefix "DPI|default" group 1 snaplen 96 queue-threshold 8
 ct state new limit rate 50/second burst 100 packets log prefix "x" group 7
 limit rate over 10/minute burst 5 packets drop
+limit rate 20/second burst 100 packets counter log prefix "DFE|spoofed source" group 80 drop
+meta l4proto 6 th dport 80 counter log prefix "API12|GlobalNetworkPolicy/default.web" group 80 accept
 counter jump x
 counter drop
 reject

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tortie.model.resource import printable
-from tortie.node import metrics
+from tortie.node import counters, metrics
 from tortie.node.agent import Agent
 from tortie.node.flows.http import routes as flow_routes
 
@@ -117,7 +117,7 @@ class _Collector:
 
 def application(agent: Agent) -> Starlette:
     """GET /liveness, /readiness (204 or 503 with the reason), /status (JSON), /metrics (Prometheus text),
-    /flows, /flows-filter-hints."""
+    /flows, /flows-filter-hints, /counters."""
     registry = CollectorRegistry()
     registry.register(_Collector(agent))
     ProcessCollector(registry=registry)
@@ -144,6 +144,7 @@ def application(agent: Agent) -> Starlette:
             Route("/readiness", readiness),
             Route("/status", show),
             Route("/metrics", figures),
+            counters.route(agent.brain),
             *flow_routes(agent.flows, agent.brain.node),
         ]
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tortie.dataplane.ledger import Ledger
-from tortie.dataplane.render.rules import Listed, Written, passes, write_rules
+from tortie.dataplane.render.rules import Listed, Written, passes, rule_places, write_rules
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Node, Stack, TierChain, failsafe_chains, write_stack, write_tier
 from tortie.policy.values import NamedPort, RuleLists
@@ -57,6 +57,15 @@ class Chains:
         self._refused.pop(owner, None)
         self._write_owner(owner)
         return before != self.problems(owner)
+
+    def places(self, owner: Owner) -> list[tuple[Listed, list[int]]]:
+        """The chains that are there of a policy or profile; for each of their lines of rules, of which rule it is."""
+        rules, live = self._rules.get(owner), self._ledger.defs.keys()
+        marks, flows = self._settings.marks, self._settings.flows
+        if rules is None:
+            return []
+        listed = sorted(self._listed.get(owner, ()), key=lambda held: held.chain)
+        return [(held, rule_places(rules, held, live, marks, flows=flows)) for held in listed]
 
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
