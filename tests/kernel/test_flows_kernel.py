@@ -197,7 +197,7 @@ def test_denied_at_the_end_of_a_tier_and_of_the_profiles(net: Net) -> None:
     knock(net.client, net.server.address, 9100)
     assert decided(net.flow(dest_port=9100, reporter="Dst")) == ("EndOfTier", "default", "", -1)
     knock(net.client, net.bare.address, 9101)
-    assert decided(net.flow(dest_port=9101, reporter="Dst")) == ("Profile", "__PROFILE__", "", -1)
+    assert decided(net.flow(dest_port=9101, reporter="Dst")) == ("Profile", "__PROFILE__", "shut", -1)
 
 
 def test_a_source_that_is_not_its_own(net: Net) -> None:

@@ -146,7 +146,7 @@ def flows(intervals: Iterable[Interval], asked: Question) -> list[dict[str, Any]
                 times[key] = (first, interval.start + interval.seconds)
                 totals.setdefault(key, Sums()).add(sums)
     # Of one interval the one that came last is the newest.
-    order = sorted(times, key=times.__getitem__)[::-1]
+    order = sorted(times, key=lambda key: (totals[key].last, times[key]))[::-1]
     if asked.sort != "Time":
         order.sort(key=SORTS[asked.sort])
     return [shown(key, totals[key], *times[key]) for key in order]
@@ -157,6 +157,7 @@ def shown(key: FlowKey, sums: Sums, start: int, end: int) -> dict[str, Any]:
     return {
         "start_time": start,
         "end_time": end,
+        "last_time": sums.last,
         "action": key.action,
         "reporter": key.reporter,
         "source_name": key.source.name,

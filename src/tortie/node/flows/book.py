@@ -53,7 +53,7 @@ class FlowKey:
 
 @dataclass(slots=True)
 class Sums:
-    """`out`: what left the reporting side, `into`: what came to it."""
+    """`out`: what left the reporting side, `in`: what came to it. `last`: when something was added (unix seconds)."""
 
     packets_out: int = 0
     bytes_out: int = 0
@@ -63,6 +63,7 @@ class Sums:
     completed: int = 0
     source_labels: Labels = ()
     destination_labels: Labels = ()
+    last: int = 0
 
     def add(self, more: Sums) -> None:
         self.packets_out += more.packets_out
@@ -71,6 +72,7 @@ class Sums:
         self.bytes_in += more.bytes_in
         self.started += more.started
         self.completed += more.completed
+        self.last = max(self.last, more.last)
         self.source_labels = more.source_labels or self.source_labels
         self.destination_labels = more.destination_labels or self.destination_labels
 
@@ -119,6 +121,7 @@ class Book:
 
     def add(self, key: FlowKey, sums: Sums, now: float) -> None:
         """A clock that goes back adds to the latest interval."""
+        sums.last = int(now)
         start = int(now) // SECONDS * SECONDS
         if not self._intervals or start > self._intervals[-1].start:
             self._intervals.append(Interval(start))

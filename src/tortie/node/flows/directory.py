@@ -34,6 +34,7 @@ class _Entry:
     end: End
     labels: Labels
     addresses: tuple[bytes, ...] = ()
+    profiles: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
 
 
@@ -52,7 +53,8 @@ class Directory:
             return
         end = End("WorkloadEndpoint", title(resource), resource.metadata.namespace or "")
         addresses = endpoints.addresses(resource.spec.ip_networks)
-        self._put(key, _Entry(end, _labels(resource.metadata.labels), _packed(addresses)))
+        profiles = tuple(dict.fromkeys(resource.spec.profiles))
+        self._put(key, _Entry(end, _labels(resource.metadata.labels), _packed(addresses), profiles))
 
     def set_host(self, key: str, name: str, addresses: Iterable[str] | None) -> None:
         """A host with all addresses that it is known by."""
@@ -79,6 +81,11 @@ class Directory:
         if entry is not None:
             return entry.end, entry.labels
         return (PRIVATE if _is_private(address) else PUBLIC), ()
+
+    def profiles(self, address: bytes) -> tuple[str, ...]:
+        """Of the workload that has the address."""
+        found = self._workloads.get(address)
+        return found[-1].profiles if found else ()
 
     def _in_network(self, address: bytes) -> _Entry | None:
         version, bits = (4, 32) if len(address) == 4 else (6, 128)

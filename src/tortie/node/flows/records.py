@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tortie.dataplane.conversations import Counted, Decided, Five
@@ -131,6 +131,9 @@ class Records:
 
     def _key(self, five: Five, trace: list[Hit]) -> tuple[FlowKey, tuple[Labels, Labels]]:
         (source, source_labels), (destination, destination_labels) = map(self._directory.find, five[:2])
+        if trace[-1].kind == "no profile":
+            own = five.destination if trace[-1].direction == "ingress" else five.source
+            trace = [*trace[:-1], replace(trace[-1], name=", ".join(self._directory.profiles(own)))]
         enforced = [hit for hit in trace if hit.kind != "staged"]
         pending = [hit for hit in trace if hit.kind == "staged"]
         key = FlowKey(

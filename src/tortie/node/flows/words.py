@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tortie.policy.words import owner_words
+from tortie.policy.words import owner_words, wrapped
 
-WIDTH = 80
 WORDS = {"Allow": "allowed", "Deny": "DENIED", "Pass": "passed"}
-NAME, SHORTEST = 22, 4
+NAME = 22
 OUTSIDE = {"pub": "outside", "pvt": "outside (private)"}
 HEAD = ("TIME", "", "FROM", "TO", "WHAT", "PACKETS")
 Flow = Mapping[str, Any]
@@ -21,7 +20,7 @@ def rows(flows: Iterable[Flow]) -> list[Flow]:
     listed = list(flows)
     told = {_pair(flow) for flow in listed if flow["reporter"] == "Dst"}
     shown = [f for f in listed if not (f["reporter"] == "Src" and f["action"] == "Allow" and _pair(f) in told)]
-    return sorted(shown, key=lambda flow: (flow["end_time"], flow["start_time"]))
+    return sorted(shown, key=lambda flow: (flow["last_time"], flow["start_time"]))
 
 
 def _pair(flow: Flow) -> tuple[Any, ...]:
@@ -42,7 +41,7 @@ def table(flows: Iterable[Flow], clock: Callable[[int], str], *, head: bool = Tr
         yield _line(HEAD, widths)
     for row in cells:
         yield _line(row[:-1], widths)
-        yield f"{'':{widths[0]}}  {row[-1]}"
+        yield from wrapped(" " * (widths[0] + 2), row[-1])
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -64,7 +63,7 @@ def cut(text: str, width: int) -> str:
 def _cells(flow: Flow, clock: Callable[[int], str]) -> tuple[str, ...]:
     service = flow["protocol"] + (f"/{flow['dest_port']}" if flow["dest_port"] else "")
     return (
-        clock(flow["end_time"]),
+        clock(flow["last_time"]),
         WORDS[flow["action"]],
         _end(flow, "source"),
         _end(flow, "dest"),
@@ -101,7 +100,9 @@ def _hit(hit: Mapping[str, Any]) -> str:
     if kind == "EndOfTier":
         return f"end of tier {hit['tier']}"
     if kind == "Profile":
-        return f"profile {hit['name']}, rule {rule + 1}" if rule >= 0 else "no rule of its profiles"
+        if rule >= 0:
+            return f"profile {hit['name']}, rule {rule + 1}"
+        return f"profile {hit['name']}: no rule matched" if hit["name"] else "no policy is about it, and no profile"
     own = "/".join(filter(None, (kind.replace("Calico", ""), hit["namespace"], hit["name"])))
     tier = "" if hit["tier"] in ("", "default") else f" of tier {hit['tier']}"
     return f"{owner_words('policy', own)}{tier}, rule {rule + 1}"
