@@ -47,7 +47,11 @@ class KernelTable:
         notices.setblocking(False)
         requests.settimeout(ANSWER_SECONDS)
         self._requests, self.notices = requests, notices
-        reply = self._ask(protocol.Open(owner, closed, batch_bytes))
+        try:
+            reply = self._ask(protocol.Open(owner, closed, batch_bytes))
+        except Unavailable:
+            self.close()  # a child without the table is no use: the next attempt asks for it again
+            raise
         if not isinstance(reply, protocol.Opened):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return reply

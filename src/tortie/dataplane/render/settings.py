@@ -7,11 +7,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.render.language import Version
 from tortie.dataplane.render.rules import Marks
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, VXLAN, Failsafe
 
 DEFAULT_MARKS = Marks()
+FAMILIES: tuple[Version, ...] = (4, 6)
+# The sets of the addresses of the cluster's hosts.
+PEERS: dict[Version, str] = {4: "peers4", 6: "peers6"}
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,14}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """How workloads are hidden behind their host. `address`: behind this one, where it is not the outgoing interface's;
+    `ports`: from these (LOW-HIGH); `interface`: only where they leave by it; `hosts`: not before other hosts either."""
+
+    address: str = ""
+    ports: str = ""
+    interface: str = ""
+    hosts: bool = False
+
+
+HIDING = Hiding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +37,9 @@ class Settings:
     """`host_services`: udp/53 and DHCP from a workload to its own host pass before its egress policy.
 
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
-    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts. `flows`: what decides about
-    a conversation tells of it. `problems`: what was set and cannot be, in words.
+    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts.
+    `invalid_passes`: what connection tracking finds invalid is for policy, not dropped. `flows`: what
+    decides about a conversation tells of it. `problems`: what was set and cannot be, in words.
     """
 
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -28,6 +47,7 @@ class Settings:
     host_services: bool = False
     pools: tuple[str, ...] = ()
     masqueraded: tuple[str, ...] = ()
+    hiding: Hiding = HIDING
     failsafes_in: tuple[Failsafe, ...] = FAILSAFE_IN
     failsafes_out: tuple[Failsafe, ...] = FAILSAFE_OUT
     marks: Marks = DEFAULT_MARKS
@@ -35,6 +55,7 @@ class Settings:
     vxlan_port: int = VXLAN
     vxlan_from_workloads: bool = False
     ipip_from_workloads: bool = False
+    invalid_passes: bool = False
     floating: bool = False
     spoofing: bool = False
     foreign_accept: bool = False
@@ -42,10 +63,16 @@ class Settings:
     problems: tuple[str, ...] = ()
 
     @property
+    def knows_hosts(self) -> bool:
+        """Whether rules ask for the addresses of the cluster's hosts."""
+        return bool(self.tunnels or (self.masqueraded and self.hiding.hosts))
+
+    @property
     def in_rules(self) -> tuple[object, ...]:
         """What the chains of policies and endpoints depend on."""
         failsafes = (self.failsafes_in, self.failsafes_out)
-        return (self.marks, failsafes, self.flows, self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
+        encapsulated = (self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
+        return (self.marks, failsafes, self.flows, encapsulated, self.invalid_passes)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:
@@ -54,6 +81,22 @@ def parse_prefixes(text: str) -> tuple[str, ...]:
     if wrong := [part for part in found if not PREFIX.fullmatch(part)]:
         raise Invalid(*(f"interface prefix {part!r} is not 1 to 14 letters, digits, dots, dashes" for part in wrong))
     return found
+
+
+def parse_port_range(text: str) -> str:
+    """`LOW:HIGH` or one port, as nft writes it."""
+    low, _, high = text.partition(":")
+    if not (low.isdecimal() and (high or low).isdecimal() and 0 < int(low) <= int(high or low) <= 65535):
+        raise Invalid(f"port range {text!r} is not LOW:HIGH between 1 and 65535")
+    return f"{int(low)}-{int(high or low)}"
+
+
+def parse_interface_filter(text: str) -> str:
+    """A name, or the beginning of names with `+` behind it, as nft writes it."""
+    name = text.removesuffix("+")
+    if not PREFIX.fullmatch(name):
+        raise Invalid(f"interface {text!r} is not a name, or the beginning of one and a +")
+    return f"{name}*" if text.endswith("+") else name
 
 
 def parse_marks(mask: int) -> Marks:
