@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.kernel.netlab import Container, Host, Lab, inside, until
 from tests.kernel.test_node_kernel import in_thread
 from tests.support.waiting import PATIENCE
 
+from tortie.cli.calicoctl import unix_http
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.staged_global_network_policy import (
@@ -243,6 +245,42 @@ def test_none_are_kept_where_they_are_disabled(net: Net) -> None:
     until(lambda: net.host.status()["flows"]["reason"] == "", message=net.host.story)
     knock(net.client, net.bare.address, 9400)
     assert net.flow(dest_port=9400, reporter="Dst")["action"] == "Deny"
+
+
+def test_the_stream_tells_what_comes(net: Net) -> None:
+    seen: list[Flow] = []
+
+    def read() -> None:
+        for data in unix_http.events(str(net.host.socket), "/flows?watch=true"):
+            seen.append(json.loads(data))
+            if seen[-1]["dest_port"] == 9500:
+                return
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+
+    def told() -> bool:
+        knock(net.client, net.bare.address, 9500)
+        return not reading.is_alive()
+
+    until(told, message=lambda: f"{seen}; {net.host.story()}")
+    assert seen[-1]["source_name"] == "one-libnetwork-libnetwork-client"
+
+
+def test_what_rules_have_counted(net: Net) -> None:
+    def counted(query: str) -> dict[int, int]:
+        items = json.loads(net.host.ask(f"/counters?{query}") or "{}")["items"]
+        assert {item["direction"] for item in items if item["packets"]} <= {"ingress", "egress"}
+        return {item["rule"]: item["packets"] for item in items if item["direction"] == "ingress"}
+
+    before = counted("policy=GlobalNetworkPolicy/guard")
+    assert sorted(before) == [0, 1, 2, 3]
+    speak(net.client, net.server, 8000)
+    after = counted("policy=GlobalNetworkPolicy/guard&profile=all")
+    assert after[2] > before[2]
+    assert counted("policy=GlobalNetworkPolicy/none") == {}
+    for query in ("", "?colour=red", "?policy="):
+        assert "needed" in json.loads(net.host.ask(f"/counters{query}") or "{}")["reasons"][0]
 
 
 def test_questions_that_cannot_be_answered(net: Net) -> None:

@@ -289,6 +289,20 @@ def test_questions_that_make_no_sense(parameters: dict[str, str]) -> None:
         answer.hints([], "Nose")
 
 
+@given(st.lists(st.text(alphabet="abc.-", min_size=1, max_size=60), min_size=1, max_size=5))
+def test_the_table_is_as_wide_as_a_terminal(names: list[str]) -> None:
+    known = Directory()
+    for number, name in enumerate(names):
+        known.set_workload(name, workload(name, f"10.0.0.{number}"))
+    found = Records(known, Policies(list, str))
+    for number in range(len(names)):
+        five = Five(address(f"10.0.0.{number}"), address("10.0.0.0"), 136, 1, 65_535)
+        found.learn(Decided("ARI0|web", five, 60), 1000.0)
+    lines = list(words.table(listed(found), lambda seconds: "00:00:00"))
+    assert len(lines) >= 3
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_name_that_is_too_long_keeps_its_ends() -> None:
     assert words.cut("management-ui.calico-stars", 22) == "management..lico-stars"
     assert words.cut("short", 22) == "short"

@@ -26,8 +26,8 @@ RETRY_SECONDS = 10.0
 A_SECOND = 3000
 SLICE_SECONDS = 0.1
 FRESH_SECONDS = 1.0
-# At 50 microseconds each.
-COUNT_SECONDS, COUNTED_AT_A_TIME = 3.0, 500
+# At 100 microseconds each.
+COUNT_SECONDS, COUNTED_AT_A_TIME = 5.0, 400
 BEHIND = 60
 COUNTING = {"net/netfilter/nf_conntrack_acct": "1"}
 

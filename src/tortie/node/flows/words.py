@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tortie.policy.words import owner_words, wrapped
+from tortie.policy.words import WIDTH, owner_words, wrapped
 
 WORDS = {"Allow": "allowed", "Deny": "DENIED", "Pass": "passed"}
-NAME = 22
 OUTSIDE = {"pub": "outside", "pvt": "outside (private)"}
 HEAD = ("TIME", "", "FROM", "TO", "WHAT", "PACKETS")
 Flow = Mapping[str, Any]
@@ -36,7 +35,9 @@ def table(flows: Iterable[Flow], clock: Callable[[int], str], *, head: bool = Tr
     if not shown:
         return
     widths = [max(len(row[place]) for row in shown) for place in range(len(HEAD))]
-    widths[2:4] = [min(width, NAME) for width in widths[2:4]]
+    room = WIDTH - sum(widths[:2]) - sum(widths[4:]) - 2 * (len(HEAD) - 1)
+    one, two = widths[2:4]
+    widths[2:4] = [min(one, max(room // 2, room - two)), min(two, max(room - room // 2, room - one))]
     if head:
         yield _line(HEAD, widths)
     for row in cells:
