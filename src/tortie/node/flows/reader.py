@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -23,7 +24,7 @@ from tortie.node.health import Signal
 
 RETRY_SECONDS = 10.0
 # What is beyond waits in the kernel and is dropped there, and counted. A message costs about 20 microseconds.
-A_SECOND = 3000
+A_SECOND = 2000
 SLICE_SECONDS = 0.1
 FRESH_SECONDS = 1.0
 # At 100 microseconds each.
@@ -75,8 +76,9 @@ class FlowReader:
                 log.warning("no flow records: %s", error)
             self.reason = str(error)
         else:
-            failed = sysctl.write(COUNTING)
-            self.reason = "".join(f"bytes are not counted: {name}: {why}" for name, why in failed.items())
+            self.reason = ""
+            for name, why in sysctl.write(COUNTING).items():
+                log.warning("bytes of conversations are not counted: %s: %s", name, why)
         self._tell(self._decisions is not None)
 
     def close(self) -> None:
@@ -114,12 +116,27 @@ class FlowReader:
             await anyio.sleep(RETRY_SECONDS)
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read, self._decisions)
-            tasks.start_soon(self._read, self._endings)
-            tasks.start_soon(self._count, self._counts)
+            for work in (
+                partial(self._read, self._decisions),
+                partial(self._read, self._endings),
+                partial(self._count, self._counts),
+            ):
+                tasks.start_soon(self._until_it_fails, work, tasks.cancel_scope)
             while self._brain.flows_wanted:
                 await settled.wait()
             tasks.cancel_scope.cancel()
+        if self.reason:
+            self.close()
+            await anyio.sleep(RETRY_SECONDS)
+
+    async def _until_it_fails(self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
+        """Flow records are not worth the agent: it goes on without them, and tries again."""
+        try:
+            await work()
+        except (TortieError, OSError) as error:
+            self.reason = str(error)
+            log.warning("flow records: %s", error)
+            scope.cancel()
 
     async def _read(self, source: Decisions | Endings) -> None:
         share = int(A_SECOND * SLICE_SECONDS)
