@@ -279,7 +279,9 @@ def test_every_form_of_the_language_is_loaded_as_nft_would_load_it(namespace: Na
 def test_what_policy_becomes_is_loaded_as_nft_would_load_it(namespace: Namespace, seed: int) -> None:
     """Whole tables, as random policies, endpoints and host endpoints make them."""
     source, brain = Source(seed), Brain("h1", "10.9.0.1/24")
-    brain.table.set_settings(Settings(host_services=True, masqueraded=("10.0.0.0/8",)))
+    brain.set_flows_readable(bool(seed % 2))
+    settings = Settings(host_services=True, masqueraded=("10.0.0.0/8",), flows=bool(seed % 2))
+    brain.table.set_settings(settings)
     brain.table.set_interfaces(INTERFACES["h1"])
     for resource in source.first():
         brain.learn(Event(resource.key, encode(resource), 1))

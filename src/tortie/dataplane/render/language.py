@@ -47,6 +47,8 @@ TCP, UDP, ICMP, ICMPV6, IPIP = 6, 17, 1, 58, 4
 FLOW_GROUP = 80
 # Of each rule that does not end with an established conversation: what comes beyond is decided without being told.
 FEW = "limit rate 20/second burst 100 packets"
+# Of beginnings.
+MANY = "limit rate 1000/second burst 2000 packets"
 
 
 def family(version: Version) -> str:

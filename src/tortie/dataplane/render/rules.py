@@ -150,9 +150,8 @@ def _lines(
     written: Written, rules: RuleLists, listed: Listed, marks: Marks, *, flows: bool
 ) -> Iterator[tuple[int, str]]:
     for place, rule in enumerate(rules.of(listed.direction)):
-        endings = _told(rule, place, listed, marks) if flows else [language.line("counter", _end(rule, listed, marks))]
         for matches in _alternatives(written, rule):
-            for ending in endings:
+            for ending in _endings(rule, place, listed, marks, flows=flows, asks=bool(matches)):
                 yield place, language.line(*matches, ending)
 
 
@@ -163,20 +162,22 @@ def passes(rules: RuleLists | None, listed: Listed) -> bool:
     return any(rule.action == "Pass" for rule in rules.of(listed.direction))
 
 
-def _told(rule: CompiledRule, place: int, listed: Listed, marks: Marks) -> list[str]:
-    """The statements of the lines that a rule needs where it says that it decided.
+def _endings(rule: CompiledRule, place: int, listed: Listed, marks: Marks, *, flows: bool, asks: bool) -> list[str]:
+    """The statements of the lines that a rule needs. `flows`: it says that it decided. `asks`: something of a packet.
 
     What allows a conversation meets its first packets only and says so of each, in one line: a line that does not match
-    is all that most packets see of a rule. Whatever may go on and on is told in part, and decided by a second line.
+    is all that most packets see of a rule. Whatever may go on and on is told in part, and decided by a second line; so
+    is what asks nothing, where that costs nothing.
     """
     end = _end(rule, listed, marks)
-    if rule.action == "Log":
+    if rule.action == "Log" or not flows:
         return [language.line("counter", end)]
     kind = "staged" if listed.staged else listed.kind
     told = language.told(Hit(rule.action, kind, listed.direction, listed.name, place))
-    if rule.action == "Allow" and not listed.staged and listed.hook != "untracked":
+    once = rule.action == "Allow" and not listed.staged and listed.hook != "untracked"
+    if once and asks:
         return [language.line("counter", told, end)]
-    return [language.line(language.FEW, "counter", told, end), language.line("counter", end)]
+    return [language.line(language.MANY if once else language.FEW, "counter", told, end), language.line("counter", end)]
 
 
 def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
