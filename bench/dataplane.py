@@ -60,7 +60,7 @@ def _packets(lab: Lab) -> list[tuple[str, str]]:
         ("UDP of 64 bytes", ("-u", "-b", "0", "-l", "64"), "packets"),
     ):
         rounds = [
-            {title: _iperf(client.netns, server, options, field) for title, (client, server) in cases.items()}
+            {title: iperf(client.netns, server, options, field) for title, (client, server) in cases.items()}
             for _ in range(ROUNDS)
         ]
         for one, other in (("policy", "no rules"), ("policy", "conntrack only"), ("conntrack only", "no rules")):
@@ -81,7 +81,7 @@ def _plain(host: Host, name: str, address: str) -> Container:
     return Container(netns, host, interface, address, "")
 
 
-def _iperf(client: str, server: Container, options: tuple[str, ...], field: str) -> float:
+def iperf(client: str, server: Container, options: tuple[str, ...], field: str) -> float:
     """What arrived; one client and one server, each on its own core."""
     listen = subprocess.Popen(
         ["ip", "netns", "exec", server.netns, "taskset", "-c", "0", "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
