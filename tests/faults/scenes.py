@@ -9,17 +9,19 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.faults.world import World
 from tests.kernel.netlab import GATEWAY_MAC, allow_tcp, inside, own_tag
 from tests.support.waiting import wait_until
+from tortie.base.errors import TortieError
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.resource import Metadata, Resource
 from tortie.model.rule import EntityRule, Rule
@@ -166,23 +168,23 @@ def vanishing_interface(world: World, dice: random.Random) -> None:
 
 def killed(world: World, dice: random.Random) -> None:
     """kill -9 of the agent, of its child, of both, at any instant while everything changes."""
+    victims = ["child", "agent", "both"] * 2
+    dice.shuffle(victims)
     with churning(world):
-        for _ in range(6):
-            time.sleep(dice.random() * dice.choice((0.05, 0.3, 1.5)))
-            match dice.randrange(3):
-                case 0:
-                    world.kill_child()
-                case 1:
-                    world.restart()
-                case _:
-                    world.kill_child()
-                    world.restart()
+        for victim in victims:
+            if dice.random() < 0.5:
+                world.one.ready()
+            time.sleep(dice.random() * dice.choice((0.05, 0.3, 1.0)))
+            if victim != "agent":
+                world.kill_child()
+            if victim != "child":
+                world.restart()
     world.caught_up()
 
 
 def stopped_child(world: World, dice: random.Random) -> None:
     """The child hangs in the middle of a pass: nothing changes, and it goes on afterwards."""
-    children = world.children()
+    children = wait_until(world.children, message=world.one.story)
     for child in children:
         os.kill(child, signal.SIGSTOP)
     for number in range(dice.randrange(3, 30)):
@@ -276,6 +278,72 @@ def routes_flushed(world: World, _: random.Random) -> None:
     wait_until(lambda: inside(netns, "ip", "route", "show", "proto", "80") == before, message=world.one.story)
     world.caught_up()
     world.prober.excuse(began, time.monotonic())
+
+
+def compacted(world: World, dice: random.Random) -> None:
+    """The store is away while it changes, and what changed is forgotten there: only the whole of it can be read again."""
+    store = world.store
+    assert store is not None
+    before = _resyncs(world)
+    world.cut_off()
+    for number in range(dice.randrange(5, 30)):
+        churn(world, number)
+    inside(world.one.netns, "ip", "route", "flush", "10.65.0.60/32")  # the kernel is looked after all the same
+    world.prober.goes_on()
+    store.compact(world.lab.client.datastore.list("/calico/").revision)
+    world.connect()
+    world.caught_up()
+    assert _resyncs(world) > before
+
+
+def put_back(world: World, dice: random.Random) -> None:
+    """The store ends, and comes back as it was some time ago: its revisions go backwards."""
+    store = world.store
+    assert store is not None
+    store.stop()
+    backup = store.directory / "backup"
+    shutil.copytree(store.directory / "data", backup)
+    store.start()
+    for number in range(dice.randrange(20, 60)):
+        churn(world, number)
+    world.caught_up()
+    before = _resyncs(world)
+    store.kill()
+    wait_until(lambda: world.one.status()["store"]["reason"], message=world.one.story)
+    world.prober.goes_on()
+    shutil.rmtree(store.directory / "data")
+    backup.rename(store.directory / "data")
+    store.start()
+    world.lab.reopen()
+    world.caught_up()
+    assert _resyncs(world) > before
+
+
+def _resyncs(world: World) -> float:
+    text = world.one.ask("/metrics") or ""
+    (line,) = [line for line in text.splitlines() if line.startswith("tortie_node_store_resyncs_total ")]
+    return float(line.split()[1])
+
+
+def disk_full(world: World, _: random.Random) -> None:
+    """No room where the store lies: nothing can be written, what is there stays in force, also for one that starts."""
+    filler = world.lab.directory / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    refused = 0
+    for number in range(2000):
+        try:
+            churn(world, number)
+        except TortieError:
+            refused += 1
+            break
+    assert refused, "the disk is not full"
+    world.prober.goes_on()
+    world.restart()
+    world.prober.goes_on()
+    filler.unlink()
+    world.caught_up()
 
 
 EVERYWHERE: dict[str, Scene] = {

@@ -9,13 +9,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from tests.faults.prober import Conversation, Prober, Stream, Tally
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
+from tests.kernel.test_faults_apply import reach
 from tests.kernel.test_node_kernel import strip
+from tests.support.etcd_server import EtcdServer
 from tests.support.waiting import wait_until
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
@@ -30,12 +34,16 @@ ADDRESSES = {"a": ("10.65.0.1", "fd65::1"), "b": ("10.65.0.2", "fd65::2"), "c": 
 class World:
     """`options`: further words for the agent of h1; `module`: what is run as that agent."""
 
-    def __init__(self, lab: Lab, *options: str, module: str = "tests.kernel.run_node") -> None:
-        self.lab, self.options, self.module = lab, options, module
+    def __init__(
+        self, lab: Lab, *options: str, module: str = "tests.kernel.run_node", store: EtcdServer | None = None
+    ) -> None:
+        self.lab, self.options, self.module, self.store = lab, options, module, store
+        self._ways: list[subprocess.Popen[bytes]] = []
         for name, cidr in (("four", "10.65.0.0/16"), ("six", "fd65::/64")):
             lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name=name), spec=IPPoolSpec(cidr=cidr)))
         self.one = self._host("h1", "10.9.0.1")
         self.two = self._host("h2", "10.9.0.2")
+        self.connect()
         self.one.start(*options, module=module)
         self.two.start()
         for host in (self.one, self.two):
@@ -79,6 +87,17 @@ class World:
         self.lab.client.apply(dataclasses.replace(endpoint, spec=spec))
         wait_until(lambda: self._up(host, found, six), message=host.story)
         return found
+
+    def connect(self) -> None:
+        """The hosts reach the store, where it is a server."""
+        if self.store is not None:
+            self._ways = [reach(host, self.store.client) for host in (self.one, self.two)]
+
+    def cut_off(self) -> None:
+        for way in self._ways:
+            way.kill()
+            way.wait()
+        self._ways = []
 
     @staticmethod
     def _up(host: Host, container: Container, six: str) -> bool:
@@ -131,11 +150,13 @@ class World:
     def children(self) -> list[int]:
         agent = self.one.agent
         assert agent is not None
-        return [int(word) for word in Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()]
+        tasks = Path(f"/proc/{agent.pid}/task").glob("*/children")
+        return [int(word) for task in tasks for word in task.read_text().split()]
 
     def kill_child(self) -> None:
         for child in self.children():
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
     def memory(self) -> float:
         """Of the agent and its child, in MB."""
