@@ -281,7 +281,7 @@ def routes_flushed(world: World, _: random.Random) -> None:
 
 
 def compacted(world: World, dice: random.Random) -> None:
-    """The store is away while it changes, and what changed is forgotten there: only the whole of it can be read again."""
+    """The store is away while it changes, and what changed is forgotten there: it is read again whole."""
     store = world.store
     assert store is not None
     before = _resyncs(world)
@@ -321,7 +321,7 @@ def put_back(world: World, dice: random.Random) -> None:
 
 def _resyncs(world: World) -> float:
     text = world.one.ask("/metrics") or ""
-    (line,) = [line for line in text.splitlines() if line.startswith("tortie_node_store_resyncs_total ")]
+    (line,) = [line for line in text.splitlines() if line.startswith("felix_resyncs_started_total ")]
     return float(line.split()[1])
 
 
