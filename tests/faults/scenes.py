@@ -207,6 +207,25 @@ def stopped_agent(world: World, dice: random.Random) -> None:
     world.caught_up()
 
 
+def swapped(world: World, dice: random.Random) -> None:
+    """The policy that guards c goes and another comes, in one transaction of the store, and back."""
+    client = world.lab.client
+    guard = client.get(GLOBAL_NETWORK_POLICY, "guard")
+    client.create(Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name="other"), spec=guard.spec))
+    keys = [found.key for found in client.datastore.list(GLOBAL_NETWORK_POLICY.prefix).items
+            if found.key.rpartition("/")[2].endswith(("guard", "other"))]  # fmt: skip
+    values = {key: item.value for key in keys if (item := client.datastore.get(key)) and item.value}
+    assert len(values) == 2
+    one, two = sorted(values)
+    client.datastore.commit([Drop(two)])
+    for _ in range(dice.randrange(10, 20) * 2):
+        client.datastore.commit([Drop(one), Put(two, values[two])])
+        world.prober.goes_on()
+        one, two = two, one
+    assert one == sorted(values)[0]
+    world.caught_up()
+
+
 def storm(world: World, _: random.Random, updates: int = 800) -> None:
     """Changes as fast as the store takes them; each of `churn` is four."""
     before = world.memory()
@@ -353,6 +372,7 @@ EVERYWHERE: dict[str, Scene] = {
     "kills": killed,
     "a child that hangs": stopped_child,
     "an agent that slept": stopped_agent,
+    "two policies swapped": swapped,
     "a storm of updates": storm,
     "no file descriptors": no_descriptors,
     "a flush": flushed,

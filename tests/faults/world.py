@@ -25,6 +25,7 @@ from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, Glob
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Metadata, Resource
+from tortie.model.rule import Rule
 
 GATEWAY6 = "fe80::ecee:eeff:feee:eeee"
 SIX = Path("/proc/sys/net/ipv6").exists()
@@ -70,7 +71,8 @@ class World:
         lab.block("10.65.0.0/26", "h1")
         lab.block("10.65.1.0/26", "h2")
         lab.profile("n", own_tag("n"))
-        lab.profile("m", own_tag("m"))
+        # Nothing but the policy keeps others from c: without it for a moment, this would let them in.
+        lab.profile("m", Rule(action="Allow"))
         spec = GlobalNetworkPolicySpec(selector="has(m)", types=("Ingress",), ingress=(own_tag("m"),))
         lab.client.apply(Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name="guard"), spec=spec))
 
