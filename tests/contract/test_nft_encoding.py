@@ -96,6 +96,8 @@ meta nfproto ipv6 meta l4proto 58 icmpv6 type 133-137 accept
 meta nfproto ipv6 meta l4proto 58 icmpv6 type 1 icmpv6 code 4 accept
 icmpv6 type 133 accept
 icmp type 8 drop
+meta l4proto 1 icmp type 8 drop
+meta nfproto ipv4 meta l4proto 58 icmpv6 type 128 icmpv6 code 1 accept
 ip daddr . meta l4proto . th dport @np4 accept
 meta nfproto ipv4 ip saddr . meta l4proto . th sport != @np4 accept
 meta nfproto ipv6 ip6 daddr . meta l4proto . th dport @np6 accept

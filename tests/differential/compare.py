@@ -3,36 +3,22 @@ and compare what arrived with what the policy's verdict says."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
-from tests.differential.net import HOSTS, Net, within
-from tests.differential.oracle import INTERFACES, Oracle, way
-from tests.differential.probes import ICMP, ICMPV6, TCP, UDP, Probe, Prober
+from tests.differential.net import Net
+from tests.differential.oracle import Oracle, way
+from tests.differential.plant import Plant
+from tests.differential.probes import ICMP, ICMPV6, TCP, UDP, Probe
 from tests.differential.resources import Source, addresses
 
-from tortie.base.errors import Invalid
-from tortie.dataplane.kernel.codec import canonical_key
-from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST, message, open_socket, receive
-from tortie.dataplane.kernel.table import KernelTable
-from tortie.dataplane.render.base import closed_table
-from tortie.dataplane.render.settings import Settings
-from tortie.model.resource import Resource, encode
-from tortie.node.brain import Brain
-from tortie.policy.verdict import Packet
-from tortie.store.port import Event
+from tortie.model.resource import encode
 
-FLUSH_CONNTRACK = (1 << 8) | 2
 SERVICES = (
     *((TCP, port) for port in (80, 443, 8080, 22)),
     *((UDP, port) for port in (53, 80, 4000, 4789)),
 )
 ECHOES = ((8, 0), (8, 1), (13, 0)), ((128, 0), (128, 1))
-CHANGES, FIRST_PORT = 5, 20000
-QUIET_SECONDS, PATIENCE_SECONDS = 0.03, 30.0
+CHANGES = 5
 
 
 @dataclass
@@ -55,79 +41,50 @@ class Tally:
 
 
 class Comparison:
-    """The hosts' brains and tables beside the network. `close` ends the processes; the network is another's."""
+    """One seed's history on a network that others may have used before."""
 
-    def __init__(self, net: Net, seed: int, *, share: bool = False) -> None:
+    def __init__(self, net: Net, seed: int) -> None:
         self.seed = seed
         self.tally = Tally()
         self._source = Source(seed)
         self._pick = self._source.pick
         self._addresses = addresses()
-        self._brains = {name: Brain(name, f"{four}/24") for name, (four, _) in HOSTS.items()}
-        self._oracle = Oracle({name: brain.engine for name, brain in self._brains.items()})
-        self._tables = {name: KernelTable() for name in HOSTS}
-        self._conntrack = {name: within(net.netns[name], lambda: open_socket(NETLINK_NETFILTER)) for name in HOSTS}
-        self._prober = Prober(net.netns)
-        self._number = 0
-        self._held: dict[str, Resource[Any]] = {}
-        self._arrived: set[tuple[str, int]] = set()
-        self._forbidden: dict[int, tuple[Probe, str]] = {}
-        for name, brain in self._brains.items():
-            brain.table.set_settings(Settings(endpoint_to_host="Return"))
-            brain.table.set_interfaces(INTERFACES[name])
-            opened = closed_table()
-            table = self._tables[name]
-            within(net.netns[name], partial(table.open, owner=not share, closed=opened))
+        self._plant = Plant(net)
+        self._oracle = Oracle({name: brain.engine for name, brain in self._plant.brains.items()})
         for resource in self._source.first():
-            self._put(resource, True)
-        for name, brain in self._brains.items():
-            # What another seed left is what an agent finds after a restart.
-            brain.table.ledger.learn(self._tables[name].read(), canonical_key)
-        self._load()
+            self._plant.put(resource)
+        self._plant.open()
+        self._plant.load()
 
     def close(self) -> None:
-        self._prober.close()
-        for table in self._tables.values():
-            table.close()
-        for sock in self._conntrack.values():
-            sock.close()
+        self._plant.close()
 
     def round(self) -> None:
         for _ in range(self._pick.randint(1, CHANGES)):
-            self._put(*self._source.change())
-        self._load()
-        for sock in self._conntrack.values():
-            flush(sock)
-        self._forget()
-        probes = self._probes()
+            resource, put = self._source.change()
+            self._plant.put(resource, put)
+            self.tally.policies += put and (resource.kind.name == "Profile" or "Policy" in resource.kind.name)
+        self._plant.load()
+        self._plant.forget(lambda probe: self._oracle.judge(probe.source, probe.destination, probe.packet)[0])
+        probes = {probe: self._judge(probe) for probe in self._probes()}
         try:
-            self._compare(probes)
+            self._plant.compare(probes)
         except AssertionError as error:
-            resources = "\n".join(encode(resource).decode() for _, resource in sorted(self._held.items()))
-            raise AssertionError(f"seed {self.seed} round {self.tally.rounds}: {error}\n{resources}") from error
+            held = "\n".join(encode(resource).decode() for _, resource in sorted(self._plant.held.items()))
+            raise AssertionError(f"seed {self.seed} round {self.tally.rounds}: {error}\n{held}") from error
         self.tally.rounds += 1
+        self.tally.packets += len(probes)
+        self.tally.allowed += sum(not who for who in probes.values())
+        self.tally.again = self._plant.again
 
-    def _forget(self) -> None:
-        """A busy machine may hold a packet up beyond its round. It then meets the present policy, so only what that
-        forbids as well must still not arrive."""
-        for number, (probe, _) in list(self._forbidden.items()):
-            if self._oracle.judge(probe.source, probe.destination, probe.packet)[0]:
-                del self._forbidden[number]
-
-    def _put(self, resource: Resource[Any], put: bool) -> None:
-        if put:
-            self._held[resource.key] = resource
-            self.tally.policies += "Policy" in resource.kind.name or resource.kind.name == "Profile"
-        else:
-            self._held.pop(resource.key, None)
-        for brain in self._brains.values():
-            brain.learn(Event(resource.key, encode(resource) if put else None, 1))
-            if unread := brain.unreadable:
-                raise Invalid(f"the test made something unreadable: {unread}")
-
-    def _load(self) -> None:
-        for name, brain in self._brains.items():
-            load(self._tables[name], brain)
+    def _judge(self, probe: Probe) -> str:
+        """Who says no; nothing when it is allowed."""
+        allowed, who = self._oracle.judge(probe.source, probe.destination, probe.packet)
+        if allowed:
+            return ""
+        title = " ".join(who.partition(":")[0].split()[1:])
+        self.tally.by_way[title] = self.tally.by_way.get(title, 0) + 1
+        return who
 
     def _probes(self) -> list[Probe]:
         """A packet of two kinds and one echo, of each family, between any two."""
@@ -137,76 +94,9 @@ class Comparison:
                 if source == destination or not way(source, destination):
                     continue
                 for family in (0, 1):
-                    for protocol, port in self._pick.sample(SERVICES, 2):
-                        found.append(self._probe(source, destination, (froms[family], tos[family]), protocol, port))
-                    echo = self._pick.choice(ECHOES[family])
                     ends = (froms[family], tos[family])
-                    found.append(self._probe(source, destination, ends, (ICMP, ICMPV6)[family], 0, echo))
+                    for protocol, port in self._pick.sample(SERVICES, 2):
+                        found.append(self._plant.probe(source, destination, ends, protocol, port))
+                    echo = self._pick.choice(ECHOES[family])
+                    found.append(self._plant.probe(source, destination, ends, (ICMP, ICMPV6)[family], 0, echo))
         return found
-
-    def _probe(
-        self, source: str, destination: str, ends: tuple[str, str], protocol: int, port: int, icmp: Any = None
-    ) -> Probe:
-        self._number += 1
-        own = FIRST_PORT + self._number % 40000 if port else 0
-        return Probe(self._number, source, destination, Packet(*ends, protocol, own, port, icmp))
-
-    def _compare(self, probes: Sequence[Probe]) -> None:
-        """What shall arrive and does not is sent once more, for a busy machine may lose it; what shall not arrive and
-        does is a failure at once, also in a later round."""
-        wanted: list[Probe] = []
-        for probe in probes:
-            allowed, who = self._oracle.judge(probe.source, probe.destination, probe.packet)
-            if allowed:
-                wanted.append(probe)
-            else:
-                self._forbidden[probe.number] = (probe, who)
-                title = " ".join(who.partition(":")[0].split()[1:])
-                self.tally.by_way[title] = self.tally.by_way.get(title, 0) + 1
-        self.tally.packets += len(probes)
-        self.tally.allowed += len(wanted)
-        self._prober.send(probes)
-        self._wait(wanted)
-        for _ in range(3):
-            missing = [probe for probe in wanted if (probe.destination, probe.number) not in self._arrived]
-            if not missing:
-                return
-            self.tally.again += len(missing)
-            wanted = [self._again(probe) for probe in missing]
-            self._prober.send(wanted)
-            self._wait(wanted, quiet=1.0)
-        missing = [probe for probe in wanted if (probe.destination, probe.number) not in self._arrived]
-        assert not missing, f"did not arrive: {missing[:5]} of {len(missing)}"
-
-    def _again(self, probe: Probe) -> Probe:
-        packet, ends = probe.packet, (probe.packet.source, probe.packet.destination)
-        return self._probe(probe.source, probe.destination, ends, packet.protocol, packet.destination_port, packet.icmp)
-
-    def _wait(self, wanted: Sequence[Probe], quiet: float = QUIET_SECONDS) -> None:
-        missing = {(probe.destination, probe.number) for probe in wanted}
-
-        def arrived(party: str, number: int) -> bool:
-            self._arrived.add((party, number))
-            missing.discard((party, number))
-            if number in self._forbidden:
-                probe, who = self._forbidden[number]
-                raise AssertionError(f"arrived at {party} against {who}: {probe}")
-            # What must not arrive would come last: only silence ends the wait.
-            return False
-
-        self._prober.collect(arrived, quiet, PATIENCE_SECONDS)
-
-
-def load(table: KernelTable, brain: Brain) -> None:
-    """One transaction."""
-    plan = brain.table.ledger.plan()
-    if plan:
-        refused = table.apply(plan.commit, plan.prepare)
-        assert not refused, f"the kernel refuses: {refused}"
-    brain.table.ledger.settled(plan)
-
-
-def flush(sock: Any) -> None:
-    """Forget every conversation of a host."""
-    sock.send(message(FLUSH_CONNTRACK, NLM_F_REQUEST | NLM_F_ACK, 1, struct.pack(">BBH", 0, 0, 0)))
-    receive(sock, 30.0)

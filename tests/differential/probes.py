@@ -63,7 +63,7 @@ class Prober:
                 if error.errno not in UNSENT:
                     raise
 
-    def collect(self, arrived: Callable[[str, int], bool], quiet: float, deadline: float) -> None:
+    def collect(self, arrived: Callable[[str, int, str], bool], quiet: float, deadline: float) -> None:
         """Read until `arrived` says that it has all, or nothing came for `quiet` seconds, or the deadline."""
         end = time.monotonic() + deadline
         while (left := end - time.monotonic()) > 0:
@@ -73,22 +73,22 @@ class Prober:
             enough = False
             for fd, _ in ready:
                 party, family, protocol = self._party[fd]
-                for number in self._read(self._sockets[(party, family, protocol)], family, protocol):
-                    enough = arrived(party, number)
+                for number, source in self._read(self._sockets[(party, family, protocol)], family, protocol):
+                    enough = arrived(party, number, source) or enough
             if enough:
                 return
 
-    def _read(self, sock: socket.socket, family: int, protocol: int) -> list[int]:
-        found: list[int] = []
+    def _read(self, sock: socket.socket, family: int, protocol: int) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
         while True:
             try:
-                data = sock.recv(2048)
+                data, (source, *_) = sock.recvfrom(2048)
             except BlockingIOError:
                 return found
             start = (data[0] & 15) * 4 if family == socket.AF_INET else 0
             number = number_of(protocol, data[start:])
             if number is not None:
-                found.append(number)
+                found.append((number, source))
 
 
 def from_address(source: str) -> tuple[int, int, bytes]:

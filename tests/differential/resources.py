@@ -45,6 +45,7 @@ NAMED = (
     EndpointPort(name="web", protocol="TCP", port=80),
     EndpointPort(name="web", protocol="UDP", port=80),
 )
+POLICIES, HOST_ENDPOINTS, SETS = 10, 5, 3
 TIERS = ("", "default", "first", "second", "lost")
 
 
@@ -61,58 +62,58 @@ class Source:
         found = {"app": self.some(("web", "db"), 0.8), "tag": self.some(("x", ""), 0.4)}
         return fixed | {key: value for key, value in found.items() if value is not None}
 
-    def nets(self, chance: float) -> tuple[str, ...]:
-        if self.pick.random() >= chance:
-            return ()
+    def nets(self) -> tuple[str, ...]:
         return tuple(self.pick.sample(NETS4 + NETS6, self.pick.randint(1, 4)))
 
-    def side(self, ports: Sequence[int | str]) -> EntityRule:
-        some = self.some
-        return EntityRule(
-            nets=self.nets(0.2),
-            not_nets=self.nets(0.12),
-            selector=some(SELECTORS, 0.35) or "",
-            not_selector=some(SELECTORS[1:], 0.15) or "",
-            namespace_selector=some(("all()", "global()"), 0.06) or "",
-            ports=tuple(self.pick.sample(ports, self.pick.randint(1, min(3, len(ports)))))
-            if ports and some((True,), 0.6)
-            else (),
-            not_ports=tuple(self.pick.sample(ports, 1)) if ports and some((True,), 0.2) else (),
+    def side(self, most: int = 2) -> dict[str, Any]:
+        """A few conditions: with many no packet would ever match."""
+        kinds = ("nets", "not_nets", "selector", "selector", "not_selector", "namespace_selector")
+        found: dict[str, Any] = {}
+        for kind in self.pick.sample(kinds, self.pick.choice((0, 0, 1, 1, most))):
+            if kind.endswith("nets"):
+                found[kind] = self.nets()
+            elif kind == "namespace_selector":
+                found[kind] = self.pick.choice(("all()", "global()"))
+            else:
+                found[kind] = self.pick.choice(SELECTORS if kind == "selector" else SELECTORS[1:])
+        return found
+
+    def ports(self, known: Sequence[int | str]) -> dict[str, Any]:
+        wanted = tuple(self.pick.sample(known, self.pick.randint(1, min(3, len(known)))))
+        without = tuple(self.pick.sample(known, 1))
+        return self.pick.choice(
+            ({}, {"ports": wanted}, {"ports": wanted}, {"not_ports": without}, {"not_ports": wanted})
         )
 
     def rule(self, actions: Sequence[Any]) -> Rule:
-        protocol = self.some(("TCP", "UDP", "TCP", "ICMP", "ICMPv6", 6), 0.6)
-        ports: Sequence[int | str] = ()
+        protocol = self.pick.choice((None, None, "TCP", "UDP", 6, "ICMP", "ICMPv6"))
+        destination, fields = self.side(), dict[str, Any]()
         if protocol in ("TCP", "UDP", 6):
-            ports = PORTS
-        elif protocol is None and self.pick.random() < 0.15:
-            ports = ("http", "web")
-        icmp = not_icmp = None
-        if protocol in ("ICMP", "ICMPv6"):
-            kind = (8, 13) if protocol == "ICMP" else (128,)
-            matches = [Icmp(type=t, code=c) for t in kind for c in (None, 0, 1)]
-            icmp, not_icmp = self.some(matches, 0.4), self.some(matches, 0.3)
-        version = self.some((4, 6), 0.1)
-        if protocol in ("ICMP", "ICMPv6"):
-            version = None
+            destination |= self.ports(PORTS)
+        elif protocol is None and self.pick.random() < 0.2:
+            destination |= self.ports(("http", "web"))
+        elif protocol is None:
+            fields = {"not_protocol": self.some(("TCP", "UDP", "ICMP", 58), 0.3), "ip_version": self.some((4, 6), 0.2)}
+        else:
+            kinds = (8, 13) if protocol == "ICMP" else (128,)
+            matches = [Icmp(type=t, code=c) for t in kinds for c in (None, 0, 1)]
+            fields = {self.pick.choice(("icmp", "not_icmp")): self.some(matches, 0.8)}
+        action = self.pick.choice(actions)
         return Rule(
-            action=self.pick.choice(actions),
-            ip_version=version,
+            action=action,
             protocol=protocol,
-            not_protocol=None if protocol else self.some(("TCP", "UDP", "ICMP", 58), 0.2),
-            icmp=icmp,
-            not_icmp=not_icmp,
-            source=self.side(()),
-            destination=self.side(ports),
+            source=EntityRule(**self.side()),
+            destination=EntityRule(**destination),
+            **fields,
         )
 
     def rules(
-        self, most: int = 4, actions: Sequence[str] = ("Allow", "Allow", "Deny", "Pass", "Log")
+        self, most: int = 4, actions: Sequence[str] = ("Allow", "Deny", "Deny", "Pass", "Log")
     ) -> tuple[Rule, ...]:
+        """The last one mostly lets everything through: what stands behind is to be asked too."""
         found = [self.rule(actions) for _ in range(self.pick.randint(0, most))]
-        if self.pick.random() < 0.4:
-            found.append(Rule(action=self.pick.choice(("Allow", "Allow", "Pass", "Deny"))))
-        return tuple(found)
+        last = self.some(("Allow", "Pass", "Pass", "Allow", "Deny"), 0.8)
+        return (*found, Rule(action=last)) if last else tuple(found)
 
     # resources
 
@@ -187,22 +188,24 @@ class Source:
     # changes
 
     def first(self) -> Iterator[Resource[Any]]:
-        for name in WORKLOADS:
-            yield self.workload(name)
-        for name in PROFILES:
-            yield self.profile(name)
+        """What a history begins with."""
         yield made(TIER, TierSpec(order=1000000.0, default_action="Deny"), "default")
+        yield from map(self.workload, WORKLOADS)
+        yield from map(self.profile, PROFILES)
+        yield from map(self.network_set, range(SETS))
+        for make, count in ((self.policy, POLICIES), (self.host_endpoint, HOST_ENDPOINTS)):
+            yield from map(make, self.pick.sample(range(count), count // 2))
 
     def change(self) -> tuple[Resource[Any], bool]:
         """A resource, and whether it is put or dropped."""
         makers = (
             lambda: (self.workload(self.pick.choice(list(WORKLOADS))), 1.0),
             lambda: (self.profile(self.pick.choice(PROFILES)), 0.95),
-            lambda: (self.network_set(self.pick.randint(0, 2)), 0.7),
+            lambda: (self.network_set(self.pick.randrange(SETS)), 0.7),
             lambda: (self.tier(self.pick.choice(TIERS[1:4])), 0.7),
-            lambda: (self.host_endpoint(self.pick.randint(0, 4)), 0.6),
-            lambda: (self.policy(self.pick.randint(0, 9)), 0.7),
-            lambda: (self.policy(self.pick.randint(0, 9)), 0.7),
+            lambda: (self.host_endpoint(self.pick.randrange(HOST_ENDPOINTS)), 0.6),
+            lambda: (self.policy(self.pick.randrange(POLICIES)), 0.7),
+            lambda: (self.policy(self.pick.randrange(POLICIES)), 0.7),
         )
         resource, chance = self.pick.choice(makers)()
         return resource, self.pick.random() < chance

@@ -248,11 +248,13 @@ class Lab:
         (client or self.client).apply(Resource(kind=PROFILE, metadata=Metadata(name=name), spec=spec))
 
     def block(self, cidr: str, owner: str, holders: dict[int, str] | None = None) -> None:
-        """A block with a confirmed affinity; `holders`: node of an address by its place in the block."""
+        """A block with a confirmed affinity; `holders`: node of an address by its place in the block. Its last address
+        is in use in any case: its owner lets an empty block go when it looks for a tunnel's address."""
         name = cidr.replace("/", "-")
-        nodes = sorted(set((holders or {}).values()))
+        holders = {63: owner} | (holders or {})
+        nodes = sorted(set(holders.values()))
         allocations: list[int | None] = [None] * 64
-        for ordinal, node in (holders or {}).items():
+        for ordinal, node in holders.items():
             allocations[ordinal] = nodes.index(node)
         block = {
             "cidr": cidr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -152,6 +153,41 @@ def test_theirs_stays_byte_for_byte(lab: Lab) -> None:
     until(lambda: host.endpoint(a).get("state") == "up" and "vmap" in table(host))
     after = [inside(netns, "nft", "-a", "list", "table", *name.split()) for name in ("ip nat", "inet firewalld")]
     assert after == seen
+
+
+def test_an_uninstallation_leaves_what_was_there_before(lab: Lab) -> None:
+    netns = lab.plug("h1", "10.9.0.1")
+    inside(netns, "nft", "table ip theirs { chain c { counter; }; }")
+
+    def seen() -> str:
+        return (
+            inside(netns, "nft", "list", "ruleset") + inside(netns, "ip", "route") + inside(netns, "ip", "-br", "link")
+        )
+
+    before = seen()
+    host = Host("h1", netns, "10.9.0.1", lab)
+    lab.hosts.append(host)
+    host.start()
+    host.ready()
+    lab.profile("n", own_tag("n"))
+    lab.block("10.65.0.0/26", "h1")
+    a = host.container("a", "10.65.0.1", "n")
+    run = [*host.words(sys.executable, "-m", "tests.kernel.run_node", "uninstall")]
+
+    def refused(word: str) -> bool:
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        return done.returncode != 0 and word in done.stderr
+
+    assert refused("belongs to a node that runs")
+    assert host.kill(signal.SIGTERM) == 0
+    assert refused("1 workloads are still here")
+    assert "chain fwd_from" in inside(netns, "nft", "list", "ruleset")
+    inside(netns, "ip", "link", "del", a.interface)
+    said = inside(netns, *run[4:])
+    assert "removed table inet tortie" in said
+    assert "removed route 10.65.0.0/26" in said
+    assert seen() == before
+    assert not inside(netns, *run[4:])
 
 
 # the last of the file: its hosts stay until then

@@ -3,11 +3,13 @@ for byte, what theirs drops is named with what mends it, and `foreignAccept` wor
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,10 +87,17 @@ def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
         a, b, outside = pair(lab, host)
         named(host, "docker", "ip filter FORWARD drops packets from cali*")
         assert not passes(a.netns, b.address)
+        code, findings = doctor(host)
+        (named_by_it,) = (f for f in findings if f["what"] == "docker")
+        assert code == 1
+        assert named_by_it["level"] == "problem"
+        assert named_by_it["mend"] == drops(host)[0]["mend"]
         assert others(engine.netns) == before
         foreign_accept(lab, "Enabled")
         until(lambda: passes(a.netns, b.address))
         until(lambda: not drops(host))
+        code, findings = doctor(host)
+        assert (code, [f for f in findings if f["level"] == "problem"]) == (0, [])
         allow_all(lab)
         until(lambda: passes(outside, b.address))
         # A restart of the engine, or whoever empties its chain, does not end it.
@@ -100,6 +109,15 @@ def test_beside_an_engine_that_drops_what_is_forwarded(lab: Lab) -> None:
         assert not passes(a.netns, b.address)
         assert without_handles(others(engine.netns)) == without_handles(before)
         mend_by_hand(host, a, b)
+
+
+def doctor(host: Host) -> tuple[int, list[dict[str, object]]]:
+    """Its exit code and findings, asked on the host."""
+    words = ["doctor", "--here", "--json", "--store", host.lab.url, "--socket", str(host.socket)]
+    program = f"import sys; from tortie.cli.main import main; sys.argv[1:] = {words!r}; main()"
+    ran = subprocess.run(host.words(sys.executable, "-c", program), capture_output=True, text=True, check=False)
+    found: list[dict[str, object]] = json.loads(ran.stdout)
+    return ran.returncode, found
 
 
 def named(host: Host, software: str, said: str) -> None:

@@ -68,6 +68,9 @@ def tortie(*, debug: bool) -> None:
     tortie walk stars            the same, every step checked by real packets
     tortie exec agent-1          a shell on one of its hosts
     tortie down                  ends it and leaves nothing
+    tortie why A B tcp/80        may they speak, and which rule says so
+    tortie matrix                who may speak to whom
+    tortie whatif -f FILE        who would gain or lose what
     """
 
 

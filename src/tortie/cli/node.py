@@ -112,6 +112,18 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
+@node.command()
+@click.option("--interface-prefix", default="cali", show_default=True)
+@click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
+def uninstall(interface_prefix: str, force: bool) -> None:
+    """Take everything of the node out of this host's kernel: routes, tunnels, what foreignAccept wrote, the table."""
+    from tortie.node.uninstall import uninstall as remove
+
+    _check_root()
+    for name in remove(parse_prefixes(interface_prefix), force=force):
+        click.echo(f"removed {name}")
+
+
 def _companions(options: Options) -> Sequence[Companion]:
     """The servers that live in this process beside the agent."""
     return [_docker, _collect_with_docker] if options.docker else [_collect]

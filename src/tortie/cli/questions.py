@@ -14,8 +14,7 @@ from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.base.sources import Sources
 
 if TYPE_CHECKING:
-    from tortie.policy.live import Stored
-    from tortie.policy.reading import Loaded, Reader
+    from tortie.policy.reading import Loaded, Reader, Stored
     from tortie.policy.world import World
     from tortie.store.client import Client
 
@@ -70,8 +69,7 @@ def stored(lab: str | None) -> Stored:
 
 def with_base(loaded: Loaded, lab: str | None, *, ask: bool) -> World:
     """The world of the files alone, or with `ask` of the files laid over the store."""
-    from tortie.policy.live import Stored
-    from tortie.policy.reading import laid_over, still_unread, world_of
+    from tortie.policy.reading import Stored, laid_over, still_unread, world_of
 
     base = stored(lab) if ask else Stored()
     unread = still_unread(base.unread, loaded.resources.values())

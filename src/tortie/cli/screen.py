@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -41,6 +39,8 @@ class Command(click.Command):
 def need_root(what: str) -> None:
     """Refuse with the line to type; nothing has been done yet."""
     if os.geteuid() != 0:
+        import shlex
+
         # sudo has a PATH of its own: the whole path works there.
         typed = shlex.join([os.path.abspath(sys.argv[0]), *sys.argv[1:]])
         raise Invalid(f"{what} needs root: a lab is made of network namespaces and mounts\ntype: sudo {typed}")
@@ -48,6 +48,8 @@ def need_root(what: str) -> None:
 
 def program() -> str:
     """How to type this command from where the person is: by its name when that finds it, else by its path."""
+    import shutil
+
     found = shutil.which("tortie")
     own = os.path.abspath(sys.argv[0])
     if found and os.path.realpath(found) == os.path.realpath(own):
@@ -79,6 +81,8 @@ class Line:
     def over(self, text: str) -> None:
         """Show this in place of the line before; nothing where nobody looks."""
         if self.tty:
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be written over
             click.echo(f"\r\033[K{text[:width]}", nl=False, err=True)
             self._open = True

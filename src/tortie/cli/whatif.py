@@ -40,9 +40,8 @@ def whatif(
         raise Invalid("whatif needs -f FILE: what would be applied\ntype: tortie whatif -f change.yaml")
     from tortie.policy import tables
     from tortie.policy.assertions import check
-    from tortie.policy.live import Stored
     from tortie.policy.path import Way
-    from tortie.policy.reading import Reader, assertions_of, laid_over, still_unread, taken_out, world_of
+    from tortie.policy.reading import Reader, Stored, assertions_of, laid_over, still_unread, taken_out, world_of
     from tortie.policy.whatif import changes
 
     reader, sources = Reader(), Sources()

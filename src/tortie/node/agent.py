@@ -38,8 +38,8 @@ PREFIX = "/calico/"
 PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
-ETHERNET_MTU = 1500
 FOREIGN_SECONDS = 5.0
+ETHERNET_MTU = 1500
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
 STUCK_SECONDS = 90.0
@@ -220,8 +220,7 @@ class Agent:
         if whole:
             events = [*self.brain.absent_from(event.key for event in events), *events]
         turn = time.monotonic()
-        for event in events:
-            self.brain.learn(event)
+        for _ in self.brain.learn_all(events):
             if time.monotonic() - turn > SLICE_SECONDS:
                 await anyio.lowlevel.checkpoint()
                 turn = time.monotonic()
@@ -300,6 +299,10 @@ class Agent:
     def child(self) -> int | None:
         """The process that owns the nftables socket."""
         return self._applier.table.pid
+
+    def applied(self, key: str) -> int:
+        """The revision of an endpoint that is in force; 0: none."""
+        return self._applier.applied.get(key, 0)
 
     async def pass_done(self) -> None:
         """Until the end of the pass that is going on, or of the next one."""

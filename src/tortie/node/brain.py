@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,8 +66,8 @@ class Brain:
 
     def replace(self, events: Sequence[Event]) -> None:
         """Everything that is in the store: what was known and is not among it is gone."""
-        for event in (*self.absent_from(event.key for event in events), *events):
-            self.learn(event)
+        for _ in self.learn_all((*self.absent_from(event.key for event in events), *events)):
+            pass
 
     def count(self, prefix: str) -> int:
         """How many keys with this beginning the store has."""
@@ -76,6 +76,16 @@ class Brain:
     def absent_from(self, keys: Iterable[str]) -> list[Event]:
         """What was known and is not among these keys: gone."""
         return [Event(key, None, 0) for key in sorted(self._known.difference(keys))]
+
+    def learn_all(self, events: Iterable[Event]) -> Iterator[None]:
+        """Many keys, each endpoint that they are about looked at once. To be taken to its end, a step at a time."""
+        self.engine.hold()
+        for event in events:
+            self.learn(event)
+            yield
+        for changes in self.engine.release():
+            self._change(changes)
+            yield
 
     def learn(self, event: Event) -> None:
         """One key. What cannot be read is listed in `unreadable`. It counts as absent, which closes; a policy or a
@@ -105,7 +115,7 @@ class Brain:
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
             endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
             self._change(self.engine.set_endpoint(key, endpoint))
-            if self.table.endpoint(key) is None:
+            if not self.engine.has(key):
                 if self.revisions.pop(key, None) is not None:
                     self.news[key] = None
             else:

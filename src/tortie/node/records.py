@@ -18,7 +18,7 @@ from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostP
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
 from tortie.model.resource import Resource
-from tortie.policy.compile import PROTOCOLS, WITH_PORTS
+from tortie.policy.failsafes import failsafe
 from tortie.policy.verdict import Failsafe
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
@@ -145,17 +145,10 @@ def _failsafes(
     found = []
     for port in ports:
         try:
-            found.append(_failsafe(port))
+            found.append(failsafe(port))
         except ValueError as error:
             problems.append(f"failsafe port {port.protocol}/{port.port} {port.net}: {error}")
     return tuple(dict.fromkeys(found))
-
-
-def _failsafe(port: HostPort) -> Failsafe:
-    number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
-    if number not in WITH_PORTS or not 0 < port.port < 1 << 16:
-        raise ValueError("not a protocol with ports and a port of it")
-    return number, port.port, str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
 
 
 def _cidrs(pools: Iterable[IPPoolSpec]) -> tuple[str, ...]:

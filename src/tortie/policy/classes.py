@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET
@@ -75,24 +75,33 @@ class Group:
 
 class Look:
     """One world, looked at for what tells ends apart. `by_node`: whether it matters on which host an endpoint is, by
-    default where some policy of the world makes it so."""
+    default where some policy of the world makes it so. `hosts`: those to look at, by default those with a host
+    endpoint; one without is open."""
 
-    def __init__(self, world: World, services: Sequence[Service], *, by_node: bool | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        services: Sequence[Service],
+        *,
+        by_node: bool | None = None,
+        hosts: Collection[str] | None = None,
+    ) -> None:
         self.world = world
         self.services = tuple(services)
         self.way = Way(world)
         self.marks = Marks(world, services)
         self.local = world.endpoints()
-        hosts = self.way.hosts
-        self.by_node = _by_node(world, hosts) if by_node is None else by_node
-        self._host_lists = {node: tuple(_lists(value) for _, value in own) for node, own in hosts.endpoints().items()}
+        own = self.way.hosts.endpoints()
+        self.by_node = _by_node(world, self.way.hosts) if by_node is None else by_node
+        self.hosts = sorted(own if hosts is None else hosts)
+        self._host_lists = {node: tuple(_lists(value) for _, value in own.get(node, ())) for node in self.hosts}
         self._hosts: dict[str, Hashable] = {node: self._host(node) for node in self._host_lists}
 
     def ends(self) -> Iterator[End]:
-        """Workloads, and the hosts that have a host endpoint and an address."""
+        """Workloads, and the hosts that are looked at and have an address here."""
         for key in self.local:
             yield self.placed(self.way.workload(key))
-        for node in sorted(self._host_lists):
+        for node in self.hosts:
             if self.way.hosts.addresses.get(node):
                 yield self.way.end(f"{HOST}{node}")
 
@@ -102,10 +111,10 @@ class Look:
 
     def again(self, end: End) -> End:
         """An end that another world may know with other addresses, as this one has it."""
-        return end if end.role == "address" else self.placed(self._known(end))
-
-    def _known(self, end: End) -> End:
-        return self.way.workload(str(end.key)) if end.role == "workload" else self.way.end(f"{HOST}{end.node}")
+        if end.role == "workload":
+            return self.placed(self.way.workload(str(end.key)))
+        known = end.role == "host" and self.way.hosts.addresses.get(str(end.node))
+        return self.way.end(f"{HOST}{end.node}") if known else end
 
     def sign(self, end: End) -> Hashable:
         """Equal for ends that this world does not tell apart; None for one that it does not have."""
@@ -129,10 +138,12 @@ class Look:
 
 
 def looks_at(worlds: Iterable[World], services: Sequence[Service]) -> list[Look]:
-    """Several worlds, to be compared: hosts matter in all of them or in none."""
+    """Several worlds, to be compared: the same hosts matter in all of them."""
     listed = list(worlds)
-    by_node = any(_by_node(world, Hosts(world)) for world in listed)
-    return [Look(world, services, by_node=by_node) for world in listed]
+    known = [Hosts(world) for world in listed]
+    by_node = any(_by_node(world, own) for world, own in zip(listed, known, strict=True))
+    hosts = {node for own in known for node in own.endpoints()}
+    return [Look(world, services, by_node=by_node, hosts=hosts) for world in listed]
 
 
 def _by_node(world: World, hosts: Hosts) -> bool:

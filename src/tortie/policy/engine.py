@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ class PolicyEngine:
         self._listing: dict[Owner, set[str]] = {}
         self._users: dict[Use, set[Owner]] = {}
         self._lacking: dict[Owner, tuple[str, ...]] = {}
+        self._waiting: set[str] | None = None
         self.set_profile(DEFAULT_ALLOW_NAME, DEFAULT_ALLOW.spec)
 
     def evaluator(self) -> Evaluator:
@@ -98,6 +99,21 @@ class PolicyEngine:
     def uses(self) -> frozenset[Use]:
         """The selectors and named ports that rules in use mention."""
         return frozenset(self._users)
+
+    def hold(self) -> None:
+        """From now on the endpoints that changes touch wait: many changes at once cost each of them one look, not one
+        for each change. What else changes is told as ever."""
+        self._waiting = set() if self._waiting is None else self._waiting
+
+    def release(self) -> Iterator[list[Changed]]:
+        """The changes of the endpoints that waited, one after the other; to be taken to its end."""
+        waiting, self._waiting = self._waiting or set(), None
+        for key in sorted(waiting):
+            yield self._settle((key,))
+
+    def has(self, key: str) -> bool:
+        """There is such an endpoint of this host."""
+        return key in self._parties
 
     def set_endpoint(self, key: str, resource: Resource[WorkloadEndpointSpec] | None) -> list[Changed]:
         """`key` is the store's key of the endpoint."""
@@ -278,6 +294,9 @@ class PolicyEngine:
 
     def _settle(self, keys: Iterable[str]) -> list[Changed]:
         """Bring the lists of endpoints up to date: what they begin to list is told first, what nobody lists last."""
+        if self._waiting is not None:
+            self._waiting.update(keys)
+            return []
         found: list[Changed] = []
         for key in sorted(keys):
             old, new = self._local.get(key), self._resolve(key)

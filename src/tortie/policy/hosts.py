@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tortie.model.kinds.host_endpoint import ALL_INTERFACES, HOST_ENDPOINT
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.policy.compile import PROTOCOLS, WITH_PORTS
+from tortie.policy.failsafes import failsafe
 from tortie.policy.nets import within
 from tortie.policy.values import ResolvedHost
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, Failsafe
@@ -27,6 +28,7 @@ class HostRules:
     host_services: bool = False
     failsafe_in: tuple[Failsafe, ...] = FAILSAFE_IN
     failsafe_out: tuple[Failsafe, ...] = FAILSAFE_OUT
+    floating: bool = False
 
 
 class Hosts:
@@ -67,8 +69,9 @@ class Hosts:
         return HostRules(
             endpoint_to_host=first("default_endpoint_to_host_action") or "Drop",
             host_services=first("host_services") == "Enabled",
-            failsafe_in=FAILSAFE_IN if inbound is None else failsafes(inbound),
-            failsafe_out=FAILSAFE_OUT if outbound is None else failsafes(outbound),
+            floating=first("floating_ips") == "Enabled",
+            failsafe_in=FAILSAFE_IN if inbound is None else _failsafes(inbound),
+            failsafe_out=FAILSAFE_OUT if outbound is None else _failsafes(outbound),
         )
 
     def uplink(self, name: str, address: str | None = None) -> tuple[str, ResolvedHost] | None:
@@ -119,17 +122,12 @@ def node_addresses(spec: NodeSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
-    """Of a list in the settings; what is no port of a protocol with ports, or no network, opens nothing."""
+def _failsafes(ports: Sequence[HostPort]) -> tuple[Failsafe, ...]:
+    """Of a list in the settings; what is none opens nothing."""
     found: list[Failsafe] = []
     for port in ports:
-        number = PROTOCOLS.get(str(port.protocol or "TCP").upper())
-        try:
-            net = str(ipaddress.ip_network(port.net, strict=False)) if port.net else None
-        except ValueError:
-            continue
-        if number in WITH_PORTS and 0 < port.port <= 65535:
-            found.append((number, port.port, net))
+        with contextlib.suppress(ValueError):
+            found.append(failsafe(port))
     return tuple(dict.fromkeys(found))
 
 

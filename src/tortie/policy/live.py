@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from tortie.base.errors import Invalid
@@ -18,7 +16,7 @@ from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource, decode_at, encode
 from tortie.policy.policies import POLICIES, compile_policy
-from tortie.policy.reading import Unread
+from tortie.policy.reading import Stored, Unread
 from tortie.store.client import Client
 
 KINDS: tuple[Kind[Any], ...] = (
@@ -33,14 +31,6 @@ KINDS: tuple[Kind[Any], ...] = (
     IP_POOL,
     FELIX_CONFIGURATION,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """`unread`: what closes whom it may be about, as on every host, or counts as absent."""
-
-    resources: Mapping[str, Resource[Any]] = field(default_factory=dict)
-    unread: tuple[Unread, ...] = ()
 
 
 def read_store(client: Client) -> Stored:

@@ -26,13 +26,15 @@ Side = Literal["leaves", "enters", "forwarded"]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a flow. `key`: of a workload's endpoint; `node`: the host on which it is, or which it is."""
+    """One end of a flow. `key`: of a workload's endpoint; `node`: the host on which it is, or which it is; `floating`:
+    the address by which it was asked for, when that is not its own."""
 
     role: Role
     title: str
     addresses: tuple[str, ...]
     key: str | None = None
     node: str | None = None
+    floating: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,28 @@ class Way:
                 f"host {name} has no address: a Node with spec.bgp.ipv4Address or spec.addresses, or a HostEndpoint "
                 "with expectedIPs, gives it one"
             )
-        return End("host", name, addresses, node=name)
+        return End("host", f"{HOST}{name}", addresses, node=name)
 
     def _of_address(self, address: str) -> End:
         key = self.world.find(address).key
         if key is not None:
             return replace(self.workload(key), addresses=(address,))
+        floating = self._floating(address)
+        if floating is not None:
+            return floating
         node = self.hosts.of_address(address)
         if node is not None:
-            return End("host", node, (address,), node=node)
+            return End("host", f"{HOST}{node}", (address,), node=node)
         return End("address", address, (address,))
+
+    def _floating(self, address: str) -> End | None:
+        """Whose floating address this is, where the host of that workload turns them into its own."""
+        for key, value in self._local.items():
+            own = dict(value.floating).get(address)
+            end = self.workload(key) if own is not None else None
+            if end is not None and own is not None and end.node and self.hosts.rules(end.node).floating:
+                return replace(end, addresses=(own,), floating=address)
+        return None
 
     def ask(self, source: End, destination: End, service: Service) -> Answer:
         """The whole way of the first packet of a flow. Invalid when the two have no IP version in common."""
@@ -127,7 +141,9 @@ class Way:
             yield from self._own_traffic("leaves", str(source.node), packet.source, "egress", packet)
         if source.role == "workload" and source.node is not None:
             out = self.hosts.every_interface(source.node) if same else self.hosts.uplink(source.node)
-            yield from self._forwarded(self.hosts.every_interface(source.node), "ingress", source.node, packet)
+            yield from self._forwarded(
+                self.hosts.every_interface(source.node), "ingress", source.node, packet, from_workload=True
+            )
             yield from self._forwarded(out, "egress", source.node, packet)
             if not same:
                 packet = self._as_seen_outside(source.node, packet)
@@ -147,8 +163,14 @@ class Way:
 
     def _to_own_host(self, key: str, node: str, packet: Packet) -> Stage:
         rules = self.hosts.rules(node)
+        every = self.hosts.every_interface(node)
         verdict = self._evaluator.to_host(
-            self._local[key], packet, action=rules.endpoint_to_host, host_services=rules.host_services
+            self._local[key],
+            packet,
+            action=rules.endpoint_to_host,
+            host_services=rules.host_services,
+            host=every[1] if every else None,
+            failsafes=rules.failsafe_in,
         )
         return Stage("leaves", self.world.title(key), key, "egress", verdict)
 
@@ -163,11 +185,17 @@ class Way:
             yield Stage(side, f"{HOST}{node}", found[0], direction, verdict)
 
     def _forwarded(
-        self, found: tuple[str, ResolvedHost] | None, direction: Direction, node: str, packet: Packet
+        self,
+        found: tuple[str, ResolvedHost] | None,
+        direction: Direction,
+        node: str,
+        packet: Packet,
+        *,
+        from_workload: bool = False,
     ) -> Iterator[Stage]:
         """Only where there is a policy about it."""
         if found is not None:
-            verdict = self._evaluator.forwarded(found[1], direction, packet)
+            verdict = self._evaluator.forwarded(found[1], direction, packet, from_workload=from_workload)
             if verdict.steps or not verdict.allowed:
                 yield Stage("forwarded", f"{HOST}{node}", found[0], direction, verdict)
 
@@ -186,6 +214,8 @@ class Way:
             if seen != answer.packet:
                 yield f"beyond {source.node} the source is {seen.source}: the pool has natOutgoing"
         for end, word in ((source, "leave"), (destination, "enter")):
+            if end.floating is not None:
+                yield f"{end.floating} is a floating address of {end.title}: rules see {end.addresses[0]}"
             if end.role == "address":
                 yield f"{end.title} is no endpoint or host that is known here: nothing is asked where packets {word} it"
             elif end.role == "host" and not same and self.hosts.uplink(str(end.node)) is None:

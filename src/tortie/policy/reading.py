@@ -199,6 +199,14 @@ class Unread:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store holds. `unread`: what closes whom it may be about, as on every host, or counts as absent."""
+
+    resources: Mapping[str, Resource[Any]] = field(default_factory=dict)
+    unread: tuple[Unread, ...] = ()
+
+
 def world_of(resources: Iterable[Resource[Any]], unread: Iterable[Unread] = ()) -> World:
     """With the profiles of the namespaces and service accounts of pods, which are in force without being written.
     Invalid lists the policies whose selectors cannot be read."""

@@ -59,7 +59,8 @@ def mentioned_ports(world: World) -> list[Service]:
 
 
 def told(chosen: Iterable[Span], whole: Sequence[Span]) -> list[str]:
-    """The texts of some spans of the whole; neighbouring ports as one range, all of a protocol by its name."""
+    """The texts of some spans of the whole; neighbouring ports as one range, all or nearly all of a protocol by its
+    name."""
     picked = set(chosen)
     if picked == set(whole):
         return ["everything"]
@@ -69,6 +70,9 @@ def told(chosen: Iterable[Span], whole: Sequence[Span]) -> list[str]:
         mine = [span for span in own if span in picked]
         if mine and len(mine) == len(own):
             found.append(NAMES.get(protocol, own[0].text))
+        elif any(span.service.port and not span.high for span in mine):
+            without = [span.text.partition("/")[2] for span in _touching([s for s in own if s not in picked])]
+            found.append(f"{NAMES[protocol]} (not {', '.join(without)})")
         else:
             found += [span.text for span in _touching(mine)]
     return found

@@ -143,6 +143,8 @@ def change_lines(changes: Changes, ways: tuple[Way, Way]) -> list[str]:
 def _by(way: Way, answer: Answer | None) -> str:
     if answer is None:
         return "there is no such endpoint"
+    if not answer.stages:
+        return "allowed, no policy is asked"
     told = Told(way, answer)
     stage = next((stage for stage in answer.stages if not stage.verdict.allowed), None)
     if stage is None:

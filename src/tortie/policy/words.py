@@ -273,7 +273,7 @@ def _place(stage: Stage) -> str:
 
 
 def _end(end: End, address: str) -> str:
-    name = end.title if end.role != "host" else f"host {end.title}"
+    name = end.title
     beside = [text for text in (address, end.node if end.role == "workload" else None) if text and text != end.title]
     return f"{name} ({', '.join(beside)})" if beside else name
 

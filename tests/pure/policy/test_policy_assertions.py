@@ -59,7 +59,7 @@ def test_one_that_holds() -> None:
 def test_allow_that_is_denied_names_who_and_what() -> None:
     assert broken(world(), **WEB_TO_DB) == ["web1, web2, web3 cannot reach db1, db2 on tcp/5432"]
     found = broken(world(FROM_WEB), from_="app == 'web'", to="app == 'db'")
-    assert found == ["web1, web2, web3 cannot reach db1, db2 on other tcp, udp, icmp, other protocols"]
+    assert found == ["web1, web2, web3 cannot reach db1, db2 on tcp (not 5432), udp, icmp, other protocols"]
 
 
 def test_deny_that_is_allowed() -> None:

@@ -8,12 +8,14 @@ import pytest
 from tests.support.policy_worlds import OUTSIDE, SERVICES, changed, named, resources, workload
 
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
+from tortie.model.kinds.host_endpoint import HOST_ENDPOINT, HostEndpointSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.rule import EntityRule, Rule
 from tortie.policy.classes import Group, looks_at
-from tortie.policy.path import End
+from tortie.policy.path import End, Way
 from tortie.policy.reading import world_of
 from tortie.policy.spans import Span, spans, told
+from tortie.policy.tables import change_lines
 from tortie.policy.whatif import changes
 from tortie.policy.world import Service, World
 
@@ -31,6 +33,8 @@ class Both:
         self.ends: list[dict[str, End]] = []
         for look in self.looks:
             self.ends.append({end.key or end.title: end for end in look.ends()})
+        for known, other in zip(self.ends, self.ends[::-1], strict=True):
+            known |= {name: end for name, end in other.items() if end.role == "host" and name not in known}
         taken = {address for known in self.ends for end in known.values() for address in end.addresses}
         for known in self.ends:
             known |= {address: End("address", address, (address,)) for address in OUTSIDE if address not in taken}
@@ -80,7 +84,9 @@ class Both:
 def test_changes_say_what_asking_every_pair_says(seed: int) -> None:
     pick = random.Random(seed)
     old = resources(pick)
-    both = Both(world_of(old.values()), world_of(changed(pick, old).values()))
+    before, after = world_of(old.values()), world_of(changed(pick, old).values())
+    both = Both(before, after)
+    assert change_lines(both.found, (Way(before), Way(after)))
     parts = {service: both.span_of(service) for service in SERVICES}
     for name, to in both.pairs():
         said = both.told(name, to)
@@ -160,3 +166,15 @@ def test_the_parts_cover_every_port_once() -> None:
     udp = {span.text: span.service.port for span in spans([world]) if span.service.protocol == 17}
     assert udp == {"udp/53": 53, "udp/4788": 4788, "other udp": 1}
     assert told(spans([world]), spans([world])) == ["everything"]
+
+
+def test_a_host_that_gets_a_host_endpoint_loses_it_was_open_before() -> None:
+    """8.5, trap 50: a host without a host endpoint is not policed."""
+    host = named(HOST_ENDPOINT, HostEndpointSpec(node="h1", interface_name="*", expected_ips=("10.0.9.1",)), "h1-all")
+    found = changes(cluster(), cluster(host))
+    assert found.items
+    assert {item.gains for item in found.items} == {False}
+    assert all(
+        "host:h1" in {end.title for g in (item.source, item.destination) for end in g.ends} for item in found.items
+    )
+    assert {item.gains for item in changes(cluster(host), cluster()).items} == {True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.policy_worlds import named, workload
 from tests.support.stars_files import files
@@ -18,7 +19,7 @@ from tortie.model.kinds.network_policy import NETWORK_POLICY, NetworkPolicySpec
 from tortie.model.kinds.node import NODE, NodeBgp, NodeSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.tier import TIER, TierSpec
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, Nat, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.model.rule import EntityRule, HttpMatch, Rule, ServiceAccountMatch, ServiceMatch
 from tortie.policy.path import Answer, Way
@@ -158,6 +159,27 @@ def test_ipv6_and_both() -> None:
 
 def _fields(spec: Any) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in spec.__struct_fields__}
+
+
+def test_a_floating_address_is_its_workload_where_hosts_know_them() -> None:
+    web = workload("d", "10.0.0.4")
+    nats = (Nat(internal_ip="10.0.0.4", external_ip="203.0.113.4"),)
+    spec = WorkloadEndpointSpec(**{**_fields(web.spec), "ip_nats": nats})
+    resource = Resource(kind=WORKLOAD_ENDPOINT, metadata=web.metadata, spec=spec)
+    way = cluster(resource, felix(floating_ips="Enabled"))
+    answer = ask(way, "192.0.2.1", "203.0.113.4", "tcp/1")
+    assert (answer.destination.title, answer.packet.destination) == ("d", "10.0.0.4")
+    assert "203.0.113.4 is a floating address of d: rules see 10.0.0.4" in list(way.notes(answer))
+    assert cluster(resource).end("203.0.113.4").role == "address"
+
+
+def test_policy_before_the_routing_decision_meets_a_workload_s_way_to_its_host() -> None:
+    shut = host_policy(Rule(action="Deny", protocol="TCP"), pre_dnat=True, apply_on_forward=True, tier="default")
+    shut = named(GLOBAL_NETWORK_POLICY, msgspec.structs.replace(shut.spec, types=("Ingress",)), "hosts")
+    way = cluster(star(), shut, felix(default_endpoint_to_host_action="Return"))
+    assert not ask(way, "a", "host:h1", "tcp/80").allowed
+    assert ask(way, "a", "host:h1", "udp/80").allowed
+    assert ask(way, "a", "host:h1", "tcp/22").allowed, "a failsafe port"
 
 
 def test_who_is_meant() -> None:

@@ -182,8 +182,9 @@ def _match(writer: _Writer, name: str, first: Field) -> None:
         joined.append(more[1])
         name = f"{name} . {more[0]}"
     for one in joined:
-        writer.ask("nfproto", one.nfproto)
-        writer.ask("l4proto", one.l4proto)
+        if not one.l4proto or writer.known.get("l4proto") != one.l4proto:
+            writer.ask("nfproto", one.nfproto)
+            writer.ask("l4proto", one.l4proto)
     if writer.accept("vmap"):
         _load(writer, joined)
         writer.out.append(x.lookup(_set_name(writer.take()), verdict=True))

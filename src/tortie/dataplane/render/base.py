@@ -182,7 +182,7 @@ def _to_host(settings: Settings) -> tuple[str, ...]:
 def _host_chains(settings: Settings, work: Work) -> dict[str, tuple[Written, str]]:
     found: dict[str, tuple[Written, str]] = {}
     early = f"{language.has_mark(settings.marks.accepted)} accept"
-    if work.has(RAW_IN, RAW_OUT, IN):
+    if work.has(IN):
         # Neighbours find each other whatever the policy says, and conversations of theirs are not tracked.
         kinds = ("130-136", "143")
         found["nd"] = (_written(*(f"{IPV6} meta l4proto 58 icmpv6 type {kind} accept" for kind in kinds)), "")
@@ -190,6 +190,7 @@ def _host_chains(settings: Settings, work: Work) -> dict[str, tuple[Written, str
         found["raw_out"] = (_raw_out(settings, work), _filter("output", -300))
     if work.has(PRE):
         written = _written(ESTABLISHED, early if work.has(RAW_IN) else "")
+        written.jump("nd")
         found["pre_dnat"] = (_to_host_endpoint(written, PRE, work, 'iifname "lo" accept'), _filter("prerouting", -150))
     if work.has(FORWARD_IN):
         written = _written(ESTABLISHED, early if work.has(RAW_IN, PRE) else "")

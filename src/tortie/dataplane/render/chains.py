@@ -61,10 +61,10 @@ class Chains:
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
 
-    def problems(self, owner: Owner) -> list[str]:
-        """Why nobody who uses the policy or profile can be enforced as meant."""
+    def problems(self, owner: Owner, *, staged: bool = False) -> list[str]:
+        """Why nobody who uses the policy or profile can be enforced as meant. A staged one need not be understood."""
         rules = self._rules.get(owner)
-        found = [f"{owner[0]} {owner[1]}: {problem}" for problem in (rules.problems if rules else ())]
+        found = [f"{owner[0]} {owner[1]}: {problem}" for problem in (rules.problems if rules and not staged else ())]
         if owner in self._refused:
             found.append(f"{owner[0]} {owner[1]}: the kernel refuses its rules: {self._refused[owner]}")
         return found

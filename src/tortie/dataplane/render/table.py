@@ -146,7 +146,12 @@ class HostTable:
         return sorted(name for name, held in self._by_interface.items() if held == key)
 
     def _list_problems(self, endpoint: Resolved | ResolvedHost) -> list[str]:
-        return [problem for owner in _owners(endpoint) for problem in self._chains.problems(owner)]
+        enforced = endpoint.policies(staged=False)
+        return [
+            problem
+            for owner in _owners(endpoint)
+            for problem in self._chains.problems(owner, staged=owner[0] == "policy" and owner[1] not in enforced)
+        ]
 
     def notes(self, key: str) -> list[str]:
         """What a person should know of an endpoint or host endpoint that is enforced as meant."""
