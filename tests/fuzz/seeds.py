@@ -195,3 +195,56 @@ MANIFESTS: tuple[dict[str, Any], ...] = (
         },
     },
 )
+
+SPEAKERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("host-a", "Node", {"bgp": {"ipv4Address": "192.0.2.1/24", "asNumber": "1.10", "routeReflectorClusterID": ""}}),
+    ("host-b", "Node", {"bgp": {"ipv4Address": "192.0.2.2/24", "routeReflectorClusterID": "192.0.2.2"}}),
+    (
+        "default",
+        "BGPConfiguration",
+        {
+            "asNumber": 64512,
+            "ignoredInterfaces": ["docker0"],
+            "communities": [{"name": "c", "value": "1:2"}],
+            "prefixAdvertisements": [{"cidr": "10.0.0.0/8", "communities": ["c", "1:2:3"]}],
+            "listenPort": 1179,
+        },
+    ),
+    (
+        "a",
+        "BGPPeer",
+        {
+            "peerIP": "192.0.2.9:1179",
+            "asNumber": 65001,
+            "filters": ["f"],
+            "reachableBy": "192.0.2.1",
+            "maxRestartTime": "90s",
+            "keepaliveTime": "30s",
+            "ttlSecurity": 2,
+            "numAllowedLocalASNumbers": 1,
+        },
+    ),
+    ("b", "BGPPeer", {"nodeSelector": "all()", "peerSelector": "has(x)", "nextHopMode": "Self"}),
+    (
+        "f",
+        "BGPFilter",
+        {
+            "importV4": [
+                {
+                    "action": "Accept",
+                    "cidr": "10.0.0.0/8",
+                    "matchOperator": "In",
+                    "prefixLength": {"min": 8, "max": 24},
+                    "interface": "eth0",
+                    "communities": {"values": ["1:2"]},
+                    "asPathPrefix": [65001],
+                    "operations": [
+                        {"addCommunity": {"value": "1:2"}},
+                        {"prependASPath": {"prefix": [1, 2]}},
+                    ],
+                }
+            ],
+            "exportV6": [{"action": "Reject", "source": "RemotePeers", "peerType": "eBGP"}],
+        },
+    ),
+)

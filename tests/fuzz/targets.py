@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from tests.fuzz import commands, seeds
 from tests.fuzz.draw import Draw
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.base.sources import Sources, documents
-from tortie.cli.calicoctl import choose, configuration, go_template
+from tortie.cli.calicoctl import choose, go_template
+from tortie.cli.calicoctl import configuration as client_configuration
 from tortie.cli.calicoctl.columns import columns
 from tortie.cli.calicoctl.era019 import endpoint, pool, profile, show
 from tortie.cli.calicoctl.era019.line import Failure, UsageError
@@ -27,6 +29,7 @@ from tortie.cli.calicoctl.era3.convert import convert
 from tortie.cli.calicoctl.era13 import usage as usage13
 from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import Session
+from tortie.dataplane.render.bird import configuration
 from tortie.model import kubernetes, kubernetes_pods
 from tortie.model.codec import from_builtins
 from tortie.model.eras import shown, written
@@ -379,10 +382,10 @@ def places(data: bytes) -> None:
         address.parse(f"etcd://{text}")
     choose.by_configuration(text)
     with contextlib.suppress(Invalid, Unavailable):
-        configuration.configuration(text, None, {})
+        client_configuration.configuration(text, None, {})
     with contextlib.suppress(Invalid, Unavailable):
         variables = ("ETCD_ENDPOINTS", "ETCD_AUTHORITY", "ETCD_SCHEME", "DATASTORE_TYPE")
-        configuration.configuration(None, None, dict(zip(variables, text.split("\n"), strict=False)))
+        client_configuration.configuration(None, None, dict(zip(variables, text.split("\n"), strict=False)))
     with contextlib.suppress(Invalid):
         Service.parse(text)
 
@@ -481,6 +484,27 @@ def picture(brain: Brain) -> dict[str, Any]:
     }
 
 
+def bgp(data: bytes) -> None:
+    """3.5: what a node tells its BGP daemon is whole lines of its language, whatever the store holds."""
+    draw, brain = Draw(data), Brain("host-a", "192.0.2.1/24")
+    for number, (name, kind, spec) in enumerate(seeds.SPEAKERS, 1):
+        said = (
+            spec if draw.below(3) == 0 else draw.shaped(KINDS[kind].spec) if draw.below(3) == 2 else draw.changed(spec)
+        )
+        key = KINDS[kind].key(str(draw.of(("a", draw.text()))) if draw.below(8) == 7 else name)
+        brain.learn(Event(key, _json({"metadata": {"name": name}, "spec": said}), number))
+    plan = brain.speakers.plan({})
+    if plan is None:
+        return
+    with contextlib.suppress(Invalid):
+        text = configuration(plan, brain.announced(), "/log")
+        assert text.count("{") == text.count("}")
+        assert text.count('"') % 2 == 0
+        assert LANGUAGE.fullmatch(text), text
+
+
+# No line of ours holds anything else; a name of a filter stands in single quotes.
+LANGUAGE = re.compile(r"[\w .,:;(){}\[\]<>=!~&|*+/\"'\n-]*")
 TARGETS: dict[str, Target] = {
     "selector": Target(selector, seeds.SELECTORS),
     "rule": Target(rule),
@@ -501,4 +525,5 @@ TARGETS: dict[str, Target] = {
     "etcd": Target(etcd, seeds.REPLIES),
     "docker": Target(docker),
     "store": Target(store_values),
+    "bgp": Target(bgp),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.differential.net import HOSTS, WORKLOADS, Net
+from tests.differential.net import BEHIND, HOSTS, WORKLOADS, Net
 from tests.differential.plant import Plant
 from tests.differential.resources import Source, made
 from tests.kernel.netlab import Lab, inside
@@ -198,6 +198,21 @@ def test_workloads_speak_to_what_is_in_no_pool_from_their_hosts_address(plant: P
         assert plant.arrives("w1", "o1", "tcp/80", six=six) == HOSTS["h1"][six]
         assert plant.arrives("w1", "w3", "tcp/80", six=six) == WORKLOADS["w1"][1 + six]
         assert plant.arrives("o1", "w1", "tcp/80", six=six) != HOSTS["h1"][six]
+    plant.configure(
+        nat_outgoing_address=BEHIND[0],
+        nat_port_range="61000:61005",
+        nat_outgoing_exclusions="IPPoolsAndHostIPs",
+        iptables_nat_outgoing_interface_filter="eth+",
+    )
+    node = NodeSpec(bgp=NodeBgp(ipv4_address=f"{HOSTS['h2'][0]}/24"))
+    put(plant, made(NODE, node, "h2"))
+    for what in ("tcp/80", "udp/53"):
+        assert plant.arrives("w1", "o1", what) == BEHIND[0]
+        assert plant.arrives("w1", "h2", what) == WORKLOADS["w1"][1]
+    assert plant.arrives("w1", "o1", "tcp/80", six=True) == HOSTS["h1"][1]
+    plant.configure(iptables_nat_outgoing_interface_filter="wlan0")
+    plant.load()
+    assert plant.arrives("w1", "o1", "tcp/80") == WORKLOADS["w1"][1]
 
 
 def test_a_source_that_is_not_ones_own_only_where_it_is_asked_for_and_allowed(plant: Plant, net: Net) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
+from tortie.base.numbers import whole
 from tortie.model.kinds.bgp_configuration import BGPConfigurationSpec
 from tortie.model.kinds.bgp_filter import BGPFilterSpec
 from tortie.model.kinds.bgp_peer import BGPPassword, BGPPeerSpec
@@ -160,11 +161,19 @@ class _Planner:
         self.problems: list[str] = []
         self.filters: Mapping[str, BGPFilterSpec] = {}
         self._node, self._own, self._nodes, self._config, self._secrets = node, own, nodes, config, secrets
-        self._default_as = number(config.as_number) or DEFAULT_AS
+        self._default_as = self._number("BGPConfiguration default", config.as_number) or DEFAULT_AS
         self.as_number = self._as_of(own)
 
     def _as_of(self, speaker: Speaker) -> int:
-        return number(speaker.as_number) or self._default_as
+        return self._number(f"node {speaker.address}", speaker.as_number) or self._default_as
+
+    def _number(self, whose: str, value: int | str | None) -> int:
+        """0 as well for what is none: the cluster's is taken, and it is said."""
+        try:
+            return number(value)
+        except Invalid as error:
+            self.problems.append(f"{whose}: {error}")
+            return 0
 
     def add_mesh(self) -> None:
         """A session with every node that is no reflector, and with which no BGPPeer makes one."""
@@ -296,11 +305,14 @@ def _about(spec: BGPPeerSpec, name: str, speaker: Speaker) -> bool:
 
 
 def number(value: int | str | None) -> int:
-    """An AS number as one integer, also from `1.10`; 0 for none."""
+    """An AS number as one integer, also from `1.10`; 0 for none. Invalid for what is no such number."""
     if value is None or value == "":
         return 0
     high, dot, low = str(value).partition(".")
-    return (int(high) << 16) + int(low) if dot else int(high)
+    parts = [whole(high, 0xFFFF), whole(low, 0xFFFF)] if dot else [0, whole(high, 0xFFFFFFFF)]
+    if parts[0] is None or parts[1] is None:
+        raise Invalid(f"{str(value)[:40]!r} is no AS number")
+    return (parts[0] << 16) + parts[1]
 
 
 def seconds(text: str | None) -> int:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.ipam.block import empty, settle
 from tortie.ipam.errors import NoPool, OutsidePools, PoolGone, UnknownSubnet
@@ -84,7 +85,7 @@ def _allocatable(resource: Resource[IPPoolSpec]) -> bool:
     """False when whoever keeps the pools' status says so; a status that makes no sense says nothing."""
     text = dict(resource.unknown).get("status")
     try:
-        status = msgspec.json.decode(text, type=_Status) if text else _Status()
+        status = msgspec.json.decode(text, type=ready(_Status)) if text else _Status()
     except UNREADABLE:
         return True
     return not any(c.type == "Allocatable" and c.status == "False" for c in status.conditions)

@@ -91,11 +91,14 @@ class Ledger:
         seen = self._seen.get(cidr)
         return None if seen is None or seen[0].deleted else seen
 
-    def learn(self, stale: CompareFailed) -> None:
-        """Another's write to a block is told with the refusal of ours; handles are not remembered; after the refusal of
-        anything else all is read anew."""
+    def learn(self, stale: CompareFailed, *, told_now: bool = True) -> None:
+        """Another's write to a block is told with the refusal of ours, and read anew when that was some time ago;
+        handles are not remembered; after the refusal of anything else all is forgotten."""
         cidr = block_of_key(stale.key)
-        if cidr is not None and stale.now is not None:
+        if cidr is not None and not told_now:
+            self._seen.pop(cidr, None)
+            self.block(cidr)
+        elif cidr is not None and stale.now is not None:
             self._remember(cidr, parse_block(stale.now.value, stale.key), stale.now.revision)
         elif not stale.key.startswith(HANDLES):
             self.forget()

@@ -46,11 +46,10 @@ class Turns:
             try:
                 return once()
             except CompareFailed as error:
-                if attempt % PAUSE_EVERY:
-                    self._ledger.learn(error)
-                else:
+                pause = attempt % PAUSE_EVERY == 0
+                if pause:
                     time.sleep(random.uniform(0, PAUSE_SECONDS))
-                    self._ledger.forget()
+                self._ledger.learn(error, told_now=not pause)
         raise Unavailable(f"{what}: changed by others {RETRIES} times in a row")
 
 

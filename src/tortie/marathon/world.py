@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.deploy.plan import Plan
@@ -198,6 +199,6 @@ class World:
 
 def _decode(key: str, value: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(value, type=kind)
+        return msgspec.json.decode(value, type=ready(kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"store key {key} cannot be read: {error}") from error

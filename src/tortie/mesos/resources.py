@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.wire import mesos as wire
 
@@ -217,7 +218,7 @@ def parse(text: str, default_role: str = "*") -> Resources:
     """The value of `--resources`: `cpus:4;mem:2048;ports:[21000-24000,30000-34000];cpus(prod):8` or a JSON array."""
     if text.lstrip().startswith("["):
         try:
-            return from_wire(msgspec.json.decode(text.encode(), type=list[wire.Resource]))
+            return from_wire(msgspec.json.decode(text.encode(), type=ready(list[wire.Resource])))
         except msgspec.MsgspecError as error:
             raise Invalid(f"--resources: {error}") from error
     out = Resources()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 
 KEPT = "~"
@@ -51,7 +52,7 @@ def from_json(kind: type[V], value: bytes, what: str) -> V:
 
 def from_builtins(kind: type[V], raw: Any) -> V:
     """As `from_json`, from plain dicts and lists. Raises msgspec's errors. A null counts as an absent field."""
-    return msgspec.convert(_hoist(kind, raw), kind)
+    return msgspec.convert(_hoist(kind, raw), ready(kind))
 
 
 def to_json(value: msgspec.Struct) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -12,7 +12,14 @@ from tortie.base.errors import Invalid
 from tortie.dataplane.bgp import Speaker
 from tortie.dataplane.render.bird import Announced
 from tortie.dataplane.render.rules import Marks
-from tortie.dataplane.render.settings import Settings, parse_marks, parse_prefixes
+from tortie.dataplane.render.settings import (
+    Hiding,
+    Settings,
+    parse_interface_filter,
+    parse_marks,
+    parse_port_range,
+    parse_prefixes,
+)
 from tortie.dataplane.routes import Peer, PoolWay, Ways
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
@@ -100,6 +107,7 @@ def merge_settings(
         foreign_accept=_first(layers, "foreign_accept") == "Enabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
+        hiding=_hiding(layers, problems),
         failsafes_in=_failsafes(layers, "failsafe_inbound_host_ports", usual.failsafes_in, problems),
         failsafes_out=_failsafes(layers, "failsafe_outbound_host_ports", usual.failsafes_out, problems),
         marks=_marks(_first(layers, "nftables_mark_mask"), _first(layers, "iptables_mark_mask"), problems),
@@ -133,6 +141,32 @@ def _marks(ours: int | None, older: int | None, problems: list[str]) -> Marks:
     except Invalid as error:
         problems.append(str(error))
         return Settings().marks
+
+
+def _hiding(layers: Sequence[FelixConfigurationSpec], problems: list[str]) -> Hiding:
+    """Of natOutgoing."""
+    ports, interface = _first(layers, "nat_port_range"), _first(layers, "iptables_nat_outgoing_interface_filter")
+    return Hiding(
+        _parsed(_ipv4, _first(layers, "nat_outgoing_address"), problems),
+        _parsed(parse_port_range, None if ports is None else str(ports), problems),
+        _parsed(parse_interface_filter, interface, problems),
+        _first(layers, "nat_outgoing_exclusions") == "IPPoolsAndHostIPs",
+    )
+
+
+def _ipv4(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise Invalid(f"natOutgoingAddress: {error}") from error
+
+
+def _parsed(parse: Callable[[str], str], text: str | None, problems: list[str]) -> str:
+    try:
+        return parse(text) if text else ""
+    except Invalid as error:
+        problems.append(str(error))
+        return ""
 
 
 def _failsafes(

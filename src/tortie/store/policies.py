@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.model import eras
 from tortie.model.codec import UNREADABLE
@@ -38,7 +39,7 @@ def recorded_era(datastore: Datastore) -> Era | None:
     if kv is None:
         return None
     try:
-        return msgspec.json.decode(kv.value, type=_Recorded).era
+        return msgspec.json.decode(kv.value, type=ready(_Recorded)).era
     except UNREADABLE as error:
         raise Invalid(f"{ERA_KEY}: {error}") from error
 

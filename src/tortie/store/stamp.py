@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.model.codec import UNREADABLE
 from tortie.model.resource import Metadata, Resource, with_defaults
 
@@ -36,6 +37,6 @@ class _Stored(msgspec.Struct):
 def identity(value: bytes) -> Metadata | None:
     """The metadata of a stored value; None for one that does not parse, which is about to be replaced."""
     try:
-        return msgspec.json.decode(value, type=_Stored).metadata
+        return msgspec.json.decode(value, type=ready(_Stored)).metadata
     except UNREADABLE:
         return None

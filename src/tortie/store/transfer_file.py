@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.model.codec import UNREADABLE
 
@@ -55,13 +56,13 @@ def read(data: bytes, prefixes: Sequence[str]) -> list[Entry]:
     if lines[-1:] == [b""]:
         lines.pop()
     try:
-        head = msgspec.json.decode(lines[0] if lines else b"", type=_Head)
+        head = msgspec.json.decode(lines[0] if lines else b"", type=ready(_Head))
     except UNREADABLE:
         raise Invalid('line 1: not the head of an export ({"format":"tortie-store/v1","revision":…})') from None
     if head.format != FORMAT:
         raise Invalid(f"line 1: format {head.format!r}; this program reads {FORMAT}")
     try:
-        foot = msgspec.json.decode(lines[-1], type=_Foot)
+        foot = msgspec.json.decode(lines[-1], type=ready(_Foot))
     except UNREADABLE:
         raise Invalid("the last line is not the end of an export: the file was cut") from None
     entries, problems = _entries(lines[1:-1], prefixes)
@@ -79,7 +80,7 @@ def _entries(lines: Sequence[bytes], prefixes: Sequence[str]) -> tuple[list[Entr
     seen: dict[str, int] = {}
     for number, text in enumerate(lines, 2):
         try:
-            line = msgspec.json.decode(text, type=_Line)
+            line = msgspec.json.decode(text, type=ready(_Line))
         except UNREADABLE as error:
             problems.append(f"line {number}: {error}")
             continue

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.wire.marathon_apps import App, Base, decode
 
@@ -114,7 +115,7 @@ class MarathonClient:
     async def _call(self, method: str, path: str, kind: type[T], body: Mapping[str, Any] | bytes | None = None) -> T:
         where, answer = await self._ask(method, path, body)
         try:
-            return msgspec.json.decode(answer, type=kind)
+            return msgspec.json.decode(answer, type=ready(kind))
         except msgspec.DecodeError as error:
             raise Unavailable(f"{where}: not the answer of a Marathon: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 
 _USERLESS = ("", "host", "bridge", "none", "default")
@@ -168,13 +169,13 @@ class _Apps(msgspec.Struct):
 def decode(data: bytes) -> tuple[list[App], list[str]]:
     """Apps sorted by id, and a line for each that cannot be read. Invalid when the whole is no list of apps."""
     try:
-        raw = msgspec.json.decode(data, type=_Apps).apps
+        raw = msgspec.json.decode(data, type=ready(_Apps)).apps
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"apps: {error}") from error
     apps, problems = [], []
     for item in raw:
         try:
-            apps.append(msgspec.json.decode(item, type=App))
+            apps.append(msgspec.json.decode(item, type=ready(App)))
         except msgspec.ValidationError as error:
             plain: Any = msgspec.json.decode(item)
             name = plain.get("id", "an app without id") if isinstance(plain, dict) else "an app"

@@ -16,7 +16,7 @@ from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.steps import Members
 from tortie.model.kinds.profile import ProfileSpec
 from tortie.model.resource import Resource
-from tortie.model.rule import EntityRule, Rule
+from tortie.model.rule import EntityRule, Icmp, Rule
 from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
@@ -171,6 +171,12 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
 
 def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
     rule = Rule(action="Allow", ip_version=4, source=EntityRule(nets=("fd00::/8",)))
+    listed = rules.Listed("profile", "p", "ingress")
+    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
+
+
+def test_a_rule_about_icmp_of_the_other_family_matches_nothing() -> None:
+    rule = Rule(action="Allow", protocol="ICMPv6", icmp=Icmp(type=128), source=EntityRule(not_nets=("10.0.0.0/8",)))
     listed = rules.Listed("profile", "p", "ingress")
     assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
 

@@ -33,7 +33,6 @@ FINE = Seen(
     uplink=("eth0", 1500),
     workloads={"calia": 1450},
     encapsulations=("vxlan",),
-    eras={"plain": 3},
 )
 DROP = ForeignDrop("ip filter FORWARD", "policy drop", "docker", "from cali*", ("iptables -I DOCKER-USER ...",))
 
@@ -87,7 +86,7 @@ def test_a_host_in_order_has_nothing_to_say() -> None:
         ),
         ({"status": STATUS | {"unreadable": {"/k": "broken"}}}, "problem", "store", "/k cannot be read: broken", ""),
         ({"store": "etcd://x:1", "store_reason": "refused"}, "problem", "store", "refused", "calicoctl get nodes"),
-        ({"eras": {"plain": 3, "prefixed": 1}}, "problem", "store", "3 plain, 1 prefixed", "calicoctl replace"),
+        ({"names": ("x is stored twice",)}, "problem", "policy names", "x is stored twice", "migrate-policy-names"),
         ({"synchronised": False}, "note", "clock", "not synchronised", ""),
         ({"now": 0.5}, "problem", "clock", "behind", "timedatectl"),
         ({"workloads": {"calia": 1500}}, "problem", "mtu", "larger than 1450", "ip link set calia mtu 1450"),

@@ -7,11 +7,10 @@ A base chain with nothing to do is not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tortie.dataplane.render import language
-from tortie.dataplane.render.extras import HAIRPIN, TO_FLOATING, TRANSLATING
+from tortie.dataplane.render import language, nat
 from tortie.dataplane.render.hosts import (
     FORWARD_IN,
     FORWARD_OUT,
@@ -27,7 +26,7 @@ from tortie.dataplane.render.hosts import (
 )
 from tortie.dataplane.render.language import Version
 from tortie.dataplane.render.rules import Written
-from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.render.settings import FAMILIES, PEERS, Settings
 from tortie.dataplane.render.stacks import Stack
 from tortie.dataplane.steps import AddChain, Step, WriteRules
 from tortie.dataplane.want import SetDef
@@ -44,15 +43,10 @@ LIVE_SETS = {
 ESTABLISHED = f"{language.ESTABLISHED} accept"
 IPV4, IPV6 = language.family(4), language.family(6)
 TO_LOOPBACK = "127.0.0.0/8"
-# The addresses of the cluster's hosts, while there are tunnels between them.
-PEERS: dict[Version, str] = {4: "peers4", 6: "peers6"}
-FAMILIES: tuple[Version, ...] = (4, 6)
 OPTIONAL = (
     *("nd", "raw_out", "pre_dnat", "fwd_hep_in", "fwd_hep_out", "in_tunnel", "in_hep", "out_hep", "post_hep"),
-    *("post_nat", *TRANSLATING),
+    *nat.CHAINS,
 )
-# Behind the place where kube-proxy and other software put theirs.
-NAT_PLACE = "type nat hook postrouting priority 110"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +92,8 @@ def base_chains(settings: Settings, work: Work = NOTHING, extras: Extras = NO_EX
     found |= _host_chains(settings, work)
     if settings.tunnels:
         found["in_tunnel"] = (_strangers(settings), _filter("input", -6))
-    if extras.floating:
-        for name, hook in TRANSLATING.items():
-            place = _base(f"type nat hook {hook} priority -100")
-            found[name] = (_by_address(extras.floating, "d", TO_FLOATING), place)
-    if settings.masqueraded or extras.floating:
-        written = _by_address(extras.floating, "s", HAIRPIN)
-        _masquerade(written, settings)
-        found["post_nat"] = (written, _base(NAT_PLACE))
-    return found
-
-
-def _by_address(versions: Sequence[Version], side: language.Word, maps: Mapping[Version, str]) -> Written:
-    written = Written()
-    for version in versions:
-        lookup = f"{language.address(version, side)} vmap @{maps[version]}"
-        written.rules.append(language.line(language.family(version), lookup))
-        written.uses.add(maps[version])
-    return written
+    translations = nat.chains(settings, extras.floating)
+    return found | {name: (written, _base(place)) for name, (written, place) in translations.items()}
 
 
 def _workloads(settings: Settings) -> list[str]:
@@ -277,19 +255,6 @@ def _to_host_endpoint(written: Written, slot: Slot, work: Work, own: str = "", c
         written.rules.append(f"{condition}{verdict_text(others)}")
         written.uses.update([others.chain] if isinstance(others, Stack) else [])
     return written
-
-
-def _masquerade(written: Written, settings: Settings) -> None:
-    """Hides workloads behind their host, from everything that is in no pool."""
-    for version in FAMILIES:
-        hidden, inside = (
-            [net for net in nets if (":" in net) == (version == 6)] for nets in (settings.masqueraded, settings.pools)
-        )
-        if hidden:
-            source, destination = language.address(version, "s"), language.address(version, "d")
-            others = language.match(destination, written.nets(version, inside), negated=True)
-            mine = language.match(source, written.nets(version, hidden))
-            written.rules.append(language.line(language.family(version), mine, others, "masquerade"))
 
 
 def closed_table(prefixes: Sequence[str] = Settings().interface_prefixes) -> list[Step]:

@@ -8,6 +8,7 @@ So no prefix has two owners: BIRD's own static blackholes stay out of the kernel
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,13 @@ from tortie.base.errors import Invalid
 from tortie.base.numbers import whole
 from tortie.dataplane.bgp import BGP_PORT, Bgp, Session
 from tortie.dataplane.routes import PoolWay
+from tortie.model import checks
 from tortie.model.ipam import Network
+from tortie.model.kinds import bgp_filter
 from tortie.model.kinds.bgp_filter import BGPFilterSpec, FilterRule
 
 SCAN_SECONDS = 2
+WORD = re.compile(r"[A-Za-z0-9_.:*-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class Announced:
 
 
 def configuration(bgp: Bgp, announced: Announced, log: str) -> str:
-    """The whole file. Invalid names the filters that BIRD cannot be told."""
+    """The whole file. Invalid names what BIRD cannot be told."""
+    _check(bgp)
     versions = sorted({ipaddress.ip_address(address).version for address in bgp.addresses})
     lines = [
         f'log "{log}" 1048576 "{log}.1" {{ info, remote, warning, error, auth, fatal, bug }};',
@@ -47,6 +52,25 @@ def configuration(bgp: Bgp, announced: Announced, log: str) -> str:
     for session in bgp.sessions:
         lines += _session(session, bgp)
     return "\n".join(lines) + "\n"
+
+
+def _check(bgp: Bgp) -> None:
+    """What other programs stored stands in lines of BIRD's language: nothing in it may end a word."""
+    problems = [f"BGPFilter {name}: {fault}" for name, spec in bgp.filters.items() for fault in bgp_filter.check(spec)]
+    where = "spec.prefixAdvertisements.cidr"
+    for advertised in bgp.config.prefix_advertisements:
+        problems += [f"BGPConfiguration default: {fault}" for fault in checks.cidr(where, advertised.cidr)]
+    texts = [(f"BGPFilter {name}", name) for name in bgp.filters]
+    texts += [("BGPConfiguration default", text) for text in bgp.config.ignored_interfaces]
+    for session in bgp.sessions:
+        texts += [(session.name, text) for text in (session.reachable_by, session.client_of)]
+    for name, spec in bgp.filters.items():
+        rules = (*spec.import_v4, *spec.export_v4, *spec.import_v6, *spec.export_v6)
+        texts += [(f"BGPFilter {name}", rule.interface or "") for rule in rules]
+    wrong = [(whose, text) for whose, text in texts if WORD.fullmatch(text) is None]
+    problems += [f"{whose}: {text!r} cannot stand in BIRD's configuration" for whose, text in wrong]
+    if problems:
+        raise Invalid(*problems)
 
 
 def _family(bgp: Bgp, announced: Announced, version: int) -> Iterator[str]:
@@ -180,8 +204,6 @@ def _conditions(rule: FilterRule, version: int) -> Iterator[str]:
     if rule.source:
         yield "(source = RTS_BGP)"
     if rule.interface:
-        if '"' in rule.interface or "\n" in rule.interface:
-            raise Invalid(f"interface {rule.interface!r} is no name")
         yield f'(defined(ifname) && ifname ~ "{rule.interface}")'
     if rule.peer_type:
         yield "same_as" if rule.peer_type == "iBGP" else "!same_as"

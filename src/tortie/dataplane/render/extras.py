@@ -19,8 +19,6 @@ from tortie.policy.values import Resolved
 # By family: where packets to the address outside go, and those that an endpoint sends to itself.
 TO_FLOATING: dict[Version, str] = {4: "float4", 6: "float6"}
 HAIRPIN: dict[Version, str] = {4: "hairpin4", 6: "hairpin6"}
-# For what arrives, and for what the host itself sends.
-TRANSLATING = {"pre_nat": "prerouting", "out_nat": "output"}
 
 
 def floating(endpoints: Iterable[Resolved], owned: Callable[[Resolved, str], bool]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, extras, hosts
 from tortie.dataplane.render.chains import Chains, write_failsafes
 from tortie.dataplane.render.hosts import SLOTS, Slot, Verdict
-from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.render.settings import PEERS, Settings
 from tortie.dataplane.render.stacks import Stack
 from tortie.dataplane.want import SetDef
 from tortie.policy.values import Resolved, ResolvedHost
@@ -55,9 +55,9 @@ class FixedPart:
             self._chains.put_chain(name, written, base=place)
 
     def _write_peers(self) -> None:
-        for version, name in base.PEERS.items():
+        for version, name in PEERS.items():
             wanted = {peer: "" for peer in self._peers if extras.version_of(peer) == version}
-            self._settle(name, SetDef(f"ipv{version}_addr"), wanted if self._settings.tunnels else None)
+            self._settle(name, SetDef(f"ipv{version}_addr"), wanted if self._settings.knows_hosts else None)
 
     def _settle(self, name: str, definition: SetDef, wanted: Mapping[str, str] | None) -> None:
         """A set or map with these elements; None: it is not there."""

@@ -181,10 +181,11 @@ def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
 
 def _versions(rule: CompiledRule) -> Sequence[Version | None]:
     """The families to write a rule for: one rule for all (None) where nothing in it names a family."""
+    if rule.icmp or rule.not_icmp:
+        version: Version = 4 if rule.protocol == ICMP else 6
+        return (version,) if rule.ip_version in (None, version) else ()
     if rule.ip_version:
         return (rule.ip_version,)
-    if rule.icmp or rule.not_icmp:
-        return (4,) if rule.protocol == ICMP else (6,)
     return (4, 6) if any(_names_addresses(side) for side in (rule.source, rule.destination)) else (None,)
 
 

@@ -7,11 +7,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tortie.base.errors import Invalid
+from tortie.dataplane.render.language import Version
 from tortie.dataplane.render.rules import Marks
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, VXLAN, Failsafe
 
 DEFAULT_MARKS = Marks()
+FAMILIES: tuple[Version, ...] = (4, 6)
+# The sets of the addresses of the cluster's hosts.
+PEERS: dict[Version, str] = {4: "peers4", 6: "peers6"}
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,14}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """How workloads are hidden behind their host. `address`: behind this one, where it is not the outgoing interface's;
+    `ports`: from these (LOW-HIGH); `interface`: only where they leave by it; `hosts`: not before other hosts either."""
+
+    address: str = ""
+    ports: str = ""
+    interface: str = ""
+    hosts: bool = False
+
+
+HIDING = Hiding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,7 @@ class Settings:
     host_services: bool = False
     pools: tuple[str, ...] = ()
     masqueraded: tuple[str, ...] = ()
+    hiding: Hiding = HIDING
     failsafes_in: tuple[Failsafe, ...] = FAILSAFE_IN
     failsafes_out: tuple[Failsafe, ...] = FAILSAFE_OUT
     marks: Marks = DEFAULT_MARKS
@@ -39,6 +58,11 @@ class Settings:
     spoofing: bool = False
     foreign_accept: bool = False
     problems: tuple[str, ...] = ()
+
+    @property
+    def knows_hosts(self) -> bool:
+        """Whether rules ask for the addresses of the cluster's hosts."""
+        return bool(self.tunnels or (self.masqueraded and self.hiding.hosts))
 
     @property
     def in_rules(self) -> tuple[object, ...]:
@@ -53,6 +77,22 @@ def parse_prefixes(text: str) -> tuple[str, ...]:
     if wrong := [part for part in found if not PREFIX.fullmatch(part)]:
         raise Invalid(*(f"interface prefix {part!r} is not 1 to 14 letters, digits, dots, dashes" for part in wrong))
     return found
+
+
+def parse_port_range(text: str) -> str:
+    """`LOW:HIGH` or one port, as nft writes it."""
+    low, _, high = text.partition(":")
+    if not (low.isdecimal() and (high or low).isdecimal() and 0 < int(low) <= int(high or low) <= 65535):
+        raise Invalid(f"port range {text!r} is not LOW:HIGH between 1 and 65535")
+    return f"{int(low)}-{int(high or low)}"
+
+
+def parse_interface_filter(text: str) -> str:
+    """A name, or the beginning of names with `+` behind it, as nft writes it."""
+    name = text.removesuffix("+")
+    if not PREFIX.fullmatch(name):
+        raise Invalid(f"interface {text!r} is not a name, or the beginning of one and a +")
+    return f"{name}*" if text.endswith("+") else name
 
 
 def parse_marks(mask: int) -> Marks:

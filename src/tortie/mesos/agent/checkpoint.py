@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid, Unavailable
 from tortie.wire import mesos as wire
 
@@ -49,7 +50,7 @@ class WorkDir:
         if not path.exists():
             return None
         try:
-            return msgspec.json.decode(path.read_bytes(), type=wire.AgentInfo)
+            return msgspec.json.decode(path.read_bytes(), type=ready(wire.AgentInfo))
         except (OSError, msgspec.MsgspecError) as error:
             raise Invalid(f"{path} cannot be read: {error}. To start as a new agent: rm -f {self._latest}") from error
 
@@ -109,7 +110,7 @@ class WorkDir:
             (self.root / "meta" / "slaves" / agent_id).glob("frameworks/*/executors/*/runs/*/task.json")
         ):
             try:
-                yield msgspec.json.decode(path.read_bytes(), type=TaskCheckpoint)
+                yield msgspec.json.decode(path.read_bytes(), type=ready(TaskCheckpoint))
             except (OSError, msgspec.MsgspecError) as error:
                 log.error("checkpoint %s cannot be read, its task is given up: %s", path, error)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.mesos.master.cluster import Agent, Cluster, Framework, Keep, RecoveredAgent
 from tortie.wire import mesos as wire
@@ -58,9 +59,10 @@ def recover(cluster: Cluster, records: Iterable[tuple[str, bytes]], now: float) 
     for key, value in records:
         try:
             if key.startswith(AGENTS):
-                _agent(cluster, key.removeprefix(AGENTS), msgspec.json.decode(value, type=AgentRecord), now)
+                _agent(cluster, key.removeprefix(AGENTS), msgspec.json.decode(value, type=ready(AgentRecord)), now)
             elif key.startswith(FRAMEWORKS):
-                _framework(cluster, key.removeprefix(FRAMEWORKS), msgspec.json.decode(value, type=FrameworkRecord), now)
+                kept = msgspec.json.decode(value, type=ready(FrameworkRecord))
+                _framework(cluster, key.removeprefix(FRAMEWORKS), kept, now)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"registry: {key} cannot be read: {error}") from error
 

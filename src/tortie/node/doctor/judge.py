@@ -51,7 +51,7 @@ class Seen:
     status_reason: str = ""
     store: str = ""
     store_reason: str = ""
-    eras: Mapping[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     encapsulations: Sequence[str] = ()
     synchronised: bool | None = None
     now: float = 0.0
@@ -159,12 +159,8 @@ def _store(seen: Seen) -> Iterator[Finding]:
         yield Finding("problem", "store", seen.store_reason, ask)
     elif seen.store:
         yield Finding("ok", "store", f"{seen.store} answers")
-    if len(seen.eras) > 1:
-        listed = ", ".join(f"{count} {era}" for era, count in sorted(seen.eras.items()))
-        said = f"names of policies are of several eras of Calico ({listed}): other programs may not see all of them"
-        yield Finding(
-            "problem", "store", said, ("calicoctl get policies -A -o yaml > p.yaml", "calicoctl replace -f p.yaml")
-        )
+    for said in seen.names:
+        yield Finding("problem", "policy names", said, ("calicoctl datastore migrate-policy-names",))
 
 
 def _clock(seen: Seen) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,13 +21,12 @@ from tortie.dataplane.kernel import nft
 from tortie.dataplane.kernel.batch import batches
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, NetlinkError, open_socket
 from tortie.dataplane.steps import AddChain, AddSet, Step, WriteRules
-from tortie.model.eras import era_of
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.resource import decode
 from tortie.node import foreign
 from tortie.node.doctor.judge import Seen, Tried
-from tortie.policy.policies import POLICIES
 from tortie.store.open import open_store
+from tortie.store.policies import name_faults
 
 SOCKET = "/run/tortie/node.sock"
 SECONDS = 10.0
@@ -78,7 +76,7 @@ def look(store: str, status_socket: str = SOCKET) -> Seen:
     status, status_reason = _status(status_socket)
     prefixes, uplink = PREFIXES, _uplink(status)
     drops, leftovers, foreign_reason = _foreign(uplink[0] if uplink else "", prefixes) if root else ([], [], "")
-    store_reason, eras, encapsulations = _store(store)
+    store_reason, names, encapsulations = _store(store)
     return Seen(
         release=platform.release(),
         root=root,
@@ -93,7 +91,7 @@ def look(store: str, status_socket: str = SOCKET) -> Seen:
         status_reason=status_reason,
         store=store,
         store_reason=store_reason,
-        eras=eras,
+        names=tuple(names),
         encapsulations=encapsulations,
         synchronised=_synchronised(),
         now=time.time(),
@@ -219,31 +217,20 @@ def _leftovers(chains: Chains) -> list[str]:
     )
 
 
-def _store(url: str) -> tuple[str, dict[str, int], list[str]]:
-    """(why it does not answer, policies by era, encapsulations in use)."""
-    eras: Counter[str] = Counter()
+def _store(url: str) -> tuple[str, list[str], list[str]]:
+    """(why it does not answer, what is wrong with the names of policies, encapsulations in use)."""
     encapsulations = set()
     try:
         datastore = open_store(url, create=False)
         try:
-            for kind in POLICIES:
-                for item in datastore.list(kind.prefix).items:
-                    if (era := _era(kind, item.value)) is not None:
-                        eras[era] += 1
+            names = name_faults(datastore)
             for item in datastore.list(IP_POOL.prefix).items:
                 encapsulations |= _encapsulation(item.value)
         finally:
             datastore.close()
     except TortieError as error:
-        return str(error), {}, []
-    return "", dict(eras), sorted(encapsulations)
-
-
-def _era(kind: Any, value: bytes) -> str | None:
-    try:
-        return era_of(decode(kind, value))
-    except TortieError:
-        return None  # The node's status names what cannot be read.
+        return str(error), [], []
+    return "", names, sorted(encapsulations)
 
 
 def _encapsulation(value: bytes) -> set[str]:

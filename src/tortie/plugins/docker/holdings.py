@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, Invalid, NotFound
 from tortie.model.codec import UNREADABLE
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put, Write
@@ -57,7 +58,7 @@ class Holdings:
 
     def all(self) -> Sequence[Stored]:
         items = self._datastore.list(self._prefix).items
-        return [Stored(kv.key, msgspec.json.decode(kv.value, type=Holding), kv.revision) for kv in items]
+        return [Stored(kv.key, msgspec.json.decode(kv.value, type=ready(Holding)), kv.revision) for kv in items]
 
     def of_address(self, address: str) -> Stored | None:
         """The newest: an older one is left only when somebody freed its address behind our back."""
@@ -88,7 +89,7 @@ def every(datastore: Datastore) -> Sequence[Stored]:
     found = []
     for kv in datastore.list(PREFIX).items:
         try:
-            found.append(Stored(kv.key, msgspec.json.decode(kv.value, type=Holding), kv.revision))
+            found.append(Stored(kv.key, msgspec.json.decode(kv.value, type=ready(Holding)), kv.revision))
         except UNREADABLE as error:
             raise Invalid(f"{kv.key}: {error}") from error
     return found

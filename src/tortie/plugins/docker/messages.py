@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.model.codec import UNREADABLE
 
@@ -92,7 +93,7 @@ def parse(kind: type[M], body: bytes) -> M:
     if not body:
         raise Invalid(f"empty body: {kind.__name__} has arguments")
     try:
-        message = msgspec.json.decode(body, type=kind)
+        message = msgspec.json.decode(body, type=ready(kind))
     except UNREADABLE as error:
         raise Invalid(f"{kind.__name__}: {error}") from error
     if isinstance(message, OfEndpoint) and not _ENDPOINT_ID.fullmatch(message.endpoint_id):

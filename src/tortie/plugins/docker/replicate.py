@@ -10,6 +10,7 @@ from typing import cast
 import anyio
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.model.codec import UNREADABLE
 from tortie.plugins.docker.driver import Driver, blocking
@@ -86,7 +87,7 @@ class Replicator:
         self._table.pop(name, None)
         if event.value is not None:
             try:
-                self._table[name] = (msgspec.json.decode(event.value, type=Declared), event.revision)
+                self._table[name] = (msgspec.json.decode(event.value, type=ready(Declared)), event.revision)
             except UNREADABLE as error:
                 log.error("declaration of network %s cannot be read: %s", name, error)
 

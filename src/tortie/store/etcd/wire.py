@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
 from tortie.model.codec import UNREADABLE
 from tortie.store.port import Compacted, CompareFailed, Condition, Event, KeyValue, Put, Unchanged, Write
@@ -108,7 +109,7 @@ class WatchMessage(msgspec.Struct, frozen=True):
 def decode(body: bytes, kind: type[M]) -> M:
     """Raises Unavailable for what no etcd says: something else listens there."""
     try:
-        return msgspec.json.decode(body, type=kind, strict=False)
+        return msgspec.json.decode(body, type=ready(kind), strict=False)
     except UNREADABLE as error:
         raise Unavailable(f"not the answer of an etcd v3 ({error})") from error
 
@@ -122,7 +123,7 @@ COMMON_NAME = (
 def failure_of(status: int, body: bytes) -> Failure:
     """What a reply with another status than 200 says."""
     try:
-        said = msgspec.json.decode(body, type=Failure, strict=False)
+        said = msgspec.json.decode(body, type=ready(Failure), strict=False)
         return said if said.error or said.message else Failure(f"HTTP {status}", f"HTTP {status}")
     except UNREADABLE:
         if b"CommonName of client" in body:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ def encode(message: Any) -> bytes:
 def decode(body: bytes, kind: type[T], what: str = "Call") -> T:
     """The message in `body`; Invalid in a Mesos master's own words otherwise."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=ready(kind))
     except msgspec.ValidationError as error:
         raise Invalid(f"Failed to convert JSON into {what} protobuf: {_in_mesos_words(str(error))}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

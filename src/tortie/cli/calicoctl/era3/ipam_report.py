@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, Invalid
 from tortie.cli.calicoctl.era3.about import own_version
 from tortie.cli.calicoctl.session import Session
@@ -179,7 +180,7 @@ def _read(session: Session, path: str) -> _Report:
     if len(texts) != 1:
         raise Invalid(f"{path}: one report is wanted, there are {len(texts)} files")
     try:
-        report: Any = msgspec.json.decode(texts[0][1], type=_Report)
+        report: Any = msgspec.json.decode(texts[0][1], type=ready(_Report))
     except UNREADABLE as error:
         raise Invalid(f"{path}: not a report of ipam check: {error}") from error
     assert isinstance(report, _Report)
