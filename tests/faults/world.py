@@ -166,8 +166,8 @@ class World:
         assert agent is not None
         return sum(_resident(pid) for pid in (agent.pid, *self.children()))
 
-    def table(self) -> str:
-        return strip(inside(self.one.netns, "nft", "list", "table", "inet", "tortie", check=False))
+    def table(self) -> list[str]:
+        return words_of(self.one)
 
     # what holds
 
@@ -197,6 +197,13 @@ class World:
         self.one.start(*self.options)
         self.one.ready()
         wait_until(lambda: self.table() == grown, message="the table of an agent that starts now")
+
+
+def words_of(host: Host) -> list[str]:
+    """What is in the table, without counters and owner: the order of a set's elements in a listing means nothing."""
+    text = inside(host.netns, "nft", "list", "table", "inet", "tortie", check=False)
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith(("table ", "\tflags ")))
+    return sorted(strip(kept).replace(",", " ").split())
 
 
 def _resident(pid: int) -> float:

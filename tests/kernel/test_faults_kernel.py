@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.differential.net import raw, within
+from tests.faults.world import words_of
 from tests.kernel.netlab import Host, Lab, inside, own_tag, until
-from tests.kernel.test_node_kernel import answered, passes, strip
+from tests.kernel.test_node_kernel import answered, passes
 from tests.support.machine import needs_ipv6, needs_vxlan
 
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
@@ -34,12 +35,6 @@ def pool(lab: Lab, **more: object) -> None:
     lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name="p"), spec=spec))
 
 
-def table(host: Host) -> str:
-    """Whoever owns it."""
-    text = inside(host.netns, "nft", "list", "table", "inet", "tortie")
-    return strip("\n".join(line for line in text.splitlines() if line.strip() != "flags persist"))
-
-
 def route(host: Host, destination: str) -> str:
     return inside(host.netns, "ip", "route", "show", destination)
 
@@ -50,13 +45,13 @@ def test_without_its_child_an_agent_is_not_ready_and_the_old_rules_remain(lab: L
     lab.profile("m", own_tag("m"))
     a, b = host.container("a", "10.65.0.1", "n"), host.container("b", "10.65.0.2", "n")
     c = host.container("c", "10.65.0.3", "m")
-    before = table(host)
+    before = words_of(host)
     host.kill()
     host.start(module="tests.kernel.run_childless")
     until(lambda: "cannot be started" in host.status().get("table", {}).get("reason", ""), message=host.story)
     assert "no such program" in (host.ask("/readiness") or "")
     assert not host.status()["ready"]
-    assert table(host) == before
+    assert words_of(host) == before
     assert answered(a.netns, b.address)
     assert not passes(a.netns, c.address)
     assert host.agent is not None
