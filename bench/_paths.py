@@ -27,7 +27,7 @@ Figures = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Way:
-    """From `client` to `address`, which `server` has (or which leads there); `shut`: an address that must not answer."""
+    """From `client` to `address`, which is `server`'s or leads there; `shut`: an address that must not answer."""
 
     client: str
     server: str

@@ -1,8 +1,8 @@
 """Packets between two workloads of one host beside N policies and 1,000 endpoints, against routing alone.
 
-The same pair of workloads with one policy of their own each time; the N policies are about others. The first packet of a
-flow walks every rule, streams meet "established" first. Beside them the same policy as iptables rules, a chain for each
-pod, as kube-style plug-ins write it with iptables-nft. Needs root, iperf3, taskset, iptables-nft; in namespaces of its own.
+The same pair of workloads with one policy of their own each time; the N policies are about others. The first packet of
+a flow walks every rule, streams meet "established" first. Beside them the same policy as iptables rules, a chain for
+each pod, as kube-style plug-ins write it with iptables-nft. Needs root, iperf3, taskset; in namespaces of its own.
 """
 
 from __future__ import annotations

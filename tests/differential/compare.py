@@ -9,16 +9,19 @@ from tests.differential.net import Net
 from tests.differential.oracle import Oracle, way
 from tests.differential.plant import Plant
 from tests.differential.probes import ICMP, ICMPV6, TCP, UDP, Probe
-from tests.differential.resources import Source, addresses
+from tests.differential.resources import Source, addresses, made
 
+from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
 from tortie.model.resource import encode
+from tortie.policy.hosts import Hosts
+from tortie.policy.world import World
 
 SERVICES = (
     *((TCP, port) for port in (80, 443, 8080, 22)),
     *((UDP, port) for port in (53, 80, 4000, 4789)),
 )
 ECHOES = ((8, 0), (8, 1), (13, 0)), ((128, 0), (128, 1))
-CHANGES = 5
+CHANGES, CHANCE_OF_SETTINGS = 5, 0.2
 
 
 @dataclass
@@ -64,6 +67,8 @@ class Comparison:
             resource, put = self._source.change()
             self._plant.put(resource, put)
             self.tally.policies += put and (resource.kind.name == "Profile" or "Policy" in resource.kind.name)
+        if self._pick.random() < CHANCE_OF_SETTINGS:
+            self._configure()
         self._plant.load()
         self._plant.forget(lambda probe: self._oracle.judge(probe.source, probe.destination, probe.packet)[0])
         probes = {probe: self._judge(probe) for probe in self._probes()}
@@ -76,6 +81,11 @@ class Comparison:
         self.tally.packets += len(probes)
         self.tally.allowed += sum(not who for who in probes.values())
         self.tally.again = self._plant.again
+
+    def _configure(self) -> None:
+        resource = made(FELIX_CONFIGURATION, self._source.settings(), "default")
+        self._plant.put(resource)
+        self._oracle.rules = Hosts(World([resource])).rules("")
 
     def _judge(self, probe: Probe) -> str:
         """Who says no; nothing when it is allowed."""

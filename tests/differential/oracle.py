@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from tests.differential.net import BEHIND, HOSTS, WORKLOADS
 
 from tortie.policy.engine import PolicyEngine
+from tortie.policy.hosts import HostRules
 from tortie.policy.values import Resolved, ResolvedHost
-from tortie.policy.verdict import Packet, Verdict
+from tortie.policy.verdict import Evaluator, Packet, Verdict
 
 INTERFACES = {"h1": {"eth0": HOSTS["h1"], "eth1": BEHIND}, "h2": {"eth0": HOSTS["h2"]}}
 
@@ -62,6 +63,7 @@ class Oracle:
 
     def __init__(self, engines: Mapping[str, PolicyEngine]) -> None:
         self.engines = engines
+        self.rules = HostRules(endpoint_to_host="Return")
 
     def judge(self, source: str, destination: str, packet: Packet) -> tuple[bool, str]:
         """Whether it arrives, and who said no."""
@@ -78,12 +80,12 @@ class Oracle:
         before, behind = self._host_endpoint(hop.host, hop.came), self._host_endpoint(hop.host, hop.goes)
         if not hop.came:
             if goes is None and behind:
-                yield "out", evaluator.host_traffic(behind, "egress", packet)
+                yield "out", evaluator.host_traffic(behind, "egress", packet, self.rules.failsafe_out)
         elif not hop.goes:
             if came is not None:
-                yield "to host", evaluator.to_host(came, packet, action="Return", host_services=False, host=before)
+                yield "to host", self._to_host(evaluator, came, packet, before)
             elif before:
-                yield "in", evaluator.host_traffic(before, "ingress", packet)
+                yield "in", evaluator.host_traffic(before, "ingress", packet, self.rules.failsafe_in)
         else:
             if before:
                 yield "forward in", evaluator.forwarded(before, "ingress", packet, from_workload=came is not None)
@@ -93,6 +95,17 @@ class Oracle:
                 yield "ingress", evaluator.ingress(goes, packet)
             if behind:
                 yield "forward out", evaluator.forwarded(behind, "egress", packet)
+
+    def _to_host(self, evaluator: Evaluator, came: Resolved, packet: Packet, every: ResolvedHost | None) -> Verdict:
+        rules = self.rules
+        return evaluator.to_host(
+            came,
+            packet,
+            action=rules.endpoint_to_host,
+            host_services=rules.host_services,
+            host=every,
+            failsafes=rules.failsafe_in,
+        )
 
     def _workload(self, engine: PolicyEngine, interface: str) -> Resolved | None:
         return next((found for found in engine.local().values() if found.interface == interface), None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.differential.net import HOSTS, OUTSIDERS, WORKLOADS
 
+from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.global_network_set import GLOBAL_NETWORK_SET, GlobalNetworkSetSpec
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT, HostEndpointSpec
@@ -184,6 +185,17 @@ class Source:
         if where:
             head["selector"] = self.pick.choice(("role == 'host'", "role == 'host' && app == 'web'", "all()"))
         return made(GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec(**head, **where), f"gnp{number}")
+
+    def settings(self) -> FelixConfigurationSpec:
+        some = self.some
+        ports = (HostPort(protocol="TCP", port=22, net="10.9.0.0/24"), HostPort(protocol="UDP", port=53))
+        return FelixConfigurationSpec(
+            default_endpoint_to_host_action=self.pick.choice(("Return", "Accept", "Drop")),
+            host_services=some(("Enabled", "Disabled"), 0.7),
+            failsafe_inbound_host_ports=some(((), ports), 0.5),
+            failsafe_outbound_host_ports=some(((), ports), 0.5),
+            nftables_mark_mask=some((0xF000, 0x3), 0.4),
+        )
 
     # changes
 

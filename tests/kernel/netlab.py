@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.support.waiting import PATIENCE, wait_until
 
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource
@@ -160,6 +161,8 @@ class Lab:
         self.directory = directory
         self.url = f"sqlite://{directory / 'store'}"
         self.client = Client(open_store(self.url))
+        # There before the first node, which would make one that travels in tunnels.
+        self.pool("192.168.0.0/16", nat_outgoing=False)
         self.hosts: list[Host] = []
         self._undo = ExitStack()
         self.switch = f"{TAG}-switch"
@@ -236,6 +239,12 @@ class Lab:
             ),
         )
         return (client or self.client).apply(resource).key
+
+    def pool(self, cidr: str, **how: Any) -> None:
+        """A pool whose addresses go out hidden behind their host; without tunnels unless `how` says so."""
+        name = "default-" + cidr.translate(str.maketrans("./:", "---"))
+        spec = IPPoolSpec(cidr=cidr, **{"nat_outgoing": True, **how})
+        self.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name=name), spec=spec))
 
     def profile(
         self,

@@ -16,7 +16,6 @@ from tortie.dataplane.bgp_status import SessionState, sessions
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION, BGPConfigurationSpec
 from tortie.model.kinds.bgp_filter import BGP_FILTER, BGPFilterSpec, FilterRule
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
-from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.node.bird_socket import ask
 
@@ -35,8 +34,7 @@ protocol bgp nodes { local as 64513; neighbor range 10.9.0.0/24 as 64512; ipv4 {
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path)
-    spec = IPPoolSpec(cidr="10.65.0.0/16", nat_outgoing=False)
-    lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name="p"), spec=spec))
+    lab.pool("10.65.0.0/16", nat_outgoing=False)
     lab.profile("n", own_tag("n"))
     yield lab
     for host in lab.hosts:

@@ -20,7 +20,6 @@ from tests.support.waiting import PATIENCE
 from tortie.lab.walks.matrix import Probe, Seen
 from tortie.lab.walks.prober import Target, enter, probe_all
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
-from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Metadata, Resource
@@ -393,8 +392,7 @@ def test_a_store_that_is_away_leaves_the_kernel_as_it_is(lab: Lab, tmp_path: Pat
 
 def test_a_pool_with_nat_hides_its_workloads_from_what_is_in_no_pool(lab: Lab) -> None:
     def pool(nat: bool) -> None:
-        spec = IPPoolSpec(cidr="10.65.0.0/16", nat_outgoing=nat)
-        lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name="p"), spec=spec))
+        lab.pool("10.65.0.0/16", nat_outgoing=nat)
 
     pool(False)
     outside = lab.plug("out", "10.9.0.9")

@@ -11,9 +11,8 @@ from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
 from tests.support.machine import needs_vxlan
 from tests.support.waiting import PATIENCE
 
-from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
+from tortie.model.kinds.ip_pool import Encapsulation
 from tortie.model.kinds.node import NODE
-from tortie.model.resource import Metadata, Resource
 
 pytestmark = pytest.mark.root
 
@@ -26,8 +25,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def pool(lab: Lab, vxlan: Encapsulation, ipip: Encapsulation = "Never") -> None:
-    spec = IPPoolSpec(cidr="10.65.0.0/16", vxlan_mode=vxlan, ipip_mode=ipip, nat_outgoing=False)
-    lab.client.apply(Resource(kind=IP_POOL, metadata=Metadata(name="p"), spec=spec))
+    lab.pool("10.65.0.0/16", vxlan_mode=vxlan, ipip_mode=ipip, nat_outgoing=False)
 
 
 def pair(lab: Lab) -> tuple[Host, Host, Container, Container]:

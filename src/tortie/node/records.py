@@ -114,6 +114,7 @@ def merge_settings(
         vxlan_port=_first(layers, "vxlan_port") or usual.vxlan_port,
         vxlan_from_workloads=bool(_first(layers, "allow_vxlan_packets_from_workloads")),
         ipip_from_workloads=bool(_first(layers, "allow_ipip_packets_from_workloads")),
+        invalid_passes=bool(_first(layers, "disable_conntrack_invalid_check")),
         floating=_first(layers, "floating_ips") == "Enabled",
         spoofing=_first(layers, "workload_source_spoofing") == "Any",
         problems=tuple(problems),

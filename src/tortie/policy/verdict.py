@@ -128,7 +128,9 @@ class Evaluator:
             early, _ = self._early((host.pre_dnat.ingress,), "ingress", packet)
             if early is not None and not early.allowed:
                 return early
-        if host_services and packet.protocol == UDP and (packet.destination_port == DNS or ports == DHCP):
+        # For IPv4: a link-local source of IPv6 is anybody's.
+        services = host_services and packet.protocol == UDP and ":" not in packet.source
+        if services and (packet.destination_port == DNS or ports == DHCP):
             return Verdict(True, "hostServices")
         if action == "Drop":
             return Verdict(False, "defaultEndpointToHostAction Drop")

@@ -12,6 +12,8 @@ from tests.differential.resources import Source, made
 from tests.support.fake_table import FakeTable
 
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec, HostPort
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.node import NODE, NodeBgp, NodeSpec
 from tortie.model.resource import Resource, encode
 from tortie.node.brain import Brain
 from tortie.store.port import Event
@@ -28,9 +30,32 @@ def settings(source: Source) -> Resource[Any]:
         failsafe_inbound_host_ports=some(((), (HostPort(protocol="TCP", port=22, net="10.0.0.0/8"),)), 0.4),
         default_endpoint_to_host_action=some(("Accept",), 0.3),
         vxlan_port=some((8472,), 0.2),
+        disable_conntrack_invalid_check=some((True,), 0.3),
+        nat_outgoing_exclusions=some(("IPPoolsAndHostIPs",), 0.3),
+        nat_port_range=some(("1024:65000",), 0.3),
         interface_prefix=some(("cali", "cali,tap", "tap"), 0.3),
     )
     return made(FELIX_CONFIGURATION, spec, "default")
+
+
+def pool(source: Source) -> Resource[Any]:
+    name, cidr = source.pick.choice((("four", "10.65.0.0/16"), ("other", "10.66.0.0/16"), ("six", "fd65::/64")))
+    way: dict[str, Any] = source.pick.choice(
+        ({}, {"vxlan_mode": "Always"}, {"ipip_mode": "Always"} if name != "six" else {})
+    )
+    return made(IP_POOL, IPPoolSpec(cidr=cidr, nat_outgoing=source.pick.random() < 0.5, **way), name)
+
+
+def node(source: Source) -> Resource[Any]:
+    number = source.pick.randint(1, 4)
+    return made(NODE, NodeSpec(bgp=NodeBgp(ipv4_address=f"10.9.0.{number}/24")), f"h{number}")
+
+
+def draw(source: Source) -> tuple[Resource[Any], bool]:
+    """Mostly policy."""
+    if source.pick.random() < 0.8:
+        return source.change()
+    return source.pick.choice((settings, pool, node))(source), source.pick.random() < 0.8
 
 
 def event(resource: Resource[Any], put: bool) -> Event:
@@ -51,7 +76,7 @@ def test_every_way_to_the_same_resources_makes_the_same_table(seed: int) -> None
     held: dict[str, Resource[Any]] = {}
     changes = [(resource, True) for resource in source.first()]
     for _ in range(STEPS):
-        changes.append(source.change() if source.pick.random() < 0.9 else (settings(source), True))
+        changes.append(draw(source))
     for resource, put in changes:
         if put:
             held[resource.key] = resource

@@ -143,13 +143,13 @@ def verdict(world: World, endpoint: Resource[Any], direction: str, packet: Packe
 
 
 def to_host(world: World, endpoint: Resource[Any], packet: Packet, action: str, *, services: bool) -> bool:
-    """For what a workload sends to its own host (8.2), with our own `hostServices`."""
+    """For what a workload sends to its own host (8.2), with our own `hostServices`, which are for IPv4."""
     asks_dhcp = (packet.protocol, packet.source_port, packet.destination_port) == (17, 68, 67)
     if services and asks_dhcp and packet.source == "0.0.0.0":
         return True
     if ipaddress.ip_interface(packet.source).ip not in addresses(endpoint) or packet.destination.startswith("127."):
         return False
-    if services and (asks_dhcp or (packet.protocol, packet.destination_port) == (17, 53)):
+    if services and ":" not in packet.source and (asks_dhcp or (packet.protocol, packet.destination_port) == (17, 53)):
         return True
     return action != "Drop" and verdict(world, endpoint, "egress", packet)[0]
 

@@ -38,7 +38,11 @@ class KernelTable:
             self._start()
         except OSError as error:
             raise Unavailable(f"nftables child: it cannot be started: {error}") from error
-        reply = self._ask(protocol.Open(owner, closed, batch_bytes))
+        try:
+            reply = self._ask(protocol.Open(owner, closed, batch_bytes))
+        except Unavailable:
+            self.close()  # a child without the table is no use: the next attempt asks for it again
+            raise
         if not isinstance(reply, protocol.Opened):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return reply

@@ -37,7 +37,8 @@ class Settings:
     """`host_services`: udp/53 and DHCP from a workload to its own host pass before its egress policy.
 
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
-    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts. `problems`: what was set and
+    they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts.
+    `invalid_passes`: what connection tracking finds invalid is for policy, not dropped. `problems`: what was set and
     cannot be, in words.
     """
 
@@ -54,6 +55,7 @@ class Settings:
     vxlan_port: int = VXLAN
     vxlan_from_workloads: bool = False
     ipip_from_workloads: bool = False
+    invalid_passes: bool = False
     floating: bool = False
     spoofing: bool = False
     foreign_accept: bool = False
@@ -68,7 +70,8 @@ class Settings:
     def in_rules(self) -> tuple[object, ...]:
         """What the chains of policies and endpoints depend on."""
         failsafes = (self.failsafes_in, self.failsafes_out)
-        return (self.marks, failsafes, self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
+        encapsulated = (self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
+        return (self.marks, failsafes, encapsulated, self.invalid_passes)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:

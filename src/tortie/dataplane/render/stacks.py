@@ -113,7 +113,7 @@ def write_stack(stack: Stack, settings: Settings) -> Written:
     written = Written()
     if (failsafes := FAILSAFES.get((stack.kind, stack.direction))) and failsafe_chains(settings).get(failsafes):
         written.jump(failsafes)
-    if stack.kind in ("workload", "host"):
+    if stack.kind in ("workload", "host") and not settings.invalid_passes:
         written.rules.append(f"{language.INVALID} counter drop")
     if stack.kind == "workload" and stack.direction == "egress":
         written.rules += _encapsulated(settings)
