@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tests.kernel.netlab import Lab, inside, own_tag, until
 
+from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, open_socket
+from tortie.dataplane.kernel.nft import table_flags
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.steps import AddSet, Members
@@ -139,7 +141,30 @@ def _repairs(lab: Lab) -> list[tuple[str, str]]:
             until(lambda: _whole(host.netns))
             taken.append((time.monotonic() - started) * 1000)
         found.append((f"repair after nft {edit}", f"{statistics.median(taken):.0f} ms (max {max(taken):.0f})"))
+    gaps = sorted(_gap(host.netns) for _ in range(10))
+    found.append(("no table at all after a flush", f"{statistics.median(gaps):.1f} ms (max {gaps[-1]:.1f})"))
     return found
+
+
+def _gap(netns: str) -> float:
+    """How long there is no table at all after a flush, in ms; 0 when it is shorter than can be seen."""
+    until(lambda: _whole(netns))
+    seen: list[float] = []
+
+    def watch() -> None:
+        enter(Path("/var/run/netns", netns))
+        with open_socket(NETLINK_NETFILTER) as sock, subprocess.Popen(["nft", "flush", "ruleset"]) as flushing:
+            ended = None
+            while ended is None or time.monotonic() < ended + 0.2:
+                if table_flags(sock) is None:
+                    seen.append(time.perf_counter())
+                if ended is None and flushing.poll() is not None:
+                    ended = time.monotonic()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    return (seen[-1] - seen[0]) * 1000 if seen else 0.0
 
 
 def _whole(netns: str) -> bool:

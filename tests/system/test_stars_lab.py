@@ -96,6 +96,21 @@ def test_the_matrix_of_the_last_step_holds(lab: Lab) -> None:
     check(NAME)
 
 
+def test_the_doctor_finds_nothing_wrong_on_any_host_with_a_node(lab: Lab) -> None:
+    ran = tortie("doctor", "--name", NAME, "--json")
+    found = json.loads(ran.stdout)
+    assert set(found) == {"master", "agent-1", "agent-2"}
+    assert not [(host, one) for host, findings in found.items() for one in findings if one["level"] == "problem"]
+    assert ran.returncode == 0
+    on_host = tortie("exec", "--name", NAME, "agent-1", "tortie", "doctor")
+    assert on_host.returncode == 0
+    assert "agent-1 enforces policy" in on_host.stdout
+    on_laptop = tortie("exec", "--name", NAME, "laptop", "tortie", "doctor", "--here")
+    assert on_laptop.returncode == 1
+    assert "does not run on this host" in on_laptop.stdout
+    assert tortie("doctor", "--name", "nosuchlab").returncode == 3
+
+
 def test_a_second_up_finds_the_lab(lab: Lab) -> None:
     again = tortie("up", "stars", "--name", NAME)
     assert again.returncode == 0

@@ -141,7 +141,7 @@ class _Writer:
         return None
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 11)
 def encode_rule(text: str) -> bytes:
     """The rule's expressions, one attribute after the other. Invalid, naming the rule, if it is not of our language."""
     writer = _Writer(WORD.findall(text))
