@@ -1,6 +1,6 @@
-"""The dataplane in ratios of one run: packets with and without policy, a rule's way to the kernel, elements among sets.
+"""The dataplane in figures of one run: a rule's way to the kernel, elements among sets, growth, repairs. Packets: `packets`.
 
-Interleaved rounds, pinned; the median of the rounds' ratios. Needs root, iperf3, taskset; in namespaces of its own.
+Needs root; in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from tortie.dataplane.steps import AddSet, Members
 from tortie.lab.walks.prober import enter
 from tortie.model.rule import Rule
 
-ROUNDS, SECONDS, CHANGES, SETS, REPEATS = 3, 1, 50, 2000, 200
+CHANGES, SETS, REPEATS = 50, 2000, 200
 SIZES = (10, 100, 1000)
 
 
