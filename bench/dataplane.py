@@ -1,6 +1,6 @@
-"""The dataplane in figures of one run: a rule's way to the kernel, elements among sets, growth, repairs. Packets: `packets`.
+"""The dataplane in figures of one run: a rule's way to the kernel, elements among sets, growth, repairs.
 
-Needs root; in namespaces of its own.
+What a packet costs is in `packets` and `across`. Needs root; in namespaces of its own.
 """
 
 from __future__ import annotations
