@@ -1,7 +1,8 @@
 """Packets between workloads of two hosts, each way of routing against the bare path that a hand would make.
 
-`direct` and `bgp` against plain routes, `vxlan` against a hand-made tunnel without learning; policy is in force on both
-ends of ours. Needs root, iperf3, taskset, and bird for `bgp`; in namespaces of its own.
+`direct` and `bgp` against plain routes, `vxlan` against a hand-made tunnel without learning, each with connection
+tracking and without; policy is in force on both ends of ours. Needs root, iperf3, taskset, and bird for `bgp`; in
+namespaces of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from bench._paths import MEASURES, Figures, Way, measure, ratios, routed
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.resource import Metadata, Resource
 
-MODES = {"direct": "bare routes", "bgp": "bare routes", "vxlan": "bare vxlan"}
+MODES = {"direct": "routes", "bgp": "routes", "vxlan": "vxlan"}
+BARE = (("q", False, False), ("w", True, False), ("s", False, True), ("u", True, True))
+"""Names of hosts made by hand: with a tunnel or without, with connection tracking (and no other rule) or without."""
 BLOCKS = ("10.65.128", "10.65.129")
 MTU = 1450
 
@@ -31,7 +34,9 @@ def run() -> list[tuple[str, str]]:
         try:
             modes = [mode for mode in MODES if mode != "bgp" or shutil.which("bird")]
             ways = {mode: _ours(lab, mode, 10 * number) for number, mode in enumerate(modes, 2)}
-            ways |= {"bare routes": _bare(lab, "q", 111), "bare vxlan": _bare(lab, "w", 121, vxlan=True)}
+            for number, (name, vxlan, tracked) in enumerate(BARE):
+                what = f"{'tracked' if tracked else 'bare'} {'vxlan' if vxlan else 'routes'}"
+                ways[what] = _bare(lab, name, 110 + 10 * number, vxlan=vxlan, tracked=tracked)
             for way in ways.values():
                 way.check()
             return [row for what in MEASURES for row in _rows(measure(ways, what), what, modes)]
@@ -41,7 +46,7 @@ def run() -> list[tuple[str, str]]:
 
 
 def _rows(found: Figures, what: str, modes: list[str]) -> list[tuple[str, str]]:
-    return ratios(found, what, [(mode, MODES[mode]) for mode in modes])
+    return ratios(found, what, [(mode, f"{kind} {MODES[mode]}") for mode in modes for kind in ("bare", "tracked")])
 
 
 def _ours(lab: Lab, mode: str, last: int) -> Way:
@@ -76,11 +81,14 @@ def _narrow(*namespaces: str) -> None:
         inside(netns, "ip", "link", "set", "eth0", "mtu", str(MTU))
 
 
-def _bare(lab: Lab, name: str, last: int, *, vxlan: bool = False) -> Way:
+def _bare(lab: Lab, name: str, last: int, *, vxlan: bool, tracked: bool) -> Way:
     addresses = [f"10.9.0.{last + number}" for number in range(2)]
     hosts = [Host(f"{name}{i}", lab.plug(f"{name}{i}", address), address, lab) for i, address in enumerate(addresses)]
     boxes = [routed(host, f"{name}{i}a", f"10.66.{i}.1") for i, host in enumerate(hosts)]
     for number, host in enumerate(hosts):
+        if tracked:
+            rule = "ct state established,related accept"
+            inside(host.netns, "nft", f"table ip c {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}")
         other = 1 - number
         if vxlan:
             _tunnel(host, addresses[number], addresses[other], number)
