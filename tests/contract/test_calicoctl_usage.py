@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tests.support.unix_server import answering
 
-from tortie.cli.calicoctl import checksystem, host_address, main, node_start, node_status
+from tortie.cli import host_address
+from tortie.cli.calicoctl import checksystem, main, node_start, node_status
 from tortie.cli.calicoctl.era019 import host
 from tortie.cli.calicoctl.era019 import main as main019
 from tortie.cli.calicoctl.era13 import usage as usage13

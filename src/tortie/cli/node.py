@@ -19,6 +19,7 @@ import click
 
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
+from tortie.cli import host_address, node_config
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
@@ -59,13 +60,63 @@ def node() -> None:
     """The agent of one host: network and policy of its containers."""
 
 
+def _variable(option: str) -> str:
+    """The variable of the environment that stands for an option."""
+    return next(name for name, known in node_config.NAMES.items() if known == option)
+
+
+def _load_file(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """The file's settings stand behind the command line and the environment. One that was named must be there."""
+    if path is not None and not path.exists():
+        raise Invalid(f"{path}: no such file")
+    context.default_map = {**(context.default_map or {}), **node_config.load(path or node_config.CONFIG)}
+
+
 @node.command()
-@click.option("--hostname", default=socket.gethostname, help="This node's name.")
-@click.option("--address", required=True, help="This host's IPv4 address with its subnet's mask: 172.24.197.102/24.")
-@click.option("--store", default=store_url, show_default="this host's store", help="Address of the datastore.")
-@click.option("--socket", "path", default="/run/tortie/node.sock", show_default=True, help="Health, status, metrics.")
-@click.option("--own-table/--share-table", default=True, help="Let nobody else change our nftables table (Linux 6.9).")
-@click.option("--docker/--no-docker", default=True, help="Serve Docker's network and address plug-ins.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_load_file,
+    help="File of NAME=VALUE lines, by the variables' names.  [default: /etc/tortie/node.conf if it is there]",
+)
+@click.option("--hostname", default=socket.gethostname, envvar="NODENAME", help="This node's name.")
+@click.option("--address", envvar="IP", help="This host's IPv4 address with its subnet's mask: 172.24.197.102/24.")
+@click.option(
+    "--ip-autodetection-method",
+    default="first-found",
+    show_default=True,
+    envvar="IP_AUTODETECTION_METHOD",
+    help="How to find the address when none is given: first-found, can-reach=DEST, interface=REGEX.",
+)
+@click.option(
+    "--store",
+    default=store_url,
+    show_default="this host's store",
+    envvar="TORTIE_STORE",
+    help="Address of the datastore.",
+)
+@click.option(
+    "--socket",
+    "path",
+    default="/run/tortie/node.sock",
+    show_default=True,
+    envvar=_variable("path"),
+    help="Health, status, metrics.",
+)
+@click.option(
+    "--own-table/--share-table",
+    default=True,
+    envvar=_variable("own_table"),
+    help="Let nobody else change our nftables table (Linux 6.9).",
+)
+@click.option(
+    "--docker/--no-docker",
+    default=True,
+    envvar=_variable("docker"),
+    help="Serve Docker's network and address plug-ins.",
+)
 @click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
@@ -74,11 +125,21 @@ def node() -> None:
     envvar="CALICO_NETWORKING_BACKEND",
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
-@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, help="BIRD's own files and its socket.")
-@click.option("--debug", is_flag=True)
-def run(**given: Any) -> None:
-    """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is."""
-    options = Options(**given)
+@click.option(
+    "--bird-directory",
+    default=str(DIRECTORY),
+    show_default=True,
+    envvar=_variable("bird_directory"),
+    help="BIRD's own files and its socket.",
+)
+@click.option("--debug", is_flag=True, envvar=_variable("debug"))
+def run(address: str | None, ip_autodetection_method: str, **given: Any) -> None:
+    """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is.
+
+    Every option may stand in the environment or in the configuration file, by the name of its variable.
+    """
+    _check_root()
+    options = Options(address=_own_address(address, ip_autodetection_method), **given)
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
     try:
@@ -88,6 +149,22 @@ def run(**given: Any) -> None:
         if ours is None:
             raise
         raise _first(ours) from group
+
+
+def _own_address(given: str | None, method: str) -> str:
+    """The address that was given, with its mask; else the one that the method finds. Invalid when there is none."""
+    if given and given != "autodetect":
+        return given
+    found = host_address.found(method, host_address.own_addresses())
+    if not found:
+        raise Invalid(f"no IPv4 address of this host by {method}: give --address, or another --ip-autodetection-method")
+    return found
+
+
+@node.command()
+def unit() -> None:
+    """Print calico-node.service for systemd, which runs this agent from the next start of the host on."""
+    click.echo(node_config.unit(node_config.program()), nl=False)
 
 
 def _first(group: BaseExceptionGroup[TortieError]) -> TortieError:

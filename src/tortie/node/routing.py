@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from tortie.base.errors import Invalid, TortieError
+from tortie.base.errors import TortieError
 from tortie.dataplane.bgp import Secrets
 from tortie.dataplane.render.bird import configuration
 from tortie.node.bird import Bird
@@ -54,13 +54,9 @@ class Routing:
         if plan is None:
             self._say([f"node {brain.node} has no IPv4 address in the store yet"])
             return
-        try:
-            text = configuration(plan, brain.announced(), str(self._bird.log))
-        except Invalid as error:
-            self._say([*plan.problems, *error.problems])
-            return
-        failed = await self._try(self._bird.settle, text)
-        self._say([*plan.problems, *failed])
+        made = configuration(plan, brain.announced(), str(self._bird.log))
+        failed = await self._try(self._bird.settle, made.text)
+        self._say([*plan.problems, *made.problems, *failed])
 
     async def _try(self, what: Callable[..., None], *words: str) -> list[str]:
         try:

@@ -6,7 +6,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from tortie.base.errors import Invalid
 from tortie.dataplane.bgp import Bgp, Session, Speaker, Speakers, address_and_port, number, protocol, seconds
 from tortie.dataplane.bgp_status import sessions
 from tortie.dataplane.render.bird import Announced, configuration
@@ -41,7 +40,7 @@ def by_address(made: Speakers) -> dict[str, Session]:
 
 
 def text(made: Speakers, announced: Announced | None = None) -> str:
-    return configuration(planned(made, {("bgp", "tor"): "s3cret"}), announced or Announced([], []), "/x/log")
+    return configuration(planned(made, {("bgp", "tor"): "s3cret"}), announced or Announced([], []), "/x/log").text
 
 
 def test_the_mesh_joins_all_nodes_and_exactly_one_of_two_calls() -> None:
@@ -228,12 +227,15 @@ def test_filters_come_before_our_own_words_and_speak_of_their_sessions() -> None
         FilterRule(action="Accept", interface='eth0" then accept'),
     ],
 )
-def test_a_filter_that_bird_cannot_be_told_stops_the_configuration(rule: FilterRule) -> None:
+def test_a_filter_that_bird_cannot_be_told_takes_its_sessions_along_and_no_other(rule: FilterRule) -> None:
     made = speakers()
     made.set_filter("f", BGPFilterSpec(import_v4=(rule,)))
     made.set_peer("p", BGPPeerSpec(peer_ip="10.9.0.254", as_number=65001, filters=("f",)))
-    with pytest.raises(Invalid, match="BGPFilter f"):
-        text(made)
+    found = configuration(planned(made), Announced([], []), "/x/log")
+    assert ["BGPFilter f" in problem for problem in found.problems] == [True]
+    assert "bgp_f" not in found.text
+    assert "10.9.0.254" not in found.text
+    assert "protocol bgp Mesh_10_9_0_2" in found.text
 
 
 def test_prefixes_are_told_with_their_communities() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from tortie.base.errors import Invalid
 from tortie.base.numbers import whole
@@ -36,41 +38,77 @@ class Announced:
     """Beginnings of workloads' interface names."""
 
 
-def configuration(bgp: Bgp, announced: Announced, log: str) -> str:
-    """The whole file. Invalid names what BIRD cannot be told."""
-    _check(bgp)
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`text`: the whole file; `problems`: what was left out of it, and why."""
+
+    text: str
+    problems: tuple[str, ...] = ()
+
+
+def configuration(bgp: Bgp, announced: Announced, log: str) -> Configuration:
+    """What BIRD cannot be told is left out whole: a session without its filter would say too much."""
+    bgp, problems = _sound(bgp)
     versions = sorted({ipaddress.ip_address(address).version for address in bgp.addresses})
     lines = [
         f'log "{log}" 1048576 "{log}.1" {{ info, remote, warning, error, auth, fatal, bug }};',
         f"router id {bgp.router_id};",
         "timeformat protocol iso short;",
         f"protocol device {{ scan time {SCAN_SECONDS}; }}",
-        *_filters(bgp.filters.items()),
     ]
+    for name, spec in bgp.filters.items():
+        lines += _filter(name, spec)
     for version in versions:
         lines += _family(bgp, announced, version)
     for session in bgp.sessions:
         lines += _session(session, bgp)
-    return "\n".join(lines) + "\n"
+    return Configuration("\n".join(lines) + "\n", problems)
 
 
-def _check(bgp: Bgp) -> None:
-    """What other programs stored stands in lines of BIRD's language: nothing in it may end a word."""
-    problems = [f"BGPFilter {name}: {fault}" for name, spec in bgp.filters.items() for fault in bgp_filter.check(spec)]
-    where = "spec.prefixAdvertisements.cidr"
-    for advertised in bgp.config.prefix_advertisements:
-        problems += [f"BGPConfiguration default: {fault}" for fault in checks.cidr(where, advertised.cidr)]
-    texts = [(f"BGPFilter {name}", name) for name in bgp.filters]
-    texts += [("BGPConfiguration default", text) for text in bgp.config.ignored_interfaces]
+def _sound(bgp: Bgp) -> tuple[Bgp, tuple[str, ...]]:
+    """Without the sessions and settings that cannot stand in the file. What other programs stored stands there in lines
+    of BIRD's language: nothing in it may end a word."""
+    faults = {name: _filter_faults(name, spec) for name, spec in bgp.filters.items()}
+    problems = [f"BGPFilter {name}: {fault}" for name, found in faults.items() for fault in found]
+    sessions = []
     for session in bgp.sessions:
-        texts += [(session.name, text) for text in (session.reachable_by, session.client_of)]
-    for name, spec in bgp.filters.items():
-        rules = (*spec.import_v4, *spec.export_v4, *spec.import_v6, *spec.export_v6)
-        texts += [(f"BGPFilter {name}", rule.interface or "") for rule in rules]
-    wrong = [(whose, text) for whose, text in texts if WORD.fullmatch(text) is None]
-    problems += [f"{whose}: {text!r} cannot stand in BIRD's configuration" for whose, text in wrong]
-    if problems:
-        raise Invalid(*problems)
+        wrong = [text for text in (session.reachable_by, session.client_of) if not WORD.fullmatch(text)]
+        problems += [f"{session.name}: {_strange(text)}" for text in wrong]
+        if not wrong and not any(faults[name] for name in session.filters):
+            sessions.append(session)
+    config, whose = bgp.config, "BGPConfiguration default"
+    ignored = tuple(name for name in config.ignored_interfaces if WORD.fullmatch(name))
+    problems += [f"{whose}: {_strange(name)}" for name in config.ignored_interfaces if name not in ignored]
+    where, told = "spec.prefixAdvertisements", []
+    values = {community.name: community.value for community in config.communities}
+    for prefix in config.prefix_advertisements:
+        wrong = [str(fault) for fault in checks.cidr(f"{where}.cidr", prefix.cidr)]
+        for text in prefix.communities:
+            try:
+                _parts(values.get(text, text))
+            except Invalid as error:
+                wrong.append(f"{where}.communities: {error}")
+        problems += [f"{whose}: {fault}" for fault in wrong]
+        told += [] if wrong else [prefix]
+    config = msgspec.structs.replace(config, ignored_interfaces=ignored, prefix_advertisements=tuple(told))
+    filters = {name: spec for name, spec in bgp.filters.items() if not faults[name]}
+    return replace(bgp, sessions=tuple(sessions), filters=filters, config=config), tuple(problems)
+
+
+def _filter_faults(name: str, spec: BGPFilterSpec) -> list[str]:
+    rules = (*spec.import_v4, *spec.export_v4, *spec.import_v6, *spec.export_v6)
+    texts = (name, *(rule.interface or "" for rule in rules))
+    found = [*map(str, bgp_filter.check(spec)), *(_strange(text) for text in texts if not WORD.fullmatch(text))]
+    if not found:
+        try:
+            list(_filter(name, spec))
+        except Invalid as error:
+            found.append(str(error))
+    return found
+
+
+def _strange(text: str) -> str:
+    return f"{text!r} cannot stand in BIRD's configuration"
 
 
 def _family(bgp: Bgp, announced: Announced, version: int) -> Iterator[str]:
@@ -161,25 +199,18 @@ def function(name: str, way: str, version: int) -> str:
     return f"'bgp_{name}_{way}V{version}'"
 
 
-def _filters(filters: Iterable[tuple[str, BGPFilterSpec]]) -> Iterator[str]:
-    problems: list[str] = []
-    for name, spec in filters:
-        for way, version, rules in (
-            ("import", 4, spec.import_v4),
-            ("export", 4, spec.export_v4),
-            ("import", 6, spec.import_v6),
-            ("export", 6, spec.export_v6),
-        ):
-            yield f"function {function(name, way, version)}(bool same_as)"
-            yield "{"
-            for rule in rules:
-                try:
-                    yield _rule(rule, version)
-                except Invalid as error:
-                    problems.append(f"BGPFilter {name}: {error}")
-            yield "}"
-    if problems:
-        raise Invalid(*problems)
+def _filter(name: str, spec: BGPFilterSpec) -> Iterator[str]:
+    """A function for each way and family. Raises Invalid at a rule that BIRD has no words for."""
+    for way, version, rules in (
+        ("import", 4, spec.import_v4),
+        ("export", 4, spec.export_v4),
+        ("import", 6, spec.import_v6),
+        ("export", 6, spec.export_v6),
+    ):
+        yield f"function {function(name, way, version)}(bool same_as)"
+        yield "{"
+        yield from (_rule(rule, version) for rule in rules)
+        yield "}"
 
 
 def _rule(rule: FilterRule, version: int) -> str:

@@ -118,7 +118,7 @@ def _check(values: Mapping[str, str], *, libnetwork: bool) -> None:
 
 def _addresses(values: Mapping[str, str]) -> tuple[str, str]:
     """(IPv4, IPv6 or an empty text), with the length of their subnets: as asked for, or as found."""
-    from tortie.cli.calicoctl import host_address
+    from tortie.cli import host_address
 
     own = host_address.own_addresses()
     address, address6 = values.get("--ip", ""), values.get("--ip6", "")
