@@ -132,7 +132,7 @@ INSTALL_NFT = ("apt-get install nftables",)
 
 def _node(seen: Seen) -> Iterator[Finding]:
     if seen.status is None:
-        start = ("systemctl start tortie-node", "tortie node run --help")
+        start = ("systemctl start calico-node", "tortie node run --help")
         yield Finding("problem", "node", f"does not run on this host: {seen.status_reason}", start)
         return
     table = seen.status.get("table", {})
