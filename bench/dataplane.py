@@ -1,6 +1,6 @@
-"""The dataplane in ratios of one run: packets with and without policy, a rule's way to the kernel, elements among sets.
+"""The dataplane in figures of one run: a rule's way to the kernel, elements among sets, growth, repairs.
 
-Interleaved rounds, pinned; the median of the rounds' ratios. Needs root, iperf3, taskset; in namespaces of its own.
+What a packet costs is in `packets` and `across`. Needs root; in namespaces of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
+from tests.kernel.netlab import Lab, inside, own_tag, until
 
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, open_socket
 from tortie.dataplane.kernel.nft import table_flags
@@ -26,7 +26,7 @@ from tortie.dataplane.steps import AddSet, Members
 from tortie.lab.walks.prober import enter
 from tortie.model.rule import Rule
 
-ROUNDS, SECONDS, CHANGES, SETS, REPEATS = 3, 1, 50, 2000, 200
+CHANGES, SETS, REPEATS = 50, 2000, 200
 SIZES = (10, 100, 1000)
 
 
@@ -35,64 +35,9 @@ def run() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as directory:
         lab = Lab(Path(directory))
         try:
-            return [*_packets(lab), *_changes(lab), *_elements(lab), *_growth(lab), *_repairs(lab)]
+            return [*_changes(lab), *_elements(lab), *_growth(lab), *_repairs(lab)]
         finally:
             lab.close()
-
-
-def _packets(lab: Lab) -> list[tuple[str, str]]:
-    """Throughput between two containers of one host: policy against no rules and against connection tracking alone."""
-    lab.profile("n", own_tag("n"))
-    lab.profile("m", own_tag("m"))
-    policed = lab.host("p", "10.9.1.1")
-    pair = (policed.container("p1", "10.65.0.1", "n"), policed.container("p2", "10.65.0.2", "n"))
-    stranger = policed.container("p3", "10.65.0.3", "m")
-    assert "0 received" in inside(pair[0].netns, "ping", "-c1", "-W0.3", stranger.address, check=False)
-    cases = {"policy": pair}
-    for name, title, rule in (("q", "no rules", ""), ("r", "conntrack only", "ct state established,related accept")):
-        host = Host(name, lab.plug(name, f"10.9.1.{ord(name)}"), "", lab)
-        cases[title] = (_plain(host, f"{name}1", "10.66.0.1"), _plain(host, f"{name}2", "10.66.0.2"))
-        if rule:
-            inside(host.netns, "nft", f"table ip c {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}")
-    found = []
-    for what, options, field in (
-        ("TCP stream", (), "bits_per_second"),
-        ("UDP of 64 bytes", ("-u", "-b", "0", "-l", "64"), "packets"),
-    ):
-        rounds = [
-            {title: iperf(client.netns, server, options, field) for title, (client, server) in cases.items()}
-            for _ in range(ROUNDS)
-        ]
-        for one, other in (("policy", "no rules"), ("policy", "conntrack only"), ("conntrack only", "no rules")):
-            ratio = statistics.median(figures[one] / figures[other] for figures in rounds)
-            raw = ", ".join(f"{figures[one]:.3g}/{figures[other]:.3g}" for figures in rounds)
-            found.append((f"{what}, {one} / {other}", f"{ratio:.2f}  ({raw})"))
-    return found
-
-
-def _plain(host: Host, name: str, address: str) -> Container:
-    """A container behind a host that only routes."""
-    interface = f"veth{name}"
-    netns = host.link(interface, address)
-    inside(host.netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", f"net.ipv4.conf.{interface}.proxy_arp=1",
-           f"net.ipv4.neigh.{interface}.proxy_delay=0")  # fmt: skip
-    inside(host.netns, "ip", "route", "replace", "169.254.1.1/32", "dev", "eth0", "scope", "link")
-    inside(host.netns, "ip", "route", "add", f"{address}/32", "dev", interface, "scope", "link")
-    return Container(netns, host, interface, address, "")
-
-
-def iperf(client: str, server: Container, options: tuple[str, ...], field: str) -> float:
-    """What arrived; one client and one server, each on its own core."""
-    listen = subprocess.Popen(
-        ["ip", "netns", "exec", server.netns, "taskset", "-c", "0", "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
-    )
-    until(lambda: ":5201" in inside(server.netns, "ss", "-Hltn"))
-    text = inside(client, "taskset", "-c", "1", "iperf3", "-c", server.address, "-t", str(SECONDS), "-J", *options)
-    listen.wait(10)
-    end = json.loads(text)["end"]
-    if field == "packets":
-        return float(end["sum"]["packets"] - end["sum"]["lost_packets"])
-    return float(end["sum_received"][field])
 
 
 def _changes(lab: Lab) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
 
-from bench.dataplane import iperf
+from bench._paths import Way, tcp_stream, udp_small
 from tortie.lab.walks.prober import enter
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.resource import Metadata, Resource
@@ -47,8 +47,9 @@ def _measured(lab: Lab) -> list[tuple[str, str]]:
         until(lambda host=host, want=name == "on": _tells(host) is want)  # type: ignore[misc]
     found = []
     for what, measure in (
-        ("TCP stream", lambda one, two, _: iperf(one.netns, two, (), "bits_per_second")),
-        ("UDP of 64 bytes", lambda one, two, _: iperf(one.netns, two, ("-u", "-b", "0", "-l", "64"), "packets")),
+        ("TCP stream", lambda one, two, _: tcp_stream(_way(one, two))),
+        ("UDP of 64 bytes", lambda one, two, _: udp_small(_way(one, two))),
+        ("datagrams a second that nobody answers", lambda one, two, _: _unanswered(one, two)),
         ("new TCP conversations a second", lambda one, two, _: _conversations(one, two)),
         ("datagrams a second that are refused", lambda one, _, three: _flood(one, three)),
     ):
@@ -77,6 +78,25 @@ def _in(netns: str, work: Callable[[], None]) -> None:
     thread = threading.Thread(target=call)
     thread.start()
     thread.join()
+
+
+def _way(one: Container, two: Container) -> Way:
+    return Way(one.netns, two.netns, two.address)
+
+
+def _unanswered(source: Container, destination: Container) -> float:
+    """To somebody who listens and never speaks: connection tracking takes each for the first of its conversation."""
+    listeners: list[socket.socket] = []
+
+    def listen() -> None:
+        listeners.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        listeners[0].bind(("0.0.0.0", 9))
+
+    _in(destination.netns, listen)
+    try:
+        return _flood(source, destination)
+    finally:
+        listeners[0].close()
 
 
 def _flood(source: Container, destination: Container) -> float:

@@ -71,7 +71,8 @@ def _endpoint(number: int, flip: int = 0) -> Resource[Any]:
         profiles=("p",),
         interface_name=f"cali{number}",
     )
-    labels = {"role": f"r{number % ROLES}", "flip": str(flip % 2), f"own{number % 1000}": ""}
+    # A flip takes the address out of one set and puts it into another: there is something to do in the kernel.
+    labels = {"role": f"r{number % ROLES}", f"own{(number + flip % 2 * 500) % 1000}": ""}
     metadata = Metadata(name=f"{NODE}-cni-w{number}-eth0", namespace="b", labels=labels)
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=metadata, spec=spec)
 

@@ -67,7 +67,8 @@ class Applier:
         news, self._brain.news = self._brain.news, {}
         try:
             await self._pass()
-        except TortieError as error:
+        except (TortieError, OSError) as error:
+            # A machine without a free descriptor or process has them again later: the kernel keeps what it has.
             self._brain.news = news | self._brain.news
             self.failed_in_row += 1
             self.table_known = False

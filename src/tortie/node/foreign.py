@@ -66,7 +66,7 @@ class ForeignTables:
                 chains = look()
             drops = foreign.find_drops(chains, uplink, prefixes)
             reason = ""
-        except Unavailable as error:
+        except (Unavailable, OSError) as error:
             drops, reason = self.drops, str(error)
         if [str(drop) for drop in drops] != [str(drop) for drop in self.drops]:
             for drop in drops:

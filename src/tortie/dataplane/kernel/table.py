@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 
 import msgspec
 
@@ -33,20 +34,10 @@ class KernelTable:
     def open(self, *, owner: bool, closed: Sequence[Step], batch_bytes: int = protocol.BATCH_BYTES) -> protocol.Opened:
         """Start the child (again) and take the table. `notices` becomes readable when others change it."""
         self.close()
-        requests, theirs = socket.socketpair()
-        notices, their_notices = socket.socketpair()
-        numbers = (theirs.fileno(), their_notices.fileno())
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "tortie.dataplane.kernel.child", *map(str, numbers)],
-            pass_fds=numbers,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        theirs.close()
-        their_notices.close()
-        notices.setblocking(False)
-        requests.settimeout(ANSWER_SECONDS)
-        self._requests, self.notices = requests, notices
+        try:
+            self._start()
+        except OSError as error:
+            raise Unavailable(f"nftables child: it cannot be started: {error}") from error
         try:
             reply = self._ask(protocol.Open(owner, closed, batch_bytes))
         except Unavailable:
@@ -55,6 +46,24 @@ class KernelTable:
         if not isinstance(reply, protocol.Opened):
             raise Unavailable(f"nftables child: unexpected answer {reply!r}")
         return reply
+
+    def _start(self) -> None:
+        with ExitStack() as undo:
+            pairs = [undo.enter_context(end) for _ in range(2) for end in socket.socketpair()]
+            requests, theirs, notices, their_notices = pairs
+            numbers = (theirs.fileno(), their_notices.fileno())
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "tortie.dataplane.kernel.child", *map(str, numbers)],
+                pass_fds=numbers,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+            undo.pop_all()
+        theirs.close()
+        their_notices.close()
+        notices.setblocking(False)
+        requests.settimeout(ANSWER_SECONDS)
+        self._requests, self.notices = requests, notices
 
     def read(self, names: Collection[str] | None = None) -> Have:
         """What is there; elements only of the sets `names`, where they are given."""
