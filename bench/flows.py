@@ -35,8 +35,8 @@ def run() -> list[tuple[str, str]]:
 
 
 def _measured(lab: Lab) -> list[tuple[str, str]]:
-    spec = FelixConfigurationSpec(flow_logs="Disabled")
-    lab.client.apply(Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="node.off"), spec=spec))
+    spec = FelixConfigurationSpec(flow_logs="Enabled")
+    lab.client.apply(Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="node.on"), spec=spec))
     lab.profile("n", own_tag("n"))
     lab.profile("m", own_tag("m"))
     cases: dict[str, tuple[Host, Container, Container, Container]] = {}

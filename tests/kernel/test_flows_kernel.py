@@ -53,20 +53,20 @@ class Net:
         return found
 
     def flow(self, **wanted: Any) -> Flow:
-        """The one flow with these fields, as soon as it is there."""
+        """The flow with these fields, as soon as it is there; of several intervals the latest."""
 
         def found() -> list[Flow]:
             return [flow for flow in self.flows() if all(flow[name] == value for name, value in wanted.items())]
 
-        until(found, message=lambda: f"{wanted} in {self.flows()}; {self.host.story()}")
-        (flow,) = found()
-        return flow
+        listed: list[Flow] = until(found, message=lambda: f"{wanted} in {self.flows()}; {self.host.story()}")
+        return max(listed, key=lambda flow: flow["end_time"])
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     lab = Lab(Path(tmp_path_factory.mktemp("flows")))
     try:
+        flow_logs(lab, "Enabled")
         lab.profile("server", ALLOW)
         found = Net(lab)
         policies(lab)
@@ -75,6 +75,11 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
         yield found
     finally:
         lab.close()
+
+
+def flow_logs(lab: Lab, value: Any) -> None:
+    spec = FelixConfigurationSpec(flow_logs=value)
+    lab.client.apply(Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="node.one"), spec=spec))
 
 
 def policies(lab: Lab) -> None:
@@ -216,8 +221,13 @@ def test_a_flood_is_told_in_part_and_costs_no_memory(net: Net) -> None:
     until(lambda: net.host.status()["flows"]["overflown"], message=net.host.story)
     # The ports that were not told apart are one flow, and the next conversation of somebody else has its own.
     assert net.flow(dest_port=0, dest_name="one-libnetwork-libnetwork-open", reporter="Src", protocol="udp")
-    knock(net.server, net.bare.address, 9301)
-    assert net.flow(dest_port=9301, reporter="Dst")["action"] == "Deny"
+
+    def told() -> list[Flow]:
+        # So soon after a flood a single packet may be one of those that are not read.
+        knock(net.server, net.bare.address, 9301)
+        return [flow for flow in net.flows() if (flow["dest_port"], flow["reporter"]) == (9301, "Dst")]
+
+    assert until(told, message=net.host.story)[0]["action"] == "Deny"
 
 
 def scan(source: Container, address: str, ports: Sequence[int]) -> None:
@@ -230,17 +240,12 @@ def scan(source: Container, address: str, ports: Sequence[int]) -> None:
 
 
 def test_none_are_kept_where_they_are_disabled(net: Net) -> None:
-    def setting(value: Any) -> None:
-        spec = FelixConfigurationSpec(flow_logs=value)
-        resource = Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="node.one"), spec=spec)
-        net.lab.client.apply(resource)
-
     assert "group 80" in table(net.host)
-    setting("Disabled")
+    flow_logs(net.lab, None)
     until(lambda: "group 80" not in table(net.host), message=lambda: table(net.host))
-    until(lambda: net.host.status()["flows"]["reason"] == "flowLogs is Disabled", message=net.host.story)
+    until(lambda: net.host.status()["flows"]["reason"].startswith("flowLogs is Disabled"), message=net.host.story)
     speak(net.client, net.server, 8000)
-    setting(None)
+    flow_logs(net.lab, "Enabled")
     until(lambda: "group 80" in table(net.host), message=lambda: table(net.host))
     until(lambda: net.host.status()["flows"]["reason"] == "", message=net.host.story)
     knock(net.client, net.bare.address, 9400)

@@ -60,7 +60,9 @@ def write_defaults(datastore: Datastore, options: Options) -> None:
         return
     client = Client(datastore)
     pool = IPPoolSpec(cidr=POOL, block_size=26, nat_outgoing=False, vxlan_mode=vxlan_mode(options), ipip_mode="Never")
-    felix = FelixConfigurationSpec(default_endpoint_to_host_action="Return", host_services="Enabled")
+    felix = FelixConfigurationSpec(
+        default_endpoint_to_host_action="Return", host_services="Enabled", flow_logs="Enabled"
+    )
     first: list[Resource[Any]] = [
         Resource(kind=IP_POOL, metadata=Metadata(name=POOL_NAME), spec=pool),
         Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=felix),

@@ -112,7 +112,7 @@ def merge_settings(
         endpoint_to_host=_first(layers, "default_endpoint_to_host_action") or "Drop",
         host_services=_first(layers, "host_services") == "Enabled",
         foreign_accept=_first(layers, "foreign_accept") == "Enabled",
-        flows=_first(layers, "flow_logs") != "Disabled",
+        flows=_first(layers, "flow_logs") == "Enabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
         hiding=_hiding(layers, problems),

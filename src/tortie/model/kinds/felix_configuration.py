@@ -2,7 +2,7 @@
 
 Ours: `hostServices` Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy;
 `foreignAccept` Enabled writes an accept for packets of workloads into Docker's chain DOCKER-USER and into firewalld;
-`flowLogs` Disabled keeps no record of who talked to whom.
+`flowLogs` Enabled keeps records of who talked to whom.
 """
 
 from __future__ import annotations

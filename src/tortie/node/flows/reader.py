@@ -106,7 +106,7 @@ class FlowReader:
     async def _round(self, settled: Signal) -> None:
         if not self._brain.flows_wanted:
             self.close()
-            self.reason = "flowLogs is Disabled"
+            self.reason = "flowLogs is Disabled (FelixConfiguration; `flowLogs: Enabled` keeps flow records)"
             while not self._brain.flows_wanted:
                 await settled.wait()
             self.reason = ""
