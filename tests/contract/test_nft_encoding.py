@@ -124,6 +124,8 @@ counter log prefix "calico-packet: " level info
 log prefix "DPI|default" group 1 snaplen 96 queue-threshold 8
 ct state new limit rate 50/second burst 100 packets log prefix "x" group 7
 limit rate over 10/minute burst 5 packets drop
+limit rate 20/second burst 100 packets counter log prefix "DFE|spoofed source" group 80 drop
+meta l4proto 6 th dport 80 counter log prefix "API12|GlobalNetworkPolicy/default.web" group 80 accept
 counter jump x
 counter drop
 reject
@@ -277,7 +279,9 @@ def test_every_form_of_the_language_is_loaded_as_nft_would_load_it(namespace: Na
 def test_what_policy_becomes_is_loaded_as_nft_would_load_it(namespace: Namespace, seed: int) -> None:
     """Whole tables, as random policies, endpoints and host endpoints make them."""
     source, brain = Source(seed), Brain("h1", "10.9.0.1/24")
-    brain.table.set_settings(Settings(host_services=True, masqueraded=("10.0.0.0/8",)))
+    brain.set_flows_readable(bool(seed % 2))
+    settings = Settings(host_services=True, masqueraded=("10.0.0.0/8",), flows=bool(seed % 2))
+    brain.table.set_settings(settings)
     brain.table.set_interfaces(INTERFACES["h1"])
     for resource in source.first():
         brain.learn(Event(resource.key, encode(resource), 1))

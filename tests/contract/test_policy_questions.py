@@ -90,7 +90,7 @@ def test_directories_and_several_files(tortie: Run, where: Path) -> None:
     [
         (
             "why client frontend tcp/9000 -f stars.yaml --counters",
-            "--counters is not available yet: it comes with flows",
+            "--counters is about what the kernel has counted: it does not go with -f",
         ),
         ("why client frontend tcp -f stars.yaml", "'tcp': tcp needs a port, as in tcp/80"),
         ("why client frontend tpc/80 -f stars.yaml", "'tpc' is no protocol; did you mean tcp?"),

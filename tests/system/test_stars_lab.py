@@ -82,6 +82,31 @@ def test_why_and_matrix_know_the_tasks_by_name_on_a_host_and_from_outside(lab: L
     assert len(between) == 4 * 3
 
 
+def test_flows_name_who_was_refused_and_by_which_profile(lab: Lab) -> None:
+    """The demo's probes try every pair again and again."""
+
+    def refused() -> set[tuple[str, str, str]]:
+        ran = tortie("flows", "--denied", "--json", "--name", NAME)
+        assert ran.returncode == 0, ran.stderr
+        found = json.loads(ran.stdout)["items"]
+        assert {flow["action"] for flow in found} <= {"Deny"}
+        short = [(f["source_name"].partition(".")[0], f["dest_name"].partition(".")[0], f) for f in found]
+        return {(a, b, f["policies"]["enforced"][-1]["name"]) for a, b, f in short if f["dest_port"] == 9000}
+
+    wanted = {("client", "backend", "backend"), ("backend", "client", "client"), ("frontend", "client", "client")}
+    wait_until(lambda: wanted <= refused(), message=lambda: f"{wanted} among {refused()}")
+    shown = tortie("flows", "--denied", "--name", NAME).stdout
+    assert "entering: profile backend: no rule matched" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    counted = tortie("why", "client", "frontend", "tcp/9000", "--counters", "--json", "--name", NAME)
+    assert counted.returncode == 0, counted.stderr
+    rules = {
+        (item["name"], item["direction"], item["rule"]): item["packets"]
+        for item in json.loads(counted.stdout)["counters"]
+    }
+    assert rules["frontend", "ingress", 4] > 0
+
+
 @pytest.fixture(scope="module")
 def pair(lab: Lab) -> Iterator[tuple[Container, Container]]:
     """Two containers of the network `client`, one on each agent; the first echoes on port 7000."""

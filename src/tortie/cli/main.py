@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "matrix": "tortie.cli.matrix:matrix",
     "whatif": "tortie.cli.whatif:whatif",
     "doctor": "tortie.cli.doctor:doctor",
+    "flows": "tortie.cli.flows:flows",
     "store": "tortie.cli.store:store",
     "node": "tortie.cli.node:node",
     "master": "tortie.cli.mesos:master",

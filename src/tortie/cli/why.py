@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tortie.base.errors import Invalid, NotFound
+from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.base.sources import Sources
 from tortie.cli.questions import files_option, lab_option, live_option, load, show, stand_ins, with_base
 from tortie.cli.screen import Command, json_option
+
+if TYPE_CHECKING:
+    from tortie.policy.words import Told
 
 
 @click.command(
@@ -26,7 +30,7 @@ from tortie.cli.screen import Command, json_option
 @click.argument("service", metavar="PROTOCOL[/PORT]")
 @files_option
 @live_option
-@click.option("--counters", is_flag=True, help="(not available yet: comes with flows)")
+@click.option("--counters", is_flag=True, help="Also what its rules have counted on the hosts concerned.")
 @lab_option
 @json_option
 def why(
@@ -47,11 +51,11 @@ def why(
 
     Exit code 0: allowed; 1: denied; 2: a mistake in the command or a file; 5: the store does not answer.
     """
-    if counters:
-        raise Invalid("--counters is not available yet: it comes with flows")
+    if counters and files:
+        raise Invalid("--counters is about what the kernel has counted: it does not go with -f")
     from tortie.policy.path import Way
     from tortie.policy.reading import Reader
-    from tortie.policy.words import Told
+    from tortie.policy.words import Told, counter_lines
     from tortie.policy.world import Service
 
     wanted = Service.parse(service)
@@ -70,10 +74,29 @@ def why(
         raise Invalid(*faults)
     answer = way.ask(ends[0], ends[1], wanted)
     told = Told(way, answer)
+    counted = _counted(told, name) if counters else []
     if as_json:
         import json
 
-        click.echo(json.dumps(told.data()))
+        click.echo(json.dumps(told.data() | ({"counters": counted} if counters else {})))
     else:
-        show(told.lines())
+        show(told.lines() + counter_lines(counted))
     sys.exit(0 if answer.allowed else 1)
+
+
+def _counted(told: Told, lab: str | None) -> list[dict[str, Any]]:
+    """Of each rule that was asked: its counter on the host that asked it. Unavailable when that host does not say."""
+    from urllib.parse import urlencode
+
+    from tortie.cli.nodes import ask, sockets
+
+    found: list[dict[str, Any]] = []
+    listed = told.lists()
+    where = sockets(lab, "why --counters") if listed else {}
+    for host, owners in listed.items():
+        path = where.get(host) or where.get("")
+        answer = ask(path, f"/counters?{urlencode(sorted(owners))}") if path else {}
+        if answer.get("node") != host:
+            raise Unavailable(f"what is counted on {host} is known there: type this on {host}")
+        found += [{"host": host, **item} for item in answer["items"]]
+    return told.concerned(found)

@@ -23,6 +23,7 @@ from tortie.dataplane.routes import IPIP, VXLAN, Backend
 from tortie.node.applier import Applier
 from tortie.node.bird import Bird
 from tortie.node.brain import Brain
+from tortie.node.flows.reader import FlowReader
 from tortie.node.foreign import ForeignTables
 from tortie.node.gate import Gate
 from tortie.node.health import CountErrors, Counts, Health, Signal
@@ -68,6 +69,7 @@ class Agent:
         self._routing = Routing(self.brain, self.health, self.bird)
         self._links: dict[int, LinkState] = {}
         self._intake = Intake()
+        self.flows = FlowReader(self.brain, self._wake)
         self._dirty = True
         self._changed = Signal()
         self._done = Signal()
@@ -80,6 +82,7 @@ class Agent:
         """Until cancelled; the kernel's state stays."""
         errors = CountErrors(self.counts)
         log.addHandler(errors)
+        self.flows.open()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._follow_store, datastore)
@@ -88,6 +91,7 @@ class Agent:
                 tasks.start_soon(self._keep_ends, Client(datastore))
                 tasks.start_soon(self._routing.keep, self._changed)
                 tasks.start_soon(self._watch_foreign)
+                tasks.start_soon(self.flows.run, self._done)
         finally:
             log.removeHandler(errors)
             self._applier.close()

@@ -30,6 +30,7 @@ from tortie.model.kinds.tier import TIER
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
+from tortie.node.flows.directory import Directory
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, tier_of
 from tortie.policy.unreadable import stand_in
@@ -55,6 +56,9 @@ class Brain:
         self.ways = Ways(node, address, backend)
         self.speakers = Speakers(node)
         self.engine = PolicyEngine(node, frozenset(Construct))
+        self.directory = Directory()
+        self.flows_wanted = True
+        self._flows_readable = False
         self._policies = OneEach()
         self._standing: set[str] = set()
         self._up: set[str] = set()
@@ -113,13 +117,7 @@ class Brain:
     def _learn(self, event: Event) -> None:
         key, value = event.key, event.value
         if key.startswith(WORKLOAD_ENDPOINT.prefix):
-            endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, event.revision) if value is not None else None
-            self._change(self.engine.set_endpoint(key, endpoint))
-            if not self.engine.has(key):
-                if self.revisions.pop(key, None) is not None:
-                    self.news[key] = None
-            else:
-                self.revisions[key] = self.news[key] = event.revision
+            self._learn_endpoint(event)
         elif key.startswith(PROFILE.prefix):
             profile = decode(PROFILE, value) if value is not None else None
             self._change(self.engine.set_profile(PROFILE.parse_key(key)[1], profile.spec if profile else None))
@@ -127,7 +125,10 @@ class Brain:
             self._learn_tier(key, value)
         elif (found := self._policy_front(key)) is not None:
             kind, learn = found
-            self._change(learn(key, decode_at(kind, key, value) if value is not None else None))
+            resource = decode_at(kind, key, value) if value is not None else None
+            self._change(learn(key, resource))
+            if kind in (NETWORK_SET, GLOBAL_NETWORK_SET):
+                self.directory.set_network_set(key, resource)
         elif key.startswith(NODE.prefix):
             self._learn_node(key, value)
         elif key.startswith(FELIX_CONFIGURATION.prefix):
@@ -138,6 +139,17 @@ class Brain:
             self.ways.learn(key, value)
         else:
             self._learn_bgp(key, value)
+
+    def _learn_endpoint(self, event: Event) -> None:
+        key, value, revision = event.key, event.value, event.revision
+        endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, revision) if value is not None else None
+        self._change(self.engine.set_endpoint(key, endpoint))
+        self.directory.set_workload(key, endpoint)
+        if not self.engine.has(key):
+            if self.revisions.pop(key, None) is not None:
+                self.news[key] = None
+        else:
+            self.revisions[key] = self.news[key] = revision
 
     def _change(self, changes: Sequence[Changed]) -> None:
         for change in changes:
@@ -173,6 +185,7 @@ class Brain:
         self.ways.set_peer(name, records.peer(node.spec) if node else None)
         self.speakers.set_node(name, records.speaker(node) if node else None)
         self.table.set_peers(self.ways.hosts())
+        self.directory.set_host(key, name, records.addresses(node.spec) if node else None)
 
     def _learn_bgp(self, key: str, value: bytes | None) -> None:
         if key.startswith(BGP_PEER.prefix):
@@ -204,9 +217,17 @@ class Brain:
         self.ways.set_pools(records.pool_ways(self._pools.values()))
         spoofing = self.table.settings.spoofing
         merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
-        self.table.set_settings(replace(merged, tunnels=frozenset(filter(None, self.ways.encapsulations()))))
+        self.flows_wanted = merged.flows
+        flows, tunnels = merged.flows and self._flows_readable, frozenset(filter(None, self.ways.encapsulations()))
+        self.table.set_settings(replace(merged, flows=flows, tunnels=tunnels))
         if spoofing != merged.spoofing:
             self._stale.update(self.table.claims.addresses())
+
+    def set_flows_readable(self, readable: bool) -> bool:
+        """Whether somebody reads what rules tell of conversations; whether the table has to follow."""
+        before, self._flows_readable = self.table.settings.flows, readable
+        self._settle_settings()
+        return before != self.table.settings.flows
 
     def bgp_state(self) -> tuple[int, int, int]:
         """Another one when BGP's configuration may have to change."""

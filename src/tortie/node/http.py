@@ -15,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tortie.model.resource import printable
-from tortie.node import metrics
+from tortie.node import counters, metrics
 from tortie.node.agent import Agent
+from tortie.node.flows.http import routes as flow_routes
 
 
 def status(agent: Agent) -> dict[str, Any]:
@@ -59,6 +60,14 @@ def status(agent: Agent) -> dict[str, Any]:
                 {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
             ],
             "reason": agent.foreign.reason,
+        },
+        "flows": {
+            "reason": agent.flows.reason,
+            "held": len(agent.flows.records.book),
+            "conversations": agent.flows.records.conversations,
+            "lost": agent.flows.lost,
+            "overruns": agent.flows.overruns,
+            "overflown": agent.flows.records.book.overflown,
         },
         "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "settings": {"problems": list(brain.table.settings.problems)},
@@ -107,7 +116,8 @@ class _Collector:
 
 
 def application(agent: Agent) -> Starlette:
-    """GET /liveness, /readiness (204 or 503 with the reason), /status (JSON), /metrics (Prometheus text)."""
+    """GET /liveness, /readiness (204 or 503 with the reason), /status (JSON), /metrics (Prometheus text),
+    /flows, /flows-filter-hints, /counters."""
     registry = CollectorRegistry()
     registry.register(_Collector(agent))
     ProcessCollector(registry=registry)
@@ -134,5 +144,7 @@ def application(agent: Agent) -> Starlette:
             Route("/readiness", readiness),
             Route("/status", show),
             Route("/metrics", figures),
+            counters.route(agent.brain),
+            *flow_routes(agent.flows, agent.brain.node),
         ]
     )

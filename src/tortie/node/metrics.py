@@ -60,6 +60,15 @@ def _counters(agent: Agent) -> Iterator[Metric]:
             looked_at,
         ),
         ("felix_log_errors", "Errors in the log", counts.log_errors),
+        ("felix_nflog_logs_received", "Decisions and ends of conversations that were read", agent.flows.told),
+        ("felix_nflog_buffer_overruns", "Decisions that came too fast to be read", agent.flows.lost),
+        (
+            "tortie_node_flow_overruns",
+            "Times that ends of conversations came too fast to be read",
+            agent.flows.overruns,
+        ),
+        ("tortie_node_flows_overflown", "Additions to a flow of nobody", agent.flows.records.book.overflown),
+        ("tortie_node_conversations_forgotten", "Conversations whose end is missed", agent.flows.records.forgotten),
     ):
         yield CounterMetricFamily(name, text, value=count)
 
@@ -104,6 +113,8 @@ def _gauges(agent: Agent, states: Mapping[str, str]) -> Iterator[Metric]:
         ("tortie_node_pending_events", "Changes of the store that wait to be looked at", agent.pending),
         ("tortie_node_largest_batch", "Changes of the store looked at in one go, at most", counts.largest_batch),
         ("tortie_node_route_failures", "Routes that cannot be set", len(agent.health.route_failures)),
+        ("tortie_node_flows", "Flows that are remembered", len(agent.flows.records.book)),
+        ("tortie_node_conversations", "Allowed conversations that go on", agent.flows.records.conversations),
         ("tortie_node_last_pass_seconds", "The last pass took", counts.last_pass_seconds),
     ):
         yield GaugeMetricFamily(name, text, value=value)

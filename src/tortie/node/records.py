@@ -26,6 +26,7 @@ from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
 from tortie.model.resource import Resource
 from tortie.policy.failsafes import failsafe
+from tortie.policy.hosts import node_addresses
 from tortie.policy.verdict import Failsafe
 
 DEFAULT_PREFIXES = Settings().interface_prefixes
@@ -52,6 +53,12 @@ def speaker(node: Resource[NodeSpec]) -> Speaker:
         cluster=bgp.route_reflector_cluster_id or "",
         labels=dict(node.metadata.labels),
     )
+
+
+def addresses(spec: NodeSpec) -> tuple[str, ...]:
+    """All that a node is known by on the network, the ends of its tunnels too."""
+    found = peer(spec)
+    return (*node_addresses(spec), *filter(None, (found.vxlan, found.ipip)))
 
 
 def announced(ways: Ways, pools: Iterable[IPPoolSpec], workloads: Sequence[str]) -> Announced:
@@ -105,6 +112,7 @@ def merge_settings(
         endpoint_to_host=_first(layers, "default_endpoint_to_host_action") or "Drop",
         host_services=_first(layers, "host_services") == "Enabled",
         foreign_accept=_first(layers, "foreign_accept") == "Enabled",
+        flows=_first(layers, "flow_logs") != "Disabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
         hiding=_hiding(layers, problems),

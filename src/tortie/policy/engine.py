@@ -75,6 +75,15 @@ class PolicyEngine:
     def rules_of_policy(self, name: str) -> RuleLists | None:
         return self._rules.get(("policy", name))
 
+    def policy_ids(self) -> list[str]:
+        """Of all policies that are known."""
+        return list(self._policies)
+
+    def tier_of_policy(self, name: str) -> str:
+        """Empty when there is no such policy."""
+        policy = self._policies.get(name)
+        return policy.tier if policy else ""
+
     def local(self) -> dict[str, Resolved]:
         """The workload endpoints of this host by key."""
         return {key: value for key, value in self._local.items() if isinstance(value, Resolved)}

@@ -6,7 +6,7 @@ Rules are counted from 1, as `calicoctl profile NAME rule show` does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,6 +65,16 @@ def owner_words(kind: str, name: str) -> str:
     staged = "staged " if kind_name.startswith("Staged") else ""
     everywhere = "global " if "Global" in kind_name else ""
     return f"{staged}{everywhere}policy {rest}"
+
+
+def counter_lines(counted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What rules have counted, a line each."""
+    found = [
+        f"    {item['host']}: {owner_words(item['kind'], item['name'])}, {item['direction']} rule {item['rule']}: "
+        f"{item['packets']} packets, {item['bytes']} bytes"
+        for item in counted
+    ]
+    return ["  counted since these rules were written:", *found] if found else []
 
 
 class Told:
@@ -193,6 +203,33 @@ class Told:
             "text": matched,
             "passed": [{"rule": number, "text": text, "why": why} for number, text, why in self._asked(step, stage)],
         }
+
+    # The counters
+
+    def lists(self) -> dict[str, set[tuple[str, str]]]:
+        """The policies and profiles that were asked, as (kind, name), by the host that asked them."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for node, _, step in self._listed():
+            found.setdefault(node, set()).add((step.kind, step.name))
+        return found
+
+    def concerned(self, counted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Of the counters of those, the ones of the rules that were looked at, in that order."""
+        by_rule: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for item in counted:
+            by_rule.setdefault((item["host"], item["kind"], item["name"], item["direction"]), []).append(item)
+        found: dict[int, dict[str, Any]] = {}
+        for node, stage, step in self._listed():
+            for item in by_rule.get((node, step.kind, step.name, stage.direction), ()):
+                if step.rule is None or item["rule"] <= step.rule:
+                    found[id(item)] = {**item, "rule": item["rule"] + 1}
+        return list(found.values())
+
+    def _listed(self) -> Iterator[tuple[str, Stage, Step]]:
+        for stage in self._answer.stages:
+            resource = self._world.held(stage.key)
+            node = resource.spec.node if resource is not None else ""
+            yield from ((node, stage, step) for step in stage.verdict.steps if step.kind != "tier" and node)
 
     # The rules
 

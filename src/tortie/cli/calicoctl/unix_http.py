@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Iterator
 
 from tortie.base.errors import Unavailable
 
@@ -28,6 +29,24 @@ def get(path: str, target: str, seconds: float = SECONDS) -> tuple[int, bytes]:
         connection.request("GET", target)
         reply = connection.getresponse()
         return reply.status, reply.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
+def events(path: str, target: str, silence: float = 60.0) -> Iterator[bytes]:
+    """The data of server-sent events of one line each, until the other end closes. Raises Unavailable as `get`, and
+    when nothing at all comes for so many seconds."""
+    connection = _Connection(path, silence)
+    try:
+        connection.request("GET", target)
+        reply = connection.getresponse()
+        if reply.status != http.client.OK:
+            raise Unavailable(f"{path}: status {reply.status}")
+        for line in reply:
+            if line.startswith(b"data: "):
+                yield line.removeprefix(b"data: ")
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(f"{path}: {error}") from error
     finally:

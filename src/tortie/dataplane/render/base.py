@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tortie.dataplane.hits import SPOOFED, TO_HOST, Hit
 from tortie.dataplane.render import language, nat
 from tortie.dataplane.render.hosts import (
     FORWARD_IN,
@@ -137,7 +138,7 @@ def _spoof(settings: Settings, spoofers: Sequence[str]) -> tuple[str, ...]:
         f"{IPV6} iifname . ip6 saddr @{SOURCES6} accept",
         f"{IPV6} ip6 saddr fe80::/10 accept",
         f"{IPV6} ip6 saddr :: meta l4proto 58 accept",
-        "counter drop",
+        *language.refused(Hit("Deny", "fixed", "egress", SPOOFED), flows=settings.flows),
     )
 
 
@@ -154,7 +155,8 @@ def _to_host(settings: Settings) -> tuple[str, ...]:
         else ()
     )
     policy = () if settings.endpoint_to_host == "Drop" else (f"iifname vmap @{FROM}",)
-    return (*neighbours, *services, *policy, "counter drop")
+    refused = language.refused(Hit("Deny", "fixed", "egress", TO_HOST), flows=settings.flows)
+    return (*neighbours, *services, *policy, *refused)
 
 
 def _host_chains(settings: Settings, work: Work) -> dict[str, tuple[Written, str]]:

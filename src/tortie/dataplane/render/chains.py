@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tortie.dataplane.ledger import Ledger
-from tortie.dataplane.render.rules import Listed, Written, passes, write_rules
+from tortie.dataplane.render.rules import Listed, Written, passes, rule_places, write_rules
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Node, Stack, TierChain, failsafe_chains, write_stack, write_tier
 from tortie.policy.values import NamedPort, RuleLists
@@ -57,6 +57,15 @@ class Chains:
         self._refused.pop(owner, None)
         self._write_owner(owner)
         return before != self.problems(owner)
+
+    def places(self, owner: Owner) -> list[tuple[Listed, list[int]]]:
+        """The chains that are there of a policy or profile; for each of their lines of rules, of which rule it is."""
+        rules, live = self._rules.get(owner), self._ledger.defs.keys()
+        marks, flows = self._settings.marks, self._settings.flows
+        if rules is None:
+            return []
+        listed = sorted(self._listed.get(owner, ()), key=lambda held: held.chain)
+        return [(held, rule_places(rules, held, live, marks, flows=flows)) for held in listed]
 
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
@@ -132,12 +141,12 @@ class Chains:
         self.put_chain(node.chain, self._written(node), NOTE.sub("?", node.title)[:100])
 
     def _written(self, node: Node) -> Written:
-        marks = self._settings.marks
+        marks, flows = self._settings.marks, self._settings.flows
         if isinstance(node, Stack):
             return write_stack(node, self._settings)
         if isinstance(node, TierChain):
-            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks)
-        return write_rules(self._rules.get(node.owner), node, self._ledger.defs.keys(), marks)
+            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks, flows=flows)
+        return write_rules(self._rules.get(node.owner), node, self._ledger.defs.keys(), marks, flows=flows)
 
     def put_chain(self, name: str, written: Written, note: str = "", base: str = "") -> None:
         """Also one of no stack. The sets of its lists come along."""

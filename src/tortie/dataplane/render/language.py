@@ -21,8 +21,9 @@ Matches; `!=` may stand before the value of those marked with `*`:
 
 Statements, those of one rule in this order:
 
+    limit rate NUMBER/second burst NUMBER packets
     counter
-    log prefix "TEXT" level info
+    log prefix "TEXT" level info · log prefix "TEXT" group NUMBER
     notrack
     meta mark set meta mark & NUMBER · meta mark set meta mark | BIT
     dnat ip|ip6 to ADDRESS · snat ip|ip6 to ADDRESS[:LOW-HIGH] · masquerade[ to :LOW-HIGH]
@@ -34,12 +35,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tortie.dataplane.hits import Hit, prefix_of
+
 Version = Literal[4, 6]
 Word = Literal["s", "d"]
 ESTABLISHED = "ct state established,related"
 INVALID = "ct state invalid"
 TO_US, TO_ALL, FROM_US = "fib daddr type local", "fib daddr type broadcast", "fib saddr type local"
 TCP, UDP, ICMP, ICMPV6, IPIP = 6, 17, 1, 58, 4
+# Others use low numbers: Felix 1 to 3, ulogd from 0.
+FLOW_GROUP = 80
+# Of each rule that does not end with an established conversation: what comes beyond is decided without being told.
+FEW = "limit rate 20/second burst 100 packets"
+# Of beginnings.
+MANY = "limit rate 1000/second burst 2000 packets"
 
 
 def family(version: Version) -> str:
@@ -74,6 +83,16 @@ def set_mark(bit: int) -> str:
 
 def clear_mark(bit: int) -> str:
     return f"meta mark set meta mark & 0x{0xFFFFFFFF ^ bit:08x}"
+
+
+def told(hit: Hit) -> str:
+    """To whoever reads flow records; without a reader it costs next to nothing."""
+    return f'log prefix "{prefix_of(hit)}" group {FLOW_GROUP}'
+
+
+def refused(hit: Hit, *, flows: bool) -> list[str]:
+    """Drop, with a record of some."""
+    return [line(FEW, "counter", told(hit), "drop"), "counter drop"] if flows else ["counter drop"]
 
 
 def line(*parts: str) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tortie.dataplane.hits import Hit
 from tortie.dataplane.render import language
 from tortie.dataplane.render.language import ICMP, Version, Word
 from tortie.dataplane.want import Chain, SetDef, name_of
@@ -124,19 +125,34 @@ def port_set(port: NamedPort, version: int) -> str:
     return name_of(f"p{version}", port.name, str(port.protocol), port.selector)
 
 
-def write_rules(rules: RuleLists | None, listed: Listed, live: Collection[str], marks: Marks) -> Written:
-    """One direction of a policy or profile; None: it does not exist, and closes."""
+def write_rules(
+    rules: RuleLists | None, listed: Listed, live: Collection[str], marks: Marks, *, flows: bool = False
+) -> Written:
+    """One direction of a policy or profile; None: it does not exist, and closes. `flows`: what decides says so."""
     written = Written(live=live)
     if rules is None:
         written.rules.append("counter drop")
         return written
-    for rule in rules.of(listed.direction):
-        statements = _statements(rule, listed, marks)
-        for matches in _alternatives(written, rule):
-            written.rules.append(language.line(*matches, statements))
+    written.rules += [line for _, line in _lines(written, rules, listed, marks, flows=flows)]
     if not written.rules:
         written.rules.append("return")
     return written
+
+
+def rule_places(
+    rules: RuleLists, listed: Listed, live: Collection[str], marks: Marks, *, flows: bool = False
+) -> list[int]:
+    """For each line that `write_rules` writes of rules: of which rule it is, by its place in the list."""
+    return [place for place, _ in _lines(Written(live=live), rules, listed, marks, flows=flows)]
+
+
+def _lines(
+    written: Written, rules: RuleLists, listed: Listed, marks: Marks, *, flows: bool
+) -> Iterator[tuple[int, str]]:
+    for place, rule in enumerate(rules.of(listed.direction)):
+        for matches in _alternatives(written, rule):
+            for ending in _endings(rule, place, listed, marks, flows=flows, asks=bool(matches)):
+                yield place, language.line(*matches, ending)
 
 
 def passes(rules: RuleLists | None, listed: Listed) -> bool:
@@ -146,21 +162,39 @@ def passes(rules: RuleLists | None, listed: Listed) -> bool:
     return any(rule.action == "Pass" for rule in rules.of(listed.direction))
 
 
-def _statements(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
+def _endings(rule: CompiledRule, place: int, listed: Listed, marks: Marks, *, flows: bool, asks: bool) -> list[str]:
+    """The statements of the lines that a rule needs. `flows`: it says that it decided. `asks`: something of a packet.
+
+    What allows a conversation meets its first packets only and says so of each, in one line: a line that does not match
+    is all that most packets see of a rule. Whatever may go on and on is told in part, and decided by a second line; so
+    is what asks nothing, where that costs nothing.
+    """
+    end = _end(rule, listed, marks)
+    if rule.action == "Log" or not flows:
+        return [language.line("counter", end)]
+    kind = "staged" if listed.staged else listed.kind
+    told = language.told(Hit(rule.action, kind, listed.direction, listed.name, place))
+    once = rule.action == "Allow" and not listed.staged and listed.hook != "untracked"
+    if once and asks:
+        return [language.line("counter", told, end)]
+    return [language.line(language.MANY if once else language.FEW, "counter", told, end), language.line("counter", end)]
+
+
+def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
     if listed.staged:
-        return "counter" if rule.action == "Log" else "counter return"
+        return "" if rule.action == "Log" else "return"
     if rule.action == "Log":
-        return f"counter {LOG}"
+        return LOG
     if rule.action == "Deny":
-        return "counter drop"
+        return "drop"
     if rule.action == "Pass":
         # In a profile it ends that profile only.
         leave = language.set_mark(marks.passed) if listed.kind == "policy" else ""
-        return language.line("counter", leave, "return")
+        return language.line(leave, "return")
     if listed.kind == "profile" or listed.hook == "normal":
-        return "counter accept"
+        return "accept"
     notrack = "notrack" if listed.hook == "untracked" else ""
-    return language.line("counter", notrack, language.set_mark(marks.accepted), "accept")
+    return language.line(notrack, language.set_mark(marks.accepted), "accept")
 
 
 def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:

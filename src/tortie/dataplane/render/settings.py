@@ -38,8 +38,8 @@ class Settings:
 
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
     they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts.
-    `invalid_passes`: what connection tracking finds invalid is for policy, not dropped. `problems`: what was set and
-    cannot be, in words.
+    `invalid_passes`: what connection tracking finds invalid is for policy, not dropped. `flows`: what
+    decides about a conversation tells of it. `problems`: what was set and cannot be, in words.
     """
 
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -59,6 +59,7 @@ class Settings:
     floating: bool = False
     spoofing: bool = False
     foreign_accept: bool = False
+    flows: bool = False
     problems: tuple[str, ...] = ()
 
     @property
@@ -71,7 +72,7 @@ class Settings:
         """What the chains of policies and endpoints depend on."""
         failsafes = (self.failsafes_in, self.failsafes_out)
         encapsulated = (self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
-        return (self.marks, failsafes, encapsulated, self.invalid_passes)
+        return (self.marks, failsafes, self.flows, encapsulated, self.invalid_passes)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tortie.dataplane.hits import FORWARDED, Hit
 from tortie.dataplane.render import language
 from tortie.dataplane.render.language import Word
 from tortie.dataplane.render.rules import Listed, Marks, Written
@@ -91,7 +92,7 @@ class Stack:
 Node = Stack | TierChain | Listed
 
 
-def write_tier(tier: TierChain, passing: Callable[[Listed], bool], marks: Marks) -> Written:
+def write_tier(tier: TierChain, passing: Callable[[Listed], bool], marks: Marks, *, flows: bool = False) -> Written:
     """`passing`: whether a policy's chain may pass."""
     written = Written()
     chains = tier.children()
@@ -104,7 +105,7 @@ def write_tier(tier: TierChain, passing: Callable[[Listed], bool], marks: Marks)
             leave = language.clear_mark(marks.passed)
             written.rules.append(language.line(language.has_mark(marks.passed), leave, "return"))
     if tier.ends:
-        written.rules.append("counter drop")
+        written.rules += language.refused(Hit("Deny", "tier", tier.direction, tier.tier.name), flows=flows)
     return written
 
 
@@ -119,8 +120,10 @@ def write_stack(stack: Stack, settings: Settings) -> Written:
         written.rules += _encapsulated(settings)
     for child in stack.children():
         written.jump(child.chain)
-    if stack.kind in ("workload", "host") or (stack.kind == "forward" and stack.enforced):
-        written.rules.append("counter drop")
+    if stack.kind in ("workload", "host"):
+        written.rules += language.refused(Hit("Deny", "no profile", stack.direction), flows=settings.flows)
+    elif stack.kind == "forward" and stack.enforced:
+        written.rules += language.refused(Hit("Deny", "fixed", stack.direction, FORWARDED), flows=settings.flows)
     return written
 
 

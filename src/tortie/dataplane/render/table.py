@@ -16,6 +16,7 @@ from tortie.dataplane.render.chains import Chains, Owner
 from tortie.dataplane.render.claims import Claims
 from tortie.dataplane.render.fixed import FixedPart
 from tortie.dataplane.render.live import LiveSets
+from tortie.dataplane.render.rules import Listed
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Stack
 from tortie.policy.values import (
@@ -122,6 +123,10 @@ class HostTable:
         self._close_users(self._chains.forgive())
 
     # what may be asked
+
+    def rule_places(self, owner: Owner) -> list[tuple[Listed, list[int]]]:
+        """As `Chains.places`."""
+        return self._chains.places(owner)
 
     def endpoint(self, key: str) -> Resolved | None:
         return self._endpoints.get(key)

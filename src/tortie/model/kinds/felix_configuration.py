@@ -1,7 +1,8 @@
 """FelixConfiguration `default` and `node.NAME` (the node's fields win one by one): settings of the node agent.
 
 Ours: `hostServices` Enabled lets udp/53 and DHCP from a workload to its own host pass before egress policy;
-`foreignAccept` Enabled writes an accept for packets of workloads into Docker's chain DOCKER-USER and into firewalld.
+`foreignAccept` Enabled writes an accept for packets of workloads into Docker's chain DOCKER-USER and into firewalld;
+`flowLogs` Disabled keeps no record of who talked to whom.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class FelixConfigurationSpec(Value, frozen=True, kw_only=True):
     feature_gates: str | None = None
     foreign_accept: Literal["Enabled", "Disabled"] | None = None
     floating_ips: Literal["Enabled", "Disabled"] | None = msgspec.field(default=None, name="floatingIPs")
+    flow_logs: Literal["Enabled", "Disabled"] | None = None
     flow_logs_collector_debug_trace: bool | None = None
     flow_logs_flush_interval: str | None = None
     flow_logs_goldmane_server: str | None = None
