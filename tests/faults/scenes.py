@@ -307,7 +307,6 @@ def compacted(world: World, dice: random.Random) -> None:
     world.cut_off()
     for number in range(dice.randrange(5, 30)):
         churn(world, number)
-    inside(world.one.netns, "ip", "route", "flush", "10.65.0.60/32")  # the kernel is looked after all the same
     world.prober.goes_on()
     store.compact(world.lab.client.datastore.list("/calico/").revision)
     world.connect()

@@ -14,7 +14,6 @@ from tests.faults.scenes import EVERYWHERE, compacted, disk_full, flushed, jumpi
 from tests.faults.world import World
 from tests.kernel.netlab import Lab
 from tests.support.etcd_server import ETCD, EtcdServer, etcd
-from tests.support.machine import needs_ownership
 
 pytestmark = pytest.mark.root
 
@@ -86,7 +85,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@needs_ownership
 @pytest.mark.parametrize("scene", EVERYWHERE)
 def test_nothing_leaks_and_nothing_is_cut(world: World, scene: str) -> None:
     EVERYWHERE[scene](world, random.Random(scene))
