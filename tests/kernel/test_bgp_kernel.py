@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.node.bird_socket import ask
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("bird") is None, reason="no BIRD on this machine (package bird2)"),
+]
 
 SECONDS = 90.0
 """A session that was refused calls again after seconds, and the kernel is told by scans."""

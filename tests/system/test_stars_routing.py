@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,8 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     routing, store = request.param
     if store == "etcd" and ETCD is None:
         pytest.skip("no etcd on this machine (package etcd-server)")
+    if routing == "bgp" and shutil.which("bird") is None:
+        pytest.skip("no BIRD on this machine (package bird2)")
     name = f"{routing}-{os.getpid()}"
     ran = tortie("up", "stars", "--routing", routing, "--subnets", "2", "--store", store, "--name", name)
     try:
