@@ -148,7 +148,7 @@ class Balancer:
         fixed = change.fixed_backends(wanted.text, wanted.servers)
         for _ in range(_ROUNDS):
             have = change.parse_state(await self._haproxy.command("show servers state"))
-            commands = list(change.plan(wanted.servers, have, fixed))
+            commands = list(change.plan(wanted.servers, have, fixed, wanted.sticky))
             if not await self._run(commands):
                 return False
             if not any(command.must for command in commands):

@@ -22,6 +22,7 @@ class Settings:
     bind_http: bool = True
     ssl_certs: tuple[str, ...] = ()
     maxconn: int = 50000
+    hard_stop: str = "5m"
 
     def reserved(self) -> frozenset[int]:
         ports = {self.stats_port, self.appid_port}
@@ -32,22 +33,32 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name."""
+    """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name.
+
+    `sticky` are the backends with cookies.
+    """
 
     text: str
     mark: str
     servers: Mapping[tuple[str, str], str]
+    sticky: frozenset[str] = frozenset()
 
 
 MARK = "tortie-"
+_MAX_RELOADS = 20
+"""A worker that is still there after so many reloads is ended; reloads are paced so that it does not come to that."""
+_ANY = Server("", "192.0.2.1", 1, id=1)
 
 
 def render(services: Collection[Service], settings: Settings) -> Rendered:
     """The whole file. The mark stands in the worker's description, so a running worker tells what it has loaded."""
     fixed = [replace(s, servers=()) if s.dynamic else s for s in services]
-    mark = MARK + hashlib.sha256("\n".join(_lines(fixed, settings, "")).encode()).hexdigest()[:24]
+    # Options of a server cannot change at run time, but for its address: those of a made-up one are part of the mark.
+    options = [f"{_server(s, _ANY)} {s.health_port_index}" for s in services if s.dynamic]
+    mark = MARK + hashlib.sha256("\n".join([*_lines(fixed, settings, ""), *options]).encode()).hexdigest()[:24]
     servers = {(s.name, server.name): _server(s, server) for s in services if s.dynamic for server in s.servers}
-    return Rendered("\n".join(_lines(services, settings, mark)) + "\n", mark, servers)
+    sticky = frozenset(s.name for s in services if s.sticky)
+    return Rendered("\n".join(_lines(services, settings, mark)) + "\n", mark, servers, sticky)
 
 
 def _lines(services: Collection[Service], settings: Settings, mark: str) -> Iterator[str]:
@@ -75,7 +86,8 @@ global
   description {mark}
   maxconn {settings.maxconn}
   spread-checks 5
-  hard-stop-after 5m
+  hard-stop-after {settings.hard_stop}
+  mworker-max-reloads {_MAX_RELOADS}
   stats socket {work}/haproxy.sock mode 600 level admin expose-fd listeners
   stats timeout 2m
   server-state-file {work}/server.state
@@ -105,7 +117,7 @@ listen stats
   monitor-uri /_haproxy_health_check
   monitor fail if {{ stopping }}
   http-request use-service prometheus-exporter if {{ path /metrics }}
-  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb_signal/ }}
+  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb }}
   stats enable
   stats uri /haproxy?stats
   stats show-desc
@@ -174,11 +186,14 @@ def _back(service: Service) -> Iterator[str]:
     yield from ("", f"backend {service.name}", f"  balance {service.balance}", f"  mode {service.mode}")
     if service.mode == "http":
         yield from _http_back(service)
+    if service.hashed:
+        yield "  hash-type consistent"
     if service.sticky:
-        yield "  cookie mesosphere_server_id insert indirect nocache"
+        # Only cookies that are made of the server's address are possible for servers added at run time.
+        yield "  dynamic-cookie-key tortie"
+        yield "  cookie mesosphere_server_id insert indirect nocache dynamic"
     for server in service.servers:
-        cookie = f" cookie {server.cookie}" if service.sticky else ""
-        yield f"  server {server.name} {_server(service, server)}{cookie}"
+        yield f"  server {server.name} {_server(service, server)}"
 
 
 def _http_back(service: Service) -> Iterator[str]:

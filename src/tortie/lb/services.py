@@ -89,7 +89,9 @@ def _with_servers(service: Service, app: App, tasks: list[Task], resolve: Resolv
         if address is None or service.index >= len(ports) or not 0 < ports[service.index] < 65536:
             said.append(f"{app.id}: task {task.id} left out: it has no {'port' if address else 'address'} yet")
             continue
-        wanted.add(Server(task.host, address, ports[service.index], check_port=_check_port(service, ports)))
+        wanted.add(
+            Server(task.host, address, ports[service.index], check_port=_check_port(service, ports), task=task.id)
+        )
     servers, ids = [], set[int]()
     for server in sorted(wanted, key=lambda s: (s.host, s.port, s.address)):
         name = server_name(server.host, server.address, server.port)
