@@ -46,7 +46,9 @@ def back(service: Service, templates: Templates, fields: Fields) -> Back:
     if not (_one_server(sample) and _changes_at_run_time(service, text, templates)):
         return Back(text, tuple(lines), None, "\n".join([text, *lines]))
     options = {s.name: line.split(None, 2)[2] for s, line in zip(service.servers, lines, strict=True)}
-    return Back(text, tuple(lines), options, f"{text}\n{sample}")
+    # Of a server that is there, only address and weight change at run time: the rest is seen on a made-up one.
+    checked = service.health and service.health.port, service.health_port_index
+    return Back(text, tuple(lines), options, f"{text}\n{sample} {checked}")
 
 
 def _lines(service: Service, templates: Templates, fields: Fields) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tortie.base.errors import Unavailable
 from tortie.lb import change
 from tortie.lb.haproxy import Haproxy, can_bind
-from tortie.lb.render import MARK, Rendered, Settings, render
+from tortie.lb.render import Rendered, Settings, mark_of, render
 from tortie.lb.service import Service
 
 log = logging.getLogger("lb")
@@ -45,9 +45,10 @@ class Balancer:
         """Start HAProxy on the configuration that is in place, or on one without services: the pages answer 503."""
         config = self._haproxy.config
         text = config.read_text() if config.exists() else ""
-        mark = next((w for line in text.splitlines()[:6] for w in line.split() if w.startswith(MARK)), "")
+        mark = mark_of(text)
         if not mark or await self._haproxy.check(text):
             rendered = render([], self._settings)
+            self._haproxy.provide(rendered.files)
             text, mark = rendered.text, rendered.mark
         self._haproxy.write(text)
         await self._haproxy.start(mark)
@@ -71,6 +72,7 @@ class Balancer:
         elif not forced and await self._haproxy.loaded() == wanted.mark:
             self._write(wanted)
             if await self._change_servers(wanted):
+                self._haproxy.tidy()
                 return
             log.warning("the runtime API refused a change: reloading")
             await self._reload(wanted)
@@ -78,6 +80,7 @@ class Balancer:
             await self._reload(wanted)
         if not await self._change_servers(wanted):
             raise Unavailable("haproxy: servers are not as wanted after a reload")
+        self._haproxy.tidy()
 
     def _write(self, wanted: Rendered) -> None:
         config = self._haproxy.config
@@ -106,20 +109,24 @@ class Balancer:
         self.left_out += self._checked[2]
         return self._checked[1]
 
+    async def _refusals(self, rendered: Rendered) -> list[str]:
+        self._haproxy.provide(rendered.files)
+        return await self._haproxy.check(rendered.text)
+
     async def _check(self, services: list[Service], rendered: Rendered) -> tuple[Rendered, list[str]]:
-        if not await self._haproxy.check(rendered.text):
+        if not await self._refusals(rendered):
             return rendered, []
         refused: list[str] = []
         good = await self._admit([], services, refused)
         rendered = render(good, self._settings)
-        if problems := await self._haproxy.check(rendered.text):
+        if problems := await self._refusals(rendered):
             raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
         return rendered, refused
 
     async def _admit(self, good: list[Service], candidates: list[Service], refused: list[str]) -> list[Service]:
         """Halve until the services that break the configuration stand alone."""
         order = [*good, *candidates]
-        problems = await self._haproxy.check(render(order, self._settings).text)
+        problems = await self._refusals(render(order, self._settings))
         if not problems or not candidates:
             return order
         if len(candidates) == 1:
@@ -148,7 +155,7 @@ class Balancer:
         fixed = change.fixed_backends(wanted.text, wanted.servers)
         for _ in range(_ROUNDS):
             have = change.parse_state(await self._haproxy.command("show servers state"))
-            commands = list(change.plan(wanted.servers, have, fixed))
+            commands = list(change.plan(wanted.servers, have, fixed, wanted.sticky))
             if not await self._run(commands):
                 return False
             if not any(command.must for command in commands):

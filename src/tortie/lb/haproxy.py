@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Haproxy:
         self._program = program
         self.config = work_dir / "haproxy.cfg"
         self.state = work_dir / "server.state"
+        self.maps = work_dir / "maps"
         self._trial = work_dir / "haproxy.cfg.trial"
         self._pid = work_dir / "haproxy.pid"
         self._log = work_dir / "haproxy.log"
@@ -91,10 +93,27 @@ class Haproxy:
         lines = [line for line in out.decode(errors="replace").splitlines() if "ALERT" in line]
         return lines or [f"haproxy -c ended with {process.returncode}"]
 
+    def provide(self, files: Mapping[str, str]) -> None:
+        """Have the files that a configuration names. Their paths tell their contents: one that is there is right."""
+        for name, text in files.items():
+            path = Path(name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                beside = path.with_suffix(".new")
+                beside.write_text(text)
+                beside.rename(path)
+
     def write(self, text: str) -> None:
         """Put the configuration in place in one step."""
         self._trial.write_text(text)
         self._trial.rename(self.config)
+
+    def tidy(self) -> None:
+        """Remove files that only earlier configurations named."""
+        text = self.config.read_text()
+        for directory in self.maps.glob("*"):
+            if str(directory) not in text:
+                shutil.rmtree(directory, ignore_errors=True)
 
     async def start(self, mark: str) -> None:
         """Start it with the configuration in place. Unavailable carries what it says when it does not come up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ class Settings:
     bind_http: bool = True
     ssl_certs: tuple[str, ...] = ()
     maxconn: int = 50000
+    hard_stop: str = "5m"
     host_maps: bool = True
     group_https: bool = False
     default_options: tuple[str, ...] = DEFAULT_OPTIONS
@@ -55,15 +57,19 @@ class Rendered:
     """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name.
 
     `files` are those that the text names, by path. A path tells the content: files never change.
+    `sticky` are the backends with cookies.
     """
 
     text: str
     mark: str
     servers: Mapping[tuple[str, str], str]
     files: Mapping[str, str]
+    sticky: frozenset[str] = frozenset()
 
 
 MARK = "tortie-"
+_MAX_RELOADS = 20
+"""A worker that is still there after so many reloads is ended; reloads are paced so that it does not come to that."""
 
 
 def render(services: Collection[Service], settings: Settings) -> Rendered:
@@ -85,8 +91,15 @@ def render(services: Collection[Service], settings: Settings) -> Rendered:
         blocks += (back.text, *back.servers)
         for name, options in (back.options or {}).items():
             servers[service.name, name] = options
+    sticky = frozenset(service.name for service, back in behind if service.sticky and back.options is not None)
     files = {f"{maps_dir}/{name}": text for name, text in maps.items()}
-    return Rendered("\n".join(blocks) + "\n", mark, servers, files)
+    return Rendered("\n".join(blocks) + "\n", mark, servers, files, sticky)
+
+
+def mark_of(text: str) -> str:
+    """The mark of a configuration of ours; empty for any other text."""
+    found = re.search(rf"^  description ({MARK}[0-9a-f]+)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _digest(files: Mapping[str, str]) -> str:
@@ -128,14 +141,15 @@ def _head(settings: Settings, mark: str) -> Iterator[str]:
     yield "# Written by `tortie lb`; changes made here are lost."
     given = settings.templates.given.get("HEAD")
     if given is not None:
-        yield from (given, "\nglobal", _own(settings, mark), _control(settings))
+        limits = (line for line in _limits(settings) if line.split()[0] not in given.split())
+        yield from (given, "\nglobal", *limits, _own(settings, mark), _control(settings))
         return
     yield f"""\
 global
   maxconn {settings.maxconn}
-  spread-checks 5
-  hard-stop-after 5m
-{_own(settings, mark)}
+  spread-checks 5"""
+    yield from (*_limits(settings), _own(settings, mark))
+    yield f"""\
 
 defaults
   load-server-state-from-file global
@@ -161,11 +175,16 @@ listen stats
   monitor-uri /_haproxy_health_check
   monitor fail if {{ stopping }}
   http-request use-service prometheus-exporter if {{ path /metrics }}
-  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb_signal/ }}
+  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb }}
   stats enable
   stats uri /haproxy?stats
   stats show-desc
 {_control(settings)}"""
+
+
+def _limits(settings: Settings) -> tuple[str, ...]:
+    """How long workers of earlier configurations may stay."""
+    return f"  hard-stop-after {settings.hard_stop}", f"  mworker-max-reloads {_MAX_RELOADS}"
 
 
 def _own(settings: Settings, mark: str) -> str:

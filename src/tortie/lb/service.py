@@ -27,10 +27,6 @@ class Server:
     disabled: bool = field(default=False, compare=False)
     """In maintenance: a blue-green deployment waits for its connections to end."""
 
-    @property
-    def cookie(self) -> str:
-        return hashlib.sha1(self.name.encode(), usedforsecurity=False).hexdigest()[:10]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
