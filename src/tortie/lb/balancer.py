@@ -12,7 +12,7 @@ from tortie.lb import change
 from tortie.lb.admission import pause_before_reload
 from tortie.lb.haproxy import Haproxy, can_bind
 from tortie.lb.proof import Proof
-from tortie.lb.render import MARK, Rendered, Settings, render
+from tortie.lb.render import Rendered, Settings, mark_of, render
 from tortie.lb.service import Service
 
 log = logging.getLogger("lb")
@@ -52,6 +52,7 @@ class Balancer:
 
     def __init__(self, haproxy: Haproxy, settings: Settings, pace: Pace | None = None) -> None:
         self._haproxy = haproxy
+        self._files = haproxy.files
         self._settings = settings
         self._pace = pace or Pace()
         self._verdict: tuple[str, float, dict[str, str]] = ("", 0, {})
@@ -98,25 +99,27 @@ class Balancer:
 
     async def _start(self, wanted: Rendered | None) -> None:
         """On what is wanted; else on the configuration that is in place, or without services: the pages answer 503."""
-        if wanted is not None:
-            text, mark = wanted.text, wanted.mark
-        else:
-            text = self._haproxy.text()
-            mark = next((w for line in text.splitlines()[:6] for w in line.split() if w.startswith(MARK)), "")
+        text, mark = "", ""
+        if wanted is None:
+            text = self._files.text()
+            mark = mark_of(text)
             if not mark or await self._haproxy.check(text):
-                rendered = render([], self._settings)
-                text, mark = rendered.text, rendered.mark
-        self._haproxy.write(text)
+                wanted = render([], self._settings)
+        if wanted is not None:
+            self._files.provide(wanted.files)
+            text, mark = wanted.text, wanted.mark
+        self._files.write(text)
         await self._haproxy.start(mark)
+        self._files.tidy()
         log.info("started haproxy")
 
     def _write(self, wanted: Rendered) -> None:
-        if self._haproxy.text() != wanted.text:
-            self._haproxy.write(wanted.text)
+        if self._files.text() != wanted.text:
+            self._files.write(wanted.text)
 
     def _bindable(self, services: Sequence[Service], left_out: list[str], *, running: bool) -> list[Service]:
         """Services whose port nobody else has taken: a reload with a taken port would fail as a whole."""
-        held = change.binds(self._haproxy.text()) if running else {}
+        held = change.binds(self._files.text()) if running else {}
         kept = []
         for service in services:
             key = (service.bind_address, service.port)
@@ -139,20 +142,24 @@ class Balancer:
             rendered = render([s for s in services if s.name not in refused], self._settings)
         return rendered
 
+    async def _refusals(self, rendered: Rendered) -> list[str]:
+        self._files.provide(rendered.files)
+        return await self._haproxy.check(rendered.text)
+
     async def _judge(self, services: list[Service], rendered: Rendered) -> dict[str, str]:
         """The names of services that break the configuration, with the reason."""
-        if not await self._haproxy.check(rendered.text):
+        if not await self._refusals(rendered):
             return {}
         refused: dict[str, str] = {}
         good = await self._admit([], services, refused)
-        if problems := await self._haproxy.check(render(good, self._settings).text):
+        if problems := await self._refusals(render(good, self._settings)):
             raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
         return refused
 
     async def _admit(self, good: list[Service], candidates: list[Service], refused: dict[str, str]) -> list[Service]:
         """Halve until the services that break the configuration stand alone."""
         order = [*good, *candidates]
-        problems = await self._haproxy.check(render(order, self._settings).text)
+        problems = await self._refusals(render(order, self._settings))
         if not problems or not candidates:
             return order
         if len(candidates) == 1:
@@ -177,8 +184,9 @@ class Balancer:
 
     async def _reload(self, wanted: Rendered) -> None:
         self.force_reload = False
-        before = self._haproxy.text()
-        self._haproxy.write(wanted.text, keep=self._pace.archive)
+        before = self._files.text()
+        self._files.provide(wanted.files)
+        self._files.write(wanted.text, keep=self._pace.archive)
         self._reloaded = time.monotonic()
         try:
             await self._haproxy.reload(wanted.mark)
@@ -187,9 +195,10 @@ class Balancer:
             self._failures = (wanted.mark, failures + 1 if mark == wanted.mark else 1)
             self._failed = time.monotonic()
             self.told.failed_reloads += 1
-            self._haproxy.write(before)  # the file says what runs
+            self._files.write(before)  # the file says what runs
             raise
         self._failures = ("", 0)
+        self._files.tidy()
         self.told.reloads += 1
         log.info("reloaded haproxy, %d servers may change without", len(wanted.servers))
 

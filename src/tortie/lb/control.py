@@ -23,7 +23,7 @@ from tortie.web.page import page, static_routes
 
 def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
     async def config(_: Request) -> Response:
-        if text := haproxy.text():
+        if text := haproxy.files.text():
             return PlainTextResponse(text)
         return PlainTextResponse("no configuration has been written yet\n", 404)
 

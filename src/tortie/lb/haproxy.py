@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lb.ending import ended
+from tortie.lb.files import Files
 
 log = logging.getLogger("lb")
 
@@ -37,15 +38,13 @@ class Haproxy:
         """`tied`: the HAProxy that is started here does not outlive this process, however it ends."""
         self._program = program
         self._tied = tied
-        self.config = work_dir / "haproxy.cfg"
+        self.files = Files(work_dir)
         self.state = work_dir / "server.state"
-        self._trial = work_dir / "haproxy.cfg.trial"
         self._pid = work_dir / "haproxy.pid"
         self._log = work_dir / "haproxy.log"
         self._master = work_dir / "master.sock"
         self._worker = work_dir / "haproxy.sock"
         self._child: subprocess.Popen[bytes] | None = None
-        self._read: tuple[tuple[int, int, int], str] = ((0, 0, 0), "")
 
     async def processes(self) -> dict[int, str]:
         """Process ids with their role (`master`, `worker`, `old worker`); nothing when no HAProxy runs.
@@ -93,9 +92,9 @@ class Haproxy:
 
     async def check(self, text: str) -> list[str]:
         """What `haproxy -c` has against a configuration; nothing when it is valid."""
-        self._trial.write_text(text)
+        self.files.trial.write_text(text)
         process = await asyncio.create_subprocess_exec(
-            self._program, "-c", "-f", os.fspath(self._trial),
+            self._program, "-c", "-f", os.fspath(self.files.trial),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         out, _ = await process.communicate()
@@ -103,31 +102,6 @@ class Haproxy:
             return []
         lines = [line for line in out.decode(errors="replace").splitlines() if "ALERT" in line]
         return lines or [f"haproxy -c ended with {process.returncode}"]
-
-    def text(self) -> str:
-        """The configuration that is in place; empty when there is none."""
-        try:
-            found = self.config.stat()
-            sign = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if sign != self._read[0]:
-                self._read = (sign, self.config.read_text())
-        except FileNotFoundError:
-            return ""
-        return self._read[1]
-
-    def write(self, text: str, *, keep: int = 0) -> None:
-        """Put the configuration in place in one step. `keep` earlier ones are left beside it, `.1` the last one."""
-        self._trial.write_text(text)
-        if keep and self.config.exists():
-            for age in range(keep - 1, 0, -1):
-                with suppress(FileNotFoundError):
-                    self._kept(age).rename(self._kept(age + 1))
-            self._kept(1).unlink(missing_ok=True)
-            os.link(self.config, self._kept(1))
-        self._trial.rename(self.config)
-
-    def _kept(self, age: int) -> Path:
-        return self.config.with_name(f"{self.config.name}.{age}")
 
     async def start(self, mark: str) -> None:
         """Start it with the configuration in place. Unavailable carries what it says when it does not come up.
@@ -146,7 +120,7 @@ class Haproxy:
             "-S",
             f"{self._master},mode,600",
             "-f",
-            str(self.config),
+            str(self.files.config),
             "-p",
             str(self._pid),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tortie.wire.marathon_apps import HealthCheck
@@ -24,6 +24,8 @@ class Server:
     id: int = 0
     check_port: int = 0
     task: str = field(default="", compare=False)
+    disabled: bool = field(default=False, compare=False)
+    """In maintenance: a blue-green deployment waits for its connections to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Service:
     health: HealthCheck | None = None
     health_port_index: int | None = None
     servers: tuple[Server, ...] = ()
+    templates: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The app's own templates, by marathon-lb's name without HAPROXY_n_."""
 
     @property
     def name(self) -> str:
