@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
-
-_PORT = click.IntRange(1, 65535)
+from tortie.cli.lb_rendering import make_settings, rendering_options
 
 
 @click.group()
@@ -27,23 +26,18 @@ def lb() -> None:
     "auto",
     metavar="[MIN-MAX]",
     is_flag=False,
-    flag_value="10101-10150",
-    help="Choose service ports for apps whose containers have addresses of their own. [without MIN-MAX: 10101-10150]",
+    flag_value="10050-10100",
+    help="Choose service ports for apps whose containers have addresses of their own. [without MIN-MAX: 10050-10100]",
 )
 @click.option("--min-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it.")
 @click.option("--max-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it.")
 @click.option("--strict-mode", is_flag=True, help="Serve only ports with HAPROXY_n_ENABLED=true.")
 @click.option("--health-check", "-H", is_flag=True, help="Serve only tasks that Marathon found healthy.")
 @click.option("--sse", "-s", is_flag=True, help="Accepted for compatibility: events are always followed.")
-@click.option("--dont-bind-http-https", is_flag=True, help="No virtual hosts on the ports for HTTP and HTTPS.")
-@click.option("--ssl-certs", help="Comma list of certificate files; without it nothing listens for HTTPS.")
+@rendering_options
 @click.option("--max-backoff", type=click.FloatRange(1), default=300, show_default=True, metavar="SECONDS")
 @click.option("--work-dir", type=click.Path(path_type=Path), default=Path("/var/lib/tortie/lb"), show_default=True)
 @click.option("--haproxy", "program", help="The HAProxy program. [default: as found on the path]")
-@click.option("--http-port", type=_PORT, default=80, show_default=True)
-@click.option("--https-port", type=_PORT, default=443, show_default=True)
-@click.option("--appid-port", type=_PORT, default=9091, show_default=True)
-@click.option("--stats-port", type=_PORT, default=9090, show_default=True)
 @click.option(
     "--stop-haproxy", is_flag=True, help="End HAProxy softly when this program ends; else it goes on serving."
 )
@@ -79,31 +73,27 @@ def stop(work_dir: Path) -> None:
 
 
 def _options(options: dict[str, Any]) -> Any:
-    from tortie.lb.render import Settings
     from tortie.lb.run import Options, affordable
     from tortie.lb.services import Choice
 
     if not options["groups"]:
         raise click.UsageError("--group is needed at least once")
-    settings = Settings(
-        work_dir=os.fspath(options["work_dir"].absolute()),
-        http_port=options["http_port"], https_port=options["https_port"], appid_port=options["appid_port"],
-        stats_port=options["stats_port"], bind_http=not options["dont_bind_http_https"],
-        ssl_certs=tuple(filter(None, (options["ssl_certs"] or "").split(","))), maxconn=affordable(50000),
-    )  # fmt: skip
+    marathons, ports, program = _urls(options["marathons"]), _port_range(options), _program(options["program"])
+    settings = make_settings(options, affordable(50000))
     choice = Choice(
         groups=options["groups"],
-        ports=_port_range(options),
+        ports=ports,
         strict=options["strict_mode"],
         health_check=options["health_check"],
+        own_templates=options["template_labels"],
         own_app=os.environ.get("FRAMEWORK_NAME", ""),
         reserved=settings.reserved(),
     )
     return Options(
-        marathons=_urls(options["marathons"]),
+        marathons=marathons,
         choice=choice,
         settings=settings,
-        program=_program(options["program"]),
+        program=program,
         max_backoff=options["max_backoff"],
         stop_haproxy=options["stop_haproxy"],
     )

@@ -117,6 +117,8 @@ class Balancer:
         if not await self._refusals(rendered):
             return rendered, []
         refused: list[str] = []
+        if problems := await self._refusals(render([], self._settings)):
+            raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
         good = await self._admit([], services, refused)
         rendered = render(good, self._settings)
         if problems := await self._refusals(rendered):
