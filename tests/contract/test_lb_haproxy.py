@@ -70,6 +70,7 @@ class Bench:
     programs: list[subprocess.Popen[bytes]]
     haproxy: Haproxy
     appid_port: int = field(default_factory=free_port)
+    https_port: int = field(default_factory=free_port)
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """The program itself, as an operator starts it."""
@@ -77,7 +78,7 @@ class Bench:
             sys.executable, "-c", "from tortie.cli.main import main; main()", "lb", "run",
             "--marathon", self.marathon.url, "--group", "external", "--work-dir", str(self.work_dir),
             "--http-port", str(self.http_port), "--stats-port", str(self.stats_port),
-            "--appid-port", str(self.appid_port), *more,
+            "--appid-port", str(self.appid_port), "--https-port", str(self.https_port), *more,
         ]  # fmt: skip
         program = subprocess.Popen(arguments)
         self.programs.append(program)

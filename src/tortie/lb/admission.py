@@ -36,12 +36,14 @@ def strangers(services: Collection[Service], answered: Mapping[Key, Who]) -> Ite
 
 
 def admit(services: Collection[Service], answered: Mapping[Key, Who]) -> list[Service]:
-    """The services with the servers that answered; with all of them where none did, for there is nothing to lose."""
+    """The services with the servers that answered; with all of them where none of those takes requests, for there is
+    nothing to lose.
+    """
     found = []
     for service in services:
         unknown = {key[1] for key, _, _ in strangers([service], answered)}
         known = tuple(server for server in service.servers if server.name not in unknown)
-        found.append(replace(service, servers=known) if unknown and known else service)
+        found.append(replace(service, servers=known) if unknown and not all(s.disabled for s in known) else service)
     return found
 
 

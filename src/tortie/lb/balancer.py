@@ -150,6 +150,8 @@ class Balancer:
         """The names of services that break the configuration, with the reason."""
         if not await self._refusals(rendered):
             return {}
+        if problems := await self._refusals(render([], self._settings)):
+            raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
         refused: dict[str, str] = {}
         good = await self._admit([], services, refused)
         if problems := await self._refusals(render(good, self._settings)):
