@@ -64,7 +64,7 @@ def without_effect(app: App, ports: int) -> Iterator[str]:
         if not match:
             continue
         index, name = int(match[1]), match[2]
-        if name in NOT_USED or (name in TEMPLATES and not TEMPLATES[name].by_label):
+        if name not in PORT_LABELS and (name in NOT_USED or (name in TEMPLATES and not TEMPLATES[name].by_label)):
             yield f"label {key} has no effect: {'nothing reads it' if name in NOT_USED else 'not by label'}"
         elif name not in PORT_LABELS and name not in TEMPLATES:
             yield f"label {key} has no effect: there is none of that name"
