@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 Key = tuple[str, str]
 _MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
 _DRAIN = 0x08 | 0x10
+_COLUMNS = ("be_name", "srv_name", "srv_addr", "srv_port", "srv_admin_state", "srv_op_state", "srv_uweight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,12 @@ def parse_state(text: str) -> dict[Key, Have]:
     for line in text.splitlines():
         if line.startswith("#"):
             columns = line[1:].split()
+            pick = itemgetter(*(columns.index(name) for name in _COLUMNS))
         elif columns and (values := line.split()) and len(values) >= len(columns):
-            row = dict(zip(columns, values, strict=False))
-            admin = int(row["srv_admin_state"])
-            found[row["be_name"], row["srv_name"]] = Have(
-                row["srv_addr"],
-                int(row["srv_port"]),
-                bool(admin & _MAINTENANCE),
-                bool(admin & _DRAIN),
-                row["srv_op_state"] == "0",
-                int(row["srv_uweight"]),
+            backend, name, address, port, flags, operation, weight = pick(values)
+            admin = int(flags)
+            found[backend, name] = Have(
+                address, int(port), bool(admin & _MAINTENANCE), bool(admin & _DRAIN), operation == "0", int(weight)
             )
     return found
 
