@@ -11,6 +11,8 @@ from tortie.lb.templates import WITH_AUTH, Templates
 
 _STATIC_HASHES = frozenset(("source", "uri", "url_param", "hdr", "rdp-cookie", "hash"))
 _ANY = Server("", "192.0.2.1", 1, name="any", id=1, check_port=1)
+LATE_REQUESTS = "  option idle-close-on-response"
+"""A worker that leaves answers what comes on an idle connection, rather than to close in the visitor's face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ def users(service: Service, templates: Templates, fields: Fields) -> Iterator[st
 
 def front(service: Service, templates: Templates, fields: Fields) -> Iterator[str]:
     yield templates.filled("FRONTEND_HEAD", service.templates, fields)
+    if service.mode == "http":
+        yield LATE_REQUESTS
     yield templates.filled("FRONTEND_BACKEND_GLUE", service.templates, fields)
 
 

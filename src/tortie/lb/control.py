@@ -23,8 +23,11 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
             return PlainTextResponse(text)
         return PlainTextResponse("no configuration has been written yet\n", 404)
 
-    async def maps(_: Request) -> Response:
-        return PlainTextResponse("")
+    async def vhost_map(_: Request) -> Response:
+        return PlainTextResponse(haproxy.files.map_text("domain2backend.map"))
+
+    async def app_map(_: Request) -> Response:
+        return PlainTextResponse(haproxy.files.map_text("app2backend.map"))
 
     async def pids(_: Request) -> Response:
         return PlainTextResponse(" ".join(map(str, await haproxy.processes())))
@@ -52,8 +55,8 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
     return Starlette(
         routes=[
             Route("/_haproxy_getconfig", config),
-            Route("/_haproxy_getvhostmap", maps),
-            Route("/_haproxy_getappmap", maps),
+            Route("/_haproxy_getvhostmap", vhost_map),
+            Route("/_haproxy_getappmap", app_map),
             Route("/_haproxy_getpids", pids),
             Route("/_mlb_signal/hup", hup),
             Route("/_mlb_signal/usr1", usr1),

@@ -67,7 +67,8 @@ def first_http(services: Sequence[Service]) -> Iterator[Service]:
 
 def http_front(head: str, routes: Routes, maps_dir: str) -> Iterator[str]:
     yield head
-    for service, fields in routes.services:
+    # HAProxy redirects before it chooses a backend, wherever the lines stand.
+    for service, fields in sorted(routes.services, key=lambda item: not item[0].redirect_to_https):
         if service.vhosts:
             yield from _http_routes(service, fields, routes)
     yield from _look_ups("MAP_HTTP_FRONTEND_ACL", routes, maps_dir, _BY_HEADER)

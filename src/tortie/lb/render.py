@@ -68,6 +68,7 @@ class Rendered:
 
 
 MARK = "tortie-"
+_HTTP = f"  mode http\n{backs.LATE_REQUESTS}"
 _MAX_RELOADS = 20
 """A worker that is still there after so many reloads is ended; reloads are paced so that it does not come to that."""
 
@@ -114,9 +115,9 @@ def _shared(
     for service in services:
         yield from backs.users(service, templates, fields[service.name])
     if settings.bind_http:
-        head = f"\nfrontend marathon_http_in\n  bind *:{settings.http_port}\n  mode http"
+        head = f"\nfrontend marathon_http_in\n  bind *:{settings.http_port}\n{_HTTP}"
         yield from http_front(templates.given.get("HTTP_FRONTEND_HEAD", head), routes, maps_dir)
-    head = f"\nfrontend marathon_http_appid_in\n  bind *:{settings.appid_port}\n  mode http"
+    head = f"\nfrontend marathon_http_appid_in\n  bind *:{settings.appid_port}\n{_HTTP}"
     by_map = settings.host_maps and "HTTP_FRONTEND_APPID_ACL" not in templates.given
     yield from appid_front(templates.given.get("HTTP_FRONTEND_APPID_HEAD", head), routes, maps_dir, by_map=by_map)
     if settings.bind_http and settings.ssl_certs:
@@ -133,7 +134,7 @@ def _secure(routes: Routes, settings: Settings, maps_dir: str) -> Iterator[str]:
         head = templates.given.get("HTTPS_GROUPED_FRONTEND_HEAD", f"{begin}\n  mode tcp\n{greeting}")
         yield from grouped_front(head, routes, settings.ssl_certs, settings.work_dir)
         return
-    head = templates.given.get("HTTPS_FRONTEND_HEAD", f"{begin} ssl {{sslCerts}}\n  mode http")
+    head = templates.given.get("HTTPS_FRONTEND_HEAD", f"{begin} ssl {{sslCerts}}\n{_HTTP}")
     yield from https_front(head.format_map({"sslCerts": crt(settings.ssl_certs)}), routes, maps_dir)
 
 
@@ -167,7 +168,6 @@ defaults
   timeout tarpit 60s"""
     yield from (f"  option {option}" for option in settings.default_options)
     yield f"""\
-  option idle-close-on-response
 
 listen stats
   bind 0.0.0.0:{settings.stats_port}

@@ -94,7 +94,6 @@ def _backends() -> dict[str, Template]:
         "BACKEND_STICKY_OPTIONS": sticky,
         "HTTP_BACKEND_PROXYPASS_GLUE": "  http-request replace-path ^{proxypathPattern}(/|$)(.*) /\\2",
         "HTTP_BACKEND_REVPROXY_GLUE": ("  http-response replace-header Location ^(https?://[^/]+)?(/.*) {rootpath}\\2"),
-        "HTTP_BACKEND_REDIR": "  http-request redirect code 301 location {redirpath} if {{ path / }}",
         "FRONTEND_BACKEND_GLUE": "  use_backend {backend}",
     }
     return {name: Template(text) for name, text in texts.items()} | {
@@ -104,10 +103,20 @@ def _backends() -> dict[str, Template]:
             section="frontend",
         ),
         "BACKEND_HEAD": Template("\nbackend {backend}\n  balance {balance}\n  mode {mode}", section="backend"),
+        # A label of this name is the path itself.
+        "HTTP_BACKEND_REDIR": Template(
+            "  http-request redirect code 301 location {redirpath} if {{ path / }}", by_label=False
+        ),
         "BACKEND_SERVER_OPTIONS": Template(server, SERVICE_FIELDS | _SERVER),
         "HTTP_BACKEND_NETWORK_ALLOWED_ACL": allowed,
         "TCP_BACKEND_NETWORK_ALLOWED_ACL": allowed,
     }
+
+
+def _looked_up(name: str) -> str:
+    """By the map of hosts. A name that leads to no backend would end the choice, so it is asked for twice."""
+    found = f"{name},map({{haproxy_dir}}/domain2backend.map)"
+    return f"  use_backend %[{found}] if {{{{ {found} -m found }}}}"
 
 
 def _whole() -> dict[str, Template]:
@@ -129,14 +138,10 @@ def _whole() -> dict[str, Template]:
         ),
         "HTTP_BACKEND_ACL_ALLOW_DENY": ("  http-request deny deny_status 403 unless network_allowed", None),
         "TCP_BACKEND_ACL_ALLOW_DENY": ("  tcp-request content reject unless network_allowed", None),
-        "MAP_HTTP_FRONTEND_ACL": (
-            "  use_backend %[req.hdr(host),field(1,:),lower,map({haproxy_dir}/domain2backend.map)]", maps,
-        ),
+        "MAP_HTTP_FRONTEND_ACL": (_looked_up("req.hdr(host),field(1,:),lower"), maps),
         # Where the Host header names nobody, the name in the TLS greeting decides, as it does in marathon-lb.
         "MAP_HTTPS_FRONTEND_ACL": (
-            "  use_backend %[req.hdr(host),field(1,:),lower,map({haproxy_dir}/domain2backend.map)]\n"
-            "  use_backend %[ssl_fc_sni,lower,map({haproxy_dir}/domain2backend.map)]",
-            maps,
+            "\n".join(map(_looked_up, ("req.hdr(host),field(1,:),lower", "ssl_fc_sni,lower"))), maps,
         ),
         "MAP_HTTP_FRONTEND_APPID_ACL": (
             "  use_backend %[req.hdr(x-marathon-app-id),lower,map({haproxy_dir}/app2backend.map)]", maps,
@@ -171,7 +176,7 @@ _GONE = {
 _ADDED = re.compile(r"^(\s*)(req|rsp)i?add\s+((?:[^\\\s:]|\\.)+):(?:\\?\s)?((?:[^\\\s]|\\.)*)(.*)$")
 _LUA = re.compile(r"^(\s*)http-request use-service lua\.(?:get\w+|signalmlb\w+)(.*)$")
 _LUA_FILE = re.compile(r"^\s*lua-load\s+/marathon-lb/")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def prepared(name: str, text: str, *, by_label: bool) -> str:
