@@ -41,7 +41,8 @@ def labelled(name: str, value: str, **more: str) -> dict[str, Any]:
         ("BACKEND_NETWORK_ALLOWED_ACL", "-f /etc/passwd"), ("BACKEND_NETWORK_ALLOWED_ACL", "10.0.0.0/33"),
         ("HTTP_BACKEND_REDIR", "/%[env(HOME)]"), ("HTTP_BACKEND_REVPROXY_PATH", "/{x}"),
         ("HTTP_BACKEND_PROXYPASS_PATH", "/a b"), ("SSL_CERT", "a b"), ("BIND_OPTIONS", "a\nb"), ("AUTH", "a:b:c d"),
-        ("PORT", "\u0661\u0662"), ("BIND_OPTIONS", "a\u2028b"), ("PATH", "/a\x85"), ("SSL_CERT", "/\xe9"), ("BALANCE", "roundrobin;"),
+        ("PORT", "\u0661\u0662"), ("BIND_OPTIONS", "a\u2028b"), ("PATH", "/a\x85"), ("SSL_CERT", "/\xe9"),
+        ("BALANCE", "roundrobin;"),
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_belong_in_its_place_leaves_only_its_app_out(name: str, value: str) -> None:
