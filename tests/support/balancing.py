@@ -133,8 +133,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(tmp_path: Path) -> AsyncIterator[tuple[Bench, aiohttp.ClientSession]]:
-    marathon = FakeMarathon()
+async def bench(
+    tmp_path: Path, marathon: FakeMarathon | None = None
+) -> AsyncIterator[tuple[Bench, aiohttp.ClientSession]]:
+    marathon = marathon or FakeMarathon()
     await marathon.start()
     work_dir = tmp_path / "lb"
     made = Bench(marathon, work_dir, free_port(), free_port(), free_port(), [], Haproxy("haproxy", work_dir))
