@@ -112,14 +112,14 @@ lb.add_command(zdd)
 def _options(options: dict[str, Any], *, stop: bool, events: bool) -> Any:
     from dataclasses import replace
 
-    from tortie.lb.run import Options, affordable
+    from tortie.lb.run import Options, open_files
     from tortie.lb.services import Choice
 
     if not options["groups"]:
         raise click.UsageError("--group is needed at least once")
     source, ports = make_source(options, events=events), _port_range(options)
     program, stop_after = find_program(options["program"]), hard_stop(options["hard_stop_after"])
-    settings = replace(make_settings(options, affordable(50000)), hard_stop=stop_after)
+    settings = replace(make_settings(options, open_files()), hard_stop=stop_after)
     choice = Choice(
         groups=options["groups"],
         ports=ports,

@@ -36,7 +36,7 @@ def rendering_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def make_settings(options: dict[str, Any], maxconn: int) -> Any:
+def make_settings(options: dict[str, Any], open_files: int) -> Any:
     """What to listen on, with templates and certificates. Invalid names what of the operator's cannot be used."""
     from tortie.lb.render import DEFAULT_OPTIONS, Settings
     from tortie.lb.sources import default_options, template_dirs, templates
@@ -47,7 +47,7 @@ def make_settings(options: dict[str, Any], maxconn: int) -> Any:
         http_port=options["http_port"], https_port=options["https_port"], appid_port=options["appid_port"],
         stats_port=options["stats_port"], bind_http=not options["dont_bind_http_https"],
         ssl_certs=() if options["dont_bind_http_https"] else _certificates(options),
-        maxconn=maxconn, host_maps=options["haproxy_map"], group_https=options["group_https_by_vhost"],
+        open_files=open_files, host_maps=options["haproxy_map"], group_https=options["group_https_by_vhost"],
         default_options=DEFAULT_OPTIONS if found is None else found,
         templates=templates(template_dirs(options["template_dir"], os.environ), os.environ),
     )  # fmt: skip

@@ -16,7 +16,7 @@ log = logging.getLogger("lb")
 
 _WITHIN = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_AT_ONCE = 64
+_AT_ONCE, _A_SECOND = 64, 50
 _SETTLE = 0.1
 _GOOD = re.compile(rb"HTTP/\d\.\d [23]\d\d")
 
@@ -70,7 +70,7 @@ class Proof:
                 break
             log.debug("%s/%s does not answer yet: %s", *key, why)
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 1.5)
+            pause = min(max(_LONGEST_PAUSE, len(self._tries) / _A_SECOND), pause * 1.5)
         self._answered[key] = Who(server.address, server.port, server.task)
         self._changed()
 
