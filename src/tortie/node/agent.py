@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 
 import anyio
@@ -17,6 +18,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
+from tortie.base.heap import growing
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import IPIP, VXLAN, Backend
@@ -44,6 +46,8 @@ ETHERNET_MTU = 1500
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
 STUCK_SECONDS = 90.0
+# So many changes at once are mostly new things that stay.
+MANY = 1000
 
 log = logging.getLogger("tortie.node")
 
@@ -223,11 +227,12 @@ class Agent:
         whole, events = self._intake.take()
         if whole:
             events = [*self.brain.absent_from(event.key for event in events), *events]
-        turn = time.monotonic()
-        for _ in self.brain.learn_all(events):
-            if time.monotonic() - turn > SLICE_SECONDS:
-                await anyio.lowlevel.checkpoint()
-                turn = time.monotonic()
+        with growing() if len(events) > MANY else nullcontext():
+            turn = time.monotonic()
+            for _ in self.brain.learn_all(events):
+                if time.monotonic() - turn > SLICE_SECONDS:
+                    await anyio.lowlevel.checkpoint()
+                    turn = time.monotonic()
         if whole:
             self.health.store_in_sync = True
         self.counts.largest_batch = max(self.counts.largest_batch, len(events))
