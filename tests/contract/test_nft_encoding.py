@@ -108,6 +108,8 @@ ct state established,related accept
 ct state invalid drop
 ct state new accept
 ct status dnat accept
+ct status confirmed meta nfproto ipv4 ip saddr @s4 counter accept
+ct status ! confirmed limit rate 1000/second burst 2000 packets counter log prefix "ARE0|web" group 80 accept
 meta nfproto ipv4 ct original ip daddr @s4 accept
 meta l4proto 6 ct original proto-dst 80 accept
 fib saddr type local accept
