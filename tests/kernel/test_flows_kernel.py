@@ -84,8 +84,8 @@ def flow_logs(lab: Lab, value: Any) -> None:
 
 
 def policies(lab: Lab) -> None:
-    """About `server`: tcp 8000 by rule 2, 8001 refused by rule 1, 8002 passed on to its profile, udp 8100 by rule 4, else
-    the end."""
+    """About `server`: tcp 8000 by rule 2, 8001 refused by rule 1, 8002 passed on to its profile, udp 8100 by rule 4,
+    else the end."""
 
     def tcp(action: Any, port: int) -> Rule:
         return Rule(action=action, protocol="TCP", destination=EntityRule(ports=(port,)))
