@@ -2,8 +2,8 @@
 
 A match is `FIELD [!=] VALUE`, VALUE one of a literal, a prefix, a range `A-B`, a set `@NAME`; of bits of a connection
 `FIELD [!] BIT,…`: one of them, none of them. Several fields joined by ` . ` take a set. Protocols, types and codes are
-numbers. What a field needs to be looked at (IPv4 for `ip saddr`, TCP for `tcp dport`) is asked first unless the rule has
-asked it already, as nft does. Pure.
+numbers. What a field needs to be looked at (IPv4 for `ip saddr`, TCP for `tcp dport`) is asked first unless the rule
+has asked it already, as nft does. Pure.
 """
 
 from __future__ import annotations
