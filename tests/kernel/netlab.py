@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import PATIENCE, wait_until
 
+from tortie.model.ipam import affinity_key, block_key
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -26,6 +28,7 @@ from tortie.store.port import Put
 
 until = wait_until
 GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
+GATEWAY6 = "fe80::ecee:eeff:feee:eeee"
 TAG = f"t{os.getpid() % 100000}"
 
 
@@ -49,6 +52,7 @@ class Container:
     interface: str
     address: str
     key: str
+    six: str = ""
 
 
 @dataclass(eq=False)
@@ -59,6 +63,7 @@ class Host:
     netns: str
     address: str
     lab: Lab
+    six: str = ""
     agent: subprocess.Popen[bytes] | None = None
     containers: list[Container] = field(default_factory=list)
     beside: Callable[..., list[str]] | None = None
@@ -80,6 +85,7 @@ class Host:
             [
                 *self.words(sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
+                *(("--address6", f"{self.six}/64") if self.six else ()),
                 *(
                     "--store",
                     self.lab.url,
@@ -142,16 +148,28 @@ class Host:
             inside(netns, "ip", *words.split())
         return netns
 
-    def container(self, name: str, address: str, *profiles: str, wait: bool = True) -> Container:
-        """A container with its endpoint in the store, once it is programmed."""
+    def container(
+        self, name: str, address: str, *profiles: str, six: str = "", mtu: int = 1500, wait: bool = True
+    ) -> Container:
+        """A container with its endpoint in the store, once it is programmed; `six`: its address of IPv6 beside."""
         interface = f"cali{name}"
         netns = self.link(interface, address)
-        key = self.lab.put_endpoint(self.name, name, interface, address, profiles)
-        container = Container(netns, self, interface, address, key)
+        if mtu != 1500:
+            inside(self.netns, "ip", "link", "set", interface, "mtu", str(mtu))
+            inside(netns, "ip", "link", "set", "eth0", "mtu", str(mtu))
+        if six:
+            inside(netns, "ip", "addr", "add", f"{six}/128", "dev", "eth0", "nodad")
+            inside(netns, "ip", "-6", "route", "add", "default", "via", GATEWAY6, "dev", "eth0")
+        key = self.lab.put_endpoint(self.name, name, interface, address, profiles, six=six)
+        container = Container(netns, self, interface, address, key, six)
         self.containers.append(container)
         if wait:
-            wait_until(lambda: self.endpoint(container).get("state") == "up", message=self.story)
+            wait_until(lambda: self._up(container), message=self.story)
         return container
+
+    def _up(self, container: Container) -> bool:
+        found = self.endpoint(container)
+        return found.get("state") == "up" and (container.six or container.address) in found.get("addresses", ())
 
 
 class Lab:
@@ -176,7 +194,7 @@ class Lab:
         inside(name, "sysctl", "-qw", "net.ipv4.icmp_ratemask=0")
         self._undo.callback(sh, "ip", "netns", "del", name, check=False)
 
-    def plug(self, name: str, address: str) -> str:
+    def plug(self, name: str, address: str, six: str = "") -> str:
         """A namespace with eth0 on the lab's bridge."""
         netns = f"{TAG}-{name}"
         self.add_netns(netns)
@@ -184,11 +202,13 @@ class Lab:
         inside(self.switch, "ip", "link", "set", name, "master", "br0", "up")
         inside(netns, "ip", "link", "set", "lo", "up")
         inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
+        if six:
+            inside(netns, "ip", "addr", "add", f"{six}/64", "dev", "eth0", "nodad")
         inside(netns, "ip", "link", "set", "eth0", "up")
         return netns
 
-    def host(self, name: str, address: str, *options: str) -> Host:
-        host = Host(name, self.plug(name, address), address, self)
+    def host(self, name: str, address: str, *options: str, six: str = "") -> Host:
+        host = Host(name, self.plug(name, address, six), address, self, six)
         self.hosts.append(host)
         host.start(*options)
         host.ready()
@@ -224,6 +244,7 @@ class Lab:
         address: str,
         profiles: Sequence[str],
         client: Client | None = None,
+        six: str = "",
     ) -> str:
         resource = Resource(
             kind=WORKLOAD_ENDPOINT,
@@ -233,7 +254,7 @@ class Lab:
                 workload="libnetwork",
                 node=node,
                 endpoint=name,
-                ip_networks=(f"{address}/32",),
+                ip_networks=(f"{address}/32", *((f"{six}/128",) if six else ())),
                 profiles=tuple(profiles),
                 interface_name=interface,
             ),
@@ -259,7 +280,7 @@ class Lab:
     def block(self, cidr: str, owner: str, holders: dict[int, str] | None = None) -> None:
         """A block with a confirmed affinity; `holders`: node of an address by its place in the block. Its last address
         is in use in any case: its owner lets an empty block go when it looks for a tunnel's address."""
-        name = cidr.replace("/", "-")
+        network = ip_network(cidr)
         holders = {63: owner} | (holders or {})
         nodes = sorted(set(holders.values()))
         allocations: list[int | None] = [None] * 64
@@ -274,8 +295,8 @@ class Lab:
         }
         self.client.datastore.commit(
             [
-                Put(f"/calico/ipam/v2/assignment/ipv4/block/{name}", json.dumps(block).encode()),
-                Put(f"/calico/ipam/v2/host/{owner}/ipv4/block/{name}", b'{"state":"confirmed"}'),
+                Put(block_key(network), json.dumps(block).encode()),
+                Put(affinity_key(owner, network), b'{"state":"confirmed"}'),
             ]
         )
 
