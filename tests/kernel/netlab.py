@@ -148,15 +148,10 @@ class Host:
             inside(netns, "ip", *words.split())
         return netns
 
-    def container(
-        self, name: str, address: str, *profiles: str, six: str = "", mtu: int = 1500, wait: bool = True
-    ) -> Container:
+    def container(self, name: str, address: str, *profiles: str, six: str = "", wait: bool = True) -> Container:
         """A container with its endpoint in the store, once it is programmed; `six`: its address of IPv6 beside."""
         interface = f"cali{name}"
         netns = self.link(interface, address)
-        if mtu != 1500:
-            inside(self.netns, "ip", "link", "set", interface, "mtu", str(mtu))
-            inside(netns, "ip", "link", "set", "eth0", "mtu", str(mtu))
         if six:
             inside(netns, "ip", "addr", "add", f"{six}/128", "dev", "eth0", "nodad")
             inside(netns, "ip", "-6", "route", "add", "default", "via", GATEWAY6, "dev", "eth0")
@@ -194,21 +189,41 @@ class Lab:
         inside(name, "sysctl", "-qw", "net.ipv4.icmp_ratemask=0")
         self._undo.callback(sh, "ip", "netns", "del", name, check=False)
 
-    def plug(self, name: str, address: str, six: str = "") -> str:
-        """A namespace with eth0 on the lab's bridge."""
+    def plug(self, name: str, address: str, six: str = "", subnet: int = 0) -> str:
+        """A namespace with eth0 on the lab's bridge, or on that of another subnet."""
         netns = f"{TAG}-{name}"
         self.add_netns(netns)
-        inside(self.switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
-        inside(self.switch, "ip", "link", "set", name, "master", "br0", "up")
         inside(netns, "ip", "link", "set", "lo", "up")
-        inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
-        if six:
-            inside(netns, "ip", "addr", "add", f"{six}/64", "dev", "eth0", "nodad")
-        inside(netns, "ip", "link", "set", "eth0", "up")
+        self._join(netns, "eth0", name, subnet, address, six)
         return netns
 
-    def host(self, name: str, address: str, *options: str, six: str = "") -> Host:
-        host = Host(name, self.plug(name, address, six), address, self, six)
+    def _join(self, netns: str, device: str, port: str, subnet: int, address: str, six: str) -> None:
+        inside(self.switch, "ip", "link", "add", port, "type", "veth", "peer", "name", device, "netns", netns)
+        inside(self.switch, "ip", "link", "set", port, "master", f"br{subnet}", "up")
+        inside(netns, "ip", "addr", "add", f"{address}/24", "dev", device)
+        if six:
+            inside(netns, "ip", "addr", "add", f"{six}/64", "dev", device, "nodad")
+        inside(netns, "ip", "link", "set", device, "up")
+
+    def router(self, *addresses: str) -> str:
+        """A second subnet, and who forwards between the two: its addresses in each, of IPv4 and then of IPv6."""
+        inside(self.switch, "ip", "link", "add", "br1", "type", "bridge")
+        inside(self.switch, "ip", "link", "set", "br1", "up")
+        here, there, here6, there6 = addresses
+        netns = self.plug("router", here, here6)
+        self._join(netns, "eth1", "router1", 1, there, there6)
+        inside(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        return netns
+
+    def start(self, netns: str, *words: str) -> subprocess.Popen[bytes]:
+        """A program in a namespace; it ends with the lab at the latest."""
+        process = subprocess.Popen(["ip", "netns", "exec", netns, *words], stderr=subprocess.DEVNULL)
+        self._undo.callback(process.wait)
+        self._undo.callback(process.kill)
+        return process
+
+    def host(self, name: str, address: str, *options: str, six: str = "", subnet: int = 0) -> Host:
+        host = Host(name, self.plug(name, address, six, subnet), address, self, six)
         self.hosts.append(host)
         host.start(*options)
         host.ready()

@@ -9,7 +9,7 @@ Each family goes by the hosts' addresses of that family: IPv6 needs one on eithe
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Literal
@@ -295,10 +295,10 @@ class Ways:
                 found[address] = Neighbour(mac, peer.at(shape.version))
         return found
 
-    def _find_shared(self) -> Iterable[str]:
+    def _find_shared(self) -> Iterator[str]:
         """Nodes that say that they have one address: what is for one of them reaches the other."""
         first: dict[str, str] = {}
-        for name, peer in self._peers.items():
+        for name, peer in sorted(self._peers.items()):
             for address in filter(None, (peer.address, peer.address6)):
                 if first.setdefault(address, name) != name:
                     yield f"nodes {first[address]} and {name} both have the address {address}"
