@@ -24,6 +24,7 @@ from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
+from tortie.dataplane.tunnels import parse_six
 from tortie.node.agent import Agent
 from tortie.node.bird import Bird
 from tortie.node.bird_socket import DIRECTORY
@@ -46,6 +47,8 @@ class Options:
 
     hostname: str
     address: str
+    address6: str | None
+    """Empty: this node shall have none. None: what its Node says."""
     store: str
     path: str
     own_table: bool
@@ -91,6 +94,18 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     help="How to find the address when none is given: first-found, can-reach=DEST, interface=REGEX.",
 )
 @click.option(
+    "--address6",
+    envvar="IP6",
+    help="This host's IPv6 address with its subnet's mask; autodetect; none.  [default: what the Node says]",
+)
+@click.option(
+    "--ip6-autodetection-method",
+    default="first-found",
+    show_default=True,
+    envvar="IP6_AUTODETECTION_METHOD",
+    help="The same for an IPv6 address that is to be found.",
+)
+@click.option(
     "--store",
     default=store_url,
     show_default="this host's store",
@@ -133,13 +148,23 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     help="BIRD's own files and its socket.",
 )
 @click.option("--debug", is_flag=True, envvar=_variable("debug"))
-def run(address: str | None, ip_autodetection_method: str, **given: Any) -> None:
+def run(
+    address: str | None,
+    ip_autodetection_method: str,
+    address6: str | None,
+    ip6_autodetection_method: str,
+    **given: Any,
+) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is.
 
     Every option may stand in the environment or in the configuration file, by the name of its variable.
     """
     _check_root()
-    options = Options(address=_own_address(address, ip_autodetection_method), **given)
+    options = Options(
+        address=_own_address(address, ip_autodetection_method),
+        address6=_own_address6(address6, ip6_autodetection_method),
+        **given,
+    )
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
     try:
@@ -158,6 +183,16 @@ def _own_address(given: str | None, method: str) -> str:
     found = host_address.found(method, host_address.own_addresses())
     if not found:
         raise Invalid(f"no IPv4 address of this host by {method}: give --address, or another --ip-autodetection-method")
+    return found
+
+
+def _own_address6(given: str | None, method: str) -> str | None:
+    """As `_own_address`; empty for `none`. Without a word the Node's own one counts."""
+    if given != "autodetect":
+        return "" if given == "none" else given or None
+    found = host_address.found(method, host_address.own_addresses(6), 6)
+    if not found:
+        raise Invalid(f"no IPv6 address of this host by {method}: give --address6, or leave IPv6 out with none")
     return found
 
 
@@ -257,8 +292,20 @@ def _check(options: Options) -> None:
             problems.append(f"--address {address}: the mask of the host's subnet is missing, as in {parsed.ip}/24")
     except ValueError:
         problems.append(f"--address {address}: not an IPv4 address with a mask")
+    if options.address6:
+        problems += _faults6(options.address6)
     if problems:
         raise Invalid(*problems)
+
+
+def _faults6(address6: str) -> list[str]:
+    try:
+        parsed = parse_six(address6)
+    except Invalid as error:
+        return [f"--address6 {error}"]
+    if "/" not in address6 or parsed.network.prefixlen == 128:
+        return [f"--address6 {address6}: the mask of the host's subnet is missing, as in {parsed.ip}/64"]
+    return []
 
 
 async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
@@ -267,16 +314,17 @@ async def _run(logger: logging.Logger, options: Options, companions: Sequence[Co
     agent = Agent(
         name,
         options.address,
+        address6=str(parse_six(options.address6)) if options.address6 else options.address6,
         own_table=options.own_table,
         backend=options.networking_backend,
         bird=Bird(Path(options.bird_directory)),
     )
-    logger.info("node %s address=%s store=%s", name, options.address, options.store)
+    logger.info("node %s address=%s address6=%s store=%s", name, options.address, options.address6, options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)
         tasks.start_soon(serve, application(agent), [listener])
         datastore = await _open(logger, options.store, agent)
-        tasks.start_soon(_write_own, logger, Client(datastore), name, options.address)
+        tasks.start_soon(_write_own, logger, Client(datastore), options)
         tasks.start_soon(agent.run, datastore)
         for companion in companions:
             tasks.start_soon(companion, agent, datastore)
@@ -293,13 +341,14 @@ async def _open(logger: logging.Logger, store: str, agent: Agent) -> Datastore:
             await anyio.sleep(RETRY_SECONDS)
 
 
-async def _write_own(logger: logging.Logger, client: Client, hostname: str, address: str) -> None:
+async def _write_own(logger: logging.Logger, client: Client, options: Options) -> None:
     """This node and the cluster's first settings, as soon as the store takes them."""
     while True:
         try:
             for name in await anyio.to_thread.run_sync(write_defaults, client):
                 logger.info("created %s", name)
-            await anyio.to_thread.run_sync(write_node, client, hostname, address)
+            own = options.hostname.lower(), options.address, options.address6
+            await anyio.to_thread.run_sync(write_node, client, *own)
             return
         except Invalid:
             raise

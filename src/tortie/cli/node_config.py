@@ -13,6 +13,8 @@ NAMES: Mapping[str, str] = {
     "NODENAME": "hostname",
     "IP": "address",
     "IP_AUTODETECTION_METHOD": "ip_autodetection_method",
+    "IP6": "address6",
+    "IP6_AUTODETECTION_METHOD": "ip6_autodetection_method",
     "TORTIE_STORE": "store",
     "TORTIE_NODE_SOCKET": "path",
     "TORTIE_OWN_TABLE": "own_table",

@@ -259,6 +259,9 @@ class _Planner:
     ) -> Session:
         if unknown := [name for name in spec.filters if name not in self.filters]:
             raise Invalid(f"no BGPFilter {', '.join(unknown)}")
+        version = ipaddress.ip_address(address).version
+        if spec.reachable_by and ipaddress.ip_address(spec.reachable_by).version != version:
+            raise Invalid(f"reachableBy {spec.reachable_by}: not of the family of {address}")
         local = number(spec.local_as_number) or self.as_number
         own, cluster = self._own, known.cluster if known else ""
         hop: Literal["", "self", "keep"] = {"Self": "self", "Keep": "keep"}.get(spec.next_hop_mode or "", "")  # type: ignore[assignment]
@@ -268,9 +271,9 @@ class _Planner:
             as_number=theirs,
             port=port,
             local_as=local,
-            source=own.ip(ipaddress.ip_address(address).version) if spec.source_address != "None" else "",
+            source=own.ip(version) if spec.source_address != "None" else "",
             # Of two nodes that name each other one calls, as in the mesh.
-            passive=known is not None and spec.peer_selector != "" and address > own.ip(4),
+            passive=known is not None and spec.peer_selector != "" and address > own.ip(version),
             password=self._password(spec.password),
             client_of=own.cluster if own.cluster and theirs == local and cluster != own.cluster else "",
             next_hop="keep" if spec.keep_original_next_hop else hop,

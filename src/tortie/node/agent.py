@@ -21,7 +21,8 @@ from tortie.base.errors import TortieError
 from tortie.base.heap import growing
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
 from tortie.dataplane.render.settings import Settings
-from tortie.dataplane.routes import IPIP, VXLAN, Backend
+from tortie.dataplane.routes import Backend
+from tortie.dataplane.tunnels import KINDS, Link
 from tortie.node.applier import Applier
 from tortie.node.bird import Bird
 from tortie.node.brain import Brain
@@ -42,7 +43,6 @@ PASS_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 FOREIGN_SECONDS = 5.0
-ETHERNET_MTU = 1500
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
 STUCK_SECONDS = 90.0
@@ -61,10 +61,11 @@ class Agent:
         address: str,
         *,
         own_table: bool = True,
+        address6: str | None = None,
         backend: Backend = "direct",
         bird: Bird | None = None,
     ) -> None:
-        self.brain = Brain(node, address, backend)
+        self.brain = Brain(node, address, backend, address6)
         self.counts = Counts()
         self.health = Health()
         self.foreign = ForeignTables()
@@ -154,22 +155,23 @@ class Agent:
         self.health.links_listed = True
 
     def _learn_uplink(self) -> None:
-        self.brain.set_addresses(self._applier.rtnl.addresses())
-        device = self._applier.rtnl.device_of(self.brain.address)
-        mtus = {link.name: link.mtu for link in self._links.values()}
-        self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
+        addresses = self._applier.rtnl.addresses()
+        self.brain.set_addresses(addresses)
+        self.brain.ways.set_links(
+            {link.name: Link(addresses.get(link.name, ()), link.mtu, link.up) for link in self._links.values()}
+        )
         self._applier.tunnels.stale = True
 
     def _learn_link(self, index: int, state: LinkState | None) -> None:
         old = self._links.pop(index, None)
         if state is not None:
             self._links[index] = state
-        if {link.name for link in (old, state) if link} & {VXLAN, IPIP}:
+        if {link.name for link in (old, state) if link} & KINDS.keys():
             # Its MAC or something else that is not kept here may have changed.
             self._applier.tunnels.stale = True
         if old == state:
             return
-        if old is not None and state is not None and old.mtu != state.mtu:
+        if any(self.brain.ways.measures(link.name) for link in (old, state) if link):
             self._learn_uplink()
         if old is not None and (state is None or not state.up or state.name != old.name):
             self._applier.configured.discard(old.name)
@@ -189,7 +191,7 @@ class Agent:
                 await self._changed.wait()
                 continue
             try:
-                settle = partial(settle_ends, client, self.brain.node, ways.encapsulations(), now=time.time())
+                settle = partial(settle_ends, client, self.brain.node, ways.tunnels(), now=time.time())
                 await anyio.to_thread.run_sync(settle)
                 self.health.tunnel_reason = ""
             except TortieError as error:

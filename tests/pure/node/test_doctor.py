@@ -32,7 +32,7 @@ FINE = Seen(
     built=1.0,
     uplink=("eth0", 1500),
     workloads={"calia": 1450},
-    encapsulations=("vxlan",),
+    tunnels=("vxlan",),
 )
 DROP = ForeignDrop("ip filter FORWARD", "policy drop", "docker", "from cali*", ("iptables -I DOCKER-USER ...",))
 

@@ -93,7 +93,9 @@ def arguments(wish: Wish, store: str) -> list[str]:
     program = shutil.which("tortie") or (str(beside) if beside.exists() else "")
     if not program:
         raise Invalid("the program tortie is not installed beside calicoctl")
-    argv = [program, "node", "run", "--hostname", wish.node, "--address", wish.address, "--store", store]
+    argv = [program, "node", "run", "--hostname", wish.node, "--address", wish.address]
+    argv += ["--address6", wish.address6] if wish.address6 else []
+    argv += ["--store", store]
     return argv if wish.docker else [*argv, "--no-docker"]
 
 
@@ -235,9 +237,12 @@ def _check_same(wish: Wish) -> None:
         status: dict[str, object] = msgspec.json.decode(unix_http.get(node_status.SOCKET, "/status")[1], type=dict)
     except (TortieError, msgspec.MsgspecError) as error:
         raise Unavailable(f"the node is running, but does not say how: {error}") from error
-    for what, asked, has in (
+    same = [
         ("name", wish.node, status.get("node")),
         ("address", wish.address.partition("/")[0], str(status.get("address")).partition("/")[0]),
-    ):
+    ]
+    if wish.address6:
+        same.append(("IPv6 address", wish.address6.partition("/")[0], status.get("address6") or "none"))
+    for what, asked, has in same:
         if asked != has:
             raise Conflict(f"the node is running with the {what} {has}: stop it before it is started with {asked}")
