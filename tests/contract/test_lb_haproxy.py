@@ -70,6 +70,7 @@ class Bench:
     programs: list[subprocess.Popen[bytes]]
     haproxy: Haproxy
     appid_port: int = field(default_factory=free_port)
+    https_port: int = field(default_factory=free_port)
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """The program itself, as an operator starts it."""
@@ -77,7 +78,7 @@ class Bench:
             sys.executable, "-c", "from tortie.cli.main import main; main()", "lb", "run",
             "--marathon", self.marathon.url, "--group", "external", "--work-dir", str(self.work_dir),
             "--http-port", str(self.http_port), "--stats-port", str(self.stats_port),
-            "--appid-port", str(self.appid_port), *more,
+            "--appid-port", str(self.appid_port), "--https-port", str(self.https_port), *more,
         ]  # fmt: skip
         program = subprocess.Popen(arguments)
         self.programs.append(program)
@@ -186,8 +187,8 @@ def test_scaling_changes_servers_without_a_reload_and_without_a_failed_request(t
             assert await made.workers() == before
             assert load.statuses
             assert set(load.statuses) == {200}
-            assert f"127_0_0_1_{two.port}" in made.haproxy.config.read_text()
-            assert f"127_0_0_1_{one.port}" not in made.haproxy.config.read_text()
+            assert f"127_0_0_1_{two.port}" in made.haproxy.files.config.read_text()
+            assert f"127_0_0_1_{one.port}" not in made.haproxy.files.config.read_text()
         for backend in made_backends:
             await backend.stop()
 
@@ -292,7 +293,7 @@ def test_an_app_that_haproxy_refuses_and_one_whose_port_is_taken_do_not_hurt_the
             ]
             made.start()
             await made.answers(http, {one.port})
-            text = made.haproxy.config.read_text()
+            text = made.haproxy.files.config.read_text()
             assert "backend bad_" not in text
             assert "backend taken_" not in text
 
@@ -344,7 +345,7 @@ def test_the_paths_of_the_stats_port(tmp_path: Path) -> None:
             assert csv.startswith("# pxname,svname,")
             assert f"a_{made.service_port},127_0_0_1_{one.port}," in csv
             assert "haproxy_process_" in (await get("/metrics"))[1]
-            assert (await get("/_haproxy_getconfig"))[1] == made.haproxy.config.read_text()
+            assert (await get("/_haproxy_getconfig"))[1] == made.haproxy.files.config.read_text()
             pids = (await get("/_haproxy_getpids"))[1].split()
             assert sorted(map(int, pids)) == sorted(await made.haproxy.processes())
             reads = made.marathon.reads

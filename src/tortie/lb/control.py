@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import asdict
+from html import escape
+from typing import Any
 
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tortie.lb.balancer import Told
+from tortie.lb.follow import Follower
 from tortie.lb.haproxy import Haproxy
+from tortie.web.page import page, static_routes
 
 
-def make_app(haproxy: Haproxy, look_again: Callable[[], None], reload: Callable[[], None]) -> Starlette:
+def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
     async def config(_: Request) -> Response:
-        if not haproxy.config.exists():
-            return PlainTextResponse("no configuration has been written yet\n", 404)
-        return PlainTextResponse(haproxy.config.read_text())
+        if text := haproxy.files.text():
+            return PlainTextResponse(text)
+        return PlainTextResponse("no configuration has been written yet\n", 404)
 
     async def maps(_: Request) -> Response:
         return PlainTextResponse("")
@@ -25,12 +34,26 @@ def make_app(haproxy: Haproxy, look_again: Callable[[], None], reload: Callable[
         return PlainTextResponse(" ".join(map(str, await haproxy.processes())))
 
     async def hup(_: Request) -> Response:
-        look_again()
+        follower.look_again()
         return PlainTextResponse("Sent SIGHUP signal to marathon-lb")
 
     async def usr1(_: Request) -> Response:
-        reload()
+        follower.reload()
         return PlainTextResponse("Sent SIGUSR1 signal to marathon-lb")
+
+    async def state() -> dict[str, Any]:
+        return {"marathon": asdict(follower.seen), "haproxy": asdict(told) | {"processes": await haproxy.processes()}}
+
+    async def state_json(_: Request) -> Response:
+        return JSONResponse(await state())
+
+    async def metrics(_: Request) -> Response:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Metrics(await state()))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def overview(_: Request) -> Response:
+        return page("Balancer", _overview(await state()), static="_mlb/static", live=False)
 
     return Starlette(
         routes=[
@@ -40,5 +63,72 @@ def make_app(haproxy: Haproxy, look_again: Callable[[], None], reload: Callable[
             Route("/_haproxy_getpids", pids),
             Route("/_mlb_signal/hup", hup),
             Route("/_mlb_signal/usr1", usr1),
+            Route("/_mlb", overview),
+            Route("/_mlb/state", state_json),
+            Route("/_mlb/metrics", metrics),
+            *static_routes("/_mlb/static"),
         ]
     )
+
+
+def _overview(state: dict[str, Any]) -> str:
+    """What is in force, what is not, and why."""
+    marathon, haproxy = state["marathon"], state["haproxy"]
+    old = sum(role == "old worker" for role in haproxy["processes"].values())
+    reading = f"reads {escape(marathon['urls'][0])}" if marathon["urls"] else "has not begun"
+    apps = "none yet" if marathon["apps"] is None else marathon["apps"]
+    lines = [
+        ("Marathon", f"does not answer: {escape(marathon['failure'])}" if marathon["failure"] else reading),
+        ("Apps", f"{apps}, {'told by events' if marathon['stream'] else 'no stream of events'}"),
+        ("HAProxy", escape(haproxy["failure"]) or "as wanted"),
+        ("Reloads", f"{haproxy['reloads']}, {haproxy['failed_reloads']} failed; {haproxy['changes']} server changes"),
+        ("Old workers", f"{old} still finish their connections"),
+    ]
+    if haproxy["reload_waits"]:
+        lines.append(("Next reload", f"in {haproxy['reload_waits']:.0f} s: earlier workers are let finish"))
+    rows = "".join(f"<tr><th scope=row>{name}</th><td>{value}</td></tr>" for name, value in lines)
+    links = " · ".join(
+        f'<a href="{address}">{text}</a>'
+        for address, text in (
+            ("haproxy?stats", "statistics"), ("_haproxy_getconfig", "configuration"), ("metrics", "metrics of HAProxy"),
+            ("_mlb/metrics", "metrics of the balancer"), ("_mlb/state", "state as JSON"),
+        )
+    )  # fmt: skip
+    return (
+        f"<section class=card><table>{rows}</table><p>{links}</p></section>"
+        + _listed("Left out", marathon["left_out"], "Everything that asks to be served is.")
+        + _listed("Not answering yet", marathon["waiting"], "No server waits for its first requests.")
+    )
+
+
+def _listed(title: str, lines: list[str], none: str) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<section class=card><h2>{title}</h2>{f'<ul>{items}</ul>' if lines else f'<p>{none}</p>'}</section>"
+
+
+class _Metrics(Collector):
+    """The balancer's own figures; HAProxy's are on /metrics."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        marathon, haproxy = self._state["marathon"], self._state["haproxy"]
+        old = sum(role == "old worker" for role in haproxy["processes"].values())
+        for name, text, value in (
+            ("reloads", "Reloads of HAProxy", haproxy["reloads"]),
+            ("failed_reloads", "Reloads that did not come up", haproxy["failed_reloads"]),
+            ("server_changes", "Commands of the runtime API", haproxy["changes"]),
+            ("marathon_reads", "Times that Marathon was asked", marathon["reads"]),
+        ):
+            yield CounterMetricFamily(f"tortie_lb_{name}", text, value)
+        for name, text, value in (
+            ("old_workers", "Workers that still finish their connections", old),
+            ("left_out", "Services and tasks left out, with a reason in the log", len(marathon["left_out"])),
+            ("waiting_servers", "Servers that have not answered yet", len(marathon["waiting"])),
+            ("marathon_reachable", "Whether Marathon answered the last time", int(not marathon["failure"])),
+            ("marathon_stream", "Whether the stream of events stands", int(marathon["stream"])),
+            ("as_wanted", "Whether HAProxy is as wanted", int(not haproxy["failure"])),
+            ("apps", "Apps of Marathon", marathon["apps"] or 0),
+        ):
+            yield GaugeMetricFamily(f"tortie_lb_{name}", text, value)
