@@ -19,6 +19,7 @@ log = logging.getLogger("lb")
 
 _ROUNDS = 3
 _REST = 2.0
+_SOON = 0.1
 _JUDGE_AGAIN = 60.0
 
 
@@ -60,6 +61,7 @@ class Balancer:
         self._adopted = False
         self._reloaded = self._failed = float("-inf")
         self._failures: tuple[str, int] = ("", 0)
+        self._leaving, self._soon = 0, _SOON
         self.force_reload = False
         self.told = Told()
 
@@ -86,7 +88,7 @@ class Balancer:
         if not self.force_reload and await self._haproxy.loaded() == wanted.mark:
             self._write(wanted)
             if await self._change_servers(wanted):
-                return _REST
+                return self._next_look()
             log.warning("the runtime API refused a change: reloading")
         self.told.reload_waits = await self._pause(wanted)
         if self.told.reload_waits:
@@ -95,7 +97,12 @@ class Balancer:
         await self._reload(wanted)
         if not await self._change_servers(wanted):
             raise Unavailable("haproxy: servers are not as wanted after a reload")
-        return _REST
+        return self._next_look()
+
+    def _next_look(self) -> float:
+        """Soon while servers that were taken out finish their connections; later and later when that takes long."""
+        self._soon = min(_REST, self._soon * 2) if self._leaving else _SOON
+        return self._soon if self._leaving else _REST
 
     async def _start(self, wanted: Rendered | None) -> None:
         """On what is wanted; else on the configuration that is in place, or without services: the pages answer 503."""
@@ -212,6 +219,7 @@ class Balancer:
         fixed = change.fixed_backends(wanted.text, wanted.servers)
         for _ in range(_ROUNDS):
             commands = list(change.plan(wanted.servers, await self._have(), fixed, wanted.sticky))
+            self._leaving = 0
             if not await self._run(commands):
                 return False
             if not any(command.must for command in commands):
@@ -235,4 +243,6 @@ class Balancer:
             elif command.must:
                 log.warning("haproxy: %s: %s", command.text, answer.strip())
                 return False
+            else:
+                self._leaving += 1
         return True
