@@ -1,4 +1,4 @@
-"""Marathon against a master whose agents obey at once: the start of many instances, a rolling upgrade, its decisions."""
+"""Marathon against a master whose agents obey at once: the start of many instances, an upgrade, its decisions."""
 
 from __future__ import annotations
 
@@ -131,9 +131,7 @@ def _offers() -> list[mesos.Offer]:
         ports = mesos.Ranges(range=[mesos.Range(begin=1025, end=32000)])
         resources.append(mesos.Resource(name="ports", type="RANGES", ranges=ports))
         named = mesos.ID(value=f"O{n}")
-        found.append(
-            mesos.Offer(id=named, framework_id=named, agent_id=named, hostname=f"h{n}", resources=resources)
-        )
+        found.append(mesos.Offer(id=named, framework_id=named, agent_id=named, hostname=f"h{n}", resources=resources))
     return found
 
 

@@ -15,7 +15,6 @@ from tortie.marathon.framework import Framework
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
 from tortie.marathon.stream import Broadcast
-from tortie.marathon.verdict import Health
 from tortie.marathon.world import Effects
 from tortie.wire import mesos
 
@@ -37,7 +36,7 @@ class Engine:
         self.broadcast = Broadcast()
         self.framework: Framework | None = None
         self.started = clock()
-        self.health: dict[str, dict[int, Health]] = {}
+        self.health = brain.results
         self._turn = asyncio.Lock()
         self._failed: asyncio.Future[None] | None = None
 
