@@ -61,14 +61,15 @@ class Engine:
             try:
                 await self.leadership.commit(list(effects.writes.values()))
             except TortieError as error:
-                self._give_up(error)
+                self.give_up(error)
                 raise Unavailable(f"the change could not be stored: {error}") from error
         for event in effects.events:
             self.broadcast.publish(event)
         if self.framework is not None:
             self.framework.send(effects.calls)
 
-    def _give_up(self, error: TortieError) -> None:
+    def give_up(self, error: TortieError) -> None:
+        """`run` ends with this error, and with it the program."""
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 

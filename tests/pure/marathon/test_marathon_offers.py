@@ -283,6 +283,8 @@ def test_a_mapping_that_a_net_parameter_voids_is_announced_with_the_containers_p
         (found,) = msg(task)["discovery"]["ports"]["ports"]
         assert found["number"] in (port, port + 2) if scope == "host" else found["number"] == port
         assert found["labels"]["labels"] == [{"key": "network-scope", "value": scope}]
+        variables = {v["name"]: v["value"] for v in msg(task)["command"]["environment"]["variables"]}
+        assert variables["PORT0"] == variables["PORT_80"] == str(found["number"])
 
 
 def test_an_address_without_a_container_is_a_mesos_container() -> None:

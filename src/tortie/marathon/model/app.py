@@ -162,7 +162,12 @@ class App(Value, frozen=True, kw_only=True):
     @property
     def own_address(self) -> bool:
         """Its tasks have an address of their own: no port of the host leads to them."""
-        return self.ip_address is not None or (self.docker is not None and self.docker.user_network is not None)
+        return self.ip_address is not None or self.unmapped
+
+    @property
+    def unmapped(self) -> bool:
+        """A network among the parameters of `docker run` voids its mappings: they only say where it listens."""
+        return self.docker is not None and self.docker.user_network is not None
 
     @property
     def pinned(self) -> bool:

@@ -57,7 +57,8 @@ def _port_variables(app: App, ports: Sequence[int]) -> dict[str, str]:
     for index, host_port in enumerate(host_ports(app, ports)):
         if app.mappings:
             mapping = app.mappings[index]
-            declared.append((mapping.container_port, mapping.name, host_port or mapping.container_port))
+            port = inner_port(mapping, host_port) if host_port is None or app.unmapped else host_port
+            declared.append((mapping.container_port, mapping.name, port))
         else:
             definition = app.port_definitions[index]
             number = definition.port if app.require_ports else 0
@@ -184,9 +185,8 @@ def discovery_ports(app: App, ports: Sequence[int]) -> list[mesos.Port]:
     if app.ip_address and app.ip_address.ports:
         found = [(p.number, p.name, p.protocol, p.labels) for p in app.ip_address.ports]
     elif app.mappings:
-        unmapped = app.docker is not None and app.docker.user_network is not None
         for mapping, port in zip(app.mappings, host_ports(app, ports), strict=True):
-            on_host = None if unmapped else port
+            on_host = None if app.unmapped else port
             scope = {"network-scope": "container" if on_host is None else "host"}
             found.append((on_host or inner_port(mapping, port), mapping.name, mapping.protocol, mapping.labels | scope))
     else:
