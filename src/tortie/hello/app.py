@@ -34,7 +34,7 @@ class App(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], redis: tuple[str, int], name: str) -> None:
         self.redis, self.name = redis, name
-        super().__init__(address, Page)
+        super().__init__(address, Page, bind_and_activate=False)
 
     def page(self) -> str:
         """What a visitor reads; a failure is words too, with status 200, as the document's app has it."""
@@ -90,7 +90,7 @@ def place(text: str) -> tuple[str, int]:
 
 
 def serve(app: App, linger: float = LINGER_SECONDS) -> None:
-    """Until SIGTERM or SIGINT, and `linger` seconds more."""
+    """Listen and serve until SIGTERM or SIGINT, and `linger` seconds more. Raises OSError when the port is taken."""
 
     def end_later(*_: object) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,10 +100,14 @@ def serve(app: App, linger: float = LINGER_SECONDS) -> None:
         timer.daemon = True
         timer.start()
 
+    # Before anybody can know that we are there.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end_later)
-    app.serve_forever()
-    app.server_close()
+    with app:
+        app.server_bind()
+        app.server_activate()
+        print(f"listening on port {app.server_port}", file=sys.stderr, flush=True)
+        app.serve_forever()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,12 +118,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # glibc reads this once, before the first look-up: a name server that stays silent must not cost ten seconds.
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
     try:
-        app = App(("0.0.0.0", options.port), options.redis, socket.gethostname())
+        serve(App(("0.0.0.0", options.port), options.redis, socket.gethostname()))
     except (OSError, OverflowError) as error:
         print(f"hello-dcos: cannot listen on port {options.port}: {error}", file=sys.stderr)
         return 1
-    print(f"listening on port {app.server_port}", file=sys.stderr, flush=True)
-    serve(app)
     return 0
 
 

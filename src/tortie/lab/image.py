@@ -15,6 +15,7 @@ import platform
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ MTIME = 1451606400  # one fixed moment for every file: bytes do not depend on wh
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+KEPT_SECONDS = 30 * 86400.0
 FORMAT = 3  # part of the cache key: raise it when the way of making changes
 
 
@@ -57,6 +59,8 @@ def make(recipe: Recipe, cache: Path) -> Image:
         if not folder.is_dir():
             cache.mkdir(parents=True, exist_ok=True)
             _make_beside(recipe, entries, folder)
+            _forget_old(recipe, cache)
+        os.utime(folder)
     except Unavailable as error:
         raise Unavailable(f"{recipe.name} image: {error}") from error
     config, manifest = (folder / "config.json").read_bytes(), (folder / "manifest.json").read_bytes()
@@ -72,6 +76,13 @@ def _make_beside(recipe: Recipe, entries: Mapping[str, Entry], folder: Path) -> 
         shutil.rmtree(beside, ignore_errors=True)
         if not folder.is_dir():  # else another process was first, with the same bytes
             raise Unavailable(str(error)) from error
+
+
+def _forget_old(recipe: Recipe, cache: Path) -> None:
+    """Remove what this recipe gave earlier and no lab has begun with for long."""
+    for other in cache.glob(f"{recipe.name}-*"):
+        if time.time() - other.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def docker_archive(image: Image, names: Sequence[str], out: Path) -> None:

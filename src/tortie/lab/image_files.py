@@ -18,6 +18,8 @@ import tortie
 from tortie.base.errors import Unavailable
 
 PYTHON = Path("/usr/bin/python3")
+LOCALE = Path("/usr/lib/locale/C.utf8")
+"""Without it a shell complains of the environment that every image sets."""
 PACKAGES_AT = "opt/tortie/lib"
 LIBRARY_LEFT_OUT = frozenset(
     {"test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "pydoc_data", "site-packages", "dist-packages"}
@@ -99,8 +101,9 @@ def entries_of(recipe: Recipe) -> dict[str, Entry]:
         brought = _python_entries(recipe)
         entries.update(brought)
         binaries += [e.source for e in brought.values() if e.source and (".so" in e.source.name or e.mode & 0o111)]
-    for path in [*_libraries(binaries), *_unlisted()]:
-        entries.setdefault(_inside(path), Entry(source=path, mode=0o755))
+    for path in [*_libraries(binaries), *_unlisted(), *sorted(LOCALE.rglob("*"))]:
+        if path.is_file():
+            entries.setdefault(_inside(path), Entry(source=path, mode=0o755 if ".so" in path.name else 0o644))
     entries.update(_own_files(recipe))
     return entries
 
