@@ -73,6 +73,7 @@ find_missing() {
     need python3 have "$PYTHON"
     need python3-venv python_has_venv
     need etcd-server have etcd
+    need redis-server have redis-server
     need openssl have openssl
     need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
     need curl have curl
@@ -182,6 +183,7 @@ stay_disabled() {
         bird2) service=bird && set -- bird.service ;;
         haproxy) service=haproxy && set -- haproxy.service ;;
         etcd-server) service=etcd && set -- etcd.service ;;
+        redis-server) service=redis-server && set -- redis-server.service ;;
         firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;
         esac
