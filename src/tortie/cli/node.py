@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,7 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
+from tortie.cli.node_companions import Companion, companions
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
@@ -36,9 +37,6 @@ from tortie.web.serve import serve, unix_listener
 
 RETRY_SECONDS = 1.0
 
-Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
-"""A server that lives in the agent's process, such as a plug-in; it runs until cancelled."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -50,6 +48,7 @@ class Options:
     path: str
     own_table: bool
     docker: bool
+    cni: bool
     networking_backend: Backend
     bird_directory: str
     debug: bool
@@ -118,6 +117,12 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     help="Serve Docker's network and address plug-ins.",
 )
 @click.option(
+    "--cni/--no-cni",
+    default=True,
+    envvar=_variable("cni"),
+    help="Serve the CNI plug-ins that `tortie node install-cni` puts in place.",
+)
+@click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
     default="direct",
@@ -143,7 +148,7 @@ def run(address: str | None, ip_autodetection_method: str, **given: Any) -> None
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
     try:
-        anyio.run(_run, logger, options, _companions(options))
+        anyio.run(_run, logger, options, companions(docker=options.docker, cni=options.cni))
     except BaseExceptionGroup as group:
         ours = group.subgroup(TortieError)
         if ours is None:
@@ -189,6 +194,22 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
+@node.command(name="install-cni")
+@click.option(
+    "--bin-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/opt/cni/bin"),
+    show_default=True,
+    help="Where container runtimes look for plug-ins.",
+)
+def install_cni(bin_dir: Path) -> None:
+    """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
+    from tortie.plugins.cni.install import install
+
+    for path in install(bin_dir):
+        click.echo(f"wrote {path}")
+
+
 @node.command()
 @click.option("--interface-prefix", default="cali", show_default=True)
 @click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
@@ -199,45 +220,6 @@ def uninstall(interface_prefix: str, force: bool) -> None:
     _check_root()
     for name in remove(parse_prefixes(interface_prefix), force=force):
         click.echo(f"removed {name}")
-
-
-def _companions(options: Options) -> Sequence[Companion]:
-    """The servers that live in this process beside the agent."""
-    return [_docker, _collect_with_docker] if options.docker else [_collect]
-
-
-async def _docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.ipam.allocator import Allocator
-    from tortie.plugins.docker.service import run_docker_driver
-
-    addresses = Allocator(datastore, agent.brain.node)
-    await run_docker_driver(
-        datastore=datastore,
-        gate=agent,
-        addresses=addresses,
-        hostname=agent.brain.node,
-        mtu=lambda: agent.brain.ways.mtu,
-    )
-
-
-async def _collect(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-
-    await collect_addresses(datastore, agent.brain.node, [])
-
-
-async def _collect_with_docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-    from tortie.plugins.docker.engine import DockerEngine
-    from tortie.plugins.docker.source import docker_source
-    from tortie.wire.docker import DockerClient
-
-    async with DockerClient() as docker:
-        engine = DockerEngine(docker)
-        living = docker_source(
-            datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=agent.brain.node
-        )  # asked from the collector's worker thread
-        await collect_addresses(datastore, agent.brain.node, [living])
 
 
 def _check_root() -> None:
@@ -261,7 +243,7 @@ def _check(options: Options) -> None:
         raise Invalid(*problems)
 
 
-async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
+async def _run(logger: logging.Logger, options: Options, beside: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
     agent = Agent(
@@ -278,7 +260,7 @@ async def _run(logger: logging.Logger, options: Options, companions: Sequence[Co
         datastore = await _open(logger, options.store, agent)
         tasks.start_soon(_write_own, logger, Client(datastore), name, options.address)
         tasks.start_soon(agent.run, datastore)
-        for companion in companions:
+        for companion in beside:
             tasks.start_soon(companion, agent, datastore)
 
 

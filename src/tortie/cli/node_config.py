@@ -17,6 +17,7 @@ NAMES: Mapping[str, str] = {
     "TORTIE_NODE_SOCKET": "path",
     "TORTIE_OWN_TABLE": "own_table",
     "TORTIE_DOCKER": "docker",
+    "TORTIE_CNI": "cni",
     "CALICO_NETWORKING_BACKEND": "networking_backend",
     "TORTIE_BIRD_DIRECTORY": "bird_directory",
     "TORTIE_DEBUG": "debug",
