@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +20,7 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
-from tortie.cli.node_companions import Companion, companions
+from tortie.cli.node_companions import CniPaths, Companion, companions
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
@@ -49,6 +49,8 @@ class Options:
     own_table: bool
     docker: bool
     cni: bool
+    cni_socket: Path
+    cni_spool: Path
     networking_backend: Backend
     bird_directory: str
     debug: bool
@@ -69,6 +71,16 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     if path is not None and not path.exists():
         raise Invalid(f"{path}: no such file")
     context.default_map = {**(context.default_map or {}), **node_config.load(path or node_config.CONFIG)}
+
+
+def _path_option(option: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name = option.removeprefix("--").replace("-", "_")
+    kind = click.Path(path_type=Path)
+    return click.option(option, type=kind, default=default, show_default=True, envvar=_variable(name), help=text)
+
+
+cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the CNI plug-ins find this agent.")
+cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they keep for it while it is away.")
 
 
 @node.command()
@@ -122,6 +134,8 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     envvar=_variable("cni"),
     help="Serve the CNI plug-ins that `tortie node install-cni` puts in place.",
 )
+@cni_socket
+@cni_spool
 @click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
@@ -148,7 +162,7 @@ def run(address: str | None, ip_autodetection_method: str, **given: Any) -> None
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
     try:
-        anyio.run(_run, logger, options, companions(docker=options.docker, cni=options.cni))
+        anyio.run(_run, logger, options, _companions(options))
     except BaseExceptionGroup as group:
         ours = group.subgroup(TortieError)
         if ours is None:
@@ -202,11 +216,13 @@ def boot(interface_prefix: str) -> None:
     show_default=True,
     help="Where container runtimes look for plug-ins.",
 )
-def install_cni(bin_dir: Path) -> None:
+@cni_socket
+@cni_spool
+def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
     """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
     from tortie.plugins.cni.install import install
 
-    for path in install(bin_dir):
+    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
         click.echo(f"wrote {path}")
 
 
@@ -220,6 +236,11 @@ def uninstall(interface_prefix: str, force: bool) -> None:
     _check_root()
     for name in remove(parse_prefixes(interface_prefix), force=force):
         click.echo(f"removed {name}")
+
+
+def _companions(options: Options) -> Sequence[Companion]:
+    cni = CniPaths(options.cni_socket, options.cni_spool) if options.cni else None
+    return companions(docker=options.docker, cni=cni)
 
 
 def _check_root() -> None:

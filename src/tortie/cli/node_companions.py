@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.from_thread
 
 from tortie.node.agent import Agent
@@ -15,13 +19,18 @@ Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
 """It runs until cancelled."""
 
 
-def companions(*, docker: bool, cni: bool) -> Sequence[Companion]:
+@dataclass(frozen=True, slots=True)
+class CniPaths:
+    """Where launchers find the agent, and where they keep what it is to do later."""
+
+    socket: Path
+    spool: Path
+
+
+def companions(*, docker: bool, cni: CniPaths | None) -> Sequence[Companion]:
+    """`cni` None: no CNI plug-in is served."""
     found: list[Companion] = [_docker] if docker else []
-
-    async def plug_in(agent: Agent, datastore: Datastore) -> None:
-        await _cni_and_collect(agent, datastore, docker=docker, cni=cni)
-
-    return [*found, plug_in]
+    return [*found, partial(_cni_and_collect, docker=docker, cni=cni)]
 
 
 async def _docker(agent: Agent, datastore: Datastore) -> None:
@@ -37,7 +46,7 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
     )
 
 
-async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, cni: bool) -> None:
+async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, cni: CniPaths | None) -> None:
     """The clean-up asks each plug-in what lives; what none speaks for stays."""
     from tortie.ipam.audit import Source
     from tortie.node.collect import collect_addresses
@@ -48,7 +57,7 @@ async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, 
         tasks = await stack.enter_async_context(anyio.create_task_group())
         if docker:
             sources.append(await _docker_source(stack, datastore, node))
-        if cni:
+        if cni is not None:
             from tortie.ipam.allocator import Allocator
             from tortie.plugins.cni.plugin import Plugin
             from tortie.plugins.cni.service import run_cni
@@ -62,7 +71,7 @@ async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, 
                 mtu=lambda: agent.brain.ways.mtu,
             )
             sources.append(cni_source(datastore, lambda: list(plugin.handles), node=node))
-            tasks.start_soon(run_cni, plugin)
+            tasks.start_soon(partial(run_cni, plugin, path=cni.socket, spool=cni.spool))
         await collect_addresses(datastore, node, sources)
 
 

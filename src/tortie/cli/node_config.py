@@ -18,6 +18,8 @@ NAMES: Mapping[str, str] = {
     "TORTIE_OWN_TABLE": "own_table",
     "TORTIE_DOCKER": "docker",
     "TORTIE_CNI": "cni",
+    "TORTIE_CNI_SOCKET": "cni_socket",
+    "TORTIE_CNI_SPOOL": "cni_spool",
     "CALICO_NETWORKING_BACKEND": "networking_backend",
     "TORTIE_BIRD_DIRECTORY": "bird_directory",
     "TORTIE_DEBUG": "debug",
