@@ -154,6 +154,12 @@ class Sandbox:
             raise Unavailable(f"network namespace: {error.strerror}") from error
 
 
+def unlink(name: str) -> None:
+    """Removes a pair by its host's end; none of that name is fine."""
+    with _open() as host:
+        _ask(host, [_delete(name)], f"interface {name}", fine=(errno.ENODEV,))
+
+
 def is_namespace(fd: int) -> bool:
     """Whether it is a namespace at all: a runtime's file is a plain one once the namespace has been unmounted."""
     found = os.fstat(fd)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tortie import __version__
 from tortie.base.errors import Unavailable
 from tortie.plugins.cni import launcher
+from tortie.plugins.cni.spool import make_spool
 
 FOLDER = Path("/opt/cni/bin")
 NAMES = ("tortie", "calico", "calico-ipam")
@@ -27,8 +28,9 @@ def text(socket: str, spool: str) -> str:
 
 
 def install(folder: Path, socket: str = launcher.SOCKET, spool: str = launcher.SPOOL) -> Iterator[Path]:
-    """Writes every name, each put in place whole. Unavailable when the folder cannot be written."""
+    """Writes every name, each put in place whole, and the folder of what they keep. Unavailable says what fails."""
     body = text(socket, spool)
+    make_spool(Path(spool))
     for name in NAMES:
         beside = folder / f".{name}.{os.getpid()}"
         try:

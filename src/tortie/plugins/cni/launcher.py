@@ -1,11 +1,12 @@
 """What a runtime executes for each command of CNI: passes the call on to this host's agent, and prints its answer.
 
-It runs once per container and per question of a runtime, so it imports next to nothing, neither json nor socket, and
-knows no more of CNI than what must not depend on the agent. `install` writes it out with the paths of this host.
+It runs once per container and per question of a runtime, so it imports nothing that is not built into the interpreter
+(os alone takes a millisecond), and knows no more of CNI than what must not depend on the agent. `install` writes it out
+with the paths of this host.
 """
 
 import _socket as sockets
-import os
+import posix
 import sys
 import time
 
@@ -21,19 +22,19 @@ MOST = 1 << 20
 
 
 def main() -> int:
-    plugin = os.path.basename(sys.argv[0])
+    plugin = sys.argv[0].rpartition("/")[2]
     if "-v" in sys.argv[1:] or "--version" in sys.argv[1:]:
         return answer(VERSION + "\n")
-    command = os.environ.get("CNI_COMMAND")
-    if command is None:
-        os.write(2, f"{plugin} is a CNI plug-in of Tortie: a container runtime calls it.\n".encode())
+    command = posix.environ.get(b"CNI_COMMAND", b"").decode(errors="replace")
+    if not command:
+        posix.write(2, f"{plugin} is a CNI plug-in of Tortie: a container runtime calls it.\n".encode())
         return 0
     if command == "VERSION":
         return answer('{"cniVersion":"1.1.0","supportedVersions":[' + SUPPORTED + "]}")
     stdin = read_all(0)
     if len(stdin) > MOST:
         return fail(6, f"the configuration is longer than {MOST} bytes")
-    namespace = open_namespace(os.environ.get("CNI_NETNS", ""))
+    namespace = open_namespace(posix.environ.get(b"CNI_NETNS", b""))
     call = request(plugin, namespace, stdin)
     try:
         connection = connect(time.monotonic() + (PATIENCE if command == "ADD" else 0))
@@ -44,15 +45,15 @@ def main() -> int:
 
 def request(plugin: str, namespace: int, stdin: bytes) -> bytes:
     """The call as the agent reads it: `NAME=VALUE` each ended by a zero, an empty one, the configuration."""
-    given = [b"PLUGIN=" + os.fsencode(plugin), b"STAMP=" + stamp(namespace)]
-    given += [name + b"=" + value for name, value in os.environb.items() if name.startswith(b"CNI_")]
+    given = [b"PLUGIN=" + plugin.encode(errors="surrogateescape"), b"STAMP=" + stamp(namespace)]
+    given += [name + b"=" + value for name, value in posix.environ.items() if name.startswith(b"CNI_")]
     return PROTOCOL + b"".join(part + b"\0" for part in given) + b"\0" + stdin
 
 
-def open_namespace(path: str) -> int:
+def open_namespace(path: bytes) -> int:
     """A descriptor, because the path may mean another namespace by the time the agent looks; -1 for none."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC) if path else -1
     except OSError:
         return -1
 
@@ -61,13 +62,13 @@ def stamp(namespace: int) -> bytes:
     """Which namespace it is; nothing when it is a plain file, as after a restart of the host."""
     if namespace < 0:
         return b""
-    found = os.fstat(namespace)
-    if found.st_dev != os.stat("/proc/self/ns/net").st_dev:
+    found = posix.fstat(namespace)
+    if found.st_dev != posix.stat("/proc/self/ns/net").st_dev:
         return b""
     return b"%d:%d" % (found.st_dev, found.st_ino)
 
 
-def connect(until: float) -> "sockets.socket":
+def connect(until: float) -> sockets.socket:
     """Tries again for a while: an agent that is being replaced is back within seconds."""
     while True:
         connection = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
@@ -82,7 +83,7 @@ def connect(until: float) -> "sockets.socket":
             return connection
 
 
-def exchange(connection: "sockets.socket", call: bytes, namespace: int) -> int:
+def exchange(connection: sockets.socket, call: bytes, namespace: int) -> int:
     """The first byte of the reply is the exit code, the rest is printed as it is."""
     rights = []
     if namespace >= 0:
@@ -105,21 +106,20 @@ def without_agent(command: str, call: bytes, why: str) -> int:
             keep(call)
         except OSError as error:
             return fail(INPUT_OUTPUT, f"{why}, and {SPOOL}: {error.strerror}")
-        os.write(2, f"{why}: it is done when the agent is back\n".encode())
+        posix.write(2, f"{why}: it is done when the agent is back\n".encode())
         return 0
     return fail(NOT_AVAILABLE if command == "STATUS" else TRY_AGAIN, why)
 
 
 def keep(call: bytes) -> None:
     """For the agent's next start: runtimes do not repeat a clean-up."""
-    os.makedirs(SPOOL, 0o700, exist_ok=True)
-    name = f"{time.time_ns():020d}-{os.getpid()}"
-    beside = os.path.join(SPOOL, "." + name)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    name = f"{time.time_ns():020d}-{posix.getpid()}"
+    beside = f"{SPOOL}/.{name}"
+    file = posix.open(beside, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
     write_all(file, call)
-    os.fsync(file)
-    os.close(file)
-    os.rename(beside, os.path.join(SPOOL, name))
+    posix.fsync(file)
+    posix.close(file)
+    posix.rename(beside, f"{SPOOL}/{name}")
 
 
 def fail(code: int, message: str) -> int:
@@ -135,17 +135,17 @@ def answer(text: str) -> int:
 
 def write_all(fd: int, data: bytes) -> None:
     while data:
-        data = data[os.write(fd, data) :]
+        data = data[posix.write(fd, data) :]
 
 
 def read_all(fd: int) -> bytes:
     parts: list[bytes] = []
     while True:
-        part = os.read(fd, 65536)
+        part = posix.read(fd, 65536)
         if not part:
             return b"".join(parts)
         parts.append(part)
 
 
 if __name__ == "__main__":
-    os._exit(main())
+    posix._exit(main())

@@ -11,8 +11,7 @@ from typing import Any
 import anyio
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
-from tortie.dataplane.kernel import veth
-from tortie.dataplane.kernel.sandbox import Pair, Sandbox
+from tortie.dataplane.kernel.sandbox import Pair, Sandbox, unlink
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource, encode
@@ -150,7 +149,7 @@ class Plugin:
         )
         if settings.makes_profile:
             await blocking(ensure_profile, self.datastore, call.network)
-        await blocking(veth.delete, pair.host)  # what an attempt left that was cut off
+        await blocking(unlink, pair.host)  # what an attempt left that was cut off
         await blocking(sandbox.join, pair)
         revision = await blocking(self.datastore.commit, [Put(endpoint.key, encode(endpoint))])
         await self._gate.wait_programmed(endpoint.key, revision, PROGRAM_SECONDS)
@@ -188,19 +187,21 @@ class Plugin:
                     await blocking(self._taker.give_back_delegated, call, settings.ipam)
 
     async def _remove(self, call: Call, endpoint: Resource[WorkloadEndpointSpec] | None) -> None:
-        """The interface first: nothing can be sent any more while the agent takes out policy and route."""
+        """The addresses last: whoever has them next must find nothing of this one in the kernel."""
         if endpoint is None:
             asking = read_asking(call)
-            await blocking(veth.delete, names.host_interface(asking, call.container, call.interface))
+            await blocking(unlink, names.host_interface(asking, call.container, call.interface))
         else:
             await self.retire(endpoint)
         await blocking(self._taker.give_back, call)
 
     async def retire(self, endpoint: Resource[WorkloadEndpointSpec]) -> None:
-        """Interface and endpoint, until nothing of it is in the kernel."""
-        await blocking(veth.delete, endpoint.spec.interface_name)
-        await blocking(self.datastore.commit, [Drop(endpoint.key)])
-        await self._gate.wait_removed(endpoint.key, REMOVE_SECONDS)
+        """Interface and endpoint, until nothing of it is in the kernel. Side by side: both close it, and the kernel
+        takes its time with an interface."""
+        async with anyio.create_task_group() as both:
+            both.start_soon(blocking, unlink, endpoint.spec.interface_name)
+            await blocking(self.datastore.commit, [Drop(endpoint.key)])
+            await self._gate.wait_removed(endpoint.key, REMOVE_SECONDS)
 
     # CHECK, GC, STATUS
 

@@ -18,7 +18,7 @@ from tortie.plugins.cni.cleanup import Cleanup
 from tortie.plugins.cni.failures import OTHER, CniError
 from tortie.plugins.cni.launcher import SOCKET, SPOOL
 from tortie.plugins.cni.plugin import Plugin
-from tortie.plugins.cni.spool import Spool
+from tortie.plugins.cni.spool import Spool, make_spool
 from tortie.plugins.cni.wire import Request, receive
 from tortie.web.serve import unix_listener
 
@@ -31,6 +31,7 @@ REPLAY_SECONDS = 10.0
 
 async def run_cni(plugin: Plugin, *, path: Path = Path(SOCKET), spool: Path = Path(SPOOL)) -> None:
     """Serve until cancelled. Raises Unavailable when the socket cannot be made."""
+    make_spool(spool)
     service = Service(plugin, Spool(spool))
     listener = unix_listener(path)
     listener.setblocking(False)

@@ -13,6 +13,14 @@ from tortie.plugins.cni.wire import Request, decode, encode
 log = logging.getLogger("cni")
 
 
+def make_spool(folder: Path) -> None:
+    """Unavailable when it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Unavailable(f"{folder}: {error.strerror}") from error
+
+
 class Spool:
     """A folder of calls, the oldest first. The launcher writes such files too, while no agent answers."""
 
@@ -24,7 +32,6 @@ class Spool:
         name = f"{time.time_ns():020d}-{os.getpid()}"
         beside = self._folder / f".{name}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with beside.open("xb") as file:
                 file.write(encode(request))
                 file.flush()
