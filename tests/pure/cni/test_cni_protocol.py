@@ -58,7 +58,7 @@ def refused(what: Any, *args: Any, **named: Any) -> tuple[int, str]:
         ({"CNI_COMMAND": "STATUS"}, 1, "config version does not allow STATUS"),
     ],
 )
-def test_variables(env: dict[str, str], code: int | None, words: str) -> None:
+def test_variables(env: dict[str, Any], code: int | None, words: str) -> None:
     if code is None:
         assert call(**env).command == env["CNI_COMMAND"]
         return
