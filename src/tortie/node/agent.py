@@ -38,8 +38,8 @@ from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
 PREFIX = "/calico/"
-# A storm of changes makes at most this many transactions a second; a single change never waits for it.
-PASS_SECONDS = 0.02
+# A storm of changes makes one pass in this time; a few after a pause never wait for it.
+PASS_SECONDS, PASSES_AT_ONCE = 0.02, 5
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 FOREIGN_SECONDS = 5.0
@@ -76,6 +76,7 @@ class Agent:
         self._intake = Intake()
         self.flows = FlowReader(self.brain, self._wake)
         self._dirty = True
+        self._due = 0.0
         self._changed = Signal()
         self._done = Signal()
         gate = Gate(self.brain, self.health, self._applier, self._done)
@@ -219,7 +220,8 @@ class Agent:
                 await self._applier.run()
                 self._dirty = self._dirty or not self._applier.routes_known
                 self._done.set()
-                await anyio.sleep(max(0.0, PASS_SECONDS - (time.monotonic() - started)))
+                self._due = max(self._due, started - PASSES_AT_ONCE * PASS_SECONDS) + PASS_SECONDS
+                await anyio.sleep(max(0.0, self._due - time.monotonic()))
             with anyio.move_on_after(self._patience()):
                 await self._wait_changed()
 
