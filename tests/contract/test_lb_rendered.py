@@ -45,7 +45,7 @@ def rendered(apps: list[dict[str, Any]], settings: Settings) -> Rendered:
 
 def refusals(made: Rendered, work_dir: Path) -> list[str]:
     """What `haproxy -c` says, warnings too."""
-    Haproxy("haproxy", work_dir).provide(made.files)
+    Haproxy("haproxy", work_dir).files.provide(made.files)
     (work_dir / "trial.cfg").write_text(made.text)
     (work_dir / "server.state").write_text("1\n")
     command = ["haproxy", "-c", "-f", os.fspath(work_dir / "trial.cfg")]
