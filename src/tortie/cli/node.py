@@ -306,7 +306,7 @@ def _faults6(address6: str) -> list[str]:
         parsed = parse_six(address6)
     except Invalid as error:
         return [f"--address6 {error}"]
-    if "/" not in address6 or parsed.network.prefixlen == 128:
+    if "/" not in address6:
         return [f"--address6 {address6}: the mask of the host's subnet is missing, as in {parsed.ip}/64"]
     return []
 

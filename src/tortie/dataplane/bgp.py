@@ -22,6 +22,7 @@ from tortie.model.selector import parse
 
 DEFAULT_AS = 64512
 BGP_PORT = 179
+ONE_LINK = ipaddress.IPv6Network("fe80::/10")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 SECRET = re.compile(r'[^"\x00-\x1f\x7f]{1,255}')
 Secrets = Mapping[tuple[str, str], str]
@@ -233,6 +234,8 @@ class _Planner:
 
     def _with_router(self, spec: BGPPeerSpec) -> Session:
         address, port = address_and_port(spec.peer_ip)
+        if ipaddress.ip_address(address) in ONE_LINK:
+            raise Invalid(f"{address} is an address of one link only: it does not say which")
         source = self._own.ip(ipaddress.ip_address(address).version)
         if not source:
             raise Invalid(f"this node has no address of the family of {address}")

@@ -117,7 +117,7 @@ def parse_six(text: str) -> IPv6Interface:
     except ValueError:
         raise Invalid(f"{text[:60]!r} is not an IPv6 address") from None
     address = found.ip
-    if address.is_link_local or address.scope_id:
+    if address.is_link_local or found.scope_id:
         raise Invalid(f"{text} is an address of one link only: other hosts need a global or a unique local one")
     if address.is_multicast or address.is_loopback or address.is_unspecified or address.ipv4_mapped:
         raise Invalid(f"{text} is not an address of one host")
