@@ -152,7 +152,7 @@ class PolicyEngine:
 
     def set_network_set(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
         """A NetworkSet or a GlobalNetworkSet."""
-        found = endpoints.network_set(resource) if resource else None
+        found = endpoints.network_set(resource, frozenset(self.sets.members(key))) if resource else None
         return self._closing(self._put(key, found))
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 
 BITS = {4: 32, 6: 128}
@@ -55,6 +55,19 @@ def member(text: str) -> str:
     """A network as a set holds it: masked, an address alone without its length."""
     version, first, length = read(text)
     return _text(version, first) if length == BITS[version] else write(version, (first, length))
+
+
+def members(texts: Iterable[str], known: Container[str] = ()) -> Iterator[str]:
+    """As `member`, each; what is no network is left out. `known`: some that are written in this way already, as most of
+    a long list are that has changed a little."""
+    for text in texts:
+        if text in known:
+            yield text
+            continue
+        try:
+            yield member(text)
+        except ValueError:
+            continue
 
 
 def collapsed(texts: Iterable[str]) -> tuple[str, ...]:
