@@ -203,7 +203,8 @@ def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
 
 
 def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
-    """The lines of matches that a rule needs: a packet matches the rule if it matches one of them."""
+    """The lines of matches that a rule needs: a packet matches the rule if it matches one of them. What is looked up in
+    a set comes last: most packets that do not match are out before that."""
     for version in _versions(rule):
         needs = Written(live=written.live)
         parts = [
@@ -212,7 +213,7 @@ def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
             _side(needs, rule.destination, "d", version),
         ]
         for chosen in itertools.product(*parts):
-            yield [*_head(rule, version), *itertools.chain(*chosen)]
+            yield [*_head(rule, version), *sorted(itertools.chain(*chosen), key=lambda match: "@" in match)]
         if needs.uses and all(parts):
             written.sets |= needs.sets
             written.uses |= needs.uses
