@@ -136,11 +136,12 @@ class Server:
         try:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                 await self._conversation(reader, writer, peer)
+            await _closed(writer)
         finally:
+            writer.transport.abort()
             self._tcp_open[peer] -= 1
             if not self._tcp_open[peer]:
                 del self._tcp_open[peer]
-            writer.close()
 
     async def _conversation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
         """Questions one after the other; what has to be asked elsewhere holds none of the others up (RFC 7766)."""
@@ -178,6 +179,16 @@ async def _write(writer: asyncio.StreamWriter, reply: bytes) -> None:
     async with asyncio.timeout(_TCP_IDLE):
         writer.write(struct.pack("!H", len(reply)) + reply)
         await writer.drain()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close; what an asker has not taken by then is thrown away, or it would hold the connection for ever."""
+    try:
+        async with asyncio.timeout(_TCP_IDLE):
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        log.debug("connection ended with answers that were not taken")
 
 
 def _source(controls: list[Control]) -> list[Control]:
