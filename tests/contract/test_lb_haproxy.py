@@ -191,6 +191,8 @@ def test_the_paths_of_the_stats_port(tmp_path: Path) -> None:
             assert csv.startswith("# pxname,svname,")
             assert f"a_{made.service_port},127_0_0_1_{one.port}," in csv
             assert "haproxy_process_" in (await get("/metrics"))[1]
+            assert await get("/_haproxy_getvhostmap") == (200, f"a.test a_{made.service_port}\n")
+            assert await get("/_haproxy_getappmap") == (200, f"/a a_{made.service_port}\n")
             assert (await get("/_haproxy_getconfig"))[1] == made.haproxy.files.config.read_text()
             pids = (await get("/_haproxy_getpids"))[1].split()
             assert sorted(map(int, pids)) == sorted(await made.haproxy.processes())

@@ -63,8 +63,9 @@ def _together(one: App, other: App, disabled: set[str]) -> App:
 
 
 def _healthy(app: App) -> int:
+    """Its tasks that can take visitors. The original counts instances that do not run yet, too."""
     if not app.health_checks:
-        return app.instances
+        return sum(task.state == "TASK_RUNNING" or not (task.state or not task.started_at) for task in app.tasks or ())
     return sum(_alive(task) for task in app.tasks or ())
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -27,8 +23,11 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
             return PlainTextResponse(text)
         return PlainTextResponse("no configuration has been written yet\n", 404)
 
-    async def maps(_: Request) -> Response:
-        return PlainTextResponse("")
+    async def vhost_map(_: Request) -> Response:
+        return PlainTextResponse(haproxy.files.map_text("domain2backend.map"))
+
+    async def app_map(_: Request) -> Response:
+        return PlainTextResponse(haproxy.files.map_text("app2backend.map"))
 
     async def pids(_: Request) -> Response:
         return PlainTextResponse(" ".join(map(str, await haproxy.processes())))
@@ -48,9 +47,7 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
         return JSONResponse(await state())
 
     async def metrics(_: Request) -> Response:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Metrics(await state()))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return PlainTextResponse(_metrics(await state()), media_type="text/plain; version=0.0.4")
 
     async def overview(_: Request) -> Response:
         return page("Balancer", _overview(await state()), static="_mlb/static", live=False)
@@ -58,8 +55,8 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
     return Starlette(
         routes=[
             Route("/_haproxy_getconfig", config),
-            Route("/_haproxy_getvhostmap", maps),
-            Route("/_haproxy_getappmap", maps),
+            Route("/_haproxy_getvhostmap", vhost_map),
+            Route("/_haproxy_getappmap", app_map),
             Route("/_haproxy_getpids", pids),
             Route("/_mlb_signal/hup", hup),
             Route("/_mlb_signal/usr1", usr1),
@@ -74,7 +71,6 @@ def make_app(haproxy: Haproxy, follower: Follower, told: Told) -> Starlette:
 def _overview(state: dict[str, Any]) -> str:
     """What is in force, what is not, and why."""
     marathon, haproxy = state["marathon"], state["haproxy"]
-    old = sum(role == "old worker" for role in haproxy["processes"].values())
     reading = f"reads {escape(marathon['urls'][0])}" if marathon["urls"] else "has not begun"
     apps = "none yet" if marathon["apps"] is None else marathon["apps"]
     lines = [
@@ -82,7 +78,7 @@ def _overview(state: dict[str, Any]) -> str:
         ("Apps", f"{apps}, {'told by events' if marathon['stream'] else 'no stream of events'}"),
         ("HAProxy", escape(haproxy["failure"]) or "as wanted"),
         ("Reloads", f"{haproxy['reloads']}, {haproxy['failed_reloads']} failed; {haproxy['changes']} server changes"),
-        ("Old workers", f"{old} still finish their connections"),
+        ("Old workers", f"{_old(haproxy)} still finish their connections"),
     ]
     if haproxy["reload_waits"]:
         lines.append(("Next reload", f"in {haproxy['reload_waits']:.0f} s: earlier workers are let finish"))
@@ -106,29 +102,28 @@ def _listed(title: str, lines: list[str], none: str) -> str:
     return f"<section class=card><h2>{title}</h2>{f'<ul>{items}</ul>' if lines else f'<p>{none}</p>'}</section>"
 
 
-class _Metrics(Collector):
-    """The balancer's own figures; HAProxy's are on /metrics."""
+def _metrics(state: dict[str, Any]) -> str:
+    """The balancer's own figures, as Prometheus reads them; HAProxy's are on /metrics."""
+    marathon, haproxy = state["marathon"], state["haproxy"]
+    figures = (
+        ("reloads_total", "Reloads of HAProxy", haproxy["reloads"]),
+        ("failed_reloads_total", "Reloads that did not come up", haproxy["failed_reloads"]),
+        ("server_changes_total", "Commands of the runtime API", haproxy["changes"]),
+        ("marathon_reads_total", "Times that Marathon was asked", marathon["reads"]),
+        ("old_workers", "Workers that still finish their connections", _old(haproxy)),
+        ("left_out", "Services and tasks left out, with a reason in the log", len(marathon["left_out"])),
+        ("waiting_servers", "Servers that have not answered yet", len(marathon["waiting"])),
+        ("marathon_reachable", "Whether Marathon answered the last time", int(not marathon["failure"])),
+        ("marathon_stream", "Whether the stream of events stands", int(marathon["stream"])),
+        ("as_wanted", "Whether HAProxy is as wanted", int(not haproxy["failure"])),
+        ("apps", "Apps of Marathon", marathon["apps"] or 0),
+    )
+    lines = []
+    for name, text, value in figures:
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# HELP tortie_lb_{name} {text}", f"# TYPE tortie_lb_{name} {kind}", f"tortie_lb_{name} {value}"]
+    return "\n".join(lines) + "\n"
 
-    def __init__(self, state: dict[str, Any]) -> None:
-        self._state = state
 
-    def collect(self) -> Iterator[Metric]:
-        marathon, haproxy = self._state["marathon"], self._state["haproxy"]
-        old = sum(role == "old worker" for role in haproxy["processes"].values())
-        for name, text, value in (
-            ("reloads", "Reloads of HAProxy", haproxy["reloads"]),
-            ("failed_reloads", "Reloads that did not come up", haproxy["failed_reloads"]),
-            ("server_changes", "Commands of the runtime API", haproxy["changes"]),
-            ("marathon_reads", "Times that Marathon was asked", marathon["reads"]),
-        ):
-            yield CounterMetricFamily(f"tortie_lb_{name}", text, value)
-        for name, text, value in (
-            ("old_workers", "Workers that still finish their connections", old),
-            ("left_out", "Services and tasks left out, with a reason in the log", len(marathon["left_out"])),
-            ("waiting_servers", "Servers that have not answered yet", len(marathon["waiting"])),
-            ("marathon_reachable", "Whether Marathon answered the last time", int(not marathon["failure"])),
-            ("marathon_stream", "Whether the stream of events stands", int(marathon["stream"])),
-            ("as_wanted", "Whether HAProxy is as wanted", int(not haproxy["failure"])),
-            ("apps", "Apps of Marathon", marathon["apps"] or 0),
-        ):
-            yield GaugeMetricFamily(f"tortie_lb_{name}", text, value)
+def _old(haproxy: dict[str, Any]) -> int:
+    return sum(role == "old worker" for role in haproxy["processes"].values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -50,6 +51,14 @@ class Files:
                 beside = path.with_suffix(".new")
                 beside.write_text(text)
                 beside.rename(path)
+
+    def map_text(self, name: str) -> str:
+        """A map that the configuration in place names; empty when it names none of that name."""
+        found = re.search(rf"{re.escape(str(self._maps))}/[0-9a-f]+/{re.escape(name)}", self.text())
+        try:
+            return Path(found[0]).read_text() if found else ""
+        except FileNotFoundError:
+            return ""
 
     def tidy(self) -> None:
         """Remove maps that only earlier configurations named."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,8 +27,6 @@ log = logging.getLogger("lb")
 _ANSWER_WITHIN = 10.0
 _LOADED_WITHIN = 20.0
 _LOG_LIMIT = 1024 * 1024
-# The kernel ends it when the process that started it has gone, even by SIGKILL.
-_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM")
 _MASTER, _WORKER, _OLD = "master", "worker", "old worker"
 
 
@@ -114,7 +113,7 @@ class Haproxy:
             self._log.write_bytes(b"")
             begin = 0
         arguments = [
-            *(_WITH_PARENT if self._tied else ()),
+            *(_with_parent() if self._tied else ()),
             self._program,
             "-W",
             "-S",
@@ -213,6 +212,15 @@ def _parse_processes(text: str) -> dict[int, str]:
         elif len(words) > 2 and words[0].isdigit() and words[1] in (_MASTER, _WORKER):
             found[int(words[0])] = _MASTER if words[1] == _MASTER else worker
     return found
+
+
+def _with_parent() -> tuple[str, ...]:
+    """The kernel ends what is started like this when the process that started it has gone, even by SIGKILL."""
+    program = shutil.which("setpriv")
+    if program is None:
+        log.warning("no program setpriv: haproxy is left behind if this process is killed outside of a container")
+        return ()
+    return (program, "--pdeathsig", "TERM")
 
 
 @asynccontextmanager

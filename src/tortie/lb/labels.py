@@ -16,11 +16,12 @@ from tortie.wire.marathon_apps import App, HealthCheck
 
 _TRUE = frozenset(("true", "t", "yes", "y"))
 _HOST = re.compile(r"^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?)\Z")
-_WORD = re.compile(r"^[^\s\"'\\#$]+\Z")
+_WORD = re.compile(r"^(?:(?![\"'\\#$])[!-~])+\Z")
+_SECRET = re.compile(r"^(?:(?![\"'\\#])[!-~])+\Z")
 _PLACE = re.compile(r"^[A-Za-z0-9/._~:%+@!&=?,;-]+\Z")
 _ADDRESS = re.compile(r"^[0-9A-Fa-f:.*]+\Z")
-_LINE = re.compile(r"^[^\x00-\x1f\x7f#\"'\\]*\Z")
-_PATHS = re.compile(r"^(-i +)?/[^\s\"'\\#$]*( +/[^\s\"'\\#$]*)*\Z")
+_LINE = re.compile(r"^(?:(?![\"'\\#])[ -~])*\Z")
+_PATHS = re.compile(r"^(-i +)?/(?:(?![\"'\\#$])[!-~])*( +/(?:(?![\"'\\#$])[!-~])*)*\Z")
 _BALANCE = re.compile(r"^[a-z_-]+(\([A-Za-z0-9_-]+\))?( [A-Za-z0-9_-]+)*\Z")
 _INDEXED = re.compile(r"^HAPROXY_(\d+)_([A-Z_]+)\Z")
 _MAX_VHOSTS = 1000
@@ -178,7 +179,7 @@ def _auth(app: App, index: int) -> tuple[str, str, str] | None:
     if not text:
         return None
     realm, user, password = ([*text.split(":", 2), "", ""])[:3]
-    if not (user and password and all(re.match(r"^[^\s\"'\\#]+\Z", part) for part in (realm, user, password))):
+    if not (user and password and all(_SECRET.match(part) for part in (realm, user, password))):
         raise ValueError(f"label HAPROXY_{index}_AUTH is not realm:user:encrypted-password")
     return realm, user, password
 

@@ -176,7 +176,7 @@ _GONE = {
 _ADDED = re.compile(r"^(\s*)(req|rsp)i?add\s+((?:[^\\\s:]|\\.)+):(?:\\?\s)?((?:[^\\\s]|\\.)*)(.*)$")
 _LUA = re.compile(r"^(\s*)http-request use-service lua\.(?:get\w+|signalmlb\w+)(.*)$")
 _LUA_FILE = re.compile(r"^\s*lua-load\s+/marathon-lb/")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def prepared(name: str, text: str, *, by_label: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
@@ -52,7 +53,7 @@ class MarathonClient:
         self.urls = [url.rstrip("/") for url in ([urls] if isinstance(urls, str) else urls)]
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
-        self._auth = aiohttp.BasicAuth(*user) if user else None
+        self._headers = {"Authorization": basic(*user)} if user else {}
         self._tls = _trusting(ca) if ca else True
 
     async def __aenter__(self) -> Self:
@@ -126,7 +127,7 @@ class MarathonClient:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=self._tls)
-            self._session = aiohttp.ClientSession(timeout=self._timeout, auth=self._auth, connector=connector)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
         return self._session
 
     def _leave(self, url: str) -> None:
@@ -158,6 +159,11 @@ class MarathonClient:
                 said.append(f"{url}: {error or type(error).__name__}")
             self._leave(url)
         raise Unavailable("; ".join(said))
+
+
+def basic(name: str, password: str) -> str:
+    """The value of the header Authorization."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def _trusting(ca: str) -> ssl.SSLContext:
