@@ -93,8 +93,11 @@ class Bench:
         self.marathon.apps = list(apps)
         await self.marathon.tell()
 
-    async def get(self, http: aiohttp.ClientSession, path: str = "/", host: str = "a.test") -> tuple[int, str]:
-        async with http.get(f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host}) as reply:
+    async def get(
+        self, http: aiohttp.ClientSession, path: str = "/", host: str = "a.test", method: str = "GET"
+    ) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        async with http.request(method, url, headers={"Host": host}) as reply:
             return reply.status, await reply.text()
 
     async def answers(self, http: aiohttp.ClientSession, ports: set[int], host: str = "a.test") -> None:
@@ -148,7 +151,10 @@ async def bench(tmp_path: Path) -> AsyncIterator[tuple[Bench, aiohttp.ClientSess
 
 
 class Load:
-    """Requests one after another on several connections, half of them kept, until stopped or `limit` were sent."""
+    """Requests one after another on several connections until stopped or `limit` were sent.
+
+    Half of the connections are kept; one in three sends what a balancer must not send twice.
+    """
 
     def __init__(self, made: Bench, workers: int = 4, limit: int = 400, hosts: Sequence[str] = ("a.test",)) -> None:
         self._made = made
@@ -170,11 +176,12 @@ class Load:
     async def _one(self, number: int) -> None:
         connector = aiohttp.TCPConnector(force_close=number % 2 == 0)
         host = self._hosts[number // 2 % len(self._hosts)]
+        method = "GET" if number % 3 else "POST"
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
             while not self._stop.is_set() and self._left > 0:
                 self._left -= 1
                 try:
-                    status, _ = await self._made.get(http, host=host)
+                    status, _ = await self._made.get(http, host=host, method=method)
                     self.statuses[status] += 1
                 except (aiohttp.ClientError, OSError) as error:
                     self.statuses[type(error).__name__] += 1
@@ -190,3 +197,50 @@ async def backends(count: int) -> list[Backend]:
     for backend in made:
         await backend.start()
     return made
+
+
+class Fleet:
+    """An app whose tasks are web servers on loopback: started, told of, drained and ended as Marathon would do it."""
+
+    def __init__(self, made: Bench, name: str, **labels: str) -> None:
+        self.name = name
+        self.port = free_port()
+        self.host = f"{name}.test"
+        self._made = made
+        self._labels = {"HAPROXY_0_VHOST": self.host} | labels
+        self._tasks: dict[str, tuple[Backend, str]] = {}
+        self._count = 0
+
+    def shown(self) -> dict[str, Any]:
+        made = host_app(
+            f"/{self.name}", self.port, [backend.port for backend, _ in self._tasks.values()], **self._labels
+        )
+        for task, (name, (_, state)) in zip(made["tasks"], self._tasks.items(), strict=True):
+            task |= {"id": name, "state": state}
+        return made
+
+    async def start(self, count: int) -> None:
+        """So many more tasks: they run, and HAProxy may send them requests once they answer."""
+        for _ in range(count):
+            self._count += 1
+            backend = Backend()
+            await backend.start()
+            self._tasks[f"{self.name}.{self._count}"] = backend, "TASK_RUNNING"
+
+    def kill(self, count: int) -> None:
+        """The oldest ones are being killed: they serve on until they get nothing any more."""
+        for name in [name for name, (_, state) in self._tasks.items() if state == "TASK_RUNNING"][:count]:
+            self._tasks[name] = self._tasks[name][0], "TASK_KILLING"
+
+    async def bury(self) -> None:
+        """Those that are being killed end."""
+        for name, (backend, state) in list(self._tasks.items()):
+            if state == "TASK_KILLING":
+                await backend.stop()
+                del self._tasks[name]
+
+    async def settled(self) -> bool:
+        """Whether HAProxy serves by the running ones, and has none of the others any more."""
+        text = await self._made.haproxy.command(f"show servers state {self.name}_{self.port}")
+        have = {server.port: server.serves for server in parse_state(text).values()}
+        return have == {backend.port: True for backend, state in self._tasks.values() if state == "TASK_RUNNING"}
