@@ -70,6 +70,8 @@ _MS = click.IntRange(min=0)
 )
 @_flag("--http-realm", default="Mesosphere", show_default=True)
 @_flag("--access-control-allow-origin", "origins", default="", help="Whose pages may read; commas, * for all.")
+@_flag("--event-subscriber", type=click.Choice(["http_callback"]), default=None, help="Events are also POSTed.")
+@_flag("--http-endpoints", "endpoints", default="", help="URLs that events are POSTed to; commas.")
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Serve Marathon's API and run its apps, in the foreground."""
@@ -111,6 +113,7 @@ def _settings(given: dict[str, Any]) -> Any:
     )
     return Settings(
         **_doors(given),
+        endpoints=_endpoints(given),
         masters=masters,
         store=given["store"],
         hostname=given["hostname"] or socket.gethostname(),
@@ -124,6 +127,16 @@ def _settings(given: dict[str, Any]) -> Any:
         webui_url=given["webui_url"],
         options=options,
     )
+
+
+def _endpoints(given: dict[str, Any]) -> list[str] | None:
+    """Where events are POSTed to from the beginning; None without callbacks."""
+    from tortie.marathon.callbacks import check_url
+
+    urls = [check_url(part.strip()) for part in given["endpoints"].split(",") if part.strip()]
+    if urls and given["event_subscriber"] is None:
+        raise click.UsageError("--http-endpoints needs --event-subscriber http_callback")
+    return urls if given["event_subscriber"] else None
 
 
 def _doors(given: dict[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
 from tortie.marathon.api.site import Site, application
+from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import About, System
 from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.brain import Brain, Options
+from tortie.marathon.callbacks import Callbacks
 from tortie.marathon.engine import Engine
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
 from tortie.marathon.guard import Guard
@@ -57,6 +59,7 @@ class Settings:
     credentials: str | None = None
     realm: str = "Mesosphere"
     origins: Sequence[str] = ()
+    endpoints: Sequence[str] | None = None
     options: Options = field(default_factory=Options)
 
     @property
@@ -69,8 +72,10 @@ class Settings:
         return self.https_port if self.http_disabled and self.https_port else self.http_port
 
 
-def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str, bytes]]) -> tuple[Engine, Any]:
-    """The engine and the site for what the store holds."""
+def build(
+    settings: Settings, leadership: Leadership, items: Sequence[tuple[str, bytes]]
+) -> tuple[Engine, Any, Callbacks]:
+    """The engine, the site and the tellers of events for what the store holds."""
     brain = Brain(World.load(items), settings.options, lambda: str(uuid.uuid4()))
     launcher = Launcher(brain, random.Random(), lambda: str(uuid.uuid1()))
     engine = Engine(brain, launcher, leadership)
@@ -88,8 +93,12 @@ def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str,
         )
 
     engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
-    system = System(engine, leadership, About(_config(settings), settings.http_port, settings.https_port))
-    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system), pages())
+    about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
+    subscriptions = Subscriptions(engine, settings.endpoints)
+    callbacks = Callbacks(subscriptions.urls, engine.clock)
+    engine.broadcast.handlers.append(callbacks.heard)
+    site = Site(Apps(engine), Groups(engine), Tasks(engine), System(engine, leadership, about), subscriptions)
+    return engine, application(site, pages()), callbacks
 
 
 def _config(settings: Settings) -> dict[str, Any]:
@@ -150,12 +159,13 @@ def _listeners(settings: Settings) -> list[tuple[socket.socket, Tls | None]]:
 
 async def _lead(settings: Settings, leadership: Leadership, door: Door) -> None:
     items = await leadership.win()
-    engine, site = build(settings, leadership, items)
+    engine, site, callbacks = build(settings, leadership, items)
     door.open(site)
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
-        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run())
+        parts = (leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run(), callbacks.run())
+        await _first_failure(*parts)
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise

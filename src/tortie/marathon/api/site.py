@@ -17,6 +17,7 @@ from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
 from tortie.marathon.api.pods import Pods
 from tortie.marathon.api.replies import answer, failure, message
+from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import System
 from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.model import ids
@@ -44,11 +45,12 @@ async def dispatch(request: Request, methods: Methods, *arguments: str) -> Respo
 class Site:
     """Paths are taken apart here, not by patterns: doubled and trailing slashes mean nothing in ids."""
 
-    def __init__(self, apps: Apps, groups: Groups, tasks: Tasks, system: System) -> None:
+    def __init__(self, apps: Apps, groups: Groups, tasks: Tasks, system: System, subscriptions: Subscriptions) -> None:
         self.apps = apps
         self.groups = groups
         self.tasks = tasks
         self.system = system
+        self.subscriptions = subscriptions
         self.pods = Pods()
 
     async def v2(self, request: Request) -> Response:
@@ -70,6 +72,11 @@ class Site:
             "leader": {"GET": self.system.leader, "DELETE": self.system.abdicate},
             "plugins": {"GET": self.system.plugins},
             "events": {"GET": self.system.events},
+            "eventSubscriptions": {
+                "GET": self.subscriptions.list,
+                "POST": self.subscriptions.subscribe,
+                "DELETE": self.subscriptions.unsubscribe,
+            },
         }
         if head in single and not rest:
             return await dispatch(request, single[head])

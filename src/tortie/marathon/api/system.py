@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,14 @@ class About:
     config: Mapping[str, Any]
     http_port: int
     https_port: int | None = None
+    endpoints: Sequence[str] | None = None
     version: str = "1.4.8"
+
+    @property
+    def subscriber(self) -> dict[str, Any] | None:
+        if self.endpoints is None:
+            return None
+        return {"type": "http_callback", "http_endpoints": list(self.endpoints) or None}
 
 
 class System:
@@ -76,7 +83,7 @@ class System:
                 "frameworkId": self.world.framework_id,
                 "marathon_config": config,
                 "zookeeper_config": {},
-                "event_subscriber": None,
+                "event_subscriber": self.about.subscriber,
                 "http_config": {"http_port": self.about.http_port, "https_port": self.about.https_port},
             }
         )
