@@ -57,7 +57,9 @@ def test_a_view_is_counted_by_the_two_images_alone(cache: Path) -> None:
     database, app = unpacked(REDIS, cache), unpacked(HELLO, cache)
     assert inside(database, "redis-entry", "redis-server", "--version").stdout.startswith("Redis server v=")
     processes = [
-        subprocess.Popen(["chroot", database, "redis-entry", "--port", str(at)], env=ENVIRONMENT, stdout=subprocess.DEVNULL),
+        subprocess.Popen(
+            ["chroot", database, "redis-entry", "--port", str(at)], env=ENVIRONMENT, stdout=subprocess.DEVNULL
+        ),
         subprocess.Popen(
             ["chroot", app, "/hello/app.py", "--port", str(port), "--redis", f"127.0.0.1:{at}"],
             env=ENVIRONMENT, stderr=subprocess.DEVNULL,
