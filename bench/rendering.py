@@ -1,4 +1,4 @@
-"""The balancer's configuration: from Marathon's answer to the text of haproxy.cfg and its maps, and HAProxy's own check."""
+"""The balancer's configuration: from Marathon's answer to haproxy.cfg and its maps, and HAProxy's own check."""
 
 from __future__ import annotations
 
