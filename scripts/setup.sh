@@ -84,6 +84,8 @@ find_missing() {
     need procps have ps
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
+        need zsh have zsh # completions are tried in the shells themselves
+        need fish have fish
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
         need libatomic1 library 'libatomic.so.1*' # of Playwright's driver
         [ "$(distribution)" = ubuntu ] || need chromium have chromium

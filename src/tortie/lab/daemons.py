@@ -74,9 +74,11 @@ def node(host: str, address: str, routing: str) -> tuple[Daemon, Daemon]:
 
 
 def resolver(document: Document) -> Daemon:
-    """Every host's own name server: names of tasks are the master's to answer, others are refused."""
-    to = f"mesos={MASTER}:{document.dns.port}"
-    argv = (TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--forward", to)
+    """Every host's own name server: DC/OS's names it knows itself, `.mesos` is Mesos-DNS's, others are refused."""
+    argv = (
+        *(TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--http", "127.0.0.1:62080"),
+        *("--master", f"{MASTER}:5050", "--forward", f"mesos={MASTER}:{document.dns.port}"),
+    )
     return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from typing import Any
 
 import pytest
@@ -186,7 +187,8 @@ def test_the_resolver_of_every_host_is_the_master() -> None:
 def test_every_host_has_a_resolver_of_its_own_for_names_of_tasks() -> None:
     for host in plan_of("t", Options(agents=3)).hosts[1:]:
         (found,) = (daemon for daemon in host.daemons if daemon.name == "resolver")
-        assert found.argv[-4:] == ("--listen", "198.51.100.1:53", "--forward", "mesos=172.24.197.101:53")
+        assert found.argv[-2:] == ("--forward", "mesos=172.24.197.101:53")
+        assert ("--listen", "198.51.100.1:53") in itertools.pairwise(found.argv)
 
 
 def test_a_path_with_blanks_and_quotes_is_quoted_in_the_programs() -> None:
