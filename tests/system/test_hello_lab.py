@@ -65,7 +65,12 @@ def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> Non
     pages = {
         page["name"]: page["url"] for page in json.loads(tortie("status", "--name", NAME, "--json").stdout)["pages"]
     }
-    wanted: dict[str, str | re.Pattern[str]] = {"hello": PAGE, "marathon": "frontend", "mesos": "frontend", "haproxy": "frontend_10120"}
+    wanted: dict[str, str | re.Pattern[str]] = {
+        "hello": PAGE,
+        "marathon": "frontend",
+        "mesos": "frontend",
+        "haproxy": "frontend_10120",
+    }
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, text in wanted.items():
