@@ -41,6 +41,13 @@ LB = ("lb", "run", "--group", "external")
         (("lb", "sse"), 2, "--group is needed"),
         (("lb", "event"), 2, "event"),
         ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
+        ((*LB, "--templates", "/nowhere"), 2, "not a directory"),
+        ((*LB, "--ssl-certs", "/nowhere.pem"), 2, "certificate /nowhere.pem: No such file"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b"), 2, "--json"),
+        (("lb", "zdd", "-m", "a:b", "-l", "http://b", "-j", "x"), 1, "not a URL"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/nowhere"), 1, "no such file"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/"), 1, "Is a directory"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/dev/null"), 1, "JSON"),
         (("lb", "stop", "--work-dir", "/nowhere/lb"), 3, "no haproxy runs there"),
         (("dns", "run"), 2, "--config FILE is needed"),
         (("dns", "run", "--config", "/nowhere/config.json"), 3, "no such file"),
@@ -68,7 +75,10 @@ def test_wrong_use(
     arguments: tuple[str, ...],
     code: int,
     words: str,
+    tmp_path: Path,
 ) -> None:
+    if arguments[:2] == ("lb", "run"):
+        arguments = (*arguments, "--work-dir", str(tmp_path))
     assert ends(monkeypatch, *arguments) == code
     assert words in capsys.readouterr().err
 
