@@ -17,6 +17,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(caught.value.code or 0)
 
 
+RESOLVER = ("dns", "run", "--role", "resolver", "--listen", "127.0.0.1")
 LB = ("lb", "run", "--group", "external")
 
 
@@ -40,6 +41,13 @@ LB = ("lb", "run", "--group", "external")
         (("lb", "sse"), 2, "--group is needed"),
         (("lb", "event"), 2, "event"),
         ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
+        ((*LB, "--templates", "/nowhere"), 2, "not a directory"),
+        ((*LB, "--ssl-certs", "/nowhere.pem"), 2, "certificate /nowhere.pem: No such file"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b"), 2, "--json"),
+        (("lb", "zdd", "-m", "a:b", "-l", "http://b", "-j", "x"), 1, "not a URL"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/nowhere"), 1, "no such file"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/"), 1, "Is a directory"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/dev/null"), 1, "JSON"),
         (("lb", "stop", "--work-dir", "/nowhere/lb"), 3, "no haproxy runs there"),
         (("dns", "run"), 2, "--config FILE is needed"),
         (("dns", "run", "--config", "/nowhere/config.json"), 3, "no such file"),
@@ -48,6 +56,16 @@ LB = ("lb", "run", "--group", "external")
         (("dns", "run", "--role", "resolver", "--listen", "here"), 2, "here"),
         (("dns", "run", "--role", "resolver", "--listen", "127.0.0.1", "--forward", "mesos"), 2, "ZONE=ADDRESS"),
         (("dns", "run", "--role", "nothing"), 2, "nothing"),
+        ((*RESOLVER, "--config", "/etc/hosts"), 2, "--config goes with --role mesos-dns"),
+        ((*RESOLVER, "--master", "nowhere"), 2, "--master nowhere"),
+        ((*RESOLVER, "--upstream", "dns.example"), 2, "--upstream dns.example"),
+        ((*RESOLVER, "--upstream", "127.0.0.1"), 2, "that is this resolver itself"),
+        ((*RESOLVER, "--forward", "mesos=127.0.0.1:53"), 2, "that is this resolver itself"),
+        ((*RESOLVER, "--forward", "dcos.thisdcos.directory=10.0.0.1"), 2, "answers for that zone itself"),
+        ((*RESOLVER, "--forward", "a..b=10.0.0.1"), 2, "is not a domain"),
+        ((*RESOLVER, "--cluster-id", "a.b"), 2, "not one label"),
+        ((*RESOLVER, "--http", "8123"), 2, "not HOST:PORT"),
+        (("dns", "run", "--config", "/etc/hosts", "--master", "a:1"), 2, "go with --role resolver"),
         (("dns", "run", "--role", "resolver", "--listen", "192.0.2.1:5353"), 5, "cannot listen on 192.0.2.1:5353"),
     ],
 )
@@ -57,7 +75,10 @@ def test_wrong_use(
     arguments: tuple[str, ...],
     code: int,
     words: str,
+    tmp_path: Path,
 ) -> None:
+    if arguments[:2] == ("lb", "run"):
+        arguments = (*arguments, "--work-dir", str(tmp_path))
     assert ends(monkeypatch, *arguments) == code
     assert words in capsys.readouterr().err
 

@@ -118,8 +118,8 @@ def test_the_last_of_a_group_comes_first() -> None:
 
 @pytest.mark.parametrize(
     ("new", "old", "split", "linear", "wanted"),
-    [(1, 4, 0, 0, 2), (2, 4, 0, 0, 3), (3, 4, 0, 0, 4), (3, 9, 0, 0, 5), (5, 9, 0, 0, 8), (8, 9, 0, 0, 9), (1, 1, 0, 0, 9),
-     (1, 9, 3, 0, 2), (2, 9, 3, 0, 3), (1, 9, 0, 3, 4), (8, 9, 0, 3, 9)],
+    [(1, 4, 0, 0, 2), (2, 4, 0, 0, 3), (3, 4, 0, 0, 4), (3, 9, 0, 0, 5), (5, 9, 0, 0, 8), (8, 9, 0, 0, 9),
+     (1, 1, 0, 0, 9), (1, 9, 3, 0, 2), (2, 9, 3, 0, 3), (1, 9, 0, 3, 4), (8, 9, 0, 3, 9)],
 )  # fmt: skip
 def test_how_many_next(new: int, old: int, split: int, linear: int, wanted: int) -> None:
     target = 4 if old == 4 else 9

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
+from tortie.base.shares import Shares
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, hosts
 from tortie.dataplane.render.chains import Chains, Owner
 from tortie.dataplane.render.claims import Claims
+from tortie.dataplane.render.ends import TunnelEnds
 from tortie.dataplane.render.fixed import FixedPart
 from tortie.dataplane.render.live import LiveSets
 from tortie.dataplane.render.rules import Listed
@@ -34,6 +37,7 @@ from tortie.policy.values import (
     ResolvedHost,
     RuleLists,
     SelectorGone,
+    Tiers,
 )
 
 DIRECTIONS: tuple[Direction, Direction] = ("ingress", "egress")
@@ -51,12 +55,13 @@ class HostTable:
         self.settings = settings or Settings()
         self.claims = Claims()
         self._live = LiveSets(self.ledger)
+        self._ends = TunnelEnds(self._live)
         self._chains = Chains(self.ledger, self.settings)
         self._endpoints: dict[str, Resolved] = {}
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
         self._by_interface: dict[str, str] = {}
-        self._listing: dict[Owner, set[str]] = {}
+        self._listing: Shares[str, Owner] = Shares()
         self._written: dict[str, tuple[list[Stack], Elements]] = {}
         self._extra: set[str] = set()
         self._fixed = FixedPart(self.ledger, self._chains, self.settings)
@@ -80,6 +85,14 @@ class HostTable:
     def set_peers(self, peers: Iterable[str]) -> None:
         """The addresses of the cluster's hosts, who may send what comes out of tunnels."""
         self._fixed.set_peers(peers)
+
+    def set_tunnel_ends(self, hosts: Mapping[str, frozenset[str]]) -> None:
+        """By each host's address those that it speaks from through tunnels."""
+        self._ends_changed(self._ends.set_hosts(hosts))
+
+    def _ends_changed(self, whats: Iterable[str]) -> None:
+        for what in whats:
+            self._chains.sets_changed(what)
 
     def set_interfaces(self, interfaces: Mapping[str, Sequence[str]]) -> None:
         """The interfaces of the host with their addresses: where host endpoints without an interface's name are."""
@@ -151,6 +164,8 @@ class HostTable:
         return sorted(name for name, held in self._by_interface.items() if held == key)
 
     def _list_problems(self, endpoint: Resolved | ResolvedHost) -> list[str]:
+        if self._chains.sound:
+            return []
         enforced = endpoint.policies(staged=False)
         return [
             problem
@@ -205,27 +220,21 @@ class HostTable:
         fits = INTERFACE.fullmatch(name) and self._is_workloads(name)
         return self.claims.set(key, endpoint if fits else None)
 
-    def _note_lists(self, key: str, old: Resolved | ResolvedHost | None, new: Resolved | ResolvedHost | None) -> None:
-        for owner in _owners(old):
-            self._listing[owner].discard(key)
-            if not self._listing[owner]:
-                del self._listing[owner]
-        for owner in _owners(new):
-            self._listing.setdefault(owner, set()).add(key)
-
     def _set_endpoint(self, key: str, endpoint: Resolved | None) -> None:
-        self._note_lists(key, self._endpoints.pop(key, None), endpoint)
+        self._endpoints.pop(key, None)
+        self._listing.put(key, frozenset(_owners(endpoint)))
         if endpoint is not None:
             self._endpoints[key] = endpoint
         self._rewrite(self._claim(key, endpoint))
 
     def _set_rules(self, owner: Owner, rules: RuleLists | None) -> None:
+        self._ends_changed(self._ends.set_rules(owner, rules))
         if self._chains.set_rules(owner, rules):
             self._close_users([owner])
 
     def _close_users(self, owners: Iterable[Owner]) -> None:
         """Or open them again: what is wrong with a policy or profile has changed."""
-        keys = {key for owner in owners for key in self._listing.get(owner, ())}
+        keys = {key for owner in owners for key in self._listing.keys(owner)}
         self._rewrite(keys & self._endpoints.keys())
         if keys & self._hosts.keys():
             self._settle_hosts()
@@ -287,7 +296,8 @@ class HostTable:
     # host endpoints
 
     def _set_host(self, key: str, host: ResolvedHost | None) -> None:
-        self._note_lists(key, self._hosts.pop(key, None), host)
+        self._hosts.pop(key, None)
+        self._listing.put(key, frozenset(_owners(host)))
         if host is not None:
             self._hosts[key] = host
         self._settle_hosts()
@@ -299,8 +309,20 @@ class HostTable:
         self._fixed.set_hosts(self._by_interface, placed, {key: bool(self.host_problems(key)) for key in placed})
 
 
-def _owners(endpoint: Resolved | ResolvedHost | None) -> list[Owner]:
+def _owners(endpoint: Resolved | ResolvedHost | None) -> tuple[Owner, ...]:
     if endpoint is None:
-        return []
-    policies: list[Owner] = [("policy", name) for name in sorted(endpoint.policies())]
-    return [*policies, *(("profile", name) for name in dict.fromkeys(endpoint.profiles))]
+        return ()
+    if isinstance(endpoint, Resolved):
+        return _owners_in((endpoint.ingress_tiers, endpoint.egress_tiers), endpoint.profiles)
+    return _in_order(endpoint.policies(), endpoint.profiles)
+
+
+@lru_cache(maxsize=1 << 10)
+def _owners_in(lists: tuple[Tiers, ...], profiles: tuple[str, ...]) -> tuple[Owner, ...]:
+    """Of many endpoints the same."""
+    return _in_order({policy.id for tiers in lists for tier in tiers for policy in tier.policies}, profiles)
+
+
+def _in_order(policies: Iterable[str], profiles: Iterable[str]) -> tuple[Owner, ...]:
+    found: list[Owner] = [("policy", name) for name in sorted(policies)]
+    return (*found, *(("profile", name) for name in dict.fromkeys(profiles)))
