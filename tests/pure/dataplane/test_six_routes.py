@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.dataplane.routes import NO_SIX, Peer, PoolWay, Ways
+from tortie.dataplane.ends import Peer
+from tortie.dataplane.routes import NO_SIX, PoolWay, Ways
 from tortie.dataplane.tunnels import (
     VXLAN6,
     Device,
