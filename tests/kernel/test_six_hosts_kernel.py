@@ -96,11 +96,11 @@ def told(host: Host, words: str) -> None:
 
 
 def speaks_tcp(a: Container, b: Container) -> None:
-    """A word and its echo over TCP."""
+    """Much and its echo over TCP: packets that are too large for a tunnel are made smaller on the way."""
     listen = ("socat", "TCP6-LISTEN:7000,reuseaddr,fork", "EXEC:cat")
     server = b.host.lab.start(b.netns, *listen)
-    say = f"echo word | socat -t 30 - TCP6:[{b.six}]:7000"
-    until(lambda: inside(a.netns, "sh", "-c", say, check=False) == "word\n", message="TCP over IPv6")
+    say = f"head -c 300000 /dev/zero | socat -t 30 - TCP6:[{b.six}]:7000 | wc -c"
+    until(lambda: inside(a.netns, "sh", "-c", say, check=False) == "300000\n", message="TCP over IPv6")
     server.kill()
 
 
@@ -264,3 +264,37 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     inside(one.netns, "ip", "link", "set", "eth0", "mtu", "1500")
     reaches(a, b)
     until(lambda: one.status()["routes"]["mtu"] == 1430, message=one.story)
+
+
+@needs_vxlan
+def test_what_a_stranger_puts_into_the_tunnel_is_dropped_until_it_is_a_node(lab: Lab) -> None:
+    pools(lab, vxlan_mode="Always")
+    _, two, a, b = pair(lab)
+    reaches(a, b)
+    stranger, far = (
+        lab.plug("x", "10.9.0.66", "fd09::66"),
+        inside(two.netns, "cat", "/sys/class/net/vxlan-v6.calico/address"),
+    )
+    for words in (
+        "link add vx type vxlan id 4096 dstport 4789 local fd09::66 remote fd09::2 dev eth0",
+        "link set vx mtu 1430 up",
+        f"-6 addr add {a.six}/128 dev vx nodad",
+        f"-6 route add {b.six}/128 dev vx src {a.six}",
+        f"-6 neigh add {b.six} dev vx lladdr {far.strip()} nud permanent",
+    ):
+        inside(stranger, "ip", *words.split())
+    heard = lab.directory / "heard"
+    lab.start(b.netns, "socat", "-u", "UDP6-RECV:9000", f"OPEN:{heard},creat,append")
+
+    def says(netns: str, word: str) -> bool:
+        inside(netns, "sh", "-c", f"echo {word} | socat -u - UDP6-SENDTO:[{b.six}]:9000")
+        return heard.exists() and word in heard.read_text()
+
+    until(lambda: says(a.netns, "friend"))
+    for _ in range(3):
+        says(stranger, "stranger")
+    spec = NodeSpec(bgp=NodeBgp(ipv4_address="10.9.0.66/24", ipv6_address="fd09::66/64"))
+    lab.client.apply(Resource(kind=NODE, metadata=Metadata(name="x"), spec=spec))
+    # Its twin, by the same way: what was sent before has been lost for good.
+    until(lambda: says(stranger, "node"), message=two.story)
+    assert "stranger" not in heard.read_text()
