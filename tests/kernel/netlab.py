@@ -90,6 +90,7 @@ class Host:
                     "--store",
                     self.lab.url,
                     "--no-docker",
+                    "--no-cni",
                     "--bird-directory",
                     str(self.lab.directory / f"{self.name}-bird"),
                     *options,

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +19,7 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
+from tortie.cli.node_companions import CniPaths, Companion, companions
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
@@ -36,9 +37,6 @@ from tortie.web.serve import serve, unix_listener
 
 RETRY_SECONDS = 1.0
 
-Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
-"""A server that lives in the agent's process, such as a plug-in; it runs until cancelled."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -52,6 +50,9 @@ class Options:
     path: str
     own_table: bool
     docker: bool
+    cni: bool
+    cni_socket: Path
+    cni_spool: Path
     networking_backend: Backend
     bird_directory: str
     debug: bool
@@ -72,6 +73,16 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     if path is not None and not path.exists():
         raise Invalid(f"{path}: no such file")
     context.default_map = {**(context.default_map or {}), **node_config.load(path or node_config.CONFIG)}
+
+
+def _path_option(option: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name = option.removeprefix("--").replace("-", "_")
+    kind = click.Path(path_type=Path)
+    return click.option(option, type=kind, default=default, show_default=True, envvar=_variable(name), help=text)
+
+
+cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the CNI plug-ins find this agent.")
+cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they keep for it while it is away.")
 
 
 @node.command()
@@ -131,6 +142,14 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     envvar=_variable("docker"),
     help="Serve Docker's network and address plug-ins.",
 )
+@click.option(
+    "--cni/--no-cni",
+    default=True,
+    envvar=_variable("cni"),
+    help="Serve the CNI plug-ins that `tortie node install-cni` puts in place.",
+)
+@cni_socket
+@cni_spool
 @click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
@@ -203,6 +222,24 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
+@node.command(name="install-cni")
+@click.option(
+    "--bin-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/opt/cni/bin"),
+    show_default=True,
+    help="Where container runtimes look for plug-ins.",
+)
+@cni_socket
+@cni_spool
+def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+    """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
+    from tortie.plugins.cni.install import install
+
+    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
+        click.echo(f"wrote {path}")
+
+
 @node.command()
 @click.option("--interface-prefix", default="cali", show_default=True)
 @click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
@@ -216,42 +253,8 @@ def uninstall(interface_prefix: str, force: bool) -> None:
 
 
 def _companions(options: Options) -> Sequence[Companion]:
-    """The servers that live in this process beside the agent."""
-    return [_docker, _collect_with_docker] if options.docker else [_collect]
-
-
-async def _docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.ipam.allocator import Allocator
-    from tortie.plugins.docker.service import run_docker_driver
-
-    addresses = Allocator(datastore, agent.brain.node)
-    await run_docker_driver(
-        datastore=datastore,
-        gate=agent,
-        addresses=addresses,
-        hostname=agent.brain.node,
-        mtu=lambda: agent.brain.ways.mtu,
-    )
-
-
-async def _collect(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-
-    await collect_addresses(datastore, agent.brain.node, [])
-
-
-async def _collect_with_docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-    from tortie.plugins.docker.engine import DockerEngine
-    from tortie.plugins.docker.source import docker_source
-    from tortie.wire.docker import DockerClient
-
-    async with DockerClient() as docker:
-        engine = DockerEngine(docker)
-        living = docker_source(
-            datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=agent.brain.node
-        )  # asked from the collector's worker thread
-        await collect_addresses(datastore, agent.brain.node, [living])
+    cni = CniPaths(options.cni_socket, options.cni_spool) if options.cni else None
+    return companions(docker=options.docker, cni=cni)
 
 
 def _check_root() -> None:
@@ -272,7 +275,7 @@ def _check(options: Options) -> None:
         raise Invalid(*problems)
 
 
-async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
+async def _run(logger: logging.Logger, options: Options, beside: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
     agent = Agent(
@@ -290,7 +293,7 @@ async def _run(logger: logging.Logger, options: Options, companions: Sequence[Co
         datastore = await _open(logger, options.store, agent)
         tasks.start_soon(_write_own, logger, Client(datastore), options)
         tasks.start_soon(agent.run, datastore)
-        for companion in companions:
+        for companion in beside:
             tasks.start_soon(companion, agent, datastore)
 
 

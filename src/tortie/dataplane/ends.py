@@ -66,6 +66,12 @@ class Ends:
         self._node = node
         self._owners: dict[str, str] = {}
 
+    @property
+    def reached(self) -> set[str]:
+        """The far ends of IPv6, as destinations that lie on the tunnel's interface. The kernel takes one as a gateway
+        only if its address is not behind another interface, and it lies in a block whose way may be any."""
+        return {f"{address}/128" for address in self.neighbours["vxlan-v6"].want}
+
     def owner(self, address: str) -> str | None:
         """The node whose VXLAN end has the address."""
         return self._owners.get(address)

@@ -20,6 +20,7 @@ from tortie.dataplane.track import Tracker
 from tortie.dataplane.tunnels import (
     LEAST,
     TUNNELS,
+    VXLAN6,
     Device,
     Encapsulation,
     Link,
@@ -227,7 +228,9 @@ class Ways:
     def _again(self) -> None:
         """Everything is looked at again: nodes, pools and uplinks seldom change."""
         self.version += 1
+        before = self._ends.reached
         self._ends.settle(self._peers, self._uplinks, self._room, self._settings)
+        self._stale |= before | self._ends.reached
         self._stale.add(GATEWAY)
         self._stale.update(map(str, self.holdings.owners), (str(a) + _whole(a) for a in self.holdings.borrowed))
 
@@ -243,6 +246,8 @@ class Ways:
             # Without a route to the workloads' gateway by another interface the kernel leaves their ARP unanswered.
             device = self._uplinks[4].device
             return Route("link", device) if device else None
+        if destination in self._ends.reached:
+            return Route("link", VXLAN6)
         network = ipaddress.ip_network(destination)
         whole = network.prefixlen == network.max_prefixlen
         borrower = self.holdings.borrowed.get(network.network_address) if whole else None

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 
 import anyio
@@ -17,6 +18,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
+from tortie.base.heap import growing
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import Backend
@@ -36,14 +38,16 @@ from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
 PREFIX = "/calico/"
-# A storm of changes makes at most this many transactions a second; a single change never waits for it.
-PASS_SECONDS = 0.02
+# A storm of changes makes one pass in this time; a few after a pause never wait for it.
+PASS_SECONDS, PASSES_AT_ONCE = 0.02, 5
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 FOREIGN_SECONDS = 5.0
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
 STUCK_SECONDS = 90.0
+# So many changes at once are mostly new things that stay.
+MANY = 1000
 
 log = logging.getLogger("tortie.node")
 
@@ -72,6 +76,7 @@ class Agent:
         self._intake = Intake()
         self.flows = FlowReader(self.brain, self._wake)
         self._dirty = True
+        self._due = 0.0
         self._changed = Signal()
         self._done = Signal()
         gate = Gate(self.brain, self.health, self._applier, self._done)
@@ -215,7 +220,8 @@ class Agent:
                 await self._applier.run()
                 self._dirty = self._dirty or not self._applier.routes_known
                 self._done.set()
-                await anyio.sleep(max(0.0, PASS_SECONDS - (time.monotonic() - started)))
+                self._due = max(self._due, started - PASSES_AT_ONCE * PASS_SECONDS) + PASS_SECONDS
+                await anyio.sleep(max(0.0, self._due - time.monotonic()))
             with anyio.move_on_after(self._patience()):
                 await self._wait_changed()
 
@@ -225,11 +231,12 @@ class Agent:
         whole, events = self._intake.take()
         if whole:
             events = [*self.brain.absent_from(event.key for event in events), *events]
-        turn = time.monotonic()
-        for _ in self.brain.learn_all(events):
-            if time.monotonic() - turn > SLICE_SECONDS:
-                await anyio.lowlevel.checkpoint()
-                turn = time.monotonic()
+        with growing() if len(events) > MANY else nullcontext():
+            turn = time.monotonic()
+            for _ in self.brain.learn_all(events):
+                if time.monotonic() - turn > SLICE_SECONDS:
+                    await anyio.lowlevel.checkpoint()
+                    turn = time.monotonic()
         if whole:
             self.health.store_in_sync = True
         self.counts.largest_batch = max(self.counts.largest_batch, len(events))

@@ -138,6 +138,8 @@ class Applier:
         ledger = self._brain.table.ledger
         if ledger.wrong_shapes():
             await self._rebuild("a set of ours is of another type")
+        if ledger.must_read:
+            await self._learn_table()
         plan = ledger.plan()
         if not plan:
             return None
@@ -154,6 +156,8 @@ class Applier:
                 return self._settle(plan)
             if not self._close(refusals):
                 break
+            if ledger.must_read:
+                await self._learn_table()
             plan = ledger.plan()
             refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
         return await self._rebuild(refusals[0].reason)

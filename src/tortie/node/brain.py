@@ -32,7 +32,7 @@ from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.node.flows.directory import Directory
 from tortie.policy.engine import PolicyEngine
-from tortie.policy.policies import POLICIES, tier_of
+from tortie.policy.policies import POLICIES, compile_policy, tier_of
 from tortie.policy.unreadable import stand_in
 from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
@@ -61,7 +61,7 @@ class Brain:
         self.directory = Directory()
         self.flows_wanted = True
         self._flows_readable = False
-        self._policies = OneEach()
+        self._policies = OneEach(compile_policy)
         self._standing: set[str] = set()
         self._up: set[str] = set()
         self._stale: set[str] = set()
@@ -176,7 +176,7 @@ class Brain:
     def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
         """A name of an older era is another key: a policy that lies there under several is enforced once."""
         told = self._policies.learn(key, stored)
-        return [change for own_key, policy in told.items() for change in self.engine.set_policy(own_key, policy)]
+        return [change for own_key, found in told.items() for change in self.engine.set_compiled(own_key, found)]
 
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
