@@ -187,6 +187,24 @@ def test_vxlan_carries_ipv6_and_leaves_when_the_pool_does_without(lab: Lab) -> N
 
 
 @needs_vxlan
+def test_a_far_end_with_an_address_of_another_nodes_block_is_a_gateway_all_the_same(lab: Lab) -> None:
+    pools(lab, vxlan_mode="CrossSubnet")
+    one = lab.host("h1", "10.9.0.1", six="fd09::1")
+    for name, four, six, end in (
+        ("near", "10.9.0.77/24", "fd09::77/64", None),
+        ("far", "10.8.0.77/24", "fd08::77/64", "fd65::309"),
+    ):
+        spec = NodeSpec(bgp=NodeBgp(ipv4_address=four, ipv6_address=six), ipv6_vxlan_tunnel_addr=end)
+        lab.client.apply(Resource(kind=NODE, metadata=Metadata(name=name), spec=spec))
+    lab.block("fd65::300/122", "near", {9: "far"})
+    lab.block("fd65::400/122", "far")
+    goes(one, "fd65::300/122", "via fd09::77 dev eth0")
+    goes(one, "fd65::309", "fd65::309 dev vxlan-v6.calico proto 80")
+    goes(one, "fd65::400/122", "via fd65::309 dev vxlan-v6.calico")
+    assert one.status()["routes"]["failures"] == {}
+
+
+@needs_vxlan
 def test_vxlan_over_ipv6_is_mended(lab: Lab) -> None:
     pools(lab, vxlan_mode="Always")
     one, _, a, b = pair(lab)
