@@ -3,6 +3,8 @@ who has no IPv6 address, or one that others have too."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -227,6 +229,11 @@ def test_vxlan_over_ipv6_is_mended(lab: Lab) -> None:
     one.ready()
     reaches(a, b)
     assert inside(one.netns, "cat", "/sys/class/net/vxlan-v6.calico/ifindex") == index
+    one.kill(signal.SIGTERM)
+    said = inside(one.netns, sys.executable, "-m", "tests.kernel.run_node", "uninstall", "--force")
+    assert f"removed route {BLOCK6}" in said
+    assert not mtu(one, "vxlan-v6.calico")
+    assert "proto 80" not in inside(one.netns, "ip", "-6", "route")
 
 
 @needs_vxlan
@@ -272,8 +279,13 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     told(one, "no interface that is up has such a name")
     inside(one.netns, "ip", "link", "set", "other7", "up")
     until(lambda: (mtu(one, "vxlan.calico"), mtu(one, "vxlan-v6.calico")) == ("1340", "1320"), message=one.story)
-    settings(lab)
+    settings(lab, vxlan_port=8472, vxlan_vni=77)
     until(lambda: mtu(one, "vxlan-v6.calico") == "1430", message=one.story)
+    for name in ("vxlan.calico", "vxlan-v6.calico"):
+        shown = partial(inside, one.netns, "ip", "-d", "link", "show", name, check=False)
+        until(lambda say=shown: "vxlan id 77 " in say() and "dstport 8472 " in say(), message=one.story)  # type: ignore[misc]
+    reaches(a, b)
+    settings(lab)
     # 1340 bytes have room for 1280 and a header of 50, not for one of 70.
     inside(one.netns, "ip", "link", "set", "eth0", "mtu", "1340")
     told(one, "vxlan-v6.calico would take 1270 bytes")

@@ -17,6 +17,7 @@ from tortie.dataplane.tunnels import (
     Version,
     tunnel_mac,
 )
+from tortie.dataplane.want import host_of, host_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ class Ends:
     def reached(self) -> set[str]:
         """The far ends of IPv6, as destinations that lie on the tunnel's interface. The kernel takes one as a gateway
         only if its address is not behind another interface, and it lies in a block whose way may be any."""
-        return {f"{address}/128" for address in self.neighbours["vxlan-v6"].want}
+        return set(map(host_route, self.neighbours["vxlan-v6"].want))
+
+    def reaches(self, destination: str) -> bool:
+        """Whether a destination is one of those."""
+        return host_of(destination) in self.neighbours["vxlan-v6"].want
 
     def owner(self, address: str) -> str | None:
         """The node whose VXLAN end has the address."""

@@ -246,7 +246,7 @@ class Ways:
             # Without a route to the workloads' gateway by another interface the kernel leaves their ARP unanswered.
             device = self._uplinks[4].device
             return Route("link", device) if device else None
-        if destination in self._ends.reached:
+        if self._ends.reaches(destination):
             return Route("link", VXLAN6)
         network = ipaddress.ip_network(destination)
         whole = network.prefixlen == network.max_prefixlen
