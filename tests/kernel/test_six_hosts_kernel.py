@@ -93,6 +93,11 @@ def problems(host: Host) -> str:
     return "\n".join(host.status().get("routes", {}).get("problems", []))
 
 
+def is_numbered(host: Host, device: str, vni: str, port: str) -> bool:
+    shown = inside(host.netns, "ip", "-d", "link", "show", device, check=False)
+    return f"vxlan id {vni} " in shown and f"dstport {port} " in shown
+
+
 def told(host: Host, words: str) -> None:
     until(lambda: words in problems(host), message=lambda: f"{words!r} is told: {host.story()}")
 
@@ -282,8 +287,7 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     settings(lab, vxlan_port=8472, vxlan_vni=77)
     until(lambda: mtu(one, "vxlan-v6.calico") == "1430", message=one.story)
     for name in ("vxlan.calico", "vxlan-v6.calico"):
-        shown = partial(inside, one.netns, "ip", "-d", "link", "show", name, check=False)
-        until(lambda say=shown: "vxlan id 77 " in say() and "dstport 8472 " in say(), message=one.story)  # type: ignore[misc]
+        until(partial(is_numbered, one, name, "77", "8472"), message=one.story)
     reaches(a, b)
     settings(lab)
     # 1340 bytes have room for 1280 and a header of 50, not for one of 70.
