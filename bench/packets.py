@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.kernel.netlab import Host, Lab, inside, own_tag
 
+from bench import quick
 from bench._paths import MEASURES, Figures, Way, measure, ratios, routed, slope
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -23,7 +24,7 @@ from tortie.model.resource import Metadata, Resource, encode
 from tortie.model.rule import EntityRule, Rule
 from tortie.store.port import Put
 
-SIZES = (1, 100, 1_000, 10_000)
+SIZES, QUICK_SIZES = (1, 100, 1_000, 10_000), (1, 1_000)
 ENDPOINTS = 1_000
 BATCH = 100
 
@@ -46,11 +47,15 @@ def _ways(lab: Lab) -> dict[str, Way]:
     _nft(lab.hosts[1], "ct state established,related accept")
     if shutil.which("iptables-nft-restore"):
         ways["iptables"] = _plain(lab, "s", 13)
-        _iptables(lab.hosts[2].netns)
-    for number, size in enumerate(SIZES):
+        kube_rules(lab.hosts[2].netns, ENDPOINTS, "10.66.0.2")
+    for number, size in enumerate(_sizes()):
         lab.move(f"sqlite://{lab.directory}/store{size}")
         ways[_name(size)] = _policed(lab, size, number)
     return ways
+
+
+def _sizes() -> tuple[int, ...]:
+    return QUICK_SIZES if quick() else SIZES
 
 
 def _name(size: int) -> str:
@@ -114,10 +119,11 @@ def _endpoint(node: str, number: int) -> Resource[Any]:
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=metadata, spec=spec)
 
 
-def _iptables(netns: str) -> None:
-    """The policy of as many pods: each has a chain, found by its address, one rule after the other."""
+def kube_rules(netns: str, pods: int, address: str) -> None:
+    """The policy of as many pods, and of one with this address: each has a chain, found by its address, one rule after
+    the other."""
     lines = ["*filter", ":FORWARD ACCEPT [0:0]", ":PODS - [0:0]"]
-    addresses = [*(f"10.70.{i // 250}.{i % 250 + 1}" for i in range(ENDPOINTS)), "10.66.0.2"]
+    addresses = [*(f"10.70.{i // 250}.{i % 250 + 1}" for i in range(pods)), address]
     lines += [f":POD-{i} - [0:0]" for i in range(len(addresses))]
     lines += ["-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A FORWARD -j PODS"]
     lines += [f"-A PODS -d {address}/32 -j POD-{i}" for i, address in enumerate(addresses)]
@@ -128,13 +134,13 @@ def _iptables(netns: str) -> None:
 
 
 def _rows(found: Figures, what: str) -> list[tuple[str, str]]:
-    largest = _name(SIZES[-1])
-    pairs = [(_name(1_000), "conntrack only"), (_name(1_000), "no rules"), (largest, _name(SIZES[0]))]
+    sizes = _sizes()
+    pairs = [(_name(1_000), "conntrack only"), (_name(1_000), "no rules"), (_name(sizes[-1]), _name(sizes[0]))]
     if "iptables" in found:
         pairs.append((_name(1_000), "iptables"))
-    curve = {size: found[_name(size)] for size in SIZES}
+    curve = {size: found[_name(size)] for size in sizes}
     text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
-    head = f"{what}, {' / '.join(map(str, SIZES))} policies, {ENDPOINTS} endpoints"
+    head = f"{what}, {' / '.join(map(str, sizes))} policies, {ENDPOINTS} endpoints"
     return [
         (head, f"{text} {MEASURES[what][1]}; slope {slope(curve):+.3f}"),
         *ratios(found, what, pairs),
