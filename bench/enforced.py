@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,10 +20,10 @@ import msgspec
 from tests.kernel.netlab import Host, Lab
 from tests.support.waiting import wait_until
 
+from bench import _peers as peers
 from bench import quick
 from bench._paths import routed
 from bench._probing import Prober, forgetful
-from bench.packets import kube_rules
 from bench.updates import NODE, _endpoint, _load, _policy, _profile, flipping
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.resource import Metadata, Resource
@@ -115,14 +114,12 @@ def _theirs(lab: Lab, pods: int, changes: int) -> Iterator[tuple[str, str]]:
         return
     host = Host("k", lab.plug("k", "10.9.0.2"), "10.9.0.2", lab)
     source, target = routed(host, "k1", SOURCE), routed(host, "k2", TARGET)
-    kube_rules(host.netns, pods, TARGET)
+    peers.load(host.netns, peers.kube(TARGET, pods))
     forgetful(host.netns)
     rule = f"POD-{pods} -s {SOURCE}/32 -j ACCEPT"
 
     def write(open_: bool) -> None:
-        text = f"*filter\n{'-I' if open_ else '-D'} {rule}\nCOMMIT\n"
-        command = ["ip", "netns", "exec", host.netns, "iptables-nft-restore", "--noflush"]
-        subprocess.run(command, input=text, text=True, check=True)
+        peers.load(host.netns, f"*filter\n{'-I' if open_ else '-D'} {rule}\nCOMMIT\n", "--noflush")
 
     with Prober(source.netns, target.address) as prober:
         yield f"iptables-nft-restore to first packet, {pods} pods", _times(prober, changes, write)

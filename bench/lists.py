@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from tests.kernel.netlab import Host, Lab
 from tests.support.waiting import wait_until
 
+from bench import _peers as peers
 from bench import quick
 from bench._paths import MEASURES, Figures, Way, measure, ratios, routed, slope
 from bench._probing import Prober, forgetful
@@ -33,7 +33,7 @@ EACH = 1_000
 CHANGES, QUICK_CHANGES = 40, 6
 OWN = "10.60.0.0/30"
 SOURCE, TARGET = "10.60.0.1", "10.60.0.2"
-WHAT = ("UDP of 64 bytes", "first packet of a flow")
+WHAT = ("packet of 64 bytes", "first packet of a flow")
 
 
 def run() -> list[tuple[str, str]]:
@@ -113,16 +113,12 @@ def _linear(lab: Lab, size: int, number: int) -> Way:
     name = f"l{number}"
     host = Host(name, lab.plug(name, f"10.9.4.{number + 1}"), f"10.9.4.{number + 1}", lab)
     one, two = routed(host, f"{name}1", SOURCE), routed(host, f"{name}2", TARGET)
-    lines = ["*filter", ":FORWARD ACCEPT [0:0]", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
-    lines += [f"-A FORWARD -d {TARGET}/32 -s {net} -j ACCEPT" for net in [*_networks(size - 1), OWN]]
-    lines += [f"-A FORWARD -d {TARGET}/32 -j DROP", "COMMIT", ""]
-    command = ["ip", "netns", "exec", host.netns, "iptables-nft-restore"]
-    subprocess.run(command, input="\n".join(lines), text=True, check=True)
+    peers.load(host.netns, peers.linear(TARGET, [*_networks(size - 1), OWN]))
     return Way(one.netns, two.netns, TARGET)
 
 
 def _rows(found: Figures, what: str, sizes: Sequence[int]) -> Iterator[tuple[str, str]]:
-    unit, linear = MEASURES[what][1], _linear_sizes(sizes)
+    unit, linear = MEASURES[what].unit, _linear_sizes(sizes)
     for names, of in (([_name(size) for size in sizes], sizes), ([f"{size} rules" for size in linear], linear)):
         if names[0] not in found:
             continue

@@ -260,9 +260,10 @@ class Applier:
 
     def _forward_six(self) -> dict[str, str]:
         """While a workload has an IPv6 address. A host that forwards takes no router's word, unless it is told to."""
-        uplink = self._brain.ways.uplink
-        keep = sysctl.change(interfaces.advertisements(uplink), "1", "2") if uplink else {}
-        return keep | sysctl.write(interfaces.HOST6)
+        kept: dict[str, str] = {}
+        for uplink in self._brain.ways.uplinks:
+            kept |= sysctl.change(interfaces.advertisements(uplink), "1", "2")
+        return kept | sysctl.write(interfaces.HOST6)
 
     def _do_settings(self) -> None:
         brain = self._brain
