@@ -54,7 +54,7 @@ class HostTable:
         self.settings = settings or Settings()
         self.claims = Claims()
         self._live = LiveSets(self.ledger)
-        self._chains = Chains(self.ledger, self.settings)
+        self._chains = Chains(self.ledger, self.settings, self._live.wide)
         self._endpoints: dict[str, Resolved] = {}
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
