@@ -39,7 +39,7 @@ def _named() -> Authority:
     many = [task("many", f"10.0.{i // 250}.{i % 250}", id=f"many.{i}") for i in range(120)]
     found = cluster([task("web.group", "192.168.0.1", discovery=discovery), *many])
     own = listed(dcos.TaskRecords(CONFIG.masters), Zone(dcos.apex("dcos.thisdcos.directory")), found)
-    return authority(mesos(found), own, *host_listings("198.51.100.1"))
+    return authority(mesos(found), own, *host_listings(("198.51.100.1",)))
 
 
 NAMES = _named()
@@ -186,7 +186,7 @@ def options(data: bytes) -> None:
             forward=(f"{words[2]}={words[3]}" if draw.below(2) else "a.b=10.0.0.1",),
             upstream=(words[4],) if draw.below(2) else (), cluster_id=words[5] if draw.below(2) else None,
         )  # fmt: skip
-        assert own.port
+        assert own.listen
         assert forwarder.named()
 
 
