@@ -16,6 +16,7 @@ from tortie.marathon.clock import after
 from tortie.marathon.deploy import rolling
 from tortie.marathon.deploy.backoff import left
 from tortie.marathon.deploy.instance import (
+    KILLING,
     STAGING,
     UNREACHABLE,
     Instance,
@@ -249,7 +250,10 @@ class Brain(Reports):
         self._dirty |= plan.affected
 
     def _kill(self, instance: Instance, now: float) -> None:
-        """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back."""
+        """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back.
+
+        Everybody hears of it before the task does: balancers send it nothing more.
+        """
         app = self.world.definition_of(instance)
         self._send_kill(instance, app, now)
         if instance.state == UNREACHABLE:
@@ -257,6 +261,8 @@ class Brain(Reports):
             self._dirty.add(instance.app)
         elif instance.killed_at is None:
             self.world.put_instance(msgspec.structs.replace(instance, killed_at=now))
+            if instance.state != KILLING:
+                self.tell(instance, KILLING, "", now)
 
     def _send_kill(self, instance: Instance, app: App | None, now: float) -> None:
         policy = kill_policy(app) if app else None
@@ -269,8 +275,7 @@ class Brain(Reports):
 
     def tick(self, now: float) -> None:
         """Kills that nobody answered, launches that nobody confirmed, tasks away for too long, back-offs that end."""
-        for gone in self.results.keys() - self.world.instances.keys():
-            del self.results[gone]
+        self.forget_the_gone()
         unconfirmed = []
         for instance in list(self.world.instances.values()):
             if instance.leaving:

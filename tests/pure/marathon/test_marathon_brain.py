@@ -161,3 +161,18 @@ def test_the_tasks_own_words_replace_those_of_a_reconciliation_that_came_first()
     assert story.brain.world.failures["/a"].message == "Container exited with status 3"
     story.say(task, "TASK_FAILED", message="Reconciliation: Latest task state", reason="REASON_RECONCILIATION")
     assert story.brain.world.failures["/a"].message == "Container exited with status 3"
+
+
+def test_that_a_task_is_about_to_go_is_told_once_and_before_the_task_hears_of_it() -> None:
+    story = Story()
+    story.put(app())
+    (task,) = story.run()
+    story.events.clear()
+    story.put(app(instances=0))
+    assert [e["taskStatus"] for e in story.heard("status_update_event")] == ["TASK_KILLING"]
+    story.say(task, "TASK_KILLING")
+    story.wait(11)
+    assert story.killed() == [task, task]
+    story.end(task)
+    assert [e["taskStatus"] for e in story.heard("status_update_event")] == ["TASK_KILLING", "TASK_KILLED"]
+    assert [e["condition"] for e in story.heard("instance_changed_event")] == ["Killing", "Killed"]
