@@ -196,21 +196,25 @@ class Brain(Reports):
         instances = self.world.instances_of(app_id)
         if app is None:
             return rolling.stop(instances)
-        plan = next((p for p in self.world.plans.values() if app_id in p.affected), None)
+        plan = self._plan_of(app_id)
         if plan is None:
             return rolling.scale(app, instances)
         steps = [n for n, step in enumerate(plan.steps) if any(a.app == app_id and a.action != START for a in step)]
         if steps and steps[0] > plan.current:
             return rolling.Moves(done=True)
         if any(a.app == app_id and a.action == RESTART for a in plan.actions):
-            old = self._outdated(plan, app, instances)
+            old = self.outdated(app, instances)
             return rolling.roll(app, instances, lambda i: i.version in old)
         return rolling.scale(app, instances, plan.sentenced)
 
-    def _outdated(self, plan: Plan, app: App, instances: Iterable[Instance]) -> set[str]:
-        """The versions that this step replaces."""
+    def _plan_of(self, app_id: str) -> Plan | None:
+        return next((plan for plan in self.world.plans.values() if app_id in plan.affected), None)
+
+    def outdated(self, app: App, instances: Iterable[Instance]) -> set[str]:
+        """The versions of those that are to be replaced: made from another config, or from before a restart."""
+        plan = self._plan_of(app.id)
         one_of_each = {instance.version: instance for instance in instances}
-        if app.id in plan.restarts:
+        if plan is not None and app.id in plan.restarts:
             return {version for version in one_of_each if version < plan.version}
         return {version for version, one in one_of_each.items() if not self.world.up_to_date(app, one)}
 

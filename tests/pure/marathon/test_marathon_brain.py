@@ -99,6 +99,21 @@ def test_constraints_do_not_look_at_tasks_of_the_old_config() -> None:
     assert len(story.offer()) == 2
 
 
+def test_constraints_do_not_look_at_tasks_that_a_restart_replaces() -> None:
+    story = Story()
+    story.put(app(instances=2, constraints=(("hostname", "UNIQUE"),)))
+    old = story.run()
+    story.now += 1
+    story.brain.change(lambda tree: tree, story.now, restart=["/a"])
+    story.follow()
+    assert len(story.run()) == 2
+    assert sorted(story.killed()) == old
+    story.end(*old)
+    assert story.brain.world.plans == {}
+    story.put(app(instances=3, constraints=(("hostname", "UNIQUE"),)))
+    assert story.offer() == [], "those that stay do count"
+
+
 def test_a_rolled_back_upgrade_keeps_the_tasks_that_never_changed() -> None:
     story = Story()
     story.put(app(instances=2))

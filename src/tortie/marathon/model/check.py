@@ -171,6 +171,8 @@ def _health(app: App, health: HealthCheck) -> Iterator[str]:
         if not health.command:
             yield "COMMAND health check must have a command"
         return
+    if health.port is not None and not 1 <= health.port <= 65535:
+        yield f"got port {health.port}, expected between 1 and 65535"
     if health.port is not None and health.port_index is not None:
         yield "HealthCheck must specify either a port or a portIndex"
     elif health.port is None:
