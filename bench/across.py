@@ -84,7 +84,7 @@ def _narrow(*namespaces: str) -> None:
 def _bare(lab: Lab, name: str, last: int, *, vxlan: bool, tracked: bool) -> Way:
     addresses = [f"10.9.0.{last + number}" for number in range(2)]
     hosts = [Host(f"{name}{i}", lab.plug(f"{name}{i}", address), address, lab) for i, address in enumerate(addresses)]
-    boxes = [routed(host, f"{name}{i}a", f"10.66.{i}.1") for i, host in enumerate(hosts)]
+    boxes = [routed(host, f"{name}{i}a", f"10.66.{i}.1", alike=tracked) for i, host in enumerate(hosts)]
     for number, host in enumerate(hosts):
         if tracked:
             rule = "ct state established,related accept"

@@ -1,21 +1,22 @@
 """Packets between two workloads of one host beside N policies and 1,000 endpoints, against routing alone.
 
 The same pair of workloads with one policy of their own each time; the N policies are about others. The first packet of
-a flow walks every rule, streams meet "established" first. Beside them the same policy as iptables rules, a chain for
-each pod, as kube-style plug-ins write it with iptables-nft. Needs root, iperf3, taskset; in namespaces of its own.
+a flow walks every rule, streams meet "established" first. Beside them the same policy by iptables-nft, in the two forms
+of `_peers`, and what hiding workloads behind their host costs. All but "no rules" have the same kernel settings. Needs
+root, iperf3, taskset; in namespaces of its own.
 """
 
 from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.kernel.netlab import Host, Lab, inside, own_tag
 
+from bench import _peers as peers
 from bench._paths import MEASURES, Figures, Way, measure, ratios, routed, slope
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -25,7 +26,12 @@ from tortie.store.port import Put
 
 SIZES = (1, 100, 1_000, 10_000)
 ENDPOINTS = 1_000
+OWN = 50
 BATCH = 100
+CT, BARE, KUBE = "conntrack only", "no rules", "iptables"
+HIDDEN, MASQUERADE = f"{SIZES[2]} policies, natOutgoing", "conntrack and masquerade"
+OURS_50, CALICO_50 = f"{OWN} policies of its own", f"iptables with {OWN}"
+RULE = "ct state established,related accept"
 
 
 def run() -> list[tuple[str, str]]:
@@ -42,14 +48,18 @@ def run() -> list[tuple[str, str]]:
 
 
 def _ways(lab: Lab) -> dict[str, Way]:
-    ways = {"no rules": _plain(lab, "q", 11), "conntrack only": _plain(lab, "r", 12)}
-    _nft(lab.hosts[1], "ct state established,related accept")
+    ways = {BARE: _plain(lab, "q", 11), CT: _plain(lab, "r", 12), MASQUERADE: _plain(lab, "v", 14)}
+    _nft(lab.hosts[1], RULE)
+    _nft(lab.hosts[2], RULE, "ip saddr 10.66.0.0/16 ip daddr != 10.66.0.0/16 masquerade")
     if shutil.which("iptables-nft-restore"):
-        ways["iptables"] = _plain(lab, "s", 13)
-        _iptables(lab.hosts[2].netns)
+        ways[KUBE] = _plain(lab, "s", 13)
+        peers.load(lab.hosts[3].netns, peers.kube("10.66.0.2", ENDPOINTS))
+        ways[CALICO_50] = _plain(lab, "u", 15)
+        peers.load(lab.hosts[4].netns, peers.calico(("vethu1", "vethu2"), OWN))
     for number, size in enumerate(SIZES):
-        lab.move(f"sqlite://{lab.directory}/store{size}")
-        ways[_name(size)] = _policed(lab, size, number)
+        ways[_name(size)] = _policed(lab, number, size)
+    ways[HIDDEN] = _policed(lab, len(SIZES), SIZES[2], nat=True)
+    ways[OURS_50] = _policed(lab, len(SIZES) + 1, SIZES[2], own=OWN)
     return ways
 
 
@@ -60,19 +70,26 @@ def _name(size: int) -> str:
 def _plain(lab: Lab, name: str, last: int) -> Way:
     host = Host(name, lab.plug(name, f"10.9.1.{last}"), f"10.9.1.{last}", lab)
     lab.hosts.append(host)
-    one, two = routed(host, f"{name}1", "10.66.0.1"), routed(host, f"{name}2", "10.66.0.2")
+    one, two = (routed(host, f"{name}{i}", f"10.66.0.{i}", alike=name != "q") for i in (1, 2))
     return Way(one.netns, two.netns, two.address)
 
 
-def _nft(host: Host, rule: str) -> None:
-    inside(host.netns, "nft", f"table ip c {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}")
+def _nft(host: Host, rule: str, hidden: str = "") -> None:
+    text = f"table ip c {{ chain f {{ type filter hook forward priority 0; {rule}; }}; }}"
+    if hidden:
+        text += f"; table ip n {{ chain p {{ type nat hook postrouting priority 110; {hidden}; }}; }}"
+    inside(host.netns, "nft", text)
 
 
-def _policed(lab: Lab, size: int, number: int) -> Way:
-    """One that may be reached, one that may not, by a policy of their own, and N policies about the others."""
+def _policed(lab: Lab, number: int, size: int, own: int = 1, *, nat: bool = False) -> Way:
+    """One that may be reached, one that may not, by policies of their own (the last of them lets in), and the rest of
+    them about others; in a store of their own."""
+    lab.move(f"sqlite://{lab.directory}/store{number}")
+    lab.pool("10.65.0.0/16", nat_outgoing=nat)
     name = f"p{number}"
-    resources: list[Resource[Any]] = [_policy(i) for i in range(size - 1)]
+    resources: list[Resource[Any]] = [_policy(i) for i in range(size - own)]
     resources += [_endpoint(name, i) for i in range(ENDPOINTS)]
+    resources += [_own_policy(i) for i in range(own - 1)]
     resources.append(_guard())
     for start in range(0, len(resources), BATCH):
         lab.client.datastore.commit([Put(one.key, encode(one)) for one in resources[start : start + BATCH]])
@@ -84,8 +101,15 @@ def _policed(lab: Lab, size: int, number: int) -> Way:
 
 
 def _guard() -> Resource[Any]:
-    spec = GlobalNetworkPolicySpec(selector="has(n)", types=("Ingress",), ingress=(own_tag("n"),))
+    spec = GlobalNetworkPolicySpec(selector="has(n)", order=1000, types=("Ingress",), ingress=(own_tag("n"),))
     return Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name="guard"), spec=spec)
+
+
+def _own_policy(number: int) -> Resource[Any]:
+    source, port = EntityRule(selector=f"app == 'a{number}'"), EntityRule(ports=(8000 + number,))
+    rule = Rule(action="Allow", protocol="TCP", source=source, destination=port)
+    spec = GlobalNetworkPolicySpec(selector="has(n)", order=number, types=("Ingress",), ingress=(rule,))
+    return Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name=f"own{number}"), spec=spec)
 
 
 def _policy(number: int) -> Resource[Any]:
@@ -114,28 +138,15 @@ def _endpoint(node: str, number: int) -> Resource[Any]:
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=metadata, spec=spec)
 
 
-def _iptables(netns: str) -> None:
-    """The policy of as many pods: each has a chain, found by its address, one rule after the other."""
-    lines = ["*filter", ":FORWARD ACCEPT [0:0]", ":PODS - [0:0]"]
-    addresses = [*(f"10.70.{i // 250}.{i % 250 + 1}" for i in range(ENDPOINTS)), "10.66.0.2"]
-    lines += [f":POD-{i} - [0:0]" for i in range(len(addresses))]
-    lines += ["-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A FORWARD -j PODS"]
-    lines += [f"-A PODS -d {address}/32 -j POD-{i}" for i, address in enumerate(addresses)]
-    for i in range(len(addresses)):
-        lines += [f"-A POD-{i} -s 10.66.0.0/24 -j ACCEPT", f"-A POD-{i} -j DROP"]
-    command = ["ip", "netns", "exec", netns, "iptables-nft-restore"]
-    subprocess.run(command, input="\n".join([*lines, "COMMIT", ""]), text=True, check=True)
-
-
 def _rows(found: Figures, what: str) -> list[tuple[str, str]]:
-    largest = _name(SIZES[-1])
-    pairs = [(_name(1_000), "conntrack only"), (_name(1_000), "no rules"), (largest, _name(SIZES[0]))]
-    if "iptables" in found:
-        pairs.append((_name(1_000), "iptables"))
+    middle, largest = _name(SIZES[2]), _name(SIZES[-1])
+    pairs = [(middle, CT), (middle, BARE), (largest, _name(SIZES[0])), (HIDDEN, MASQUERADE)]
+    pairs += [pair for pair in ((middle, KUBE), (OURS_50, CALICO_50)) if pair[1] in found]
+    pairs.append((OURS_50, CT))
     curve = {size: found[_name(size)] for size in SIZES}
     text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
     head = f"{what}, {' / '.join(map(str, SIZES))} policies, {ENDPOINTS} endpoints"
     return [
-        (head, f"{text} {MEASURES[what][1]}; slope {slope(curve):+.3f}"),
+        (head, f"{text} {MEASURES[what].unit}; slope {slope(curve):+.3f}"),
         *ratios(found, what, pairs),
     ]

@@ -64,7 +64,7 @@ iifname "cali*" goto x
 iifname != "cali*" drop
 oifname "eth0" counter drop
 iifname . ip saddr @src4 accept
-iifname "cali*" iifname . ip saddr @src4 ip daddr != 127.0.0.0/8 accept
+meta nfproto ipv4 iifname . ip saddr @src4 ip daddr != 127.0.0.0/8 accept
 meta nfproto ipv6 iifname . ip6 saddr @src6 accept
 meta nfproto ipv4 meta l4proto 6 ip saddr @s4 th dport 80 accept
 meta nfproto ipv4 ip daddr != @s4 drop
@@ -108,6 +108,8 @@ ct state established,related accept
 ct state invalid drop
 ct state new accept
 ct status dnat accept
+ct status confirmed meta nfproto ipv4 ip saddr @s4 counter accept
+ct status ! confirmed limit rate 1000/second burst 2000 packets counter log prefix "ARE0|web" group 80 accept
 meta nfproto ipv4 ct original ip daddr @s4 accept
 meta l4proto 6 ct original proto-dst 80 accept
 fib saddr type local accept

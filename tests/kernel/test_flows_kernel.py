@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -83,15 +84,17 @@ def flow_logs(lab: Lab, value: Any) -> None:
 
 
 def policies(lab: Lab) -> None:
-    """About `server`: tcp 8000 by rule 2, 8001 refused by rule 1, 8002 passed on to its profile, else the end."""
+    """About `server`: tcp 8000 by rule 2, 8001 refused by rule 1, 8002 passed on to its profile, udp 8100 by rule 4,
+    else the end."""
 
     def tcp(action: Any, port: int) -> Rule:
         return Rule(action=action, protocol="TCP", destination=EntityRule(ports=(port,)))
 
+    udp = Rule(action="Allow", protocol="UDP", destination=EntityRule(ports=(8100,)))
     spec = GlobalNetworkPolicySpec(
         selector="has(server)",
         types=("Ingress",),
-        ingress=(tcp("Deny", 1), tcp("Deny", 8001), tcp("Allow", 8000), tcp("Pass", 8002)),
+        ingress=(tcp("Deny", 1), tcp("Deny", 8001), tcp("Allow", 8000), tcp("Pass", 8002), udp),
     )
     lab.client.apply(Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name="guard"), spec=spec))
     staged = StagedGlobalNetworkPolicySpec(
@@ -207,6 +210,20 @@ def test_denied_at_the_end_of_a_tier_and_of_the_profiles(net: Net) -> None:
     assert decided(net.flow(dest_port=9101, reporter="Dst")) == ("Profile", "__PROFILE__", "shut", -1)
 
 
+def test_a_stream_that_nobody_answers_is_told_once_and_counted_whole(net: Net) -> None:
+    def packets(line: str) -> int:
+        (found,) = re.findall(rf"^\s*{line} counter packets (\d+)", table(net.host), re.MULTILINE)
+        return int(found)
+
+    knock(net.client, net.server.address, 8100, times=200)
+    until(lambda: packets("ct status confirmed udp dport 8100") + packets("udp dport 8100") == 200)
+    # Those of the first instant may be on their way at the same time.
+    assert 0 < packets("udp dport 8100") < 50
+    until(lambda: net.flow(dest_port=8100, reporter="Dst")["packets_in"] == 200, message=net.flows)
+    flow = net.flow(dest_port=8100, reporter="Dst")
+    assert (flow["num_connections_started"], decided(flow)) == (1, ("GlobalNetworkPolicy", "default", "guard", 4))
+
+
 def test_a_source_that_is_not_its_own(net: Net) -> None:
     knock(net.client, net.open.address, 9200, spoofed="10.91.0.77")
     flow = net.flow(dest_port=9200)
@@ -284,7 +301,7 @@ def test_what_rules_have_counted(net: Net) -> None:
         return {item["rule"]: item["packets"] for item in items if item["direction"] == "ingress"}
 
     before = counted("policy=GlobalNetworkPolicy/guard")
-    assert sorted(before) == [0, 1, 2, 3]
+    assert sorted(before) == [0, 1, 2, 3, 4]
     speak(net.client, net.server, 8000)
     after = counted("policy=GlobalNetworkPolicy/guard&profile=all")
     assert after[2] > before[2]

@@ -1,8 +1,9 @@
 """Rules in nft's text as the kernel's expressions: the part of nft's language that `render` writes, and no more.
 
-A match is `FIELD [!=] VALUE`, VALUE one of a literal, a prefix, a range `A-B`, a set `@NAME`; several fields joined by
-` . ` take a set. Protocols, types and codes are numbers. What a field needs to be looked at (IPv4 for `ip saddr`, TCP
-for `tcp dport`) is asked first unless the rule has asked it already, as nft does. Pure.
+A match is `FIELD [!=] VALUE`, VALUE one of a literal, a prefix, a range `A-B`, a set `@NAME`; of bits of a connection
+`FIELD [!] BIT,…`: one of them, none of them. Several fields joined by ` . ` take a set. Protocols, types and codes are
+numbers. What a field needs to be looked at (IPv4 for `ip saddr`, TCP for `tcp dport`) is asked first unless the rule
+has asked it already, as nft does. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tortie.dataplane.kernel.statements import STATEMENTS, set_mark
 WORD = re.compile(r'"[^"]*"|[^\s"]+')
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 58, "sctp": 132, "udplite": 136}
 STATES = {"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}
-STATUSES = {"snat": 0x10, "dnat": 0x20}
+STATUSES = {"confirmed": 8, "snat": 0x10, "dnat": 0x20}
 ADDRESS_TYPES = {"unicast": 1, "local": 2, "broadcast": 3, "multicast": 5}
 FIB_SADDR, FIB_DADDR, FIB_MARK, FIB_IIF, FIB_PRESENT = 1, 2, 4, 8, 32
 FIB_OIF, FIB_TYPE = 1, 3
@@ -33,7 +34,7 @@ MERGED = {("icmp type", "icmp code"), ("icmpv6 type", "icmpv6 code")}
 @lru_cache(maxsize=1 << 11)
 def encode_rule(text: str) -> bytes:
     """The rule's expressions, one attribute after the other. Invalid, naming the rule, if it is not of our language."""
-    writer = Writer(WORD.findall(text))
+    writer = Writer(tuple(WORD.findall(text)))
     try:
         if not writer.words:
             raise Invalid("nothing in it")
@@ -45,18 +46,19 @@ def encode_rule(text: str) -> bytes:
 
 
 def _clause(writer: Writer) -> None:
-    if writer.accept("meta", "mark", "set") or writer.peek() == "fib":
-        (_fib if writer.peek() == "fib" else set_mark)(writer)
-        return
-    found = writer.field()
-    if found is not None:
-        _match(writer, *found)
-        return
-    word = writer.take()
+    word = writer.peek()
     statement = STATEMENTS.get(word)
-    if statement is None:
+    if statement is not None:
+        writer.at += 1
+        statement(writer)
+    elif word == "fib":
+        _fib(writer)
+    elif word == "meta" and writer.accept("meta", "mark", "set"):
+        set_mark(writer)
+    elif (found := writer.field()) is not None:
+        _match(writer, *found)
+    else:
         raise Invalid(f"unknown word {word!r}")
-    statement(writer)
 
 
 # matches
@@ -81,6 +83,10 @@ def _match(writer: Writer, name: str, first: Field) -> None:
     if name in ("meta mark", "ct mark") and writer.accept("&"):
         _masked(writer, first)
         return
+    if name in FLAG_FIELDS:
+        none = writer.accept("!")
+        _flags(writer, first, FLAG_FIELDS[name], writer.take(), none=none)
+        return
     negated = writer.accept("!=")
     writer.accept("==")
     value = writer.take()
@@ -89,8 +95,6 @@ def _match(writer: Writer, name: str, first: Field) -> None:
         writer.out.append(x.lookup(_set_name(value), negated=negated))
     elif len(joined) > 1:
         _pair(writer, name, value, negated)
-    elif name in FLAG_FIELDS:
-        _flags(writer, first, FLAG_FIELDS[name], value, negated)
     else:
         _literal(writer, name, first, value, negated)
 
@@ -119,8 +123,8 @@ def _pair(writer: Writer, name: str, value: str, negated: bool) -> None:
     writer.out += [x.payload(x.TRANSPORT, 0, 2), x.compare(x.NEQ if negated else x.EQ, data)]
 
 
-def _flags(writer: Writer, one: Field, names: dict[str, int], value: str, negated: bool) -> None:
-    """One of several bits is set (of the connection's state, for example), or none of them."""
+def _flags(writer: Writer, one: Field, names: dict[str, int], value: str, *, none: bool) -> None:
+    """One of several bits is set (of the connection's state, for example), or `none` of them."""
     bits = 0
     for word in value.split(","):
         if word not in names:
@@ -128,7 +132,7 @@ def _flags(writer: Writer, one: Field, names: dict[str, int], value: str, negate
         bits |= names[word]
     mask = struct.pack("=I", bits)
     writer.out += [one.load(x.REGISTER), x.bitwise(mask, bytes(4))]
-    writer.out.append(x.compare(x.EQ if negated else x.NEQ, bytes(4)))
+    writer.out.append(x.compare(x.EQ if none else x.NEQ, bytes(4)))
 
 
 def _masked(writer: Writer, one: Field) -> None:

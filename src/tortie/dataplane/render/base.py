@@ -106,14 +106,13 @@ def _written(*rules: str, uses: Sequence[str] = ()) -> Written:
 
 
 def _raw_pre(settings: Settings, work: Work) -> Written:
-    """Legal sources of workloads first: that is most of the packets."""
-    names = _workloads(settings)
+    """Legal sources of workloads first, in one look-up: that is most of the packets, and the name of an interface is
+    dear to look at."""
     early = language.clear_mark(settings.marks.accepted) if work.has(RAW_IN, PRE) else ""
-    legal = f"{IPV4} iifname . ip saddr @{SOURCES4} ip daddr != {TO_LOOPBACK} accept"
     written = _written(
         early,
-        *(f"iifname {ours} {legal}" for ours in names),
-        *(f"iifname {ours} goto spoof" for ours in names),
+        f"{IPV4} iifname . ip saddr @{SOURCES4} ip daddr != {TO_LOOPBACK} accept",
+        *(f"iifname {ours} goto spoof" for ours in _workloads(settings)),
         *_untracked_tunnels(settings, language.TO_US),
         uses=(SOURCES4, "spoof"),
     )

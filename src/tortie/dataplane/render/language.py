@@ -15,7 +15,8 @@ Matches; `!=` may stand before the value of those marked with `*`:
     ip saddr . meta l4proto . th sport* @SET · ip daddr . meta l4proto . th dport* @SET · ip6 likewise
     meta l4proto . th sport @SET · meta l4proto . th dport @SET
     icmp type* NUMBER · icmp code* NUMBER · icmpv6 likewise · icmpv6 type LOW-HIGH
-    ct state established,related · ct state invalid · ct state new · ct status dnat
+    ct state established,related · ct state invalid · ct state new
+    ct status dnat · ct status confirmed · ct status ! confirmed
     fib saddr type local · fib daddr type local · fib daddr type broadcast
     meta mark & BIT == BIT
 
@@ -41,6 +42,8 @@ Version = Literal[4, 6]
 Word = Literal["s", "d"]
 ESTABLISHED = "ct state established,related"
 INVALID = "ct state invalid"
+# A conversation is confirmed once its first packet has left the host or reached one of its programs.
+BEGINS, GOES_ON = "ct status ! confirmed", "ct status confirmed"
 TO_US, TO_ALL, FROM_US = "fib daddr type local", "fib daddr type broadcast", "fib saddr type local"
 TCP, UDP, ICMP, ICMPV6, IPIP = 6, 17, 1, 58, 4
 # Others use low numbers: Felix 1 to 3, ulogd from 0.

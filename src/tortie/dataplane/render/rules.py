@@ -8,7 +8,6 @@ written once for each.
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from tortie.policy.values import (
 
 LOG = 'log prefix "calico-packet: " level info'
 Matches = list[str]
+NO_SIDE = Side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ def _lines(
 ) -> Iterator[tuple[int, str]]:
     for place, rule in enumerate(rules.of(listed.direction)):
         for matches in _alternatives(written, rule):
-            for ending in _endings(rule, place, listed, marks, flows=flows, asks=bool(matches)):
-                yield place, language.line(*matches, ending)
+            for first, ending in _endings(rule, place, listed, marks, flows=flows, asks=bool(matches)):
+                yield place, language.line(first, *matches, ending)
 
 
 def passes(rules: RuleLists | None, listed: Listed) -> bool:
@@ -162,22 +162,27 @@ def passes(rules: RuleLists | None, listed: Listed) -> bool:
     return any(rule.action == "Pass" for rule in rules.of(listed.direction))
 
 
-def _endings(rule: CompiledRule, place: int, listed: Listed, marks: Marks, *, flows: bool, asks: bool) -> list[str]:
-    """The statements of the lines that a rule needs. `flows`: it says that it decided. `asks`: something of a packet.
+def _endings(
+    rule: CompiledRule, place: int, listed: Listed, marks: Marks, *, flows: bool, asks: bool
+) -> list[tuple[str, str]]:
+    """What stands before the matches and what behind them, in each line that a rule needs. `flows`: it says that it
+    decided. `asks`: something of a packet.
 
-    What allows a conversation meets its first packets only and says so of each, in one line: a line that does not match
-    is all that most packets see of a rule. Whatever may go on and on is told in part, and decided by a second line; so
-    is what asks nothing, where that costs nothing.
+    What allows a conversation says so of its first packet: those that follow while nobody has answered yet pass by a
+    line that only decides, and what begins is asked only whether it is such a one. Whatever may go on and on is told in
+    part, and decided by a second line; so is what asks nothing, where that costs nothing.
     """
     end = _end(rule, listed, marks)
+    decided = language.line("counter", end)
     if rule.action == "Log" or not flows:
-        return [language.line("counter", end)]
+        return [("", decided)]
     kind = "staged" if listed.staged else listed.kind
     told = language.told(Hit(rule.action, kind, listed.direction, listed.name, place))
-    once = rule.action == "Allow" and not listed.staged and listed.hook != "untracked"
-    if once and asks:
-        return [language.line("counter", told, end)]
-    return [language.line(language.MANY if once else language.FEW, "counter", told, end), language.line("counter", end)]
+    if rule.action != "Allow" or listed.staged or listed.hook == "untracked":
+        return [("", language.line(language.FEW, "counter", told, end)), ("", decided)]
+    if asks:
+        return [(language.GOES_ON, decided), ("", language.line("counter", told, end))]
+    return [(language.BEGINS, language.line(language.MANY, "counter", told, end)), ("", decided)]
 
 
 def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
@@ -198,7 +203,8 @@ def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
 
 
 def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
-    """The lines of matches that a rule needs: a packet matches the rule if it matches one of them."""
+    """The lines of matches that a rule needs: a packet matches the rule if it matches one of them. What is looked up in
+    a set comes last: most packets that do not match are out before that."""
     for version in _versions(rule):
         needs = Written(live=written.live)
         parts = [
@@ -207,8 +213,8 @@ def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
             _side(needs, rule.destination, "d", version),
         ]
         for chosen in itertools.product(*parts):
-            yield [*_head(rule, version), *itertools.chain(*chosen)]
-        if all(parts):
+            yield [*_head(rule, version), *sorted(itertools.chain(*chosen), key=lambda match: "@" in match)]
+        if needs.uses and all(parts):
             written.sets |= needs.sets
             written.uses |= needs.uses
 
@@ -253,6 +259,8 @@ def _icmp(rule: CompiledRule) -> list[list[Matches]]:
 
 def _side(written: Written, side: Side, word: Word, version: Version | None) -> list[Matches]:
     """The alternatives of one side; none when no packet of that family can match."""
+    if side == NO_SIDE:
+        return [[]]
     everywhere: Matches = []
     wanted: list[list[str]] = []
     if version is not None:
@@ -279,6 +287,8 @@ def _sets_of(written: Written, selector: str, version: Version) -> list[str]:
 
 def _ports(written: Written, side: Side, word: Word, version: Version | None) -> tuple[list[str], list[str]]:
     """(one of these, and all of these)."""
+    if not (side.ports or side.not_ports or side.named or side.not_named):
+        return [], []
     plain = f"th {word}port"
     wanted = [language.match(plain, written.ports(side.ports))] if side.ports else []
     without = [language.match(plain, written.ports(side.not_ports), negated=True)] if side.not_ports else []
@@ -294,4 +304,4 @@ def _named(written: Written, ports: Sequence[NamedPort], version: Version) -> li
 
 
 def _of_version(nets: Sequence[str], version: int) -> list[str]:
-    return [net for net in nets if ipaddress.ip_network(net).version == version]
+    return [net for net in nets if (":" in net) == (version == 6)]
