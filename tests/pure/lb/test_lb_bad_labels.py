@@ -65,6 +65,11 @@ def test_a_value_that_does_not_belong_in_its_place_leaves_only_its_app_out(name:
         ("BACKEND_HEAD", "\nbackend {backend}\n\nfrontend all\n  bind *:22", "begins a section"),
         ("BACKEND_HTTP_OPTIONS", "  option forwardfor\nglobal\n  user root", "begins a section"),
         ("BACKEND_HTTP_OPTIONS", "  .if 0", "cannot steer"),
+        ("HTTP_FRONTEND_ACL", "  bind *:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:22,*:{servicePort}", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:{servicePort},*:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind unix@/run/x", "can listen on {servicePort} only"),
         ("BACKEND_HTTP_OPTIONS", "  option\x00", "control character"),
         ("HTTP_BACKEND_PROXYPASS_GLUE", '  reqirep "^a" "b"', "use http-request replace-path"),
         ("HTTP_BACKEND_REVPROXY_GLUE", "  rspirep a b", "use http-response replace-header"),
@@ -76,6 +81,15 @@ def test_a_template_that_cannot_be_used_leaves_only_its_app_out(name: str, text:
     assert len(said) == 1
     assert said[0].startswith(f"/bad: port 0 left out: label HAPROXY_0_{name}: ")
     assert words in said[0]
+
+
+@pytest.mark.parametrize(
+    "where", ["{bindAddr}:{servicePort}{sslCert}{bindOptions}", ":::{servicePort} v6only", "*:{servicePort}"]
+)
+def test_a_front_end_by_label_may_listen_on_its_port(where: str) -> None:
+    (service,), _ = made(labelled("FRONTEND_HEAD", f"\nfrontend {{backend}}\n  bind {where}\n  mode {{mode}}"))
+    filled = where.format(bindAddr="*", servicePort="10002", sslCert="", bindOptions="")
+    assert f"\nfrontend bad_10002\n  bind {filled}\n  mode http\n" in render([service], Settings()).text
 
 
 def test_templates_by_label_may_be_forbidden() -> None:
