@@ -43,6 +43,7 @@ LB = ("lb", "run", "--group", "external")
         ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
         ((*LB, "--templates", "/nowhere"), 2, "not a directory"),
         ((*LB, "--ssl-certs", "/nowhere.pem"), 2, "certificate /nowhere.pem: No such file"),
+        (("lb", "templates", "NONE"), 3, "no template NONE"),
         (("lb", "zdd", "-m", "http://a", "-l", "http://b"), 2, "--json"),
         (("lb", "zdd", "-m", "a:b", "-l", "http://b", "-j", "x"), 1, "not a URL"),
         (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/nowhere"), 1, "no such file"),
@@ -81,6 +82,18 @@ def test_wrong_use(
         arguments = (*arguments, "--work-dir", str(tmp_path))
     assert ends(monkeypatch, *arguments) == code
     assert words in capsys.readouterr().err
+
+
+def test_a_template_is_shown_with_its_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends(monkeypatch, "lb", "templates", "HAPROXY_FRONTEND_BACKEND_GLUE") == 0
+    head, fields, text = capsys.readouterr().out.strip().splitlines()
+    assert head == "HAPROXY_FRONTEND_BACKEND_GLUE or label HAPROXY_n_FRONTEND_BACKEND_GLUE"
+    assert " backend " in fields
+    assert text == "  use_backend {backend}"
+    assert ends(monkeypatch, "lb", "templates") == 0
+    assert capsys.readouterr().out.count("# fields: ") > 40
 
 
 def test_every_problem_of_a_configuration_is_said(

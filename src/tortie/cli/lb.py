@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import NotFound
-from tortie.cli.lb_rendering import make_settings, rendering_options
+from tortie.cli.lb_rendering import make_settings, rendering_options, show_templates
 from tortie.cli.lb_running import (
     find_program,
     hard_stop,
@@ -107,6 +107,7 @@ def stop(work_dir: Path) -> None:
 
 
 lb.add_command(zdd)
+lb.add_command(show_templates)
 
 
 def _options(options: dict[str, Any], *, stop: bool, events: bool) -> Any:

@@ -74,3 +74,25 @@ def _certificates(options: dict[str, Any]) -> tuple[str, ...]:
     except (Unavailable, OSError) as error:
         logging.getLogger("lb").warning("nothing listens for HTTPS: %s", error)
         return ()
+
+
+@click.command("templates")
+@click.argument("names", nargs=-1)
+def show_templates(names: tuple[str, ...]) -> None:
+    """The templates, all or those of these names: who may replace each, its fields and its text.
+
+    They are marathon-lb's: a file or a variable HAPROXY_NAME for all apps, a label HAPROXY_n_NAME for one port of one.
+    """
+    from tortie.base.errors import NotFound
+    from tortie.lb.templates import TEMPLATES
+
+    wanted = [name.removeprefix("HAPROXY_") for name in names] or sorted(TEMPLATES)
+    for name in wanted:
+        if name not in TEMPLATES:
+            raise NotFound(f"no template {name}")
+    for name in wanted:
+        template = TEMPLATES[name]
+        who = f"HAPROXY_{name}" + (f" or label HAPROXY_n_{name}" if template.by_label else "")
+        fields = " ".join(sorted(template.fields)) if template.fields is not None else "none: taken as it stands"
+        text = template.text.strip("\n") or "  (made from the options)"
+        click.echo(f"{who}\n# fields: {fields}\n{text}\n")

@@ -56,6 +56,8 @@ def services(
             if not port or not in_group(app, index, choice.groups):
                 continue
             try:
+                if not 0 < port < 65536:
+                    raise ValueError(f"{port} is not a port")
                 service = make_service(app, index, port, own_templates=choice.own_templates)
             except ValueError as error:
                 said.append(f"{app.id}: port {index} left out: {error}")
@@ -152,14 +154,18 @@ def _is_address(text: str) -> bool:
 def _without_clashes(found: list[Service], choice: Choice, said: list[str]) -> list[Service]:
     """Two services cannot listen on one port of one address: the first in order keeps it."""
     owners: dict[int, list[tuple[str, str]]] = {port: [("*", "the balancer itself")] for port in choice.reserved}
-    kept = []
+    kept, names = [], set[str]()
     for service in found:
+        if service.name in names:
+            said.append(f"{service.app_id}: port {service.index} left out: there is another {service.name}")
+            continue
         others = owners.setdefault(service.port, [])
         own = service.bind_address
         if owner := next((name for address, name in others if "*" in (own, address) or own == address), ""):
             said.append(f"{service.app_id}: port {service.index} left out: {service.port} is {owner}'s")
             continue
         others.append((own, service.app_id))
+        names.add(service.name)
         kept.append(service)
     return kept
 
