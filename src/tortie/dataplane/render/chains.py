@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tortie.dataplane.ledger import Ledger
-from tortie.dataplane.render.rules import Listed, Wide, Written, passes, rule_places, write_rules
+from tortie.dataplane.render.rules import (
+    Listed,
+    Wide,
+    Written,
+    ends_of,
+    passes,
+    rule_places,
+    source_nets,
+    write_rules,
+)
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Node, Stack, TierChain, failsafe_chains, write_stack, write_tier
 from tortie.policy.values import NamedPort, RuleLists
@@ -192,7 +201,9 @@ def write_failsafes(chains: Chains, settings: Settings, *, wanted: bool) -> None
 
 
 def _asks(rules: RuleLists | None) -> frozenset[str | NamedPort]:
-    return frozenset((*rules.selectors(), *rules.named_ports())) if rules else frozenset()
+    if rules is None:
+        return frozenset()
+    return frozenset((*rules.selectors(), *rules.named_ports(), *map(ends_of, source_nets(rules))))
 
 
 def _owners(node: Node) -> set[Owner]:

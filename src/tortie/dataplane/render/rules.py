@@ -135,6 +135,18 @@ def selector_nets(selector: str, version: int, length: int) -> str:
     return name_of(f"n{version}_{length}", selector)
 
 
+def ends_of(nets: Sequence[str]) -> str:
+    """What stands in the place of a selector in the name of the set of tunnel ends of the hosts in these networks."""
+    return f"tunnel ends in {' '.join(nets)}"
+
+
+def source_nets(rules: RuleLists | None) -> frozenset[tuple[str, ...]]:
+    """The lists of networks that sources are held against, wanted or not."""
+    listed = (*rules.ingress, *rules.egress) if rules else ()
+    sides = (rule.source for rule in listed)
+    return frozenset(nets for side in sides for nets in (side.nets, side.not_nets) if nets)
+
+
 def port_set(port: NamedPort, version: int) -> str:
     """The name of the set of what a named port stands for."""
     return name_of(f"p{version}", port.name, str(port.protocol), port.selector)
@@ -294,11 +306,15 @@ def _side(written: Written, side: Side, word: Word, version: Version | None) -> 
         name = language.address(version, word)
         nets = _of_version(side.nets, version)
         if side.nets:
-            wanted.append([language.match(name, written.nets(version, nets))] if nets else [])
+            found = [written.nets(version, nets)] if nets else []
+            found += _ends(written, side.nets, word, version)
+            wanted.append([language.match(name, one) for one in found])
         if side.selector is not None:
             wanted.append([language.match(*one) for one in written.asked(side.selector, version, word)])
         if nets := _of_version(side.not_nets, version):
             everywhere.append(language.match(name, written.nets(version, nets), negated=True))
+            ends = _ends(written, side.not_nets, word, version)
+            everywhere += [language.match(name, one, negated=True) for one in ends]
         if side.not_selector is not None:
             sets = written.asked(side.not_selector, version, word)
             everywhere += [language.match(*one, negated=True) for one in sets]
@@ -306,6 +322,11 @@ def _side(written: Written, side: Side, word: Word, version: Version | None) -> 
     if side.ports or side.named:
         wanted.append(ports)
     return [[*everywhere, *without, *chosen] for chosen in itertools.product(*wanted)]
+
+
+def _ends(written: Written, nets: Sequence[str], word: Word, version: Version) -> list[str]:
+    """The set of what the hosts in these networks speak from, of a source; see `ends`."""
+    return written.members(selector_set(ends_of(nets), version)) if word == "s" else []
 
 
 def _ports(written: Written, side: Side, word: Word, version: Version | None) -> tuple[list[str], list[str]]:
