@@ -89,5 +89,4 @@ def test_an_address_is_found_in_the_narrowest_network_that_has_it(steps: list[tu
             ]
             narrowest = max((length for length, _ in having), default=None)
             found = directory.find(address.packed)[0]
-            names = {key for length, key in having if length == narrowest} or {"pvt", "pub"}
-            assert found.name in names
+            assert found.name in ({key for length, key in having if length == narrowest} if having else {"pvt", "pub"})
