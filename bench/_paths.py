@@ -155,8 +155,7 @@ class _Conversations:
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        self._listener = within(way.server, lambda: socket.create_server(("0.0.0.0", 0), backlog=10))
-        self._port = self._listener.getsockname()[1]
+        self._listener = within(way.server, lambda: socket.create_server(("0.0.0.0", PORT), backlog=10))
 
     def close(self) -> None:
         self._listener.close()
@@ -167,7 +166,7 @@ class _Conversations:
 
     def _one(self) -> float:
         started = time.perf_counter()
-        with socket.create_connection((self._way.address, self._port), 5.0):
+        with socket.create_connection((self._way.address, PORT), 5.0):
             self._listener.accept()[0].close()
         return (time.perf_counter() - started) * 1e6
 

@@ -57,9 +57,10 @@ def _ours(lab: Lab, outside: str) -> dict[str, Way]:
 def _theirs(docker: DockerHost, outside: str, undo: ExitStack) -> dict[str, Way]:
     ports = [f"{PORT}:{PORT}", f"{PORT}:{PORT}/udp", f"{ECHO_PORT}:{ECHO_PORT}/udp"]
     one = _container(docker, "one", 864_001, undo)
-    two = _container(docker, "two", 864_002, undo, *(word for port in ports for word in ("-p", port)))
+    two = _container(docker, "two", 864_002, undo)
+    published = _container(docker, "published", 864_003, undo, *(word for port in ports for word in ("-p", port)))
     address = docker.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "two").stdout.strip()
-    return {f"Docker, {INSIDE}": Way(one, two, address), f"Docker, {OUTSIDE}": Way(outside, two, ADDRESS)}
+    return {f"Docker, {INSIDE}": Way(one, two, address), f"Docker, {OUTSIDE}": Way(outside, published, ADDRESS)}
 
 
 def _container(docker: DockerHost, name: str, seconds: int, undo: ExitStack, *options: str) -> str:
