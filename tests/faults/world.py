@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.prober import Conversation, Prober, Stream, Tally
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
@@ -168,6 +169,11 @@ class World:
 
     def table(self) -> list[str]:
         return words_of(self.one)
+
+    def figures(self) -> dict[str, float]:
+        """What `/metrics` of h1 says, without labels."""
+        families = text_string_to_metric_families(self.one.ask("/metrics") or "")
+        return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
     # what holds
 
