@@ -73,6 +73,7 @@ find_missing() {
     need python3 have "$PYTHON"
     need python3-venv python_has_venv
     need etcd-server have etcd
+    need redis-server have redis-server
     need openssl have openssl
     need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
     need curl have curl
@@ -83,6 +84,8 @@ find_missing() {
     need procps have ps
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
+        need zsh have zsh # completions are tried in the shells themselves
+        need fish have fish
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
         need libatomic1 library 'libatomic.so.1*' # of Playwright's driver
         [ "$(distribution)" = ubuntu ] || need chromium have chromium
@@ -180,6 +183,7 @@ stay_disabled() {
         bird2) service=bird && set -- bird.service ;;
         haproxy) service=haproxy && set -- haproxy.service ;;
         etcd-server) service=etcd && set -- etcd.service ;;
+        redis-server) service=redis-server && set -- redis-server.service ;;
         firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;
         esac

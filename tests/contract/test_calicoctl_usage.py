@@ -182,6 +182,7 @@ OLD: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"node --runtime=none --ip=192.0.2.77 --as=64777 --node-image=any --no-pull": "WARNING: Could not confirm"},
         {
             "node --ip=1.2.3": "Invalid IPv4 address specified with --ip argument.",
+            "node --ip6=fe80::1": "Invalid IPv6 address specified with --ip6 argument.",
             "node --ip6=1.2.3.4 --as=x": f"--ip6 argument.\n{BAD_AS}",
             "node --detach=false --libnetwork": "The only valid value for --detach is 'true' when using libnetwork",
             "node --runtime=lxc": "Runtime must be 'docker', 'rkt' or 'none'.",
@@ -411,10 +412,15 @@ NEW: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "node run --ip=192.0.2.1 --dryrun --name=host-a": "node run --hostname host-a --address 192.0.2.1/24 ",
             "node run --dryrun --ip=autodetect --ip-autodetection-method=interface=eth.*": "--address 192.0.2.1/24",
             "node run --dryrun --name=x --disable-docker-networking": "--no-docker",
+            "node run --dryrun --name=x --ip6=fd09::1": "--address 192.0.2.1/24 --address6 fd09::1/64 ",
+            "node run --dryrun --name=x --ip6=autodetect": "--address6 fd09::1/64 ",
+            "node run --dryrun --name=x --ip6-autodetection-method=interface=eth.*": "--address6 fd09::1/64 ",
         },
         {
             "node run now": MISUSE_13,
             "node run --ip=x --as=y --backend=gobgp": "--ip=x\nError executing command: --as: 'y' is no AS number\n",
+            "node run --dryrun --ip6=fe80::1": "invalid IPv6 address --ip6=fe80::1",
+            "node run --dryrun --ip6=fd09::7": "fd09::7 is no address of this host",
             "node run --dryrun --ip=192.0.2.77": "192.0.2.77 is no address of this host",
             "node run --dryrun --name=new --ip-autodetection-method=guess": "unknown way to find an address: 'guess'",
             "node run --dryrun --name=new --ip-autodetection-method=interface=(": "interface=(: ",
@@ -522,7 +528,8 @@ def calicoctl(
     monkeypatch.setattr("tortie.cli.calicoctl.era019.node.need_root", lambda: None)
     monkeypatch.setattr("tortie.cli.calicoctl.era019.container.need_root", lambda: None)
     eth0 = [host_address.Own("lo", "127.0.0.1/8"), host_address.Own("eth0", "192.0.2.1/24")]
-    monkeypatch.setattr(host_address, "own_addresses", lambda version=4: eth0 if version == 4 else [])
+    six = [host_address.Own("eth0", "fd09::1/64")]
+    monkeypatch.setattr(host_address, "own_addresses", lambda version=4: eth0 if version == 4 else six)
     monkeypatch.setattr(checksystem, "_fix", lambda: None)
     monkeypatch.setattr(node_start, "stop", lambda: None)
     for forbidden in ("start", "foreground", "enable_forwarding"):

@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE, until
 from tortie.base.errors import Unavailable
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
-from tortie.dns.resolver import run_resolver
+from tortie.dns.resolver import Resolver, run_resolver
 from tortie.dns.run import run
 from tortie.dns.server import Server
 
@@ -167,7 +167,9 @@ def test_names_outside_the_domain_are_refused_or_forwarded() -> None:
 def test_a_resolver_that_does_not_answer_is_a_server_failure() -> None:
     async def main() -> None:
         port = free_port()
-        async with running(run_resolver(("127.0.0.1", port), Forwarder(make_zones({"mesos": ["127.0.0.1:1"]})))):
+        async with running(
+            run_resolver(Resolver("127.0.0.1", port), Forwarder(make_zones({"mesos": ["127.0.0.1:1"]})))
+        ):
             await asyncio.sleep(0)  # its sockets are there once it has run up to its first wait
             for name, wanted in (("a.mesos", dns.rcode.SERVFAIL), ("example.org", dns.rcode.REFUSED)):
                 query = dns.message.make_query(name, "A")

@@ -18,14 +18,16 @@ import pytest
 from tests.support.waiting import PATIENCE
 
 from tortie.lab import artifacts, registry
+from tortie.lab.documents import STARS_IMAGES
 from tortie.lab.fileserver import FileServer
-from tortie.lab.image import Image, docker_archive, star_image
+from tortie.lab.image import Image, docker_archive, make
+from tortie.lab.images import STAR
 from tortie.lab.services import RAW, builtin_artifacts
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return star_image(tmp_path_factory.mktemp("images"))
+    return make(STAR, tmp_path_factory.mktemp("images"))
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Ports:
 @pytest.fixture(scope="module")
 def ports(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     made = artifacts.authority(tmp_path_factory.mktemp("state") / "authority")
-    catalog = registry.catalog(dict.fromkeys(registry.STAR_NAMES, image))
+    catalog = registry.catalog(dict.fromkeys(STARS_IMAGES, image))
     files = artifacts.handler(artifacts.mapping(builtin_artifacts()))
     logged: list[str] = []
     servers = [
@@ -56,11 +58,11 @@ def ports(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
 
 
 def test_the_same_files_give_the_same_bytes(image: Image, tmp_path: Path) -> None:
-    again = star_image(tmp_path)
+    again = make(STAR, tmp_path)
     assert again.digest == image.digest
     assert again.layer.read_bytes() == image.layer.read_bytes()
     made = again.layer.stat().st_mtime_ns
-    assert star_image(tmp_path).layer.stat().st_mtime_ns == made, "made once, then taken from the cache"
+    assert make(STAR, tmp_path).layer.stat().st_mtime_ns == made, "made once, then taken from the cache"
     assert image.layer.stat().st_size < 30_000_000
 
 

@@ -4,169 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import pytest
-from aiohttp import web
-from tests.support.fake_marathon import FakeMarathon, host_app
+from tests.support.balancing import Load, app, backends, bench, needs_haproxy
+from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
 
-from tortie.lb.haproxy import Haproxy
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin") is None, reason="haproxy is not installed"
-)
-
-
-class Backend:
-    """A web server that answers with its own port, and counts."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.served = 0
-        self.wait: asyncio.Event | None = None
-        self.arrived = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> int:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = int(self._runner.addresses[0][1])
-        return self.port
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.served += 1
-        if request.path == "/slow" and self.wait is not None:
-            self.arrived.set()
-            await self.wait.wait()
-        return web.Response(text=str(self.port))
-
-
-@dataclass
-class Bench:
-    marathon: FakeMarathon
-    work_dir: Path
-    http_port: int
-    stats_port: int
-    service_port: int
-    programs: list[subprocess.Popen[bytes]]
-    haproxy: Haproxy
-    appid_port: int = field(default_factory=free_port)
-
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
-        """The program itself, as an operator starts it."""
-        arguments = [
-            sys.executable, "-c", "from tortie.cli.main import main; main()", "lb", "run",
-            "--marathon", self.marathon.url, "--group", "external", "--work-dir", str(self.work_dir),
-            "--http-port", str(self.http_port), "--stats-port", str(self.stats_port),
-            "--appid-port", str(self.appid_port), *more,
-        ]  # fmt: skip
-        program = subprocess.Popen(arguments)
-        self.programs.append(program)
-        return program
-
-    def has_read(self, before: int) -> bool:
-        return self.marathon.reads > before
-
-    async def show(self, *apps: dict[str, Any]) -> None:
-        self.marathon.apps = list(apps)
-        await self.marathon.tell()
-
-    async def get(self, http: aiohttp.ClientSession, path: str = "/", host: str = "a.test") -> tuple[int, str]:
-        async with http.get(f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host}) as reply:
-            return reply.status, await reply.text()
-
-    async def answers(self, http: aiohttp.ClientSession, ports: set[int], host: str = "a.test") -> None:
-        """Wait until exactly these backends answer (as many requests in a row as tell)."""
-
-        async def there() -> bool:
-            with suppress(aiohttp.ClientError):
-                got = [await self.get(http, host=host) for _ in range(4 * max(1, len(ports)))]
-                return {int(text) if status == 200 else 0 for status, text in got} == (ports or {0})
-            return False
-
-        await until(there)
-
-    async def workers(self) -> list[int]:
-        return [pid for pid, role in (await self.haproxy.processes()).items() if role == "worker"]
-
-    async def master(self) -> int:
-        return next(pid for pid, role in (await self.haproxy.processes()).items() if role == "master")
-
-
-@asynccontextmanager
-async def bench(tmp_path: Path) -> AsyncIterator[tuple[Bench, aiohttp.ClientSession]]:
-    marathon = FakeMarathon()
-    await marathon.start()
-    work_dir = tmp_path / "lb"
-    made = Bench(marathon, work_dir, free_port(), free_port(), free_port(), [], Haproxy("haproxy", work_dir))
-    try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
-            yield made, http
-    finally:
-        for program in made.programs:
-            program.kill()
-            program.wait()
-        for pid in sorted(await made.haproxy.processes()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await marathon.stop()
-
-
-class Load:
-    """Requests one after another on several connections, until stopped; every answer must be 200."""
-
-    def __init__(self, made: Bench, workers: int = 4, limit: int = 400) -> None:
-        self._made = made
-        self._left = limit
-        self._stop = asyncio.Event()
-        self.statuses: list[int] = []
-        self._workers = workers
-
-    async def __aenter__(self) -> Load:
-        self._tasks = [asyncio.ensure_future(self._one(keep=n % 2 == 0)) for n in range(self._workers)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stop.set()
-        await asyncio.gather(*self._tasks)
-
-    async def _one(self, *, keep: bool) -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=not keep)) as http:
-            while not self._stop.is_set() and self._left > 0:
-                self._left -= 1
-                status, _ = await self._made.get(http)
-                self.statuses.append(status)
-                await asyncio.sleep(0.01)
-
-
-def app(port: int, *backends: Backend, **labels: str) -> dict[str, Any]:
-    return host_app("/a", port, [b.port for b in backends], **({"HAPROXY_0_VHOST": "a.test"} | labels))
-
-
-async def backends(count: int) -> list[Backend]:
-    made = [Backend() for _ in range(count)]
-    for backend in made:
-        await backend.start()
-    return made
+pytestmark = needs_haproxy
 
 
 def test_scaling_changes_servers_without_a_reload_and_without_a_failed_request(tmp_path: Path) -> None:
@@ -186,8 +33,8 @@ def test_scaling_changes_servers_without_a_reload_and_without_a_failed_request(t
             assert await made.workers() == before
             assert load.statuses
             assert set(load.statuses) == {200}
-            assert f"127_0_0_1_{two.port}" in made.haproxy.config.read_text()
-            assert f"127_0_0_1_{one.port}" not in made.haproxy.config.read_text()
+            assert f"127_0_0_1_{two.port}" in made.haproxy.files.config.read_text()
+            assert f"127_0_0_1_{one.port}" not in made.haproxy.files.config.read_text()
         for backend in made_backends:
             await backend.stop()
 
@@ -292,7 +139,7 @@ def test_an_app_that_haproxy_refuses_and_one_whose_port_is_taken_do_not_hurt_the
             ]
             made.start()
             await made.answers(http, {one.port})
-            text = made.haproxy.config.read_text()
+            text = made.haproxy.files.config.read_text()
             assert "backend bad_" not in text
             assert "backend taken_" not in text
 
@@ -344,7 +191,9 @@ def test_the_paths_of_the_stats_port(tmp_path: Path) -> None:
             assert csv.startswith("# pxname,svname,")
             assert f"a_{made.service_port},127_0_0_1_{one.port}," in csv
             assert "haproxy_process_" in (await get("/metrics"))[1]
-            assert (await get("/_haproxy_getconfig"))[1] == made.haproxy.config.read_text()
+            assert await get("/_haproxy_getvhostmap") == (200, f"a.test a_{made.service_port}\n")
+            assert await get("/_haproxy_getappmap") == (200, f"/a a_{made.service_port}\n")
+            assert (await get("/_haproxy_getconfig"))[1] == made.haproxy.files.config.read_text()
             pids = (await get("/_haproxy_getpids"))[1].split()
             assert sorted(map(int, pids)) == sorted(await made.haproxy.processes())
             reads = made.marathon.reads

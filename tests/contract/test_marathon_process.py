@@ -19,9 +19,11 @@ from tests.support.waiting import until
 START = "from tortie.cli.main import main; main()"
 
 
-async def start(*arguments: str) -> Process:
+async def start(*arguments: str, **environment: str) -> Process:
     command = (sys.executable, "-c", START, "marathon", "run", *arguments)
-    return await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=dict(os.environ))
+    return await asyncio.create_subprocess_exec(
+        *command, stderr=asyncio.subprocess.PIPE, env=dict(os.environ) | environment
+    )
 
 
 async def answers(live: Live) -> bool:
@@ -88,18 +90,25 @@ def test_two_of_them_share_a_store_and_one_leads(tmp_path: Path) -> None:
             await until(lambda: answers(lives[0]))
             second = await start(*common, *here, "--http-port", str(ports[1]))
 
-            async def waits() -> bool:
-                try:
-                    return (await lives[1].call("GET", "/v2/apps")).status == 503
-                except aiohttp.ClientError:
-                    return False
-
-            await until(waits)
-            await lives[0].call("POST", "/v2/apps", sleeper())
-            await lives[0].settled()
-            first.send_signal(signal.SIGTERM)
-            await first.wait()
             await until(lambda: answers(lives[1]))
+            posted = await lives[1].call("POST", "/v2/apps", sleeper())
+            assert (posted.status, posted.headers["X-Marathon-Leader"]) == (201, lives[0].url)
+            assert posted.headers["X-Marathon-Via"] == f"1.1 127.0.0.1:{ports[1]}"
+            assert (await lives[1].call("GET", "/v2/leader")).body == {"leader": f"127.0.0.1:{ports[0]}"}
+            wrong = await lives[1].call("POST", "/v2/apps", "{")
+            assert (wrong.status, wrong.body["message"]) == (400, "Invalid JSON")
+            assert (await lives[1].call("GET", "/v2/apps//a")).body["app"]["id"] == "/a"
+            assert (await lives[1].call("GET", "/v2/apps?label=x=1")).status == 422
+            await lives[1].settled()
+            async with session.get(f"{lives[1].url}/v2/events") as stream:
+                assert (await stream.content.readline()) == b"event: event_stream_attached\r\n"
+            abdicated = await lives[1].call("DELETE", "/v2/leader")
+            assert (abdicated.status, abdicated.body) == (200, {"message": "Leadership abdicated"})
+            assert await first.wait() != 0
+            assert first.stderr is not None
+            assert b"Traceback" not in await first.stderr.read()
+            await until(lambda: answers(lives[1]))
+            assert (await lives[1].call("GET", "/v2/leader")).body == {"leader": f"127.0.0.1:{ports[1]}"}
             app = (await lives[1].call("GET", "/v2/apps/a")).body["app"]
             assert app["tasksRunning"] == 1
             second.send_signal(signal.SIGTERM)

@@ -337,6 +337,17 @@ def test_methods_and_paths_that_are_not_there(tmp_path: Path) -> None:
         assert (await live.call("GET", "/metrics")).body["gauges"]["service.mesosphere.marathon.app.count"][
             "value"
         ] == 0
+        assert (await live.call("GET", "/v2/plugins")).body == {"plugins": []}
+        assert (await live.call("HEAD", "/v2/pods")).status == 200
+        for path in ("/v2/pods", "/v2/pods/::status", "/v2/pods::status", "/v2/pods%3A%3Astatus"):
+            assert (await live.call("GET", path)).body == []
+        pod = await live.call("POST", "/v2/pods", {"id": "/p", "containers": []})
+        assert (pod.status, pod.body["details"][0]["path"]) == (422, "/")
+        assert "Mesos containerizer" in pod.body["details"][0]["errors"][0]
+        for method, path in (("GET", "/v2/pods/g/p::status"), ("GET", "/v2/pods//g/p"), ("DELETE", "/v2/pods/g/p")):
+            none = await live.call(method, path)
+            assert (none.status, none.body) == (404, {"message": "Pod '/g/p' does not exist"})
+        assert (await live.call("PUT", "/v2/pods/p", "{")).status == 400
         sure = await live.call("PUT", "/v2/apps/a?force=maybe", sleeper())
         assert sure.status == 422
         assert (await live.call("GET", "/v2/apps/a/versions/yesterday")).status == 422

@@ -54,6 +54,17 @@ def test_unacknowledged_updates_and_addresses_outlive_the_agent(tmp_path: Path) 
     assert not list(WorkDir(tmp_path).tasks(AGENT))
 
 
+def test_what_is_known_of_its_health_outlives_the_agent(tmp_path: Path) -> None:
+    task = live(WorkDir(tmp_path))
+    for healthy, moment in ((None, 5.0), (True, 7.0), (False, 9.0)):
+        said = status("TASK_RUNNING")
+        said.healthy, said.timestamp = healthy, moment
+        task.report(said)
+        (found,) = WorkDir(tmp_path).tasks(AGENT)
+        again = taken_up(task.host, found)
+        assert (again.healthy, again.running_since) == (healthy, moment)
+
+
 def test_a_checkpoint_that_cannot_be_read_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     workdir = WorkDir(tmp_path)
     for name in ("good", "bad"):

@@ -17,6 +17,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(caught.value.code or 0)
 
 
+RESOLVER = ("dns", "run", "--role", "resolver", "--listen", "127.0.0.1")
 LB = ("lb", "run", "--group", "external")
 
 
@@ -30,7 +31,15 @@ LB = ("lb", "run", "--group", "external")
         ((*LB, "--auto-assign-service-ports", "--max-serv-port-ip-per-task", "5"), 2, "say the same"),
         ((*LB, "--marathon", "master:8080"), 2, "is not a URL"),
         ((*LB, "--marathon", "http://a:x"), 2, "is not a URL"),
+        ((*LB, "master:8080"), 2, "is not a URL"),
         ((*LB, "--http-port", "0"), 2, "--http-port"),
+        ((*LB, "--hard-stop-after", "soon"), 2, "is not a time"),
+        ((*LB, "--hard-stop-after", "5m\n  user root"), 2, "is not a time"),
+        ((*LB, "--auth-credentials", "nobody"), 2, "is not USER:PASSWORD"),
+        ((*LB, "--marathon-ca-cert", "/nowhere/ca.pem"), 2, "no certificates to believe"),
+        ((*LB, "--max-reload-retries", "-2"), 2, "--max-reload-retries"),
+        (("lb", "sse"), 2, "--group is needed"),
+        (("lb", "event"), 2, "event"),
         ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
         (("lb", "stop", "--work-dir", "/nowhere/lb"), 3, "no haproxy runs there"),
         (("dns", "run"), 2, "--config FILE is needed"),
@@ -40,6 +49,16 @@ LB = ("lb", "run", "--group", "external")
         (("dns", "run", "--role", "resolver", "--listen", "here"), 2, "here"),
         (("dns", "run", "--role", "resolver", "--listen", "127.0.0.1", "--forward", "mesos"), 2, "ZONE=ADDRESS"),
         (("dns", "run", "--role", "nothing"), 2, "nothing"),
+        ((*RESOLVER, "--config", "/etc/hosts"), 2, "--config goes with --role mesos-dns"),
+        ((*RESOLVER, "--master", "nowhere"), 2, "--master nowhere"),
+        ((*RESOLVER, "--upstream", "dns.example"), 2, "--upstream dns.example"),
+        ((*RESOLVER, "--upstream", "127.0.0.1"), 2, "that is this resolver itself"),
+        ((*RESOLVER, "--forward", "mesos=127.0.0.1:53"), 2, "that is this resolver itself"),
+        ((*RESOLVER, "--forward", "dcos.thisdcos.directory=10.0.0.1"), 2, "answers for that zone itself"),
+        ((*RESOLVER, "--forward", "a..b=10.0.0.1"), 2, "is not a domain"),
+        ((*RESOLVER, "--cluster-id", "a.b"), 2, "not one label"),
+        ((*RESOLVER, "--http", "8123"), 2, "not HOST:PORT"),
+        (("dns", "run", "--config", "/etc/hosts", "--master", "a:1"), 2, "go with --role resolver"),
         (("dns", "run", "--role", "resolver", "--listen", "192.0.2.1:5353"), 5, "cannot listen on 192.0.2.1:5353"),
     ],
 )

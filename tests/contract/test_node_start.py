@@ -57,6 +57,26 @@ def test_a_node_keeps_what_others_wrote_into_it(client: Client) -> None:
     assert client.get(NODE, "h1").revision == before
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "left"),
+    [
+        ("fd09::1/64", "fd09::7/64", "fd09::7/64"),
+        ("fd09::1/64", None, "fd09::1/64"),
+        ("fd09::1/64", "", None),
+        (None, None, None),
+    ],
+)
+def test_an_ipv6_address_stays_until_another_or_none_is_given(
+    client: Client, first: str | None, then: str | None, left: str | None
+) -> None:
+    write_node(client, "h1", "10.9.0.1/24", first)
+    write_node(client, "h1", "10.9.0.1/24", then)
+    spec = client.get(NODE, "h1").spec
+    assert spec.bgp is not None
+    assert spec.bgp.ipv6_address == left
+    assert [a.address for a in spec.addresses] == ["10.9.0.1/24", *filter(None, [left])]
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("options", "words"),
@@ -65,6 +85,15 @@ def test_a_node_keeps_what_others_wrote_into_it(client: Client) -> None:
         (["--address", "10.9.0.1/33"], "not an IPv4 address"),
         (["--address", "fd00::1/64"], "not an IPv4 address"),
         (["--address", "10.9.0.1/24", "--hostname", "a/b"], "slashes"),
+        (["--address", "10.9.0.1/24", "--address6", "fe80::1/64"], "--address6 fe80::1/64 is an address of one link"),
+        (["--address", "10.9.0.1/24", "--address6", "fd09::1"], "mask"),
+        (["--address", "10.9.0.1/24", "--address6", "10.9.0.1/24"], "not an IPv6 address"),
+        (["--address", "10.9.0.1", "--address6", "::1/64"], "not an address of one host"),
+        (["--address", "10.9.0.1/24", "--address6", "autodetect", "--ip6-autodetection-method", "x"], "unknown way"),
+        (
+            ["--address", "10.9.0.1/24", "--address6", "autodetect", "--ip6-autodetection-method", "interface=^none$"],
+            "no IPv6 address of this host by interface=^none$",
+        ),
         (["--address", "10.9.0.1/24", "--store", "redis://x"], "unknown kind"),
     ],
 )

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import PATIENCE, wait_until
 
+from tortie.model.ipam import affinity_key, block_key
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -26,6 +28,7 @@ from tortie.store.port import Put
 
 until = wait_until
 GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
+GATEWAY6 = "fe80::ecee:eeff:feee:eeee"
 TAG = f"t{os.getpid() % 100000}"
 
 
@@ -49,6 +52,7 @@ class Container:
     interface: str
     address: str
     key: str
+    six: str = ""
 
 
 @dataclass(eq=False)
@@ -59,6 +63,7 @@ class Host:
     netns: str
     address: str
     lab: Lab
+    six: str = ""
     agent: subprocess.Popen[bytes] | None = None
     containers: list[Container] = field(default_factory=list)
     beside: Callable[..., list[str]] | None = None
@@ -80,10 +85,12 @@ class Host:
             [
                 *self.words(sys.executable, "-m", module, "run"),
                 *("--hostname", self.name, "--address", f"{self.address}/24", "--socket", str(self.socket)),
+                *(("--address6", f"{self.six}/64") if self.six else ()),
                 *(
                     "--store",
                     self.lab.url,
                     "--no-docker",
+                    "--no-cni",
                     "--bird-directory",
                     str(self.lab.directory / f"{self.name}-bird"),
                     *options,
@@ -142,16 +149,23 @@ class Host:
             inside(netns, "ip", *words.split())
         return netns
 
-    def container(self, name: str, address: str, *profiles: str, wait: bool = True) -> Container:
-        """A container with its endpoint in the store, once it is programmed."""
+    def container(self, name: str, address: str, *profiles: str, six: str = "", wait: bool = True) -> Container:
+        """A container with its endpoint in the store, once it is programmed; `six`: its address of IPv6 beside."""
         interface = f"cali{name}"
         netns = self.link(interface, address)
-        key = self.lab.put_endpoint(self.name, name, interface, address, profiles)
-        container = Container(netns, self, interface, address, key)
+        if six:
+            inside(netns, "ip", "addr", "add", f"{six}/128", "dev", "eth0", "nodad")
+            inside(netns, "ip", "-6", "route", "add", "default", "via", GATEWAY6, "dev", "eth0")
+        key = self.lab.put_endpoint(self.name, name, interface, address, profiles, six=six)
+        container = Container(netns, self, interface, address, key, six)
         self.containers.append(container)
         if wait:
-            wait_until(lambda: self.endpoint(container).get("state") == "up", message=self.story)
+            wait_until(lambda: self._up(container), message=self.story)
         return container
+
+    def _up(self, container: Container) -> bool:
+        found = self.endpoint(container)
+        return found.get("state") == "up" and (container.six or container.address) in found.get("addresses", ())
 
 
 class Lab:
@@ -176,19 +190,41 @@ class Lab:
         inside(name, "sysctl", "-qw", "net.ipv4.icmp_ratemask=0")
         self._undo.callback(sh, "ip", "netns", "del", name, check=False)
 
-    def plug(self, name: str, address: str) -> str:
-        """A namespace with eth0 on the lab's bridge."""
+    def plug(self, name: str, address: str, six: str = "", subnet: int = 0) -> str:
+        """A namespace with eth0 on the lab's bridge, or on that of another subnet."""
         netns = f"{TAG}-{name}"
         self.add_netns(netns)
-        inside(self.switch, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", netns)
-        inside(self.switch, "ip", "link", "set", name, "master", "br0", "up")
         inside(netns, "ip", "link", "set", "lo", "up")
-        inside(netns, "ip", "addr", "add", f"{address}/24", "dev", "eth0")
-        inside(netns, "ip", "link", "set", "eth0", "up")
+        self._join(netns, "eth0", name, subnet, address, six)
         return netns
 
-    def host(self, name: str, address: str, *options: str) -> Host:
-        host = Host(name, self.plug(name, address), address, self)
+    def _join(self, netns: str, device: str, port: str, subnet: int, address: str, six: str) -> None:
+        inside(self.switch, "ip", "link", "add", port, "type", "veth", "peer", "name", device, "netns", netns)
+        inside(self.switch, "ip", "link", "set", port, "master", f"br{subnet}", "up")
+        inside(netns, "ip", "addr", "add", f"{address}/24", "dev", device)
+        if six:
+            inside(netns, "ip", "addr", "add", f"{six}/64", "dev", device, "nodad")
+        inside(netns, "ip", "link", "set", device, "up")
+
+    def router(self, *addresses: str) -> str:
+        """A second subnet, and who forwards between the two: its addresses in each, of IPv4 and then of IPv6."""
+        inside(self.switch, "ip", "link", "add", "br1", "type", "bridge")
+        inside(self.switch, "ip", "link", "set", "br1", "up")
+        here, there, here6, there6 = addresses
+        netns = self.plug("router", here, here6)
+        self._join(netns, "eth1", "router1", 1, there, there6)
+        inside(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        return netns
+
+    def start(self, netns: str, *words: str) -> subprocess.Popen[bytes]:
+        """A program in a namespace; it ends with the lab at the latest."""
+        process = subprocess.Popen(["ip", "netns", "exec", netns, *words], stderr=subprocess.DEVNULL)
+        self._undo.callback(process.wait)
+        self._undo.callback(process.kill)
+        return process
+
+    def host(self, name: str, address: str, *options: str, six: str = "", subnet: int = 0) -> Host:
+        host = Host(name, self.plug(name, address, six, subnet), address, self, six)
         self.hosts.append(host)
         host.start(*options)
         host.ready()
@@ -224,6 +260,7 @@ class Lab:
         address: str,
         profiles: Sequence[str],
         client: Client | None = None,
+        six: str = "",
     ) -> str:
         resource = Resource(
             kind=WORKLOAD_ENDPOINT,
@@ -233,7 +270,7 @@ class Lab:
                 workload="libnetwork",
                 node=node,
                 endpoint=name,
-                ip_networks=(f"{address}/32",),
+                ip_networks=(f"{address}/32", *((f"{six}/128",) if six else ())),
                 profiles=tuple(profiles),
                 interface_name=interface,
             ),
@@ -259,7 +296,7 @@ class Lab:
     def block(self, cidr: str, owner: str, holders: dict[int, str] | None = None) -> None:
         """A block with a confirmed affinity; `holders`: node of an address by its place in the block. Its last address
         is in use in any case: its owner lets an empty block go when it looks for a tunnel's address."""
-        name = cidr.replace("/", "-")
+        network = ip_network(cidr)
         holders = {63: owner} | (holders or {})
         nodes = sorted(set(holders.values()))
         allocations: list[int | None] = [None] * 64
@@ -274,8 +311,8 @@ class Lab:
         }
         self.client.datastore.commit(
             [
-                Put(f"/calico/ipam/v2/assignment/ipv4/block/{name}", json.dumps(block).encode()),
-                Put(f"/calico/ipam/v2/host/{owner}/ipv4/block/{name}", b'{"state":"confirmed"}'),
+                Put(block_key(network), json.dumps(block).encode()),
+                Put(affinity_key(owner, network), b'{"state":"confirmed"}'),
             ]
         )
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
+from tests.support.machine import needs_ipv6
 from tests.support.waiting import wait_until
 
+from tortie.cli.calicoctl import node_status
 from tortie.dataplane.bgp_status import SessionState, sessions
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION, BGPConfigurationSpec
 from tortie.model.kinds.bgp_filter import BGP_FILTER, BGPFilterSpec, FilterRule
@@ -98,6 +100,27 @@ def pair(lab: Lab) -> tuple[Host, Host, Container, Container]:
 def reaches(a: Container, b: Container) -> None:
     command = ("ping", "-c1", "-W2", b.address)
     wait_until(lambda: " 1 received" in inside(a.netns, *command, check=False), SECONDS, f"{a.netns} reaches {b.netns}")
+
+
+def six_pair(lab: Lab) -> tuple[Host, Host, Container, Container]:
+    """As `pair`, with addresses and sessions of both families."""
+    lab.pool("fd65::/64", nat_outgoing=False)
+    bird = ("--networking-backend", "bird")
+    one = lab.host("h1", "10.9.0.1", *bird, six="fd09::1")
+    two = lab.host("h2", "10.9.0.2", *bird, six="fd09::2")
+    lab.block("fd65::100/122", "h1", {1: "h1"})
+    lab.block("fd65::200/122", "h2", {1: "h2"})
+    a, b = one.container("a", "10.65.0.1", "n", six="fd65::101"), two.container("b", "10.65.1.1", "n", six="fd65::201")
+    return one, two, a, b
+
+
+def route6(netns: str, destination: str) -> str:
+    return inside(netns, "ip", "-6", "route", "show", destination).strip()
+
+
+def reaches6(a: Container, b: Container) -> None:
+    command = ("ping", "-c1", "-W2", b.six)
+    wait_until(lambda: " 1 received" in inside(a.netns, *command, check=False), SECONDS, f"{a.netns} reaches {b.six}")
 
 
 def gone(netns: str, cidr: str) -> None:
@@ -194,3 +217,43 @@ def test_without_the_mesh_and_without_bgp_the_routes_go(lab: Lab) -> None:
     wait_until(lambda: daemon(one) is None, SECONDS)
     wait_until(lambda: "via 10.9.0.2 dev eth0 proto 80" in route(one.netns, "10.65.1.0/26"), SECONDS)
     assert daemon(two) is not None
+
+
+@needs_ipv6
+def test_the_mesh_brings_ipv6_too_and_nothing_has_two_owners(lab: Lab) -> None:
+    one, two, a, b = six_pair(lab)
+    established(one, "10.9.0.2", "fd09::2")
+    established(two, "10.9.0.1", "fd09::1")
+    reaches6(a, b)
+    reaches6(b, a)
+    assert "via fd09::2 dev eth0 proto bird" in route6(one.netns, "fd65::200/122")
+    assert route6(one.netns, "fd65::100/122").splitlines() == [
+        "blackhole fd65::100/122 dev lo proto 80 metric 1024 pref medium"
+    ]
+    lab.block("fd65::100/122", "h1", {1: "h1", 7: "h2"})
+    borrower = two.container("c", "10.65.1.7", "n", six="fd65::107")
+    wait_until(lambda: "proto bird" in route6(one.netns, "fd65::107"), SECONDS)
+    reaches6(a, borrower)
+    # Another host that tells of an address of this one does not take it away.
+    lab.block("fd65::100/122", "h1", {1: "h2", 7: "h2"})
+    two.container("d", "10.65.1.8", "n", six="fd65::101")
+    wait_until(lambda: "proto bird" in route6(one.netns, "fd65::101"), SECONDS)
+    assert "dev calia " in inside(one.netns, "ip", "-6", "route", "get", a.six)
+
+
+@needs_ipv6
+def test_sessions_of_ipv6_are_shown_and_end_with_the_address(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _, a, b = six_pair(lab)
+    monkeypatch.setattr(node_status, "SOCKET", str(one.socket))
+    established(one, "10.9.0.2", "fd09::2")
+    shown = node_status.status()
+    six = shown[shown.index("IPv6 BGP status") :]
+    assert all(word in six for word in ("| fd09::2", "node-to-node mesh", "Established"))
+    one.kill(signal.SIGTERM)
+    one.six = ""
+    one.start("--networking-backend", "bird", "--address6", "none")
+    one.ready()
+    established(one, "10.9.0.2")
+    wait_until(lambda: not route6(one.netns, "fd65::200/122"), SECONDS)
+    reaches(a, b)
+    wait_until(lambda: "No IPv6 peers found." in node_status.status(), SECONDS, node_status.status)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.fake_marathon import stars_app
 from tests.support.waiting import PATIENCE
 
+from tortie.lb.files import Files
 from tortie.lb.render import Settings, render
 from tortie.lb.services import Choice, services
 from tortie.wire.marathon_apps import decode
@@ -42,7 +43,9 @@ nft -j list set ip t tries
 def test_a_dropped_server_is_503_after_four_connect_timeouts(tmp_path: Path) -> None:
     apps, _ = decode(json.dumps({"apps": [stars_app(address="127.0.0.9")]}).encode())
     found, _ = services(apps, Choice(groups=("external",), ports=range(20001, 30000)), lambda host: host)
-    (tmp_path / "haproxy.cfg").write_text(render(found, Settings(work_dir=str(tmp_path), maxconn=100)).text)
+    rendered = render(found, Settings(work_dir=str(tmp_path), maxconn=100))
+    Files(tmp_path).provide(rendered.files)
+    (tmp_path / "haproxy.cfg").write_text(rendered.text)
     command = ["unshare", "-n", "--kill-child", "sh", "-c", SCRIPT, "sh", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={"PATH": PATH})
     assert done.returncode == 0, done.stderr

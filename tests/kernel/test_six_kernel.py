@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
+from tests.kernel.netlab import Container, Lab, inside, own_tag, until
 
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT, HostEndpointSpec
@@ -19,7 +17,6 @@ from tortie.model.rule import Rule
 
 pytestmark = pytest.mark.root
 
-GATEWAY6 = "fe80::ecee:eeff:feee:eeee"
 SECONDS = 60.0
 
 
@@ -30,24 +27,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab.close()
 
 
-def both(host: Host, name: str, four: str, six: str, profile: str) -> Container:
-    """A container with an address of each family, once it is programmed."""
-    found = host.container(name, four, profile, wait=False)
-    inside(found.netns, "ip", "addr", "add", f"{six}/128", "dev", "eth0", "nodad")
-    inside(found.netns, "ip", "-6", "route", "add", "default", "via", GATEWAY6, "dev", "eth0")
-    key = found.key.rpartition("/")[2]
-    endpoint = host.lab.client.get(WORKLOAD_ENDPOINT, key, "libnetwork")
-    spec = msgspec.structs.replace(endpoint.spec, ip_networks=(f"{four}/32", f"{six}/128"))
-    host.lab.client.apply(dataclasses.replace(endpoint, spec=spec))
-    until(lambda: found_up(host, found, six), SECONDS, f"{name} up with {six}")
-    return found
-
-
-def found_up(host: Host, container: Container, six: str) -> bool:
-    endpoint = host.endpoint(container)
-    return endpoint.get("state") == "up" and six in endpoint.get("addresses", ())
-
-
 def pings(source: Container, address: str) -> bool:
     return "1 received" in inside(source.netns, "ping", "-6", "-c1", "-W1", address, check=False)
 
@@ -56,9 +35,9 @@ def test_workloads_speak_ipv6_as_policy_says(lab: Lab) -> None:
     host = lab.host("h1", "10.9.0.1")
     lab.profile("n", own_tag("n"))
     lab.profile("m", own_tag("m"))
-    a = both(host, "a", "10.65.0.1", "fd65::1", "n")
-    both(host, "b", "10.65.0.2", "fd65::2", "n")
-    c = both(host, "c", "10.65.0.3", "fd65::3", "m")
+    a = host.container("a", "10.65.0.1", "n", six="fd65::1")
+    host.container("b", "10.65.0.2", "n", six="fd65::2")
+    c = host.container("c", "10.65.0.3", "m", six="fd65::3")
     until(lambda: pings(a, "fd65::2"), SECONDS)
     assert not pings(c, "fd65::2")
     assert "fd65::1 dev calia proto 80" in inside(host.netns, "ip", "-6", "route")

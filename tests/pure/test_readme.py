@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from tortie.cli.main import COMMANDS
-from tortie.lab.daemons import PLANS
-from tortie.lab.plan import Options
+from tortie.lab.daemons import plan_of
+from tortie.lab.documents import DOCUMENTS, check_options
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -20,7 +21,9 @@ def test_every_command_of_tortie_in_the_readme_exists() -> None:
 
 
 def test_every_address_in_the_readme_is_a_host_of_the_lab() -> None:
-    addresses = {host.address for host in PLANS["stars"]("t", Options()).hosts}
+    plain: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+    labs = [plan_of("t", check_options(name, **plain)) for name in DOCUMENTS]
+    addresses = {host.address for lab in labs for host in lab.hosts}
     assert set(re.findall(r"172\.24\.197\.\d+", README)) <= addresses
 
 

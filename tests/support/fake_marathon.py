@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+
+from tortie.wire.marathon import basic
 
 
 def stars_app(address: str | None = "192.168.255.254", host: str = "172.24.197.102") -> dict[str, Any]:
@@ -47,18 +50,22 @@ class FakeMarathon:
         self.reads = 0
         self.status = 200
         self.url = ""
-        self._streams: list[tuple[web.StreamResponse, list[str]]] = []
+        self.user: tuple[str, str] | None = None
+        """Who may ask; anyone when nobody is named."""
+        self.held: asyncio.Event | None = None
+        """Answers wait for it."""
+        self.streams: list[tuple[web.StreamResponse, list[str]]] = []
         self._subscribed = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application()
         app.router.add_get("/v2/apps", self._apps)
         app.router.add_get("/v2/events", self._events)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=tls).start()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -68,23 +75,33 @@ class FakeMarathon:
         await self._subscribed.wait()
 
     async def tell(self, kind: str = "status_update_event") -> None:
-        for stream, wanted in self._streams:
+        for stream, wanted in self.streams:
             if kind in wanted:
                 await stream.write(f'event: {kind}\r\ndata: {{"eventType":"{kind}"}}\r\n\r\n'.encode())
 
     async def _apps(self, request: web.Request) -> web.Response:
         self.reads += 1
+        if self.held is not None:
+            await self.held.wait()
+        if self._stranger(request):
+            return web.Response(status=401)
         if self.status != 200:
             return web.Response(status=self.status)
         bare = request.query.get("embed") != "apps.tasks"
         return web.json_response({"apps": [a | {"tasks": []} if bare else a for a in self.apps]})
 
+    def _stranger(self, request: web.Request) -> bool:
+        wanted = basic(*self.user) if self.user else None
+        return wanted is not None and request.headers.get("Authorization") != wanted
+
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Accept") != "text/event-stream":
             return web.Response(status=405)
+        if self._stranger(request):
+            return web.Response(status=401)
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await reply.prepare(request)
-        self._streams.append((reply, request.query.getall("event_type", [])))
+        self.streams.append((reply, request.query.getall("event_type", [])))
         self._subscribed.set()
         await asyncio.Event().wait()
         return reply

@@ -24,7 +24,7 @@ def state(tasks: list[dict[str, Any]], leader: str = "master@172.24.197.101:5050
     return {
         "leader": leader,
         "slaves": [{"id": "c-S1", "hostname": "172.24.197.102", "pid": "slave(1)@172.24.197.102:5051"}],
-        "frameworks": [{"name": "marathon", "hostname": "172.24.197.101", "pid": "", "tasks": tasks}],
+        "frameworks": [{"id": "f-0", "name": "marathon", "hostname": "172.24.197.101", "pid": "", "tasks": tasks}],
     }
 
 
@@ -58,8 +58,9 @@ class FakeMaster:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def tell(self, kind: str = "TASK_UPDATED") -> None:
-        record = json.dumps({"type": kind}).encode()
+    async def tell(self, kind: str = "FRAMEWORK_UPDATED", **body: Any) -> None:
+        """An event with its body; without one it says only that something changed."""
+        record = json.dumps({"type": kind} | ({kind.lower(): body} if body else {})).encode()
         for stream in self._streams:
             await stream.write(b"%d\n%s" % (len(record), record))
 

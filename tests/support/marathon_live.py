@@ -65,7 +65,12 @@ class Live:
 
 @asynccontextmanager
 async def marathon(
-    directory: Path, master: SchedulerMaster | None = None, *, options: Options = QUICK, port: int = 0
+    directory: Path,
+    master: SchedulerMaster | None = None,
+    *,
+    options: Options = QUICK,
+    port: int = 0,
+    endpoints: Sequence[str] | None = None,
 ) -> AsyncIterator[Live]:
     """Runs until the block ends; with a `master` of the caller's, that one goes on."""
     own = master is None
@@ -80,6 +85,7 @@ async def marathon(
         http_address="127.0.0.1",
         http_port=port,
         options=options,
+        endpoints=endpoints,
     )
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:

@@ -29,6 +29,7 @@ class Agent:
     cpus: float = 4.0
     mem: float = 4096.0
     role: str = "*"
+    ports: tuple[int, int] = PORTS
     attributes: dict[str, str] = field(default_factory=dict)
 
 
@@ -153,7 +154,8 @@ class SchedulerMaster:
             for piece in resource.get("ranges", {}).get("range", [])
             for port in range(piece["begin"], piece["end"] + 1)
         }
-        free = [{"begin": p, "end": p} for p in range(PORTS[0], PORTS[1] + 1) if p not in taken]
+        low, high = agent.ports
+        free = [{"begin": p, "end": p} for p in range(low, high + 1) if p not in taken]
         return {
             "id": {"value": offer_id},
             "framework_id": {"value": self.framework},

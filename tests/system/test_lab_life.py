@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until as wait
 from tortie.base.errors import NotFound, Unavailable
 from tortie.lab import state
 from tortie.lab.api import Lab
-from tortie.lab.daemons import STARS_PAGES
+from tortie.lab.documents import STARS
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -381,16 +381,16 @@ def held(ports: Iterable[int]) -> Iterator[set[int]]:
 def test_a_taken_port_gives_the_next_one_said_aloud(lab: Lab) -> None:
     other = unique("t-other")
     try:
-        with held(page.port for page in STARS_PAGES) as taken:
+        with held(page.port for page in STARS.pages) as taken:
             ran = up(other)
         assert ran.returncode == 0, ran.stderr
         pages = {page["local"]: page for name in (NAME, other) for page in Lab.find(name).state["pages"]}
-        assert len(pages) == 2 * len(STARS_PAGES)
+        assert len(pages) == 2 * len(STARS.pages)
         # Those that neither this test nor its first lab holds are another's, who may let go of them meanwhile.
         taken |= {page["local"] for page in lab.state["pages"]}
         own = Lab.find(other).state["pages"]
         assert not taken & {page["local"] for page in own}
-        for page in STARS_PAGES:
+        for page in STARS.pages:
             if page.port in taken:
                 assert f"({page.port} is taken on this machine)" in ran.stdout
         # Two labs with the same addresses, each with its own hosts.

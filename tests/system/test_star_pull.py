@@ -14,7 +14,7 @@ import pytest
 from tests.support.docker_host import DockerHost
 from tests.support.waiting import PATIENCE, wait_until
 
-from tortie.lab.registry import STAR_NAMES
+from tortie.lab.documents import STARS_IMAGES
 from tortie.stars.board import parse_resources
 
 pytestmark = [pytest.mark.docker]
@@ -48,7 +48,7 @@ def ask(host: DockerHost, url: str) -> str:
 
 
 def test_the_documents_names_can_be_pulled_and_nothing_else(host: DockerHost) -> None:
-    for name in STAR_NAMES:
+    for name in STARS_IMAGES:
         host.docker("pull", name)
     ids = set(host.docker("images", "--quiet", "--no-trunc", "--filter", "label=tortie.image=star").stdout.split())
     assert len(ids) == 1

@@ -19,8 +19,11 @@ def dns() -> None:
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="The original's JSON configuration.")
 @click.option("--role", type=click.Choice(["mesos-dns", "resolver"]), default="mesos-dns", show_default=True)
 @click.option("--listen", help="resolver: ADDRESS or ADDRESS:PORT to answer on.")
+@click.option("--master", multiple=True, metavar="HOST:PORT", help="resolver: Mesos masters whose cluster is named.")
 @click.option("--forward", multiple=True, metavar="ZONE=ADDRESS", help="resolver: who answers a zone; may repeat.")
 @click.option("--upstream", multiple=True, metavar="ADDRESS", help="resolver: who answers all other names.")
+@click.option("--cluster-id", metavar="LABEL", help="resolver: its zones answer below LABEL.dcos.directory as well.")
+@click.option("--http", metavar="ADDRESS:PORT", help="resolver: serve its HTTP API, as on 127.0.0.1:62080.")
 @click.option("--debug", is_flag=True)
 def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) -> None:
     """Serve names until stopped."""
@@ -28,12 +31,16 @@ def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) ->
 
     log.setup("dns", debug=debug)
     if role == "resolver":
+        if config_file is not None:
+            raise click.UsageError("--config goes with --role mesos-dns")
         _run_resolver(**resolver)
         return
     if config_file is None:
         raise click.UsageError("--config FILE is needed")
     if any(resolver.values()):
-        raise click.UsageError("--listen, --forward and --upstream go with --role resolver")
+        raise click.UsageError(
+            "--listen, --master, --forward, --upstream, --cluster-id, --http go with --role resolver"
+        )
     from tortie.cli.stopping import run_until_stopped
     from tortie.dns.config import parse
     from tortie.dns.run import run as serve
@@ -47,17 +54,11 @@ def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) ->
     run_until_stopped(serve(parse(text, str(config_file))))
 
 
-def _run_resolver(listen: str | None, forward: tuple[str, ...], upstream: tuple[str, ...]) -> None:
+def _run_resolver(listen: str | None, **options: Any) -> None:
     from tortie.cli.stopping import run_until_stopped
-    from tortie.dns.config import parse_forwards, resolver_address, split_address
-    from tortie.dns.forward import Forwarder, make_zones
     from tortie.dns.resolver import run_resolver
+    from tortie.dns.resolver_options import settings
 
     if listen is None:
         raise click.UsageError("--listen ADDRESS is needed")
-    try:
-        address = split_address(resolver_address(listen), 53)
-        others = [resolver_address(item) for item in upstream]
-    except ValueError as error:
-        raise Invalid(f"resolver: {error}") from error
-    run_until_stopped(run_resolver(address, Forwarder(make_zones(parse_forwards(forward)), others)))
+    run_until_stopped(run_resolver(*settings(listen, **options)))

@@ -28,14 +28,15 @@ def lab_words(name: str) -> str:
         ("tortie up", "hosts and daemons; you type the document"),
         ("tortie up stars", "the document, to its end"),
         ("tortie up stars --until 8", "up to its step 8"),
+        ("tortie up hello", "another document"),
         ("tortie up --name two --agents 3", "another lab beside yours"),
     ],
 )
 @click.argument("document", required=False)
 @click.option("--until", metavar="STEP", help="Replay the document up to this step; 0 types nothing.")
 @click.option("--bare", is_flag=True, help="(not available yet)")
-@click.option("--agents", type=int, help="How many agents (2).")
-@click.option("--public-agents", type=int, help="(not available yet)")
+@click.option("--agents", type=int, help="How many agents (stars 2, hello 3).")
+@click.option("--public-agents", type=int, help="How many more that only take apps made for them (stars 0, hello 1).")
 @click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
 @click.option("--runtime", default="docker", help="docker")
 @click.option("--store", default="sqlite", help="sqlite, or etcd on the master.")
@@ -44,7 +45,7 @@ def lab_words(name: str) -> str:
 @name_option
 @json_option
 def up(**given: Any) -> None:
-    """Bring a lab up and replay DOCUMENT (stars) on it.
+    """Bring a lab up and replay DOCUMENT (stars, hello) on it.
 
     Without DOCUMENT: the hosts and daemons of stars, nothing typed. A second `up` with the same options finds the
     lab; with others it changes nothing and exits 4.
@@ -52,14 +53,15 @@ def up(**given: Any) -> None:
     from tortie.lab import plan as plans
     from tortie.lab import state
     from tortie.lab.bring_up import Wish, bring_up
+    from tortie.lab.documents import check_options
 
     need_root("up")
     name, document, daemons = plans.check_name(given["name"]), given["document"], given["daemons"]
-    later = {f"--{key.replace('_', '-')}": given[key] for key in ("bare", "public_agents")}
-    how = {key: given[key] for key in ("agents", "store", "routing", "runtime", "subnets")}
+    later = {f"--{key.replace('_', '-')}": given[key] for key in ("bare",)}
+    how = {key: given[key] for key in ("agents", "public_agents", "store", "routing", "runtime", "subnets")}
     wish = Wish(
         name=name,
-        options=plans.check_options(document or "stars", later=later, **how),
+        options=check_options(document or "stars", later=later, **how),
         until=given["until"] or ("end" if document else "0"),
         daemons=tuple(daemons.split(",")) if daemons else None,
     )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tortie.base.errors import Invalid, NotFound, Unavailable
-
-_PORT = click.IntRange(1, 65535)
+from tortie.base.errors import NotFound
+from tortie.cli.lb_rendering import make_settings, rendering_options
+from tortie.cli.lb_running import (
+    find_program,
+    hard_stop,
+    make_pace,
+    make_source,
+    running_options,
+    say_what_has_no_effect,
+    work_dir_option,
+)
 
 
 @click.group()
@@ -19,47 +27,66 @@ def lb() -> None:
     """The balancer: HAProxy, kept as Marathon's apps ask for by their labels."""
 
 
+_APPS = (
+    click.option("--group", "groups", multiple=True, help="Serve apps of this HAPROXY_GROUP; may repeat; `*` for all."),
+    click.option(
+        "--auto-assign-service-ports",
+        "auto",
+        metavar="[MIN-MAX]",
+        is_flag=False,
+        flag_value="10050-10100",
+        help="Choose service ports for apps whose containers have addresses of their own. [without one: 10050-10100]",
+    ),
+    click.option("--min-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it."),
+    click.option("--max-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it."),
+    click.option("--strict-mode", is_flag=True, help="Serve only ports with HAPROXY_n_ENABLED=true."),
+    click.option("--health-check", "-H", is_flag=True, help="Serve only tasks that Marathon found healthy."),
+)
+
+
+def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_APPS):
+        function = option(function)
+    return running_options(rendering_options(function))
+
+
 @lb.command()
-@click.option("--marathon", "-m", "marathons", multiple=True, metavar="URL", help="Marathon; may repeat.")
-@click.option("--group", "groups", multiple=True, help="Serve apps of this HAPROXY_GROUP; may repeat; `*` for all.")
-@click.option(
-    "--auto-assign-service-ports",
-    "auto",
-    metavar="[MIN-MAX]",
-    is_flag=False,
-    flag_value="10101-10150",
-    help="Choose service ports for apps whose containers have addresses of their own. [without MIN-MAX: 10101-10150]",
-)
-@click.option("--min-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it.")
-@click.option("--max-serv-port-ip-per-task", type=click.IntRange(0, 65535), help="The same, as marathon-lb has it.")
-@click.option("--strict-mode", is_flag=True, help="Serve only ports with HAPROXY_n_ENABLED=true.")
-@click.option("--health-check", "-H", is_flag=True, help="Serve only tasks that Marathon found healthy.")
-@click.option("--sse", "-s", is_flag=True, help="Accepted for compatibility: events are always followed.")
-@click.option("--dont-bind-http-https", is_flag=True, help="No virtual hosts on the ports for HTTP and HTTPS.")
-@click.option("--ssl-certs", help="Comma list of certificate files; without it nothing listens for HTTPS.")
-@click.option("--max-backoff", type=click.FloatRange(1), default=300, show_default=True, metavar="SECONDS")
-@click.option("--work-dir", type=click.Path(path_type=Path), default=Path("/var/lib/tortie/lb"), show_default=True)
-@click.option("--haproxy", "program", help="The HAProxy program. [default: as found on the path]")
-@click.option("--http-port", type=_PORT, default=80, show_default=True)
-@click.option("--https-port", type=_PORT, default=443, show_default=True)
-@click.option("--appid-port", type=_PORT, default=9091, show_default=True)
-@click.option("--stats-port", type=_PORT, default=9090, show_default=True)
-@click.option(
-    "--stop-haproxy", is_flag=True, help="End HAProxy softly when this program ends; else it goes on serving."
-)
-@click.option("--dry", "-d", is_flag=True, help="Print the configuration and end.")
-@click.option("--debug", is_flag=True)
+@_choosing
+@click.option("--no-events", is_flag=True, help="Do not follow Marathon's events: ask every --refresh seconds only.")
+@click.option("--stop-haproxy", is_flag=True, help="HAProxy ends with this program, softly, instead of serving on.")
 def run(**options: Any) -> None:
     """Serve until stopped. HAProxy runs on beside and is found again at the next start."""
+    _run(options, stop=options["stop_haproxy"], events=not options["no_events"])
+
+
+@lb.command()
+@_choosing
+def sse(**options: Any) -> None:
+    """`run --stop-haproxy`, as the first word of marathon-lb's container: for an app."""
+    _run(options, stop=True, events=True)
+
+
+@lb.command()
+@_choosing
+def poll(**options: Any) -> None:
+    """As `sse`, without Marathon's events: it is asked every --refresh seconds."""
+    _run(options, stop=True, events=False)
+
+
+def _run(options: dict[str, Any], *, stop: bool, events: bool) -> None:
     import asyncio
+    import logging
 
     from tortie.base import log
     from tortie.cli.stopping import run_until_stopped
     from tortie.lb.run import dry_run
     from tortie.lb.run import run as serve
 
-    log.setup("lb", debug=options["debug"])
-    made = _options(options)
+    said = log.setup("lb", debug=options["debug"])
+    if options["log_level"]:
+        logging.getLogger().setLevel(options["log_level"].upper())
+    made = _options(options, stop=stop, events=events)
+    say_what_has_no_effect(options, said)
     if options["dry"]:
         click.echo(asyncio.run(dry_run(made)), nl=False)
         return
@@ -67,7 +94,7 @@ def run(**options: Any) -> None:
 
 
 @lb.command()
-@click.option("--work-dir", type=click.Path(path_type=Path), default=Path("/var/lib/tortie/lb"), show_default=True)
+@work_dir_option
 def stop(work_dir: Path) -> None:
     """End the HAProxy of a work directory once its connections have ended."""
     import asyncio
@@ -78,34 +105,33 @@ def stop(work_dir: Path) -> None:
         raise NotFound(f"{work_dir}: no haproxy runs there")
 
 
-def _options(options: dict[str, Any]) -> Any:
-    from tortie.lb.render import Settings
+def _options(options: dict[str, Any], *, stop: bool, events: bool) -> Any:
+    from dataclasses import replace
+
     from tortie.lb.run import Options, affordable
     from tortie.lb.services import Choice
 
     if not options["groups"]:
         raise click.UsageError("--group is needed at least once")
-    settings = Settings(
-        work_dir=os.fspath(options["work_dir"].absolute()),
-        http_port=options["http_port"], https_port=options["https_port"], appid_port=options["appid_port"],
-        stats_port=options["stats_port"], bind_http=not options["dont_bind_http_https"],
-        ssl_certs=tuple(filter(None, (options["ssl_certs"] or "").split(","))), maxconn=affordable(50000),
-    )  # fmt: skip
+    source, ports = make_source(options, events=events), _port_range(options)
+    program, stop_after = find_program(options["program"]), hard_stop(options["hard_stop_after"])
+    settings = replace(make_settings(options, affordable(50000)), hard_stop=stop_after)
     choice = Choice(
         groups=options["groups"],
-        ports=_port_range(options),
+        ports=ports,
         strict=options["strict_mode"],
         health_check=options["health_check"],
+        own_templates=options["template_labels"],
         own_app=os.environ.get("FRAMEWORK_NAME", ""),
         reserved=settings.reserved(),
     )
     return Options(
-        marathons=_urls(options["marathons"]),
+        source=source,
         choice=choice,
         settings=settings,
-        program=_program(options["program"]),
-        max_backoff=options["max_backoff"],
-        stop_haproxy=options["stop_haproxy"],
+        program=program,
+        pace=make_pace(options),
+        stop_within=options["stop_within"] if stop else None,
     )
 
 
@@ -118,25 +144,3 @@ def _port_range(options: dict[str, Any]) -> range:
             raise click.UsageError("--auto-assign-service-ports and --min-/--max-serv-port-ip-per-task say the same")
         return parse_range(options["auto"])
     return port_range(low or 0, high or 0)
-
-
-def _urls(urls: tuple[str, ...]) -> tuple[str, ...]:
-    from urllib.parse import urlsplit
-
-    for url in urls:
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good:
-            raise Invalid(f"--marathon: {url!r} is not a URL of http or https")
-    return urls or ("http://master.mesos:8080",)
-
-
-def _program(given: str | None) -> str:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-    found = shutil.which(given or "haproxy", path=path)
-    if found is None:
-        raise Unavailable(f"{given or 'haproxy'}: no such program; install HAProxy 2.4 or newer")
-    return found

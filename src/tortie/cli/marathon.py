@@ -26,9 +26,12 @@ def marathon() -> None:
 
 
 def _flag(*names: str, **options: Any) -> Callable[[F], F]:
-    """An option that may be written with dashes or, as Marathon's own flags, with underscores."""
-    spelled = [form for name in names for form in {name, "--" + name.removeprefix("--").replace("-", "_")}]
-    return click.option(*sorted(spelled, key=lambda form: "_" in form), **options)
+    """An option that may be written with dashes or, as Marathon's own flags, with underscores, or be a variable
+    MARATHON_... of the environment.
+    """
+    plain = names[0].removeprefix("--").replace("-", "_")
+    options["envvar"] = [f"MARATHON_{plain.upper()}", *options.get("envvar", ())]
+    return click.option(*dict.fromkeys([*names, f"--{plain}"]), **options)
 
 
 _MS = click.IntRange(min=0)
@@ -57,6 +60,18 @@ _MS = click.IntRange(min=0)
 @_flag("--task-launch-timeout", type=_MS, default=300000, help="Milliseconds.")
 @_flag("--kill-retry-timeout", type=_MS, default=10000, help="Milliseconds.")
 @_flag("--env-vars-prefix", default="")
+@_flag("--disable-http", "http_disabled", is_flag=True, help="HTTPS only.")
+@_flag("--https-port", type=click.IntRange(1, 65535), default=8443, show_default=True)
+@_flag("--https-address", default="0.0.0.0", show_default=True)
+@_flag("--ssl-keystore-path", type=click.Path(), envvar=["MESOSPHERE_KEYSTORE_PATH"], help="PEM: certificate and key.")
+@_flag("--ssl-keystore-password", default=None, envvar=["MESOSPHERE_KEYSTORE_PASS"], help="Of the key.")
+@_flag(
+    "--http-credentials", default=None, envvar=["MESOSPHERE_HTTP_CREDENTIALS"], help="USER:PASSWORD, for every path."
+)
+@_flag("--http-realm", default="Mesosphere", show_default=True)
+@_flag("--access-control-allow-origin", "origins", default="", help="Whose pages may read; commas, * for all.")
+@_flag("--event-subscriber", type=click.Choice(["http_callback"]), default=None, help="Events are also POSTed.")
+@_flag("--http-endpoints", "endpoints", default="", help="URLs that events are POSTed to; commas.")
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Serve Marathon's API and run its apps, in the foreground."""
@@ -97,6 +112,8 @@ def _settings(given: dict[str, Any]) -> Any:
         env_prefix=given["env_vars_prefix"],
     )
     return Settings(
+        **_doors(given),
+        endpoints=_endpoints(given),
         masters=masters,
         store=given["store"],
         hostname=given["hostname"] or socket.gethostname(),
@@ -110,6 +127,40 @@ def _settings(given: dict[str, Any]) -> Any:
         webui_url=given["webui_url"],
         options=options,
     )
+
+
+def _endpoints(given: dict[str, Any]) -> list[str] | None:
+    """Where events are POSTed to from the beginning; None without callbacks."""
+    from tortie.marathon.callbacks import check_url
+
+    urls = [check_url(part.strip()) for part in given["endpoints"].split(",") if part.strip()]
+    if urls and given["event_subscriber"] is None:
+        raise click.UsageError("--http-endpoints needs --event-subscriber http_callback")
+    return urls if given["event_subscriber"] else None
+
+
+def _doors(given: dict[str, Any]) -> dict[str, Any]:
+    """How Marathon is reached, and by whom."""
+    from pathlib import Path
+
+    from tortie.web.serve import Tls
+
+    keystore, credentials, realm = given["ssl_keystore_path"], given["http_credentials"], given["http_realm"]
+    if given["http_disabled"] and not keystore:
+        raise click.UsageError("--disable-http needs --ssl-keystore-path: nothing would be served otherwise")
+    if credentials is not None and not all(credentials.partition(":")):
+        raise click.BadParameter("USER:PASSWORD", param_hint="--http-credentials")
+    if not realm.isprintable() or '"' in realm:
+        raise click.BadParameter("printable text without quotes", param_hint="--http-realm")
+    return {
+        "http_disabled": given["http_disabled"],
+        "https_port": given["https_port"] if keystore else None,
+        "https_address": given["https_address"],
+        "tls": Tls(Path(keystore), given["ssl_keystore_password"]) if keystore else None,
+        "credentials": credentials,
+        "realm": realm,
+        "origins": [part.strip() for part in given["origins"].split(",") if part.strip()],
+    }
 
 
 async def _until_told(program: Any) -> None:

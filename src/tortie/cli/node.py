@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,10 +20,12 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
+from tortie.cli.node_companions import CniPaths, Companion, companions
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
+from tortie.dataplane.tunnels import parse_six
 from tortie.node.agent import Agent
 from tortie.node.bird import Bird
 from tortie.node.bird_socket import DIRECTORY
@@ -36,9 +38,6 @@ from tortie.web.serve import serve, unix_listener
 
 RETRY_SECONDS = 1.0
 
-Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
-"""A server that lives in the agent's process, such as a plug-in; it runs until cancelled."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -46,10 +45,15 @@ class Options:
 
     hostname: str
     address: str
+    address6: str | None
+    """Empty: this node shall have none. None: what its Node says."""
     store: str
     path: str
     own_table: bool
     docker: bool
+    cni: bool
+    cni_socket: Path
+    cni_spool: Path
     networking_backend: Backend
     bird_directory: str
     debug: bool
@@ -72,6 +76,16 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     context.default_map = {**(context.default_map or {}), **node_config.load(path or node_config.CONFIG)}
 
 
+def _path_option(option: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    name = option.removeprefix("--").replace("-", "_")
+    kind = click.Path(path_type=Path)
+    return click.option(option, type=kind, default=default, show_default=True, envvar=_variable(name), help=text)
+
+
+cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the CNI plug-ins find this agent.")
+cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they keep for it while it is away.")
+
+
 @node.command()
 @click.option(
     "--config",
@@ -89,6 +103,18 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     show_default=True,
     envvar="IP_AUTODETECTION_METHOD",
     help="How to find the address when none is given: first-found, can-reach=DEST, interface=REGEX.",
+)
+@click.option(
+    "--address6",
+    envvar="IP6",
+    help="This host's IPv6 address with its subnet's mask; autodetect; none.  [default: what the Node says]",
+)
+@click.option(
+    "--ip6-autodetection-method",
+    default="first-found",
+    show_default=True,
+    envvar="IP6_AUTODETECTION_METHOD",
+    help="The same for an IPv6 address that is to be found.",
 )
 @click.option(
     "--store",
@@ -118,6 +144,14 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     help="Serve Docker's network and address plug-ins.",
 )
 @click.option(
+    "--cni/--no-cni",
+    default=True,
+    envvar=_variable("cni"),
+    help="Serve the CNI plug-ins that `tortie node install-cni` puts in place.",
+)
+@cni_socket
+@cni_spool
+@click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
     default="direct",
@@ -133,13 +167,23 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: Path |
     help="BIRD's own files and its socket.",
 )
 @click.option("--debug", is_flag=True, envvar=_variable("debug"))
-def run(address: str | None, ip_autodetection_method: str, **given: Any) -> None:
+def run(
+    address: str | None,
+    ip_autodetection_method: str,
+    address6: str | None,
+    ip6_autodetection_method: str,
+    **given: Any,
+) -> None:
     """Run the agent in the foreground. It ends on SIGTERM and leaves the kernel as it is.
 
     Every option may stand in the environment or in the configuration file, by the name of its variable.
     """
     _check_root()
-    options = Options(address=_own_address(address, ip_autodetection_method), **given)
+    options = Options(
+        address=_own_address(address, ip_autodetection_method),
+        address6=_own_address6(address6, ip6_autodetection_method),
+        **given,
+    )
     logger = logs.setup("tortie.node", debug=options.debug)
     _check(options)
     try:
@@ -158,6 +202,16 @@ def _own_address(given: str | None, method: str) -> str:
     found = host_address.found(method, host_address.own_addresses())
     if not found:
         raise Invalid(f"no IPv4 address of this host by {method}: give --address, or another --ip-autodetection-method")
+    return found
+
+
+def _own_address6(given: str | None, method: str) -> str | None:
+    """As `_own_address`; empty for `none`. Without a word the Node's own one counts."""
+    if given != "autodetect":
+        return "" if given == "none" else given or None
+    found = host_address.found(method, host_address.own_addresses(6), 6)
+    if not found:
+        raise Invalid(f"no IPv6 address of this host by {method}: give --address6, or leave IPv6 out with none")
     return found
 
 
@@ -189,6 +243,24 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
+@node.command(name="install-cni")
+@click.option(
+    "--bin-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/opt/cni/bin"),
+    show_default=True,
+    help="Where container runtimes look for plug-ins.",
+)
+@cni_socket
+@cni_spool
+def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+    """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
+    from tortie.plugins.cni.install import install
+
+    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
+        click.echo(f"wrote {path}")
+
+
 @node.command()
 @click.option("--interface-prefix", default="cali", show_default=True)
 @click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
@@ -202,42 +274,8 @@ def uninstall(interface_prefix: str, force: bool) -> None:
 
 
 def _companions(options: Options) -> Sequence[Companion]:
-    """The servers that live in this process beside the agent."""
-    return [_docker, _collect_with_docker] if options.docker else [_collect]
-
-
-async def _docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.ipam.allocator import Allocator
-    from tortie.plugins.docker.service import run_docker_driver
-
-    addresses = Allocator(datastore, agent.brain.node)
-    await run_docker_driver(
-        datastore=datastore,
-        gate=agent,
-        addresses=addresses,
-        hostname=agent.brain.node,
-        mtu=lambda: agent.brain.ways.mtu,
-    )
-
-
-async def _collect(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-
-    await collect_addresses(datastore, agent.brain.node, [])
-
-
-async def _collect_with_docker(agent: Agent, datastore: Datastore) -> None:
-    from tortie.node.collect import collect_addresses
-    from tortie.plugins.docker.engine import DockerEngine
-    from tortie.plugins.docker.source import docker_source
-    from tortie.wire.docker import DockerClient
-
-    async with DockerClient() as docker:
-        engine = DockerEngine(docker)
-        living = docker_source(
-            datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=agent.brain.node
-        )  # asked from the collector's worker thread
-        await collect_addresses(datastore, agent.brain.node, [living])
+    cni = CniPaths(options.cni_socket, options.cni_spool) if options.cni else None
+    return companions(docker=options.docker, cni=cni)
 
 
 def _check_root() -> None:
@@ -257,28 +295,41 @@ def _check(options: Options) -> None:
             problems.append(f"--address {address}: the mask of the host's subnet is missing, as in {parsed.ip}/24")
     except ValueError:
         problems.append(f"--address {address}: not an IPv4 address with a mask")
+    if options.address6:
+        problems += _faults6(options.address6)
     if problems:
         raise Invalid(*problems)
 
 
-async def _run(logger: logging.Logger, options: Options, companions: Sequence[Companion]) -> None:
+def _faults6(address6: str) -> list[str]:
+    try:
+        parsed = parse_six(address6)
+    except Invalid as error:
+        return [f"--address6 {error}"]
+    if "/" not in address6:
+        return [f"--address6 {address6}: the mask of the host's subnet is missing, as in {parsed.ip}/64"]
+    return []
+
+
+async def _run(logger: logging.Logger, options: Options, beside: Sequence[Companion]) -> None:
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
     agent = Agent(
         name,
         options.address,
+        address6=str(parse_six(options.address6)) if options.address6 else options.address6,
         own_table=options.own_table,
         backend=options.networking_backend,
         bird=Bird(Path(options.bird_directory)),
     )
-    logger.info("node %s address=%s store=%s", name, options.address, options.store)
+    logger.info("node %s address=%s address6=%s store=%s", name, options.address, options.address6, options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)
         tasks.start_soon(serve, application(agent), [listener])
         datastore = await _open(logger, options.store, agent)
-        tasks.start_soon(_write_own, logger, Client(datastore), name, options.address)
+        tasks.start_soon(_write_own, logger, Client(datastore), options)
         tasks.start_soon(agent.run, datastore)
-        for companion in companions:
+        for companion in beside:
             tasks.start_soon(companion, agent, datastore)
 
 
@@ -293,13 +344,14 @@ async def _open(logger: logging.Logger, store: str, agent: Agent) -> Datastore:
             await anyio.sleep(RETRY_SECONDS)
 
 
-async def _write_own(logger: logging.Logger, client: Client, hostname: str, address: str) -> None:
+async def _write_own(logger: logging.Logger, client: Client, options: Options) -> None:
     """This node and the cluster's first settings, as soon as the store takes them."""
     while True:
         try:
             for name in await anyio.to_thread.run_sync(write_defaults, client):
                 logger.info("created %s", name)
-            await anyio.to_thread.run_sync(write_node, client, hostname, address)
+            own = options.hostname.lower(), options.address, options.address6
+            await anyio.to_thread.run_sync(write_node, client, *own)
             return
         except Invalid:
             raise

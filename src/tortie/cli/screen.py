@@ -166,14 +166,15 @@ LETTER = {"open": "A", "refused": "r", "dropped": "-"}
 
 def matrix_table(seen: Sequence[Cell]) -> list[str]:
     """Sources down, destinations across; in a cell one letter a probe: A answered, r refused, - silent, ! wrong."""
-    if not seen:
+    shown = [cell for cell in seen if cell.destination.role == "app"]
+    if not shown:
         return []
-    probes = list(dict.fromkeys(cell.probe for cell in seen))
-    rows: dict[Party, dict[Party, str]] = {}
-    for cell in seen:
+    rows: dict[Party, dict[Party, str]] = {cell.source: {} for cell in shown}
+    for cell in shown:
         letter = LETTER[cell.seen.value] if cell.seen and cell.holds else "!"
-        row = rows.setdefault(cell.source, {})
+        row = rows[cell.source]
         row[cell.destination] = row.get(cell.destination, "") + letter
+    probes = list(dict.fromkeys(cell.probe for cell in shown))
     apps = [party for party in rows if party.role == "app"]
     names = {party: party.name if party.role != "app" else f"{party.name} ({party.host})" for party in rows}
     width = max(map(len, names.values()))
@@ -183,7 +184,8 @@ def matrix_table(seen: Sequence[Cell]) -> list[str]:
     for source, row in rows.items():
         cells = (row.get(party, "").ljust(columns[party]) for party in apps)
         lines.append(f"{names[source]:{width}}  {'  '.join(cells)}".rstrip())
-    peers = [cell for cell in seen if cell.destination.role == "peer"]
-    right = sum(cell.holds for cell in peers)
-    lines.append(f"and {right} of {len(peers)} probes to the second containers of each network as wanted")
+    for role, which in (("peer", "to the second containers of each network"), ("host", "from containers to hosts")):
+        others = [cell for cell in seen if cell.destination.role == role]
+        if others or role == "peer":
+            lines.append(f"and {sum(cell.holds for cell in others)} of {len(others)} probes {which} as wanted")
     return lines

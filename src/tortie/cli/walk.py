@@ -36,7 +36,7 @@ def as_report(report: Report) -> str:
     cls=Command,
     examples=[
         ("tortie walk stars", "every step, in a lab of its own"),
-        ("tortie walk stars --agents 3", "the same on three agents"),
+        ("tortie walk hello --store etcd", "another document, the store on a real etcd"),
         ("tortie walk stars --here", "on your lab, from where it stands"),
         ("tortie walk stars --check 9b", "only compare that step's matrix there"),
     ],
@@ -44,7 +44,8 @@ def as_report(report: Report) -> str:
 @click.argument("document")
 @click.option("--here", is_flag=True, help="On the running lab, from where it stands, instead of a lab of its own.")
 @click.option("--check", "step", metavar="STEP", help="Only compare this step's matrix, on the running lab.")
-@click.option("--agents", type=int, help="How many agents (2).")
+@click.option("--agents", type=int, help="How many agents (the document's).")
+@click.option("--public-agents", type=int, help="How many public agents (the document's).")
 @click.option("--store", help="sqlite, or etcd on the master.")
 @click.option("--routing", help="direct, vxlan or bgp.")
 @click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
@@ -57,13 +58,14 @@ def walk(document: str, here: bool, step: str | None, name: str | None, as_json:
     """
     from tortie.base.errors import Invalid
     from tortie.lab import plan
+    from tortie.lab.documents import check_options
 
     need_root("walk")
     asked = {key: value for key, value in made.items() if value is not None}
     how = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker", **asked}
-    options = plan.check_options(document, later={}, **how)
+    options = check_options(document, later={}, **how)
     if (here or step) and asked:
-        options_said = ", ".join(f"--{key}" for key in asked)
+        options_said = ", ".join(f"--{key.replace('_', '-')}" for key in asked)
         raise Invalid(f"{options_said}: for a lab of the walk's own; the running lab stays as it is")
     terminal = Terminal()
     if here or step:
@@ -83,18 +85,19 @@ def _on_running(name: str, document: str, step: str | None, terminal: Terminal) 
     from tortie.base.errors import Conflict
     from tortie.lab import create
     from tortie.lab.api import Lab
-    from tortie.lab.walks import stars
+    from tortie.lab.walks.story import open_story
 
+    story = open_story(document)
     lab = Lab.find(name)
     if lab.state["options"]["document"] != document:
         raise Conflict(f"lab {name} is up for {lab.state['options']['document']}, not for {document}")
     if step:
-        return stars.check_step(lab, terminal, step)
+        return story.check_step(lab, terminal, step)
     done = lab.state["until"]
-    if done == stars.STEPS[-1].key:
-        return stars.check_step(lab, terminal, done)
-    report = stars.walk_all(lab, terminal, None if done == "0" else done)
-    create.note(lab.switch.where, until=stars.STEPS[-1].key)
+    if done == story.end:
+        return story.check_step(lab, terminal, done)
+    report = story.walk_all(lab, terminal, None if done == "0" else done)
+    create.note(lab.switch.where, until=story.end)
     return report
 
 
@@ -103,7 +106,7 @@ def _on_own(name: str, options: Any, terminal: Terminal) -> Report:
     from tortie.base.errors import Conflict
     from tortie.lab import remove, state
     from tortie.lab.bring_up import Wish, bring_up, interruptible
-    from tortie.lab.walks import stars
+    from tortie.lab.walks.story import open_story
 
     if remove.exists(name):
         raise Conflict(
@@ -113,7 +116,7 @@ def _on_own(name: str, options: Any, terminal: Terminal) -> Report:
     with interruptible():
         try:
             lab, _ = bring_up(Wish(name, options), Meter())
-            return stars.walk_all(lab, terminal)
+            return open_story(options.document).walk_all(lab, terminal)
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted: lab {name} is removed again", err=True)
             sys.exit(130)

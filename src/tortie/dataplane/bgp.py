@@ -22,6 +22,7 @@ from tortie.model.selector import parse
 
 DEFAULT_AS = 64512
 BGP_PORT = 179
+ONE_LINK = ipaddress.IPv6Network("fe80::/10")
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 SECRET = re.compile(r'[^"\x00-\x1f\x7f]{1,255}')
 Secrets = Mapping[tuple[str, str], str]
@@ -233,6 +234,8 @@ class _Planner:
 
     def _with_router(self, spec: BGPPeerSpec) -> Session:
         address, port = address_and_port(spec.peer_ip)
+        if ipaddress.ip_address(address) in ONE_LINK:
+            raise Invalid(f"{address} is an address of one link only: it does not say which")
         source = self._own.ip(ipaddress.ip_address(address).version)
         if not source:
             raise Invalid(f"this node has no address of the family of {address}")
@@ -259,6 +262,9 @@ class _Planner:
     ) -> Session:
         if unknown := [name for name in spec.filters if name not in self.filters]:
             raise Invalid(f"no BGPFilter {', '.join(unknown)}")
+        version = ipaddress.ip_address(address).version
+        if spec.reachable_by and ipaddress.ip_address(spec.reachable_by).version != version:
+            raise Invalid(f"reachableBy {spec.reachable_by}: not of the family of {address}")
         local = number(spec.local_as_number) or self.as_number
         own, cluster = self._own, known.cluster if known else ""
         hop: Literal["", "self", "keep"] = {"Self": "self", "Keep": "keep"}.get(spec.next_hop_mode or "", "")  # type: ignore[assignment]
@@ -268,9 +274,9 @@ class _Planner:
             as_number=theirs,
             port=port,
             local_as=local,
-            source=own.ip(ipaddress.ip_address(address).version) if spec.source_address != "None" else "",
+            source=own.ip(version) if spec.source_address != "None" else "",
             # Of two nodes that name each other one calls, as in the mesh.
-            passive=known is not None and spec.peer_selector != "" and address > own.ip(4),
+            passive=known is not None and spec.peer_selector != "" and address > own.ip(version),
             password=self._password(spec.password),
             client_of=own.cluster if own.cluster and theirs == local and cluster != own.cluster else "",
             next_hop="keep" if spec.keep_original_next_hop else hop,

@@ -50,6 +50,7 @@ class Ledger:
         self._chains: Tracker[str, str] = Tracker()
         self._elements: dict[str, Tracker[str, str]] = {}
         self._dirty: set[str] = set()
+        self._unread: set[str] = set()
 
     def put_set(self, name: str, definition: SetDef) -> None:
         self.defs[name] = definition
@@ -109,26 +110,35 @@ class Ledger:
         a set of that type."""
         self._sets.learn_all(have.sets)
         self._chains.learn_all(have.chains)
-        for name in self._elements.keys() | have.elements.keys() | self.defs.keys():
+        # Of a set that is not wanted at this moment nobody asked for the elements.
+        self._unread = {name for name in have.sets if name not in self.defs}
+        for name in self._elements.keys() | self.defs.keys():
             definition = self.defs.get(name)
-            listed = have.elements.get(name, {})
             if definition is None or name not in have.sets:
                 if name in self._elements:
                     self._tracker(name).learn_all({})
-                continue
-            if definition.content is None:
-                wanted: Iterable[str] = self.elements(name)
-            else:
-                wanted = definition.content
-            if definition.interval:
-                spelt = {canonical(definition.type, key): key for key in wanted}
-                listed = {spelt.get(key, key): verdict for key, verdict in listed.items()}
-            if definition.content is None:
-                self._tracker(name).learn_all(listed)
-            elif name in have.elements and listed.keys() != set(wanted):
-                # Somebody has changed what never changes.
-                self._tracker(name).want = dict.fromkeys(wanted, "")
-                self._tracker(name).learn_all(listed)
+            elif definition.content is None or name in have.elements:
+                self._learn_elements(name, definition, have.elements.get(name, {}), canonical)
+
+    def _learn_elements(
+        self, name: str, definition: SetDef, listed: Mapping[str, str], canonical: Callable[[str, str], str]
+    ) -> None:
+        wanted: Iterable[str] = self.elements(name) if definition.content is None else definition.content
+        if definition.interval:
+            spelt = {canonical(definition.type, key): key for key in wanted}
+            listed = {spelt.get(key, key): verdict for key, verdict in listed.items()}
+        if definition.content is None:
+            self._tracker(name).learn_all(listed)
+        elif listed.keys() != set(wanted):
+            # Somebody has changed what never changes.
+            self._tracker(name).want = dict.fromkeys(wanted, "")
+            self._tracker(name).learn_all(listed)
+
+    @property
+    def must_read(self) -> bool:
+        """A set is wanted that the kernel has, and what is in it is not known: it was not wanted when the table was
+        read. No plan before the table is read again: what is in it and should not would stay."""
+        return any(name in self.defs for name in self._unread)
 
     def to_read(self, *, content: bool) -> list[str]:
         """The sets whose elements must be read back. Those that never change (`content`) only if others may have
@@ -143,6 +153,8 @@ class Ledger:
     def plan(self) -> Plan:
         if wrong := self.wrong_shapes():
             raise Invalid(f"table {TABLE}: other types than ours in {', '.join(wrong)}")
+        if self.must_read:
+            raise Invalid(f"table {TABLE}: it must be read again first")
         sets, chains = self._sets.pending(), self._chains.pending()
         changed = self._element_changes()
         fresh = {name: change.put for name, change in changed.items() if name in sets.put}
@@ -235,6 +247,7 @@ class Ledger:
         """All steps of the plan were applied."""
         self._sets.settled(plan.sets)
         self._chains.settled(plan.chains)
+        self._unread -= plan.sets.drop
         for name, change in plan.elements.items():
             self._elements[name].settled(change)
         for name in plan.sets.drop:

@@ -3,53 +3,76 @@
 A block of another host goes by that host: over its tunnel when the block's pool says so, else straight, which needs
 both on one subnet; an address that another host borrowed goes by the borrower; an own block is a blackhole, so that
 packets to nobody do not wander. A workload of this host is reached on its interface, whoever owns the block.
+Each family goes by the hosts' addresses of that family: IPv6 needs one on either side.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Literal
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.dataplane.track import Tracker
+from tortie.dataplane.tunnels import (
+    LEAST,
+    TUNNELS,
+    Device,
+    Encapsulation,
+    Link,
+    Neighbour,
+    Room,
+    Tunnel,
+    TunnelSettings,
+    Uplink,
+    Version,
+    measure,
+    parse_pattern,
+    tunnel_mac,
+    tunnel_of,
+    uplink_of,
+)
 from tortie.dataplane.want import Route
+from tortie.ipam.block import Address
 from tortie.ipam.cluster import Holdings
 from tortie.model.ipam import Network
 
 GATEWAY = "169.254.1.1/32"
-VXLAN, IPIP = "vxlan.calico", "tunl0"
-VXLAN_ID, VXLAN_PORT = 4096, 4789
-OVERHEAD = {"vxlan": 50, "ipip": 20}
+NO_SIX = "this host has no IPv6 address (--address6): IPv6 workloads of other hosts cannot be reached"
 
 Backend = Literal["direct", "bird", "vxlan", "none"]
 """Who brings routes of pools without encapsulation: this agent, BGP, nobody (`vxlan`: only pools with encapsulation are
 routed); with `none` nothing leads to other hosts."""
 
-Encapsulation = Literal["", "vxlan", "ipip"]
 Reach = Literal["Never", "Always", "CrossSubnet"]
 
 
 @dataclass(frozen=True, slots=True)
-class Uplink:
-    """This host's address with the subnet's mask, the interface that has it (None: none), its MTU."""
-
-    address: str
-    device: str | None
-    mtu: int = 1500
-
-
-@dataclass(frozen=True, slots=True)
 class Peer:
-    """What hosts know of a node: its address without a mask, and the ends of its tunnels."""
+    """What hosts know of a node: its addresses without masks, and the ends of its tunnels."""
 
     address: str = ""
     vxlan: str = ""
     mac: str = ""
     ipip: str = ""
+    address6: str = ""
+    vxlan6: str = ""
+    mac6: str = ""
+
+    def at(self, version: int) -> str:
+        """Its address of a family."""
+        return self.address6 if version == 6 else self.address
+
+    def end(self, tunnel: Tunnel) -> str:
+        """The address of its end of a tunnel."""
+        return {"vxlan": self.vxlan, "vxlan-v6": self.vxlan6, "ipip": self.ipip}[tunnel]
+
+    def mac_of(self, tunnel: Tunnel, name: str) -> str:
+        """The MAC of the VXLAN interface of the node with this name."""
+        version = TUNNELS[tunnel].version
+        return (self.mac6 if version == 6 else self.mac) or tunnel_mac(name, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +84,6 @@ class PoolWay:
     reach: Reach = "Never"
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A tunnel's interface on this host; `address` is its own one, `parent` and `local` are the uplink's."""
-
-    name: str
-    kind: Encapsulation
-    address: str
-    local: str
-    parent: str
-    mtu: int
-    mac: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """The far end of a VXLAN tunnel: its MAC, and the host behind it."""
-
-    mac: str
-    host: str
-
-
-def tunnel_mac(node: str) -> str:
-    """The MAC of a node's VXLAN interface when its Node names none."""
-    return ":".join(f"{byte:02x}" for byte in b"\x66" + hashlib.sha1(node.encode(), usedforsecurity=False).digest()[:5])
-
-
 def workload_route(interface: str) -> Route:
     """To an address of a workload of this host, on its interface."""
     return Route("link", interface)
@@ -95,35 +92,60 @@ def workload_route(interface: str) -> Route:
 class Ways:
     """What is learned goes in by `set_` and `learn`; `take_stale` names the destinations to ask `route` for again.
 
-    `neighbours` are the far ends of tunnels as wanted and as the kernel has them, by tunnel address; `devices` the
-    tunnels' interfaces, by name. A destination whose way is missing stands in `problems` with the reason. `version`
-    counts the changes of blocks, pools and nodes.
+    `neighbours` are the far ends of VXLAN as wanted and as the kernel has them, for each tunnel by tunnel address;
+    `devices` the tunnels' interfaces, by name. A destination whose way is missing stands in `problems` with the
+    reason. `version` counts the changes of blocks, pools and nodes.
     """
 
-    def __init__(self, node: str, address: str, backend: Backend = "direct") -> None:
+    def __init__(self, node: str, address: str, backend: Backend = "direct", address6: str = "") -> None:
         self.node = node
         self.backend = backend
         self.holdings = Holdings()
         self.version = 0
         self.devices: dict[str, Device] = {}
-        self.neighbours: Tracker[str, Neighbour] = Tracker()
-        self._uplink = Uplink(address, None)
-        self._subnet = ipaddress.ip_interface(address).network
+        self.neighbours: dict[Tunnel, Tracker[str, Neighbour]] = {
+            tunnel: Tracker() for tunnel, shape in TUNNELS.items() if shape.kind == "vxlan"
+        }
+        self._addresses: dict[Version, str] = {4: address, **({6: address6} if address6 else {})}
+        self._links: Mapping[str, Link] = {}
+        self._settings = TunnelSettings()
         self._peers: dict[str, Peer] = {}
         self._ends: dict[str, str] = {}
+        self._shared: list[str] = []
         self._pools: tuple[PoolWay, ...] = ()
         self._stale: set[str] = {GATEWAY}
         self._problems: dict[str, str] = {}
+        self._uplinks: dict[Version, Uplink] = {}
+        self._room = Room()
+        self._look_at_links()
 
     @property
     def problems(self) -> list[str]:
-        uplink = [] if self._uplink.device else [f"no interface has this host's address {self._uplink.address}"]
-        return [*uplink, *dict.fromkeys(self._problems.values())]
+        uplinks = [
+            f"no interface has this host's address {uplink.address}"
+            for uplink in self._uplinks.values()
+            if not uplink.device
+        ]
+        six = [NO_SIX] if self._six and 6 not in self._uplinks and self.backend != "none" else []
+        if self._six and self.mtu < LEAST[6]:
+            six.append(f"interfaces of workloads take {self.mtu} bytes: IPv6 needs {LEAST[6]}")
+        told = [*uplinks, *six, *self._room.problems, *self._room.refused.values(), *self._shared]
+        return list(dict.fromkeys([*told, *self._problems.values()]))
 
     @property
-    def uplink(self) -> str | None:
-        """The interface that has this host's address."""
-        return self._uplink.device
+    def _six(self) -> bool:
+        """Whether some pool is IPv6."""
+        return any(pool.cidr.version == 6 for pool in self._pools)
+
+    @property
+    def uplinks(self) -> list[str]:
+        """The interfaces that have this host's addresses."""
+        return list(dict.fromkeys(uplink.device for uplink in self._uplinks.values() if uplink.device))
+
+    @property
+    def address6(self) -> str:
+        """This host's IPv6 address with its mask; empty when it has none."""
+        return self._addresses.get(6, "")
 
     @property
     def pools(self) -> tuple[PoolWay, ...]:
@@ -131,24 +153,38 @@ class Ways:
         return self._pools
 
     @property
-    def overhead(self) -> int:
-        """Bytes that the widest encapsulation of any pool takes of a packet."""
-        return max((OVERHEAD[pool.encapsulation] for pool in self._pools if pool.encapsulation), default=0)
-
-    @property
     def mtu(self) -> int:
-        """What fits between workloads of two hosts."""
-        return self._uplink.mtu - self.overhead
+        """What fits between workloads of two hosts, whichever pools they are of."""
+        families = {4, *(pool.cidr.version for pool in self._pools)}
+        hosts = [size for version, size in self._room.hosts.items() if version in families]
+        return min([*hosts, *self._room.tunnels.values()])
+
+    def measures(self, name: str) -> bool:
+        """Whether the MTU of an interface with this name may count."""
+        try:
+            pattern = parse_pattern(self._settings.pattern)
+        except Invalid:
+            pattern = None
+        return name in self.uplinks or (pattern is not None and pattern.search(name) is not None)
 
     def hosts(self) -> list[str]:
         """The addresses of every node, this one's too: who may send encapsulated packets."""
-        return sorted({peer.address for peer in self._peers.values() if peer.address})
+        return sorted({at for peer in self._peers.values() for at in (peer.address, peer.address6) if at})
 
     def encapsulations(self) -> frozenset[Encapsulation]:
         """Those that some pool uses."""
         if self.backend == "none":
             return frozenset()
         return frozenset(pool.encapsulation for pool in self._pools if pool.encapsulation)
+
+    def tunnels(self) -> frozenset[Tunnel]:
+        """Those that some pool uses and this host can have."""
+        return frozenset(self._room.tunnels)
+
+    def _used(self) -> set[Tunnel]:
+        if self.backend == "none":
+            return set()
+        return set(filter(None, (tunnel_of(pool.encapsulation, pool.cidr.version) for pool in self._pools)))
 
     def peer(self, name: str) -> Peer | None:
         """A node as it was last learned."""
@@ -157,14 +193,29 @@ class Ways:
     def ends_missing(self) -> bool:
         """Whether this host's Node has other tunnel ends than the pools ask for; False while there is no Node."""
         own = self._peers.get(self.node)
-        used = self.encapsulations()
-        return own is not None and (bool(own.vxlan), bool(own.ipip)) != ("vxlan" in used, "ipip" in used)
+        return own is not None and {tunnel for tunnel in TUNNELS if own.end(tunnel)} != self.tunnels()
 
-    def set_uplink(self, device: str | None, mtu: int) -> None:
-        """The interface that has this host's address."""
-        found = Uplink(self._uplink.address, device, mtu)
-        if found != self._uplink:
-            self._uplink = found
+    def set_address6(self, address: str) -> None:
+        """This host's IPv6 address with its subnet's mask; empty: it has none."""
+        if address != self.address6:
+            self._addresses = {4: self._addresses[4], **({6: address} if address else {})}
+            self._look_at_links()
+
+    def set_links(self, links: Mapping[str, Link]) -> None:
+        """Every interface of this host, by name; those that `measures` anything count."""
+        self._links = links
+        self._look_at_links()
+
+    def set_tunnel_settings(self, settings: TunnelSettings) -> None:
+        if settings != self._settings:
+            self._settings = settings
+            self._look_at_links(anyway=True)
+
+    def _look_at_links(self, *, anyway: bool = False) -> None:
+        uplinks = {version: uplink_of(address, self._links) for version, address in self._addresses.items()}
+        room = measure(uplinks, self._links, self._settings, self._used())
+        if anyway or (uplinks, room) != (self._uplinks, self._room):
+            self._uplinks, self._room = uplinks, room
             self._again()
 
     def set_peer(self, name: str, peer: Peer | None) -> None:
@@ -181,7 +232,7 @@ class Ways:
         found = tuple(sorted(pools, key=lambda pool: (-pool.cidr.prefixlen, pool.cidr.version, pool.cidr)))
         if found != self._pools:
             self._pools = found
-            self._again()
+            self._look_at_links(anyway=True)
 
     def learn(self, key: str, value: bytes | None) -> None:
         """One of the address manager's keys. Raises Invalid when it makes no sense; it counts as gone then."""
@@ -199,43 +250,58 @@ class Ways:
         """Everything is looked at again: nodes, pools and uplinks seldom change."""
         self.version += 1
         self._settle_tunnels()
+        self._shared = list(self._find_shared())
         self._stale.add(GATEWAY)
         self._stale.update(map(str, self.holdings.owners), (str(a) + _whole(a) for a in self.holdings.borrowed))
 
     def _settle_tunnels(self) -> None:
-        own, uplink = self._peers.get(self.node, Peer()), self._uplink
-        used, local = self.encapsulations(), uplink.address.partition("/")[0]
-        ends = {"vxlan": (VXLAN, own.vxlan), "ipip": (IPIP, own.ipip)}
+        own = self._peers.get(self.node, Peer())
         self.devices = {
-            name: Device(
-                name,
-                kind,
-                address,
-                local,
+            shape.device: Device(
+                shape.device,
+                shape.kind,
+                own.end(tunnel),
+                uplink.address.partition("/")[0],
                 uplink.device,
-                uplink.mtu - OVERHEAD[kind],
-                (own.mac or tunnel_mac(self.node)) if kind == "vxlan" else "",
+                size,
+                own.mac_of(tunnel, self.node) if shape.kind == "vxlan" else "",
+                self._settings.vni,
+                self._settings.port,
             )
-            for kind in sorted(used)
-            for name, address in [ends[kind]]
-            if address and uplink.device
+            for tunnel, size in sorted(self._room.tunnels.items())
+            for shape in [TUNNELS[tunnel]]
+            for uplink in [self._uplinks[shape.version]]
+            if own.end(tunnel) and uplink.device
         }
-        # Of two nodes that claim one tunnel address or MAC the first one known has it.
-        self._ends, macs = {}, dict[str, str]()
+        self._ends = {}
+        for tunnel, tracker in self.neighbours.items():
+            wanted = self._far_ends(tunnel)
+            for address in tracker.want.keys() - wanted.keys():
+                tracker.drop(address)
+            for address, neighbour in wanted.items():
+                tracker.put(address, neighbour)
+
+    def _far_ends(self, tunnel: Tunnel) -> dict[str, Neighbour]:
+        """By tunnel address. Of two nodes that claim one tunnel address or MAC the first one known has it."""
+        shape, found = TUNNELS[tunnel], dict[str, Neighbour]()
+        macs: set[str] = set()
         for name, peer in self._peers.items():
-            if peer.vxlan:
-                mac = peer.mac or tunnel_mac(name)
-                if self._ends.get(peer.vxlan) is None and mac not in macs:
-                    self._ends[peer.vxlan] = macs[mac] = name
-        wanted = {
-            address: Neighbour(self._peers[name].mac or tunnel_mac(name), self._peers[name].address)
-            for address, name in self._ends.items()
-            if name != self.node and VXLAN in self.devices and self._peers[name].address
-        }
-        for address in self.neighbours.want.keys() - wanted.keys():
-            self.neighbours.drop(address)
-        for address, neighbour in wanted.items():
-            self.neighbours.put(address, neighbour)
+            address, mac = peer.end(tunnel), peer.mac_of(tunnel, name)
+            if not address or address in self._ends or mac in macs:
+                continue
+            self._ends[address] = name
+            macs.add(mac)
+            if name != self.node and shape.device in self.devices and peer.at(shape.version):
+                found[address] = Neighbour(mac, peer.at(shape.version))
+        return found
+
+    def _find_shared(self) -> Iterator[str]:
+        """Nodes that say that they have one address: what is for one of them reaches the other."""
+        first: dict[str, str] = {}
+        for name, peer in sorted(self._peers.items()):
+            for address in filter(None, (peer.address, peer.address6)):
+                if first.setdefault(address, name) != name:
+                    yield f"nodes {first[address]} and {name} both have the address {address}"
 
     def take_stale(self) -> set[str]:
         """The destinations whose route may have changed since the last call."""
@@ -247,59 +313,75 @@ class Ways:
         self._problems.pop(destination, None)
         if destination == GATEWAY:
             # Without a route to the workloads' gateway by another interface the kernel leaves their ARP unanswered.
-            return Route("link", self._uplink.device) if self._uplink.device else None
+            device = self._uplinks[4].device
+            return Route("link", device) if device else None
         network = ipaddress.ip_network(destination)
-        if not isinstance(network, IPv4Network):
-            return None
-        borrower = self.holdings.borrowed.get(network.network_address) if network.prefixlen == 32 else None
+        whole = network.prefixlen == network.max_prefixlen
+        borrower = self.holdings.borrowed.get(network.network_address) if whole else None
         owner = borrower or self.holdings.owners.get(network)
         if owner is None or self.backend == "none":
             return None
         if owner == self.node:
-            return Route("blackhole") if network.prefixlen < 32 else None
+            return None if whole else Route("blackhole")
         return self._by_node(network, owner)
 
-    def _by_node(self, network: IPv4Network, name: str) -> Route | None:
+    def _by_node(self, network: Network, name: str) -> Route | None:
         try:
             return self._way(network, name)
         except Unavailable as why:
             self._problems[str(network)] = str(why)
             return None
 
-    def _way(self, network: IPv4Network, name: str) -> Route | None:
+    def _way(self, network: Network, name: str) -> Route | None:
         """Unavailable, with the reason, when there should be a way and is none."""
-        peer, device = self._peers.get(name, Peer()), self._uplink.device
-        pool = self._pool_of(network)
-        if not peer.address:
-            raise Unavailable(f"node {name} has no address: {network} cannot be reached")
-        near = ipaddress.ip_address(peer.address) in self._subnet
+        version: Version = 6 if isinstance(network, IPv6Network) else 4
+        peer, uplink = self._peers.get(name, Peer()), self._uplinks.get(version)
+        address, pool = peer.at(version), self._pool_of(network)
+        if uplink is None:
+            raise Unavailable(NO_SIX)
+        if not address:
+            raise Unavailable(f"node {name} has no IPv{version} address: {network} cannot be reached")
+        own = ipaddress.ip_interface(uplink.address)
+        if address == str(own.ip):
+            raise Unavailable(f"node {name} has this host's address {address}: {network} cannot be reached")
+        near = ipaddress.ip_address(address) in own.network
         if pool is not None and pool.encapsulation:
             if pool.reach == "Always" or not near:
-                return self._tunnelled(network, name, peer, pool.encapsulation)
+                return self._tunnelled(network, name, peer, tunnel_of(pool.encapsulation, version))
         elif self.backend != "direct":
             return None
         if not near:
             raise Unavailable(
-                f"node {name} at {peer.address} is not on {self._subnet}: direct routing cannot reach {network}"
+                f"node {name} at {address} is not on {own.network}: direct routing cannot reach {network}"
             )
-        return Route("unicast", device, peer.address) if device else None
+        return Route("unicast", uplink.device, address) if uplink.device else None
 
-    def _pool_of(self, network: IPv4Network) -> PoolWay | None:
+    def _pool_of(self, network: Network) -> PoolWay | None:
         """The smallest pool around it."""
-        return next((p for p in self._pools if isinstance(p.cidr, IPv4Network) and network.subnet_of(p.cidr)), None)
+        return next((pool for pool in self._pools if _within(network, pool.cidr)), None)
 
-    def _tunnelled(self, network: IPv4Network, name: str, peer: Peer, kind: Encapsulation) -> Route:
-        device = VXLAN if kind == "vxlan" else IPIP
+    def _tunnelled(self, network: Network, name: str, peer: Peer, tunnel: Tunnel | None) -> Route:
+        if tunnel is None:
+            raise Unavailable(f"IPIP is for IPv4: {network} cannot be reached")
+        device, far = TUNNELS[tunnel].device, peer.end(tunnel)
+        if tunnel in self._room.refused:
+            raise Unavailable(self._room.refused[tunnel])
         if device not in self.devices:
             raise Unavailable(f"{device} has no address yet: {network} cannot be reached")
-        if kind == "ipip":
-            return Route("onlink", IPIP, peer.address)
-        if not peer.vxlan:
+        if tunnel == "ipip":
+            return Route("onlink", device, peer.address)
+        if not far:
             raise Unavailable(f"node {name} has no tunnel address: {network} cannot be reached")
-        if self._ends.get(peer.vxlan) != name:
+        if self._ends.get(far) != name:
             raise Unavailable(f"node {name} claims the tunnel of another node: {network} cannot be reached")
-        return Route("onlink", VXLAN, peer.vxlan)
+        return Route("onlink", device, far)
 
 
-def _whole(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    return "/32" if address.version == 4 else "/128"
+def _within(network: Network, around: Network) -> bool:
+    if isinstance(network, IPv6Network) or isinstance(around, IPv6Network):
+        return isinstance(network, IPv6Network) and isinstance(around, IPv6Network) and network.subnet_of(around)
+    return network.subnet_of(around)
+
+
+def _whole(address: Address) -> str:
+    return "/128" if isinstance(address, IPv6Address) else "/32"

@@ -56,7 +56,7 @@ class Have:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 route of ours (protocol 80, main table). `kind`: unicast, onlink (by a gateway that no
+    """One route of ours (protocol 80, main table). `kind`: unicast, onlink (by a gateway that no
     subnet of the device has), blackhole or link (on the device itself)."""
 
     kind: str

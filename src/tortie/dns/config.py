@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tortie.base.errors import Invalid
+from tortie.dns.zone import Apex
 
 _LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_SOURCES = ("netinfo", "mesos", "docker", "host")
+SOURCES = ("netinfo", "mesos", "docker", "host")
 _TLS_AND_AUTH = ("cacertfile", "certfile", "keyfile", "mesosauthentication", "iamconfigfile")
 
 
@@ -48,6 +49,14 @@ class Config:
     enumeration_on: bool = True
     ip_sources: tuple[str, ...] = ("netinfo", "mesos", "host")
     file: str = ""
+
+    @property
+    def apex(self) -> Apex:
+        """The constants of the zone."""
+        return Apex(
+            domain=self.domain, ttl=self.ttl, mname=self.soa_mname, rname=self.soa_rname, refresh=self.soa_refresh,
+            retry=self.soa_retry, expire=self.soa_expire, minttl=self.soa_minttl, srv_weight=self.srv_weight,
+        )  # fmt: skip
 
     def public(self, serial: int) -> dict[str, Any]:
         """What `/v1/config` shows: the original's CamelCase keys, never a credential."""
@@ -132,7 +141,7 @@ def split_address(text: str, default_port: int | None) -> tuple[str, int]:
     return host, int(port) if colon else int(default_port or 0)
 
 
-def _host_port(text: str) -> str:
+def host_port(text: str) -> str:
     host, port = split_address(text, None)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -149,12 +158,12 @@ def _address(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    if text not in _SOURCES:
-        raise ValueError(f"{text!r} is none of {', '.join(_SOURCES)}")
+    if text not in SOURCES:
+        raise ValueError(f"{text!r} is none of {', '.join(SOURCES)}")
     return text
 
 
-def _zone(name: str) -> str:
+def zone_name(name: str) -> str:
     plain = name.strip(".").lower()
     if not plain or len(plain) > 200 or not all(_LABEL.match(part) for part in plain.split(".")):
         raise ValueError(f"{name!r} is not a domain of letters, digits and dashes")
@@ -180,7 +189,7 @@ def parse(text: str | bytes, file: str = "") -> Config:
 def _network(read: _Reader) -> Config:
     resolvers = read.texts("resolvers")
     return Config(
-        masters=read.each("masters", read.texts("masters") or (), _host_port),
+        masters=read.each("masters", read.texts("masters") or (), host_port),
         listener=(*read.each("listener", (read.text("listener", "0.0.0.0"),), _address), "0.0.0.0")[0],
         port=read.number("port", 53, 1, 65535),
         http_listener=(*read.each("httpListener", (read.text("httpListener", "0.0.0.0"),), _address), "0.0.0.0")[0],
@@ -199,18 +208,18 @@ def _network(read: _Reader) -> Config:
 
 
 def _names(read: _Reader) -> dict[str, Any]:
-    domain = (*read.each("domain", (read.text("domain", "mesos"),), _zone), "mesos")[0]
+    domain = (*read.each("domain", (read.text("domain", "mesos"),), zone_name), "mesos")[0]
     sources = read.texts("IPSources")
     if sources == ():
         read.problems.append("IPSources: name at least one source")
-    mname = (*read.each("SOAMname", (read.text("SOAMname", f"ns1.{domain}"),), _zone), f"ns1.{domain}")[0]
+    mname = (*read.each("SOAMname", (read.text("SOAMname", f"ns1.{domain}"),), zone_name), f"ns1.{domain}")[0]
     rname_text = read.text("SOARname", f"root.ns1.{domain}").replace("@", ".")
     return {
         "domain": domain,
         "ttl": read.number("ttl", 60),
         "srv_weight": read.number("srvRecordDefaultWeight", 1, 0, 65535),
         "soa_mname": mname,
-        "soa_rname": (*read.each("SOARname", (rname_text,), _zone), f"root.ns1.{domain}")[0],
+        "soa_rname": (*read.each("SOARname", (rname_text,), zone_name), f"root.ns1.{domain}")[0],
         "soa_refresh": read.number("SOARefresh", 60),
         "soa_retry": read.number("SOARetry", 600),
         "soa_expire": read.number("SOAExpire", 86400),
@@ -228,7 +237,7 @@ def _zone_resolvers(read: _Reader, domain: str) -> dict[str, tuple[str, ...]]:
         if not isinstance(hosts, list) or not hosts or not all(isinstance(h, str) for h in hosts):
             read.problems.append(f"{key}: not a list of resolvers with at least one item")
             continue
-        for zone in read.each(key, (name,), _zone):
+        for zone in read.each(key, (name,), zone_name):
             if zone == domain or zone.endswith(f".{domain}"):
                 read.problems.append(f"{key}: this server answers for {domain} itself")
             if any(zone == z or zone.endswith(f".{z}") or z.endswith(f".{zone}") for z in zones):
@@ -249,20 +258,3 @@ def _across(read: _Reader, config: Config) -> Iterator[str]:
     for key in _TLS_AND_AUTH:
         if read.data.get(key):
             yield f"{key}: logging in to the master is not supported"
-
-
-def parse_forwards(items: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """`ZONE=ADDRESS` items as zones with their resolvers in the order given; Invalid names every bad one."""
-    zones: dict[str, tuple[str, ...]] = {}
-    problems = []
-    for item in items:
-        zone, equals, address = item.partition("=")
-        try:
-            if not equals:
-                raise ValueError("not ZONE=ADDRESS")
-            zones[_zone(zone)] = (*zones.get(_zone(zone), ()), resolver_address(address))
-        except ValueError as error:
-            problems.append(f"--forward {item}: {error}")
-    if problems:
-        raise Invalid(*problems)
-    return zones

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import random
 import struct
 from dataclasses import dataclass
 
-from tortie.dns.zone import ANY, OPT, Answer, Body, Zone, look_up
+from tortie.dns.zone import ANY, NOT_READY, OPT, Answer, Authority
 
 FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 1, 2, 3, 4, 5, 16
 _HEADER = struct.Struct("!HHHHHH")
-_QR, _OPCODE, _AA, _TC, _RD, _RA, _CD = 0x8000, 0x7800, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
+_QR, _OPCODE, _AA, TC, _RD, _RA, _CD = 0x8000, 0x7800, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
 _OWN_SIZE = 1232
 _PLAIN_SIZE = 512
 TCP_SIZE = 65535
@@ -89,25 +90,24 @@ def _with_records(query: bytes, question: Question, at: int, plain: int, additio
 def respond(
     question: Question, answer: Answer, dice: random.Random, limit: int, *, recursion: bool, mark_cut: bool = True
 ) -> bytes:
-    """The reply with one of the answer's orders, cut to `limit` bytes (the whole additional section goes first)."""
-    bodies = answer.bodies
-    body = bodies[0] if len(bodies) == 1 else bodies[int(dice.random() * len(bodies))]
-    head = 12 + len(question.raw)
-    room = limit - head - (11 if question.edns else 0)
+    """The reply with the records in one of their turns, cut to `limit` bytes (the tail goes first, whole)."""
+    count, data, tail = answer.count, answer.records, answer.tail
+    authority, additional = answer.authority, answer.additional
+    turn = 0
+    if count > 1:
+        turn = int(dice.random() * count)
+        data = data[answer.ends[turn] : answer.ends[turn + count]]
+    room = limit - 12 - len(question.raw) - (11 if question.edns else 0)
     flags = _QR | _AA | (question.flags & (_RD | _CD)) | (_RA if recursion else 0) | (answer.rcode & 0xF)
-    data, count, extra = body.data, len(body.cuts), body.additional
-    if len(data) > room:
-        data, count, extra = _cut(body, room)
-        flags |= _TC if mark_cut else 0
-    header = _HEADER.pack(question.id, flags, 1, count, body.authority, extra + question.edns)
-    return header + question.raw + data + (_opt(answer.rcode) if question.edns else b"")
-
-
-def _cut(body: Body, room: int) -> tuple[bytes, int, int]:
-    count = len(body.cuts)
-    while count and body.cuts[count - 1] > room:
-        count -= 1
-    return body.data[: body.cuts[count - 1] if count else 0], count, 0
+    if len(data) + len(tail) > room:
+        flags |= TC if mark_cut else 0
+        tail, authority, additional = b"", 0, 0
+        if len(data) > room:
+            start = answer.ends[turn]
+            count = bisect.bisect_right(answer.ends, start + room, turn) - 1 - turn
+            data = data[: answer.ends[turn + count] - start]
+    header = _HEADER.pack(question.id, flags, 1, count, authority, additional + question.edns)
+    return header + question.raw + data + tail + (_opt(answer.rcode) if question.edns else b"")
 
 
 def _opt(rcode: int) -> bytes:
@@ -127,6 +127,14 @@ def bare_error(query: bytes, rcode: int) -> bytes:
     return _HEADER.pack(ident, _QR | (flags & (_OPCODE | _RD)) | rcode, 0, 0, 0, 0)
 
 
+def cut(reply: bytes) -> bytes:
+    """Header and question of a reply, marked as cut: an asker that is real comes back over TCP."""
+    flags = struct.unpack_from("!H", reply, 2)[0] | TC
+    end = _name_end(reply, 12, pointers=False)
+    question = b"" if end is None else reply[12 : end + 4]
+    return reply[:2] + struct.pack("!HHHHH", flags, int(bool(question)), 0, 0, 0) + question
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """The name is not ours: ask somebody who knows."""
@@ -140,9 +148,9 @@ def udp_limit(question: Question) -> int:
 
 
 def handle(
-    query: bytes, zone: Zone | None, dice: random.Random, *, tcp: bool, recursion: bool, mark_cut: bool, apex: bytes
+    query: bytes, names: Authority, dice: random.Random, *, tcp: bool, recursion: bool, mark_cut: bool
 ) -> bytes | Forward | None:
-    """The reply, a question to pass on, or None to drop. Before the first state our own names answer SERVFAIL."""
+    """The reply, a question to pass on, or None to drop. Names of a zone that is not open yet answer SERVFAIL."""
     question = parse(query)
     if question is None:
         return None
@@ -154,11 +162,10 @@ def handle(
         return error(question, REFUSED)
     if 251 <= question.rtype <= 254:
         return error(question, NOTIMP)
-    if zone is None:
-        ours = question.name.endswith(apex)
-        return error(question, SERVFAIL) if ours else Forward(question)
-    answer = look_up(zone, question.name, question.rtype)
+    answer = names.find(question.name, question.rtype)
     if answer is None:
         return Forward(question)
+    if answer is NOT_READY:
+        return error(question, SERVFAIL, recursion=recursion)
     limit = TCP_SIZE if tcp else udp_limit(question)
     return respond(question, answer, dice, limit, recursion=recursion, mark_cut=mark_cut)

@@ -1,37 +1,104 @@
-"""From a Mesos master's state to the records of the zone, by Mesos-DNS's rules. Pure."""
+"""The records of Mesos-DNS's zone: what each part of a cluster gives. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from tortie.dns import labels
-from tortie.dns.config import Config, split_address
-from tortie.dns.state import Framework, Slave, State, Status, Task, pid_host_port
+from tortie.dns.book import Entries
+from tortie.dns.config import SOURCES, Config, split_address
+from tortie.dns.state import Cluster, Framework, Slave, Status, Task, latest_running, network_infos, pid_host_port
 
 _STATUS_LABELS = {
     "mesos": "MesosContainerizer.NetworkSettings.IPAddress",
     "docker": "Docker.NetworkSettings.IPAddress",
 }
-_NO_HOSTS: Mapping[str, tuple[str, ...]] = {}
+SOURCES_LABEL = "DNS_IP_SOURCES"
+"""A task's own order of sources, as `netinfo,host`, instead of the configuration's."""
+_MAX_PORTS = 1024
+"""Of one task as services: more do not fit into any answer."""
 
 
-@dataclass(slots=True)
-class Records:
-    """Owner names in lower case without the last dot; addresses as texts; SRV data as (target, port)."""
+class Giver:
+    """What each part of a cluster gives to one zone; nothing, unless a zone says otherwise."""
 
-    a: dict[str, set[str]] = field(default_factory=dict)
-    aaaa: dict[str, set[str]] = field(default_factory=dict)
-    srv: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    def fixed(self, cluster: Cluster) -> Entries:
+        """What hangs on no single agent, framework or task."""
+        return Entries()
 
-    def address(self, name: str, addresses: Iterable[str]) -> None:
-        """Add addresses of both families."""
-        for address in addresses:
-            (self.aaaa if ":" in address else self.a).setdefault(name, set()).add(address)
+    def agent(self, slave: Slave, addresses: tuple[str, ...]) -> Entries:
+        return Entries()
 
-    def service(self, name: str, target: str, port: int) -> None:
-        self.srv.setdefault(name, set()).add((target, port))
+    def framework(self, framework: Framework, hosts: Mapping[str, tuple[str, ...]]) -> Entries:
+        return Entries()
+
+    def task(self, framework: Framework, task: Task, agent: tuple[str, ...]) -> Entries:
+        """Of a running task; `agent`: the addresses of its agent."""
+        return Entries()
+
+
+@dataclass(frozen=True, slots=True)
+class MesosRecords(Giver):
+    """The domain of the configuration. `own` are the addresses that the server listens on."""
+
+    config: Config
+    own: tuple[str, ...] = ()
+
+    def fixed(self, cluster: Cluster) -> Entries:
+        """Leader, masters, the server itself."""
+        entries, domain = Entries(), self.config.domain
+        entries.address(self.config.soa_mname, self.own)
+        host, port = pid_host_port(cluster.leader)
+        leader = host_addresses(host, cluster.hosts)
+        if leader:
+            entries.address(f"leader.{domain}", leader)
+            for proto in ("_tcp", "_udp"):
+                entries.service(f"_leader.{proto}.{domain}", f"leader.{domain}", port)
+        for index, group in enumerate(master_groups(self.config.masters, leader, cluster.hosts)):
+            entries.address(f"master{index}.{domain}", group)
+            entries.address(f"master.{domain}", group)
+        return entries
+
+    def agent(self, slave: Slave, addresses: tuple[str, ...]) -> Entries:
+        entries, domain = Entries(), self.config.domain
+        _, port = pid_host_port(slave.pid)
+        entries.address(f"slave.{domain}", addresses)
+        for proto in ("_tcp", "_udp") if addresses else ():
+            entries.service(f"_slave.{proto}.{domain}", f"slave.{domain}", port)
+        return entries
+
+    def framework(self, framework: Framework, hosts: Mapping[str, tuple[str, ...]]) -> Entries:
+        entries = Entries()
+        name = labels.domain(framework.name, strict=self.config.strict_labels)
+        host, port = framework_host(framework)
+        addresses = host_addresses(host, hosts)
+        if not name or not addresses:
+            return entries
+        owner = f"{name}.{self.config.domain}"
+        entries.address(owner, addresses)
+        if port:
+            entries.service(f"_framework._tcp.{owner}", owner, port)
+        return entries
+
+    def task(self, framework: Framework, task: Task, agent: tuple[str, ...]) -> Entries:
+        entries, config = Entries(), self.config
+        strict = config.strict_labels
+        above = labels.domain(framework.name, strict=strict)
+        names = task_names(task, strict=strict)
+        if not above or not names:
+            return entries
+        zone, slave_zone = f"{above}.{config.domain}", f"{above}.slave.{config.domain}"
+        addresses = task_addresses(task, own_sources(task) or config.ip_sources, agent)
+        tail = f"{labels.task_hash(task.id)}-{labels.agent_tail(task.slave_id)}"
+        for name in names:
+            canonical = f"{name}-{tail}"
+            for owner in (name, canonical):
+                entries.address(f"{owner}.{zone}", addresses)
+                entries.address(f"{owner}.{slave_zone}", agent)
+            _services(entries, task, name, (zone, slave_zone), canonical)
+        return entries
 
 
 def as_address(text: str) -> str | None:
@@ -41,7 +108,9 @@ def as_address(text: str) -> str | None:
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    plain = mapped or address
+    # An address with a zone (fe80::1%eth0) means nothing to an asker.
+    return None if getattr(plain, "scope_id", None) else str(plain)
 
 
 def host_addresses(host: str, hosts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -50,164 +119,104 @@ def host_addresses(host: str, hosts: Mapping[str, tuple[str, ...]]) -> tuple[str
     return (literal,) if literal else hosts.get(host, ())
 
 
-def names_to_resolve(state: State, config: Config) -> set[str]:
-    """Host names in the state that are no addresses: somebody has to look them up."""
-    hosts = {pid_host_port(state.leader)[0], *(split_address(m, None)[0] for m in config.masters)}
-    hosts |= {pid_host_port(slave.pid)[0] for slave in state.slaves}
-    hosts |= {_framework_host(framework)[0] for framework in state.frameworks}
-    return {host for host in hosts if host and as_address(host) is None}
+def agent_addresses(slave: Slave, hosts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return host_addresses(pid_host_port(slave.pid)[0], hosts) or host_addresses(slave.hostname, hosts)
 
 
-def _framework_host(framework: Framework) -> tuple[str, int]:
+def framework_host(framework: Framework) -> tuple[str, int]:
     host, port = pid_host_port(framework.pid)
     return (host, port) if host else (framework.hostname, port)
 
 
-def build(
-    state: State, config: Config, own: Iterable[str] = (), hosts: Mapping[str, tuple[str, ...]] = _NO_HOSTS
-) -> Records:
-    """Every record of the zone. `own` are the listener's addresses, `hosts` the addresses of host names."""
-    records = Records()
-    records.address(config.soa_mname, own)
-    _masters(records, state, config, hosts)
-    agents = _agents(records, state.slaves, config, hosts)
-    for framework in state.frameworks:
-        _framework(records, framework, config, hosts)
-        for task in _running(framework, agents):
-            _task(records, framework, task, config, agents[task.slave_id])
-    return records
-
-
-def _running(framework: Framework, agents: Container[str]) -> Iterator[Task]:
-    return (task for task in framework.tasks if task.state == "TASK_RUNNING" and task.slave_id in agents)
-
-
-def by_task(
-    state: State, config: Config, hosts: Mapping[str, tuple[str, ...]] = _NO_HOSTS
-) -> Iterator[tuple[Framework, Iterator[tuple[Task, Records]]]]:
-    """The records of each task alone, framework by framework: what `/v1/enumerate` lists."""
-    agents = _agents(Records(), state.slaves, config, hosts)
-
-    def tasks(framework: Framework) -> Iterator[tuple[Task, Records]]:
-        for task in _running(framework, agents):
-            records = Records()
-            _task(records, framework, task, config, agents[task.slave_id])
-            yield task, records
-
-    return ((framework, tasks(framework)) for framework in state.frameworks)
-
-
-def _masters(records: Records, state: State, config: Config, hosts: Mapping[str, tuple[str, ...]]) -> None:
-    host, port = pid_host_port(state.leader)
-    leader = host_addresses(host, hosts)
-    if leader:
-        records.address(f"leader.{config.domain}", leader)
-        for proto in ("_tcp", "_udp"):
-            records.service(f"_leader.{proto}.{config.domain}", f"leader.{config.domain}", port)
-    groups = [host_addresses(split_address(master, None)[0], hosts) for master in config.masters]
+def master_groups(
+    masters: Iterable[str], leader: tuple[str, ...], hosts: Mapping[str, tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """The addresses of each master; a leader that is none of them comes last."""
+    groups = [host_addresses(split_address(master, None)[0], hosts) for master in masters]
     if leader and not any(set(leader) & set(group) for group in groups):
         groups.append(leader)
-    for index, group in enumerate(groups):
-        records.address(f"master{index}.{config.domain}", group)
-        records.address(f"master.{config.domain}", group)
+    return groups
 
 
-def _agents(
-    records: Records, slaves: Iterable[Slave], config: Config, hosts: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    """The addresses of every agent by its id."""
-    agents = {}
-    for slave in slaves:
-        host, port = pid_host_port(slave.pid)
-        addresses = host_addresses(host, hosts) or host_addresses(slave.hostname, hosts)
-        agents[slave.id] = addresses
-        if not addresses:
-            continue
-        records.address(f"slave.{config.domain}", addresses)
-        for proto in ("_tcp", "_udp"):
-            records.service(f"_slave.{proto}.{config.domain}", f"slave.{config.domain}", port)
-    return agents
+def names_to_resolve(cluster: Cluster, masters: Iterable[str]) -> set[str]:
+    """Host names in the cluster that are no addresses: somebody has to look them up."""
+    hosts = {pid_host_port(cluster.leader)[0], *(split_address(m, None)[0] for m in masters)}
+    hosts |= {pid_host_port(slave.pid)[0] or slave.hostname for slave in cluster.slaves.values()}
+    hosts |= {framework_host(framework)[0] for framework in cluster.frameworks.values()}
+    return {host for host in hosts if host and as_address(host) is None}
 
 
-def _framework(records: Records, framework: Framework, config: Config, hosts: Mapping[str, tuple[str, ...]]) -> None:
-    name = labels.domain(framework.name, strict=config.strict_labels)
-    host, port = _framework_host(framework)
-    addresses = host_addresses(host, hosts)
-    if not name or not addresses:
-        return
-    records.address(f"{name}.{config.domain}", addresses)
-    if port:
-        srv = f"_framework._tcp.{name}.{config.domain}"
-        records.service(srv, f"{name}.{config.domain}", port)
-
-
-def _task(records: Records, framework: Framework, task: Task, config: Config, agent: tuple[str, ...]) -> None:
-    strict = config.strict_labels
-    above = labels.domain(framework.name, strict=strict)
+def task_names(task: Task, *, strict: bool) -> list[str]:
+    """A discovery name with its dots and as one label, else the task's name as one label; nothing when none is left."""
     given = task.discovery.name if task.discovery else ""
-    names = [labels.label(given or task.name, strict=strict)]
-    if given and (dotted := labels.domain(given, strict=strict)) not in names:
-        names.insert(0, dotted)
-    if not above or not names[-1]:
-        return
-    zone, addresses = f"{above}.{config.domain}", task_addresses(task, config.ip_sources, agent)
-    tail = f"{labels.task_hash(task.id)}-{labels.agent_tail(task.slave_id)}"
-    slave_zone = f"{above}.slave.{config.domain}"
-    for name in names:
-        canonical = f"{name}-{tail}"
-        for owner in (name, canonical):
-            records.address(f"{owner}.{zone}", addresses)
-            records.address(f"{owner}.{slave_zone}", agent)
-        _services(records, task, name, (zone, slave_zone), canonical)
+    plain = labels.label(given or task.name, strict=strict)
+    if not plain:
+        return []
+    dotted = labels.domain(given, strict=strict)
+    return [dotted, plain] if dotted and dotted != plain else [plain]
 
 
-def _services(records: Records, task: Task, name: str, zones: tuple[str, str], canonical: str) -> None:
+def _services(entries: Entries, task: Task, name: str, zones: tuple[str, str], canonical: str) -> None:
     zone, slave_zone = zones
     for port in resource_ports(task):
         for proto in ("_tcp", "_udp"):
             target = f"{canonical}.{slave_zone}"
-            records.service(f"_{name}.{proto}.{slave_zone}", target, port)
+            entries.service(f"_{name}.{proto}.{slave_zone}", target, port)
             if task.discovery is None:
-                records.service(f"_{name}.{proto}.{zone}", target, port)
-    for found in task.discovery.ports.ports if task.discovery else ():
+                entries.service(f"_{name}.{proto}.{zone}", target, port)
+    for found in task.discovery.ports.ports[:_MAX_PORTS] if task.discovery else ():
         if not 0 <= found.number < 65536:
             continue
         proto_label = labels.label(found.protocol)
         for proto in (f"_{proto_label}",) if proto_label else ("_tcp", "_udp"):
             target = f"{canonical}.{zone}"
-            records.service(f"_{name}.{proto}.{zone}", target, found.number)
+            entries.service(f"_{name}.{proto}.{zone}", target, found.number)
             if port_name := labels.label(found.name):
-                records.service(f"_{port_name}._{name}.{proto}.{zone}", target, found.number)
+                entries.service(f"_{port_name}._{name}.{proto}.{zone}", target, found.number)
 
 
-def resource_ports(task: Task) -> Iterator[int]:
+def resource_ports(task: Task) -> list[int]:
     """`[31000-31001, 31005-31005]` spelt out."""
     text = task.resources.get("ports")
-    if not isinstance(text, str):
-        return
-    for part in text.strip("[] ").split(","):
+    found: list[int] = []
+    for part in text.strip("[] ").split(",") if isinstance(text, str) else ():
         low, _, high = part.strip().partition("-")
-        if low.isdigit() and high.isdigit() and int(high) < 65536:
-            yield from range(int(low), int(high) + 1)
+        if low.isascii() and high.isascii() and low.isdigit() and high.isdigit() and int(high) < 65536:
+            found.extend(range(int(low), int(high) + 1)[: _MAX_PORTS - len(found)])
+    return found
+
+
+def own_sources(task: Task) -> tuple[str, ...]:
+    """What the task's label asks for; nothing when it has none or one that names anything but sources."""
+    for label in task.labels:
+        if label.key == SOURCES_LABEL:
+            words = tuple(label.value.replace(",", " ").split())
+            return words if all(word in SOURCES for word in words) else ()
+    return ()
 
 
 def task_addresses(task: Task, sources: Iterable[str], agent: tuple[str, ...]) -> tuple[str, ...]:
     """The first source that gives anything wins, with all its addresses."""
-    running = [status for status in task.statuses if status.state == "TASK_RUNNING"]
-    latest = max(running, key=lambda status: status.timestamp, default=None)
     for source in sources:
-        if found := agent if source == "host" else _from_status(latest, source):
+        if found := agent if source == "host" else _from_status(task, source):
             return found
     return ()
 
 
-def _from_status(status: Status | None, source: str) -> tuple[str, ...]:
-    if status is None:
-        return ()
-    if source == "netinfo":
-        infos = status.container_status.network_infos if status.container_status else []
-        texts = [a.ip_address for info in infos for a in info.ip_addresses]
-        texts = texts or [info.ip_address for info in infos]
-    else:
-        texts = [label.value for label in status.labels if label.key == _STATUS_LABELS[source]]
+def _from_status(task: Task, source: str) -> tuple[str, ...]:
+    return netinfo(task) if source == "netinfo" else _addresses(_labelled(latest_running(task), _STATUS_LABELS[source]))
+
+
+def netinfo(task: Task) -> tuple[str, ...]:
+    """The addresses on container networks that the task's newest running status tells of."""
+    infos = list(network_infos(task))
+    listed = _addresses(address.ip_address for info in infos for address in info.ip_addresses)
+    return listed or _addresses(info.ip_address for info in infos)
+
+
+def _labelled(status: Status | None, key: str) -> Iterator[str]:
+    return (label.value for label in (status.labels if status else ()) if label.key == key)
+
+
+def _addresses(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found for text in texts if (found := as_address(text))))

@@ -1,24 +1,103 @@
-"""The forwarding role: a resolver of one host, without a zone of its own. Light: every host may run one."""
+"""The resolver of one host: DC/OS's own zones, made from the masters' state, and names of others by those who know."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+from dataclasses import dataclass
 
+from tortie.dns import dcos
 from tortie.dns.forward import Forwarder
+from tortie.dns.listing import Listing
 from tortie.dns.message import Forward, handle
 from tortie.dns.server import Server, shuffler
+from tortie.dns.state import Cluster
+from tortie.dns.zone import Authority, Zone
 
 log = logging.getLogger("dns")
 
+_REFRESH = 60.0
+_STATE_TIMEOUT = 60.0
 
-async def run_resolver(listen: tuple[str, int], forwarder: Forwarder) -> None:
-    """Pass every question on, caching nothing. Serve until cancelled."""
 
-    def answer(query: bytes, _: bool) -> bytes | Forward | None:
-        return handle(query, None, dice, tcp=False, recursion=True, mark_cut=True, apex=b"\xff")
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What one host's resolver is told. Without `masters` it has no zones of a cluster.
 
+    `cluster_id`: the label of the cluster below `dcos.directory`, where its zones answer as well. `http`: where its
+    HTTP API listens, if at all.
+    """
+
+    address: str
+    port: int
+    masters: tuple[str, ...] = ()
+    cluster_id: str = ""
+    http: tuple[str, int] | None = None
+
+
+def _aliases(label: str, cluster_id: str) -> list[str]:
+    """The other names of the zone `label.thisdcos.directory`."""
+    labels = (label, "dclb") if label == "l4lb" else (label,)
+    below = [dcos.DIRECTORY, dcos.GLOBAL, *([f"{cluster_id}.dcos.directory"] if cluster_id else [])]
+    return [f"{name}.{parent}" for name in labels for parent in below][1:]
+
+
+def host_listings(address: str) -> list[Listing]:
+    """The zones that hang on no cluster, filled: the resolver's own names, and localhost, which leaves no host."""
+    listings = [
+        Listing(giver, Zone(dcos.apex(giver.domain)))
+        for giver in (dcos.HostRecords("spartan", address), dcos.HostRecords("localhost", address))
+    ]
+    for listing in listings:
+        for _ in listing.whole(Cluster()):
+            pass
+    return listings
+
+
+def cluster_listings(resolver: Resolver) -> list[Listing]:
+    givers = (dcos.TaskRecords(resolver.masters), dcos.VipRecords(), dcos.ComponentRecords(resolver.masters))
+    return [
+        Listing(
+            giver, Zone(dcos.apex(giver.domain), aliases=_aliases(giver.domain.partition(".")[0], resolver.cluster_id))
+        )
+        for giver in givers
+    ]
+
+
+async def run_resolver(resolver: Resolver, forwarder: Forwarder) -> None:
+    """Answer what is ours, pass every other question on, caching nothing. Serve until cancelled."""
+    own = host_listings(resolver.address)
+    listings = cluster_listings(resolver) if resolver.masters else []
+    names = Authority(listing.zone for listing in (*own, *listings))
+    for listing in own:
+        names.open(listing.zone)
     dice = shuffler()
-    server = Server(*listen, answer, forwarder)
+
+    def answer(query: bytes, tcp: bool) -> bytes | Forward | None:
+        return handle(query, names, dice, tcp=tcp, recursion=True, mark_cut=True)
+
+    server = Server(resolver.address, resolver.port, answer, forwarder)
     server.bind()
-    log.info("forwarding on %s:%d", listen[0], server.port)
-    await server.run()
+    http = _http_socket(resolver)
+    log.info("answering on %s:%d", resolver.address, server.port)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run())
+        if listings:
+            from tortie.dns.follow import Follower, Masters
+
+            masters = Masters(resolver.masters, _REFRESH, _STATE_TIMEOUT)
+            group.create_task(Follower(masters, listings, names).run())
+        if http is not None:
+            from tortie.dns.resolver_http import make_app
+            from tortie.web.serve import serve
+
+            group.create_task(serve(make_app(resolver, forwarder, (*own, *listings), server.ask), [http]))
+
+
+def _http_socket(resolver: Resolver) -> socket.socket | None:
+    if resolver.http is None:
+        return None
+    from tortie.web.serve import tcp_listener
+
+    return tcp_listener(*resolver.http)

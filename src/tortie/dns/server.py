@@ -7,19 +7,26 @@ import logging
 import random
 import socket
 import struct
+import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from tortie.base.errors import Unavailable
 from tortie.dns.forward import Forwarder
-from tortie.dns.message import SERVFAIL, Forward, Question, bare_error
+from tortie.dns.limits import LARGE, LargeReplies
+from tortie.dns.message import SERVFAIL, Forward, Question, bare_error, cut
 
 log = logging.getLogger("dns")
 
+Control = tuple[int, int, bytes]
 Answerer = Callable[[bytes, bool], bytes | Forward | None]
 _BATCH = 64
 _MAX_TCP = 256
+_MAX_TCP_OF_ONE = 64
+_PIPELINE = 16
 _TCP_IDLE = 10.0
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _TTL_SPACE = socket.CMSG_SPACE(64)
@@ -34,7 +41,8 @@ class Server:
     answer: Answerer
     forwarder: Forwarder
     queries: int = 0
-    _tcp_open: int = 0
+    _tcp_open: Counter[str] = field(default_factory=Counter)
+    _large: LargeReplies = field(default_factory=LargeReplies)
     _sockets: list[socket.socket] = field(default_factory=list)
 
     def bind(self) -> None:
@@ -94,7 +102,12 @@ class Server:
             if isinstance(reply, Forward):
                 group.create_task(self._pass_on(sock, query, reply.question, back, peer))
             elif reply is not None:
-                _send(sock, reply, back, peer)
+                self._say(sock, reply, back, peer)
+
+    def _say(self, sock: socket.socket, reply: bytes, back: list[Control], peer: Any) -> None:
+        if len(reply) > LARGE and not self._large.allowed(peer[0], time.monotonic()):
+            reply = cut(reply)
+        _send(sock, reply, back, peer)
 
     def _answer(self, query: bytes, *, tcp: bool) -> bytes | Forward | None:
         self.queries += 1
@@ -105,38 +118,80 @@ class Server:
             return bare_error(query, SERVFAIL) if len(query) >= 12 else None
 
     async def _pass_on(
-        self, sock: socket.socket, query: bytes, question: Question, back: list[tuple[int, int, bytes]], peer: object
+        self, sock: socket.socket, query: bytes, question: Question, back: list[Control], peer: Any
     ) -> None:
-        _send(sock, await self.forwarder.ask(query, question, tcp=False), back, peer)
+        self._say(sock, await self.forwarder.ask(query, question, tcp=False, asker=peer[0]), back, peer)
+
+    async def ask(self, query: bytes) -> bytes | None:
+        """What an asker over TCP would be told."""
+        reply = self._answer(query, tcp=True)
+        return await self.forwarder.ask(query, reply.question, tcp=True) if isinstance(reply, Forward) else reply
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._tcp_open >= _MAX_TCP:
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        if self._tcp_open.total() >= _MAX_TCP or self._tcp_open[peer] >= _MAX_TCP_OF_ONE:
             writer.close()
             return
-        self._tcp_open += 1
+        self._tcp_open[peer] += 1
         try:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await self._conversation(reader, writer)
+                await self._conversation(reader, writer, peer)
+            await _closed(writer)
         finally:
-            self._tcp_open -= 1
+            writer.transport.abort()
+            self._tcp_open[peer] -= 1
+            if not self._tcp_open[peer]:
+                del self._tcp_open[peer]
+
+    async def _conversation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
+        """Questions one after the other; what has to be asked elsewhere holds none of the others up (RFC 7766)."""
+        slots = asyncio.Semaphore(_PIPELINE)
+        elsewhere: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                async with asyncio.timeout(_TCP_IDLE):
+                    (size,) = struct.unpack("!H", await reader.readexactly(2))
+                    query = await reader.readexactly(size)
+                reply = self._answer(query, tcp=True)
+                if reply is None:
+                    return
+                if not isinstance(reply, Forward):
+                    await _write(writer, reply)
+                    continue
+                await slots.acquire()
+                task = asyncio.create_task(self._fetch(writer, query, reply.question, peer))
+                elsewhere.add(task)
+                task.add_done_callback(elsewhere.discard)
+                task.add_done_callback(lambda _: slots.release())
+        except asyncio.IncompleteReadError:  # an asker may close its side and still wait
+            await asyncio.gather(*elsewhere)
+        finally:
+            for task in elsewhere:
+                task.cancel()
+
+    async def _fetch(self, writer: asyncio.StreamWriter, query: bytes, question: Question, peer: str) -> None:
+        with suppress(OSError, TimeoutError):
+            await _write(writer, await self.forwarder.ask(query, question, tcp=True, asker=peer))
+
+
+async def _write(writer: asyncio.StreamWriter, reply: bytes) -> None:
+    """TimeoutError when the asker does not take it."""
+    async with asyncio.timeout(_TCP_IDLE):
+        writer.write(struct.pack("!H", len(reply)) + reply)
+        await writer.drain()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close; what an asker has not taken by then is thrown away, or it would hold the connection for ever."""
+    try:
+        async with asyncio.timeout(_TCP_IDLE):
             writer.close()
-
-    async def _conversation(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            async with asyncio.timeout(_TCP_IDLE):
-                (size,) = struct.unpack("!H", await reader.readexactly(2))
-                query = await reader.readexactly(size)
-            reply = self._answer(query, tcp=True)
-            if isinstance(reply, Forward):
-                reply = await self.forwarder.ask(query, reply.question, tcp=True)
-            if reply is None:
-                return
-            async with asyncio.timeout(_TCP_IDLE):
-                writer.write(struct.pack("!H", len(reply)) + reply)
-                await writer.drain()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        log.debug("connection ended with answers that were not taken")
 
 
-def _source(controls: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _source(controls: list[Control]) -> list[Control]:
     """Answer from the address that was asked: on a wildcard socket the kernel would choose by the route."""
     back = []
     for level, kind, data in controls:
@@ -148,9 +203,9 @@ def _source(controls: list[tuple[int, int, bytes]]) -> list[tuple[int, int, byte
     return back
 
 
-def _send(sock: socket.socket, reply: bytes, back: list[tuple[int, int, bytes]], peer: object) -> None:
+def _send(sock: socket.socket, reply: bytes, back: list[Control], peer: Any) -> None:
     try:
-        sock.sendmsg([reply], back, 0, peer)  # type: ignore[arg-type]  # typeshed wants a tuple, recvmsg says Any
+        sock.sendmsg([reply], back, 0, peer)
     except OSError as error:  # full buffer, unreachable asker: the asker asks again
         log.debug("reply to %s: %s", peer, error)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
 
 import aiohttp
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dns.events import Event
+from tortie.dns.events import decode as decode_event
 from tortie.dns.state import State, decode, pid_host_port
 from tortie.wire.recordio import Deframer
 
@@ -26,8 +27,11 @@ class NoStream(Unavailable):
 class MesosMaster:
     """Reads from the first master that answers; the leader that it names is asked itself, once."""
 
-    def __init__(self, http: aiohttp.ClientSession, masters: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, masters: Sequence[str], timeout: float, *, tls: bool = False
+    ) -> None:
         self._http = http
+        self._scheme = "https" if tls else "http"
         self._masters = list(masters)
         self._timeout = timeout
         self.leader = ""
@@ -57,7 +61,7 @@ class MesosMaster:
 
     async def _get(self, address: str) -> State:
         for path in _PATHS:
-            url = f"http://{address}{path}"
+            url = f"{self._scheme}://{address}{path}"
             try:
                 limit = aiohttp.ClientTimeout(total=self._timeout, sock_connect=5)
                 async with self._http.get(url, timeout=limit) as reply:
@@ -72,13 +76,13 @@ class MesosMaster:
                 return decode(data)
             except Invalid as error:
                 raise Invalid(f"{url}: {error}") from error
-        raise Unavailable(f"http://{address}: none of {', '.join(_PATHS)} is there")
+        raise Unavailable(f"{self._scheme}://{address}: none of {', '.join(_PATHS)} is there")
 
-    async def hear(self, changed: Callable[[], None]) -> None:
-        """Call `changed` at every event of the leader's stream, until it ends. NoStream when the leader offers none."""
+    async def hear(self, tell: Callable[[Event], None]) -> None:
+        """Tell every event of the leader's stream, until it ends. NoStream when the leader offers none."""
         if not self.leader:
             raise Unavailable("no leader is known yet")
-        url = f"http://{self.leader}/api/v1"
+        url = f"{self._scheme}://{self.leader}/api/v1"
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         limit = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT)
         frames = Deframer()
@@ -87,8 +91,8 @@ class MesosMaster:
                 if reply.status != 200:
                     raise NoStream(f"{url}: HTTP {reply.status}")
                 async for chunk in reply.content.iter_any():
-                    if any(_matters(record) for record in frames.feed(chunk)):
-                        changed()
+                    for record in frames.feed(chunk):
+                        tell(decode_event(record))
         except (aiohttp.ClientError, OSError, TimeoutError, Invalid) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
 
@@ -98,14 +102,6 @@ def _leader_address(state: State) -> str:
     if not host:
         return ""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _matters(record: bytes) -> bool:
-    try:
-        event = json.loads(record)
-    except ValueError as error:
-        raise Invalid(f"event: {error}") from error
-    return not isinstance(event, dict) or event.get("type") != "HEARTBEAT"
 
 
 async def resolve_host(name: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Source:
     prefix: str
     ask: Callable[[], Living]
     node: str = ""
+    type: str = ""
 
     def answer(self) -> LiveSet:
         """Without handles, which means that all are alive, when it does not answer."""
@@ -41,13 +42,14 @@ class Source:
             living = self.ask()
         except (TortieError, OSError) as error:
             log.warning("%s does not say what is alive, so all of it counts as alive: %s", self.name, error)
-            return LiveSet(source=self.name, prefix=self.prefix, node=self.node, handles=None)
+            return LiveSet(source=self.name, prefix=self.prefix, node=self.node, handles=None, type=self.type)
         return LiveSet(
             source=self.name,
             prefix=self.prefix,
             node=self.node,
             handles=living.handles,
             addresses=living.addresses,
+            type=self.type,
         )
 
 

@@ -35,17 +35,23 @@ class Living:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSet:
     """What one plug-in knows to be alive. It speaks for the addresses of handles with `prefix` on `node`, of every
-    node when that is empty. `handles` None: it did not answer. `addresses`: address -> handle, as far as known."""
+    node when that is empty; with `type`, only for those that were taken with this attribute. `handles` None: it did
+    not answer. `addresses`: address -> handle, as far as known."""
 
     source: str
     prefix: str
     node: str = ""
     handles: Collection[str] | None
     addresses: Mapping[str, str] = field(default_factory=dict)
+    type: str = ""
 
     def speaks_for(self, allocation: Allocation) -> bool:
-        handle = allocation.attribute.handle_id or ""
-        return handle.startswith(self.prefix) and self.node in ("", allocation.node)
+        attribute = allocation.attribute
+        return (
+            (attribute.handle_id or "").startswith(self.prefix)
+            and self.node in ("", allocation.node)
+            and self.type in ("", attribute.secondary.get("type"))
+        )
 
 
 @dataclass(frozen=True, slots=True)

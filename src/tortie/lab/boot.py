@@ -15,6 +15,7 @@ from typing import Any
 from tortie.base.errors import TortieError
 from tortie.lab import cgroups, files, linux, net, root, state
 from tortie.lab.daemons import cgroup
+from tortie.lab.documents import DOCUMENTS
 from tortie.lab.plan import ENVIRONMENT, Daemon, Host, daemon_from
 from tortie.lab.supervisor import Supervisor
 
@@ -51,7 +52,14 @@ def boot(spec: Mapping[str, Any]) -> None:
     )
     built = root.build(own)
     wanted = [
-        *files.of_host(host, hosts, python=spec["python"], path=spec["path"], store=spec["store"]),
+        *files.of_host(
+            host,
+            hosts,
+            document=DOCUMENTS[spec["document"]],
+            python=spec["python"],
+            path=spec["path"],
+            store=spec["store"],
+        ),
         *files.authority(spec["ca"]["certificate"], spec["ca"]["hashed"]),
         *root.documents(host),
     ]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
 from tortie.lab import create, remove, state
 from tortie.lab.api import Lab
-from tortie.lab.daemons import PLANS
+from tortie.lab.daemons import plan_of
 from tortie.lab.plan import DEFAULT_NAME, Options, Plan, as_json, limited
+
+if TYPE_CHECKING:
+    from tortie.lab.walks.story import Story
 
 NOTHING, END = "0", "end"
 
@@ -57,7 +59,7 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
 
 
 def _plan(wish: Wish) -> Plan:
-    plan = PLANS[wish.options.document](wish.name, wish.options)
+    plan = plan_of(wish.name, wish.options)
     return plan if wish.daemons is None else limited(plan, wish.daemons)
 
 
@@ -65,14 +67,15 @@ def _step(wish: Wish) -> str:
     """The key of the step to stop behind; Invalid when the document has none of that name."""
     if wish.until == NOTHING:
         return NOTHING
-    walk = _walk(wish)
-    step = walk.STEPS[-1] if wish.until == END else walk.STEPS[walk.step_index(wish.until)]
-    return str(step.key)
+    story = _story(wish)
+    return story.end if wish.until == END else story.steps[story.index(wish.until)].key
 
 
-def _walk(wish: Wish) -> Any:
+def _story(wish: Wish) -> Story:
     # Late: a walk brings the prober and the wanted pictures, which a lab alone does not need.
-    return importlib.import_module(f"tortie.lab.walks.{wish.options.document.replace('-', '_')}")
+    from tortie.lab.walks.story import open_story
+
+    return open_story(wish.options.document)
 
 
 def _found(wish: Wish, until: str, meter: Meter) -> Lab | None:
@@ -127,7 +130,7 @@ def _make(plan: Plan, wish: Wish, until: str, meter: Meter) -> Lab:
 def _replay(wish: Wish, lab: Lab, until: str, progress: Any) -> None:
     if progress is None:
         raise Invalid("a replay needs somewhere to show its progress")
-    _walk(wish).replay(lab, progress, until)
+    _story(wish).replay(lab, progress, until)
 
 
 @contextmanager

@@ -88,6 +88,7 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
         "keep": _keep(),
         "ca": _authority(where),
         "store": store_of(plan.options),
+        "document": plan.options.document,
     }
     shared = [(str(where.data / "services"), SERVICES), (IMAGES, IMAGES)]
     Path(IMAGES).mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tortie.lab.documents import DOCUMENTS, Document
 from tortie.lab.etcd import etcd_url, on_etcd
 from tortie.lab.plan import (
+    LAPTOP,
+    MASTER,
     POOL,
-    PREFIX,
     RESOLVER,
     SWITCH,
     SWITCH_ADDRESS,
@@ -15,8 +17,10 @@ from tortie.lab.plan import (
     Page,
     Plan,
     Ready,
-    agent_address,
+    Role,
+    agents_of,
     on_subnet,
+    public_agents_of,
     subnet_of,
 )
 
@@ -25,14 +29,13 @@ TORTIE = "/usr/local/bin/tortie"
 PYTHON = "/usr/local/lib/tortie/python"
 DOCKER_SOCKET = "/run/docker.sock"
 NODE_SOCKET = "/run/tortie/node.sock"
-MASTER = f"{PREFIX}101"
-LAPTOP = f"{PREFIX}10"
 ROUTER, ROUTER_CONFIG = "router", "/etc/bird/bird.conf"
 SERVICES = "/var/lib/tortie/services"
 IMAGES = "/var/cache/tortie/images"
 """Made once on a machine, kept by all its labs."""
 PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
-SERVICE_PORTS = "20001-29999"
+PUBLIC_PORTS, PUBLIC_ROLE = "ports:[1-21,23-5050,5052-32000]", "slave_public"
+"""What the cluster keeps for apps that ask for its public agents."""
 BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
 """Who brings the routes of pools without encapsulation, by `--routing`."""
 
@@ -70,25 +73,24 @@ def node(host: str, address: str, routing: str) -> tuple[Daemon, Daemon]:
     return boot, Daemon("node", argv, ("node-boot",), Ready("listens", NODE_SOCKET))
 
 
-def resolver() -> Daemon:
-    """Every host's own name server: names of tasks are the master's to answer, others are refused."""
-    argv = (TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--forward", f"mesos={MASTER}:53")
+def resolver(document: Document) -> Daemon:
+    """Every host's own name server: DC/OS's names it knows itself, `.mesos` is Mesos-DNS's, others are refused."""
+    argv = (
+        *(TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--http", "127.0.0.1:62080"),
+        *("--master", f"{MASTER}:5050", "--forward", f"mesos={MASTER}:{document.dns.port}"),
+    )
     return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
 
 
-def master_daemons(lab: str, routing: str) -> tuple[Daemon, ...]:
+def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, ...]:
     marathon = (
         *(TORTIE, "marathon", "run", "--master", f"{MASTER}:5050", "--http-port", "8080", "--store", STORE),
-        *("--mesos-role", "slave_public", "--default-accepted-resource-roles", "*"),
-    )
-    balancer = (
-        *(TORTIE, "lb", "run", "--marathon", f"http://{MASTER}:8080", "--group", "external"),
-        f"--auto-assign-service-ports={SERVICE_PORTS}",
+        *("--mesos-role", PUBLIC_ROLE, "--default-accepted-resource-roles", "*"),
     )
     return (
         *node("master", MASTER, routing),
         dockerd(lab, "master"),
-        resolver(),
+        resolver(document),
         Daemon(
             "master",
             (TORTIE, "master", "run", "--ip", MASTER, "--port", "5050", "--store", STORE),
@@ -97,21 +99,33 @@ def master_daemons(lab: str, routing: str) -> tuple[Daemon, ...]:
         Daemon("marathon", marathon, ("master",), Ready("listens", f"{MASTER}:8080")),
         Daemon(
             "dns",
-            (TORTIE, "dns", "run", "--config", "/etc/mesos-dns/config.json"),
+            (TORTIE, "dns", "run", "--config", document.dns.config),
             ("master",),
-            Ready("listens", f"{MASTER}:53"),
+            Ready("listens", f"{MASTER}:{document.dns.port}"),
         ),
-        Daemon("lb", balancer, ("marathon",), Ready("listens", f"{MASTER}:80")),
+        *([balancer(document.service_ports)] if document.service_ports else []),
     )
 
 
-def agent_daemons(lab: str, name: str, address: str, routing: str) -> tuple[Daemon, ...]:
+def balancer(service_ports: str) -> Daemon:
+    argv = (
+        *(TORTIE, "lb", "run", "--marathon", f"http://{MASTER}:8080", "--group", "external"),
+        f"--auto-assign-service-ports={service_ports}",
+    )
+    return Daemon("lb", argv, ("marathon",), Ready("listens", f"{MASTER}:80"))
+
+
+def agent_daemons(lab: str, name: str, address: str, options: Options) -> tuple[Daemon, ...]:
+    public = name in public_agents_of(options)
     argv = (
         *(TORTIE, "agent", "run", "--master", f"{MASTER}:5050", "--ip", address, "--port", "5051"),
-        *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PRIVATE_PORTS}", "--work-dir", "/var/lib/mesos"),
+        *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PUBLIC_PORTS if public else PRIVATE_PORTS}"),
+        *(("--default-role", PUBLIC_ROLE) if public else ()),
+        *("--work-dir", "/var/lib/mesos"),
     )
     agent = Daemon("agent", argv, ("dockerd", "node"), Ready("listens", f"{address}:5051"))
-    return (*node(name, address, routing), dockerd(lab, name), agent, resolver())
+    own = resolver(DOCUMENTS[options.document])
+    return (*node(name, address, options.routing), dockerd(lab, name), agent, own)
 
 
 def switch(options: Options, pages: tuple[Page, ...]) -> Host:
@@ -119,7 +133,7 @@ def switch(options: Options, pages: tuple[Page, ...]) -> Host:
     forward = (PYTHON, "-m", "tortie.lab.forward", *(f"{page.name}={page.target}" for page in pages))
     services = (
         *(PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS),
-        *("--state", SERVICES, "--images", IMAGES),
+        *("--state", SERVICES, "--images", IMAGES, "--document", options.document),
     )
     daemons = (
         Daemon("services", services, ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
@@ -148,36 +162,27 @@ def bird() -> Daemon:
     return Daemon("bird", argv, ready=Ready("listens", "/run/bird.ctl"))
 
 
-STARS_PAGES = (
-    Page("stars", 23078, f"{MASTER}:23078"),
-    Page("marathon", 8080, f"{MASTER}:8080"),
-    Page("mesos", 5050, f"{MASTER}:5050", "/state"),
-    Page("haproxy", 9090, f"{MASTER}:9090", "/haproxy?stats"),
-)
+def plan_of(lab: str, options: Options) -> Plan:
+    """The hosts of a document: laptop .10 outside everything, master .101, agents from .102, public ones from .201."""
+    document = DOCUMENTS[options.document]
+    agents, public = agents_of(options), public_agents_of(options)
 
+    def host(name: str, address: str, role: Role, daemons: tuple[Daemon, ...], *routes: tuple[str, str]) -> Host:
+        return Host(name, address, role, daemons, (*between(options, address), *routes), document.nameserver)
 
-def stars(lab: str, options: Options) -> Plan:
-    """laptop .10 outside everything, master .101, agents from .102 on."""
-    agents = [(f"agent-{n}", agent_address(options, n)) for n in range(1, options.agents + 1)]
-    routing = options.routing
     hosts = (
-        switch(options, STARS_PAGES),
+        switch(options, document.pages),
         *([router(options)] if options.subnets > 1 else []),
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
-        Host("laptop", LAPTOP, "outside", (resolver(),), (*between(options, LAPTOP), (POOL, agents[0][1])), MASTER),
-        Host("master", MASTER, "master", master_daemons(lab, routing), between(options, MASTER), MASTER),
-        *(
-            Host(name, address, "agent", agent_daemons(lab, name, address, routing), between(options, address), MASTER)
-            for name, address in agents
-        ),
+        host("laptop", LAPTOP, "outside", (resolver(document),), (POOL, agents["agent-1"])),
+        host("master", MASTER, "master", master_daemons(lab, options.routing, document)),
+        *(host(name, at, "agent", agent_daemons(lab, name, at, options)) for name, at in agents.items()),
+        *(host(name, at, "public", agent_daemons(lab, name, at, options)) for name, at in public.items()),
     )
-    plan = Plan(lab, options, hosts, STARS_PAGES)
+    plan = Plan(lab, options, hosts, document.pages)
     return on_etcd(plan, store=STORE, master=MASTER, python=PYTHON) if options.store == "etcd" else plan
 
 
 def store_of(options: Options) -> str:
     """The address of the lab's store, as its hosts know it."""
     return etcd_url(MASTER) if options.store == "etcd" else STORE
-
-
-PLANS = {"stars": stars}

@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tortie.lab.daemons import MASTER, PYTHON, ROUTER_CONFIG
-from tortie.lab.plan import FABRIC_AS, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
+from tortie.lab.daemons import PYTHON, ROUTER_CONFIG
+from tortie.lab.documents import Document, MesosDns
+from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
 
 ENTRY = """\
 import sys
@@ -40,7 +41,9 @@ class File:
     link: str = ""
 
 
-def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[str], store: str) -> list[File]:
+def of_host(
+    host: Host, hosts: Sequence[Host], *, document: Document, python: str, path: Sequence[str], store: str
+) -> list[File]:
     """Everything but the lab's CA. `python`: the interpreter; `path`: what it needs to find our packages;
     `store`: the address of the lab's store."""
     files = [
@@ -57,7 +60,7 @@ def of_host(host: Host, hosts: Sequence[Host], *, python: str, path: Sequence[st
     if host.nameserver:
         files.append(File("/etc/resolv.conf", f"nameserver {host.nameserver}\n"))
     if host.role == "master":
-        files.append(File("/etc/mesos-dns/config.json", mesos_dns()))
+        files.append(File(document.dns.config, mesos_dns(document.dns)))
     if host.role == "router":
         files.append(File(ROUTER_CONFIG, router_bird(host)))
     return files
@@ -75,18 +78,18 @@ def nsswitch() -> str:
     return "".join(f"{name}:\t{where}\n" for name, where in sources.items())
 
 
-def mesos_dns() -> str:
+def mesos_dns(wanted: MesosDns) -> str:
     config = {
         "masters": [f"{MASTER}:5050"],
         "refreshSeconds": 5,
         "ttl": 60,
         "domain": "mesos",
-        "port": 53,
+        "port": wanted.port,
         "listener": MASTER,
         "httpPort": 8123,
         "resolvers": [],
         "externalOn": False,
-        "IPSources": ["netinfo", "mesos", "host"],
+        "IPSources": list(wanted.ip_sources),
     }
     return json.dumps(config, indent=2) + "\n"
 

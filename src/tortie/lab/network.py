@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from tortie.base.errors import Conflict, TortieError, Unavailable
-from tortie.lab.plan import FABRIC_AS, MASTER_LAST, POOL, Options, agent_address, on_subnet, subnet_of
+from tortie.lab.plan import FABRIC_AS, MASTER, POOL, Options, agents_of, on_subnet, public_agents_of, subnet_of
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
@@ -39,8 +39,7 @@ def router_peers(options: Options) -> list[Resource[BGPPeerSpec]]:
     """Every node speaks BGP with the router of its own subnet; none where there is no router or no BGP."""
     if options.routing != "bgp" or options.subnets == 1:
         return []
-    nodes = {"master": on_subnet(0, MASTER_LAST)}
-    nodes |= {f"agent-{n}": agent_address(options, n) for n in range(1, options.agents + 1)}
+    nodes = {"master": MASTER, **agents_of(options), **public_agents_of(options)}
     return [
         Resource(
             kind=BGP_PEER,

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from tortie.base.errors import Invalid
-from tortie.base.meant import meant
 
 SUBNET = "172.24.197.0/24"
 PREFIX = "172.24.197."
@@ -20,7 +19,7 @@ RESOLVER = "198.51.100.1"
 """Every host's own name server, on its loopback interface."""
 DEFAULT_NAME = "default"
 MAX_AGENTS = 99
-"""Agents have .102 to .200; public agents of later documents begin at .201."""
+"""Agents have .102 to .200."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {
@@ -34,10 +33,14 @@ ENVIRONMENT = {
 """What every program of a host starts with; nothing of the caller's environment."""
 
 MASTER_LAST = 101
+MASTER, LAPTOP = f"{PREFIX}{MASTER_LAST}", f"{PREFIX}10"
 NODE_AS, FABRIC_AS = 64512, 64513
 """Autonomous systems of the nodes and of the router between the subnets."""
 
-Role = Literal["switch", "outside", "master", "agent", "router"]
+PUBLIC_FIRST, MAX_PUBLIC = 201, 54
+"""Public agents have .201 to .254, all on the first subnet."""
+
+Role = Literal["switch", "outside", "master", "agent", "public", "router"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Host:
     @property
     def forwards(self) -> bool:
         """Whether it passes packets on between its interfaces."""
-        return self.role in ("master", "agent", "router")
+        return self.role in ("master", "agent", "public", "router")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Options:
     routing: str = "direct"
     runtime: str = "docker"
     subnets: int = 1
+    public_agents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,45 +145,14 @@ def agent_address(options: Options, n: int) -> str:
     return on_subnet((n - 1) % options.subnets, 101 + n)
 
 
-STORES = ("sqlite", "etcd")
-ROUTINGS = ("direct", "vxlan", "bgp")
-LATER_DOCUMENTS = ("hello", "net-modules", "environments")
+def agents_of(options: Options) -> dict[str, str]:
+    """Name and address of each agent, without the public ones."""
+    return {f"agent-{n}": agent_address(options, n) for n in range(1, options.agents + 1)}
 
 
-def check_options(
-    document: str,
-    *,
-    agents: int | None,
-    later: Mapping[str, Any],
-    store: str,
-    routing: str,
-    runtime: str,
-    subnets: int | None = None,
-) -> Options:
-    """The options of a lab; Invalid names every one that this version does not have."""
-    problems = [f"{name} is not available yet" for name, value in later.items() if value]
-    if document in LATER_DOCUMENTS:
-        problems.insert(0, f"document {document} is not available yet; stars is")
-    elif document != "stars":
-        problems.insert(0, f"no document {document!r}{meant(document, ('stars',)) or '; there is stars'}")
-    if store not in STORES:
-        problems.append(f"--store {store}: there are {' and '.join(STORES)}{meant(store, STORES)}")
-    if routing not in ROUTINGS:
-        problems.append(f"--routing {routing}: there are {', '.join(ROUTINGS)}{meant(routing, ROUTINGS)}")
-    if runtime != "docker":
-        problems.append(f"--runtime {runtime} is not available yet; docker is")
-    if subnets is not None and not 1 <= subnets <= MAX_SUBNETS:
-        problems.append(f"--subnets {subnets}: expected 1 to {MAX_SUBNETS}")
-    elif subnets is not None and subnets > 1 and routing == "direct":
-        problems.append(
-            f"--subnets {subnets} with --routing direct: between subnets the router would have to know every container;"
-            " --routing vxlan hides them from it, --routing bgp tells it"
-        )
-    if agents is not None and not 1 <= agents <= MAX_AGENTS:
-        problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
-    if problems:
-        raise Invalid(*problems)
-    return Options(document, 2 if agents is None else agents, store, routing, runtime, subnets or 1)
+def public_agents_of(options: Options) -> dict[str, str]:
+    """Name and address of each public agent."""
+    return {f"public-{n}": on_subnet(0, PUBLIC_FIRST - 1 + n) for n in range(1, options.public_agents + 1)}
 
 
 def as_json(value: Any) -> Any:

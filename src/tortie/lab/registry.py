@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from tortie.lab.fileserver import Reply
 from tortie.lab.image import MANIFEST_TYPE, Image
 
-STAR_NAMES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 _PATH = re.compile(r"/v2/(?P<name>[a-z0-9._/-]+)/(?P<kind>manifests|blobs)/(?P<reference>[^/]+)")
 _VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 

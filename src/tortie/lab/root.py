@@ -163,7 +163,7 @@ def _devices(dev: Path) -> None:
 
 def documents(host: Host) -> list[File]:
     """The documents' files, in /root of the hosts where people type."""
-    if host.role not in ("outside", "agent") or not DOCUMENTS.is_dir():
+    if host.role not in ("outside", "agent", "public") or not DOCUMENTS.is_dir():
         return []
     return [File(f"/root/{path.name}", path.read_text()) for path in sorted(DOCUMENTS.iterdir()) if path.is_file()]
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from tortie.base.errors import TortieError
 from tortie.lab import artifacts, registry
+from tortie.lab.documents import DOCUMENTS
 from tortie.lab.fileserver import FileServer
-from tortie.lab.image import star_image
+from tortie.lab.images import images
 
 FILES = Path(__file__).parent / "files"
 RAW = "https://raw.githubusercontent.com/projectcalico/calico/master/demos/docker/"
@@ -55,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def start(options: argparse.Namespace) -> list[FileServer]:
     """Make what is missing, open every port, serve; on a failure nothing stays open."""
-    image = star_image(options.images or options.state / "images")
-    catalog = registry.catalog(dict.fromkeys(registry.STAR_NAMES, image))
+    catalog = registry.catalog(images(DOCUMENTS[options.document].images, options.images or options.state / "images"))
     pairs = {**builtin_artifacts(), **dict(options.artifact)}
     files = artifacts.mapping(pairs)
     hosts = sorted({*artifacts.HOSTS, *(host for host, _ in files)})
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--https-port", type=int, default=443)
     parser.add_argument("--state", type=Path, required=True, help="directory for images and the authority")
     parser.add_argument("--images", type=Path, help="directory of the image cache, when labs share one")
+    parser.add_argument("--document", choices=DOCUMENTS, default="stars", help="whose images the registry has")
     parser.add_argument("--artifact", type=_pair, action="append", default=[], metavar="URL=FILE")
     return parser
 

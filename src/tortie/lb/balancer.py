@@ -2,166 +2,247 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tortie.base.errors import Unavailable
 from tortie.lb import change
+from tortie.lb.admission import pause_before_reload
 from tortie.lb.haproxy import Haproxy, can_bind
-from tortie.lb.render import MARK, Rendered, Settings, render
+from tortie.lb.proof import Proof
+from tortie.lb.render import Rendered, Settings, mark_of, render
 from tortie.lb.service import Service
 
 log = logging.getLogger("lb")
 
-_RELOAD_EVERY = 1.0
 _ROUNDS = 3
+_REST = 2.0
+_SOON = 0.1
+_JUDGE_AGAIN = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """`interval`: seconds between reloads; `retry`: before one that failed is tried again, `tries` times (-1: always).
+
+    `archive`: how many configurations are kept.
+    """
+
+    interval: float = 1.0
+    retry: float = 10.0
+    tries: int = 10
+    archive: int = 5
+
+
+@dataclass
+class Told:
+    """What the pages say."""
+
+    reloads: int = 0
+    failed_reloads: int = 0
+    changes: int = 0
+    left_out: list[str] = field(default_factory=list)
+    failure: str = ""
+    reload_waits: float = 0.0
 
 
 class Balancer:
-    """`apply` brings HAProxy to a list of services; applying twice is the same as applying once."""
+    """`apply` brings HAProxy to a list of services, `tend` keeps it there; both twice are the same as once."""
 
-    def __init__(self, haproxy: Haproxy, settings: Settings) -> None:
+    def __init__(self, haproxy: Haproxy, settings: Settings, pace: Pace | None = None) -> None:
         self._haproxy = haproxy
+        self._files = haproxy.files
         self._settings = settings
-        self._checked: tuple[str, Rendered, list[str]] | None = None
-        self._reloaded = 0.0
-        self.reloads = 0
+        self._pace = pace or Pace()
+        self._verdict: tuple[str, float, dict[str, str]] = ("", 0, {})
+        self._wanted: Rendered | None = None
+        self._adopted = False
+        self._reloaded = self._failed = float("-inf")
+        self._failures: tuple[str, int] = ("", 0)
+        self._leaving, self._soon = 0, _SOON
         self.force_reload = False
-        self.left_out: list[str] = []
+        self.told = Told()
 
-    async def adopt(self) -> None:
-        """Say whether an HAProxy of an earlier program runs here; it is left as it is."""
-        try:
-            processes = await self._haproxy.processes()
-        except Unavailable as error:
-            log.warning("%s", error)
-            return
-        if processes:
-            log.info("found haproxy running, pids %s", " ".join(map(str, processes)))
-
-    async def revive(self) -> None:
-        """Start HAProxy on the configuration that is in place, or on one without services: the pages answer 503."""
-        config = self._haproxy.config
-        text = config.read_text() if config.exists() else ""
-        mark = next((w for line in text.splitlines()[:6] for w in line.split() if w.startswith(MARK)), "")
-        if not mark or await self._haproxy.check(text):
-            rendered = render([], self._settings)
-            text, mark = rendered.text, rendered.mark
-        self._haproxy.write(text)
-        await self._haproxy.start(mark)
-        log.info("started haproxy")
-
-    async def apply_nothing(self) -> None:
-        """See that HAProxy runs, on what it has: nothing is known of the apps yet."""
-        if not await self._haproxy.processes():
-            await self.revive()
-
-    async def apply(self, services: Sequence[Service]) -> None:
-        """Unavailable when HAProxy could not be brought there; it goes on as it was then."""
+    async def apply(self, services: Sequence[Service], proof: Proof) -> float:
+        """Seconds until `tend` is due. Unavailable when HAProxy could not be brought there; it goes on as it was."""
         running = bool(await self._haproxy.processes())
-        self.left_out = []
-        wanted = await self._valid(await self._bindable(services, running=running))
-        forced, self.force_reload = self.force_reload, False
-        if not running:
-            self._haproxy.write(wanted.text)
-            await self._haproxy.start(wanted.mark)
-            log.info("started haproxy")
-        elif not forced and await self._haproxy.loaded() == wanted.mark:
+        if running and not self._adopted:
+            proof.adopt(services, await self._have())
+        self._adopted = True
+        services = await proof.sift(services)
+        left_out: list[str] = []
+        bindable = self._bindable(services, left_out, running=running)
+        self._wanted = await self._valid(bindable, left_out)
+        self.told.left_out = left_out
+        return await self.tend()
+
+    async def tend(self) -> float:
+        """As `apply`, for the services of the last one. Without any, HAProxy runs on what it has."""
+        wanted = self._wanted
+        if not await self._haproxy.processes():
+            await self._start(wanted)
+        if wanted is None:
+            return _REST
+        if not self.force_reload and await self._haproxy.loaded() == wanted.mark:
             self._write(wanted)
             if await self._change_servers(wanted):
-                return
+                return self._next_look()
             log.warning("the runtime API refused a change: reloading")
-            await self._reload(wanted)
-        else:
-            await self._reload(wanted)
+        self.told.reload_waits = await self._pause(wanted)
+        if self.told.reload_waits:
+            await self._change_what_goes(wanted)
+            return self.told.reload_waits
+        await self._reload(wanted)
         if not await self._change_servers(wanted):
             raise Unavailable("haproxy: servers are not as wanted after a reload")
+        return self._next_look()
+
+    def _next_look(self) -> float:
+        """Soon while servers that were taken out finish their connections; later and later when that takes long."""
+        self._soon = min(_REST, self._soon * 2) if self._leaving else _SOON
+        return self._soon if self._leaving else _REST
+
+    async def _start(self, wanted: Rendered | None) -> None:
+        """On what is wanted; else on the configuration that is in place, or without services: the pages answer 503."""
+        text, mark = "", ""
+        if wanted is None:
+            text = self._files.text()
+            mark = mark_of(text)
+            if not mark or await self._haproxy.check(text):
+                wanted = render([], self._settings)
+        if wanted is not None:
+            self._files.provide(wanted.files)
+            text, mark = wanted.text, wanted.mark
+        self._files.write(text)
+        await self._haproxy.start(mark)
+        self._files.tidy()
+        log.info("started haproxy")
 
     def _write(self, wanted: Rendered) -> None:
-        config = self._haproxy.config
-        if not config.exists() or config.read_text() != wanted.text:
-            self._haproxy.write(wanted.text)
+        if self._files.text() != wanted.text:
+            self._files.write(wanted.text)
 
-    async def _bindable(self, services: Sequence[Service], *, running: bool) -> list[Service]:
+    def _bindable(self, services: Sequence[Service], left_out: list[str], *, running: bool) -> list[Service]:
         """Services whose port nobody else has taken: a reload with a taken port would fail as a whole."""
-        config = self._haproxy.config
-        held = change.binds(config.read_text()) if running and config.exists() else {}
+        held = change.binds(self._files.text()) if running else {}
         kept = []
         for service in services:
             key = (service.bind_address, service.port)
             why = "" if key in held else can_bind(*key)
             if why:
-                self.left_out.append(f"{service.app_id}: left out: cannot listen on port {service.port}: {why}")
+                left_out.append(f"{service.app_id}: left out: cannot listen on port {service.port}: {why}")
             else:
                 kept.append(service)
         return kept
 
-    async def _valid(self, services: list[Service]) -> Rendered:
-        """The configuration of those services that HAProxy accepts together."""
+    async def _valid(self, services: list[Service], left_out: list[str]) -> Rendered:
+        """The configuration of those services that HAProxy accepts together. Servers do not count for that."""
         rendered = render(services, self._settings)
-        if self._checked is None or self._checked[0] != rendered.text:
-            self._checked = (rendered.text, *await self._check(services, rendered))
-        self.left_out += self._checked[2]
-        return self._checked[1]
+        mark, since, refused = self._verdict
+        if mark != rendered.mark or (refused and time.monotonic() - since > _JUDGE_AGAIN):
+            refused = await self._judge(services, rendered)
+            self._verdict = (rendered.mark, time.monotonic(), refused)
+        if refused:
+            left_out += refused.values()
+            rendered = render([s for s in services if s.name not in refused], self._settings)
+        return rendered
 
-    async def _check(self, services: list[Service], rendered: Rendered) -> tuple[Rendered, list[str]]:
-        if not await self._haproxy.check(rendered.text):
-            return rendered, []
-        refused: list[str] = []
-        good = await self._admit([], services, refused)
-        rendered = render(good, self._settings)
-        if problems := await self._haproxy.check(rendered.text):
+    async def _refusals(self, rendered: Rendered) -> list[str]:
+        self._files.provide(rendered.files)
+        return await self._haproxy.check(rendered.text)
+
+    async def _judge(self, services: list[Service], rendered: Rendered) -> dict[str, str]:
+        """The names of services that break the configuration, with the reason."""
+        if not await self._refusals(rendered):
+            return {}
+        if problems := await self._refusals(render([], self._settings)):
             raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
-        return rendered, refused
+        refused: dict[str, str] = {}
+        good = await self._admit([], services, refused)
+        if problems := await self._refusals(render(good, self._settings)):
+            raise Unavailable(f"haproxy refuses its configuration: {'; '.join(problems)}")
+        return refused
 
-    async def _admit(self, good: list[Service], candidates: list[Service], refused: list[str]) -> list[Service]:
+    async def _admit(self, good: list[Service], candidates: list[Service], refused: dict[str, str]) -> list[Service]:
         """Halve until the services that break the configuration stand alone."""
         order = [*good, *candidates]
-        problems = await self._haproxy.check(render(order, self._settings).text)
+        problems = await self._refusals(render(order, self._settings))
         if not problems or not candidates:
             return order
         if len(candidates) == 1:
-            refused.append(f"{candidates[0].app_id}: left out: haproxy refuses it: {problems[0]}")
+            (bad,) = candidates
+            refused[bad.name] = f"{bad.app_id}: left out: haproxy refuses it: {problems[0]}"
             return good
         half = len(candidates) // 2
         return await self._admit(await self._admit(good, candidates[:half], refused), candidates[half:], refused)
 
+    async def _pause(self, wanted: Rendered) -> float:
+        """Seconds until a reload may be made."""
+        now = time.monotonic()
+        if self.force_reload:
+            return pause_before_reload(now, self._reloaded, self._pace.interval, 0)
+        mark, failures = self._failures
+        if mark == wanted.mark and failures:
+            if 0 <= self._pace.tries < failures:
+                return max(self._pace.retry, _REST)
+            return max(0.0, self._failed + self._pace.retry - now)
+        old = sum(role == "old worker" for role in (await self._haproxy.processes()).values())
+        return pause_before_reload(now, self._reloaded, self._pace.interval, old)
+
     async def _reload(self, wanted: Rendered) -> None:
-        pause = self._reloaded + _RELOAD_EVERY - time.monotonic()
-        if pause > 0:
-            await asyncio.sleep(pause)
-        before = self._haproxy.config.read_text() if self._haproxy.config.exists() else ""
-        self._haproxy.write(wanted.text)
+        self.force_reload = False
+        before = self._files.text()
+        self._files.provide(wanted.files)
+        self._files.write(wanted.text, keep=self._pace.archive)
         self._reloaded = time.monotonic()
         try:
             await self._haproxy.reload(wanted.mark)
         except Unavailable:
-            self._haproxy.write(before)  # the file says what runs
+            mark, failures = self._failures
+            self._failures = (wanted.mark, failures + 1 if mark == wanted.mark else 1)
+            self._failed = time.monotonic()
+            self.told.failed_reloads += 1
+            self._files.write(before)  # the file says what runs
             raise
-        self.reloads += 1
+        self._failures = ("", 0)
+        self._files.tidy()
+        self.told.reloads += 1
         log.info("reloaded haproxy, %d servers may change without", len(wanted.servers))
+
+    async def _have(self) -> dict[change.Key, change.Have]:
+        return change.parse_state(await self._haproxy.command("show servers state"))
 
     async def _change_servers(self, wanted: Rendered) -> bool:
         """Read back, do what is left, read back: a change that landed on a leaving worker is made again."""
         fixed = change.fixed_backends(wanted.text, wanted.servers)
         for _ in range(_ROUNDS):
-            have = change.parse_state(await self._haproxy.command("show servers state"))
-            commands = list(change.plan(wanted.servers, have, fixed))
+            commands = list(change.plan(wanted.servers, await self._have(), fixed, wanted.sticky))
+            self._leaving = 0
             if not await self._run(commands):
                 return False
             if not any(command.must for command in commands):
                 return True
-        have = change.parse_state(await self._haproxy.command("show servers state"))
-        return change.settled(wanted.servers, have, fixed)
+        return change.settled(wanted.servers, await self._have(), fixed)
+
+    async def _change_what_goes(self, wanted: Rendered) -> None:
+        """Servers of the front ends that are there already, while a reload for others has to wait."""
+        backends = set((await self._haproxy.command("show backend")).split())
+        there = {key: text for key, text in wanted.servers.items() if key[0] in backends}
+        fixed = change.fixed_backends(wanted.text, wanted.servers)
+        for command in list(change.plan(there, await self._have(), fixed, wanted.sticky)):
+            await self._run([command])
 
     async def _run(self, commands: list[change.Command]) -> bool:
         for command in commands:
             answer = await self._haproxy.command(command.text)
             if change.succeeded(command, answer):
+                self.told.changes += 1
                 log.info("haproxy: %s", command.text)
             elif command.must:
                 log.warning("haproxy: %s: %s", command.text, answer.strip())
                 return False
+            else:
+                self._leaving += 1
         return True

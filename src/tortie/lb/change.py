@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 Key = tuple[str, str]
 _MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
 _DRAIN = 0x08 | 0x10
+_COLUMNS = ("be_name", "srv_name", "srv_addr", "srv_port", "srv_admin_state", "srv_op_state", "srv_uweight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,12 @@ class Have:
     port: int
     maintenance: bool
     draining: bool
+    stopped: bool = False
+    weight: int = 1
+
+    @property
+    def serves(self) -> bool:
+        return not (self.maintenance or self.draining or self.stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +45,28 @@ def parse_state(text: str) -> dict[Key, Have]:
     for line in text.splitlines():
         if line.startswith("#"):
             columns = line[1:].split()
+            pick = itemgetter(*(columns.index(name) for name in _COLUMNS))
         elif columns and (values := line.split()) and len(values) >= len(columns):
-            row = dict(zip(columns, values, strict=False))
-            admin = int(row["srv_admin_state"])
-            found[row["be_name"], row["srv_name"]] = Have(
-                row["srv_addr"], int(row["srv_port"]), bool(admin & _MAINTENANCE), bool(admin & _DRAIN)
+            backend, name, address, port, flags, operation, weight = pick(values)
+            admin = int(flags)
+            found[backend, name] = Have(
+                address, int(port), bool(admin & _MAINTENANCE), bool(admin & _DRAIN), operation == "0", int(weight)
             )
     return found
 
 
-def plan(want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[str]) -> Iterator[Command]:
-    """New servers first, so that a backend never runs dry between; backends in `fixed` are left alone."""
+def plan(
+    want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[str], sticky: Collection[str] = ()
+) -> Iterator[Command]:
+    """New servers first, so that a backend never runs dry between; backends in `fixed` are left alone.
+
+    Backends in `sticky` have cookies made of the addresses of their servers.
+    """
     for key, options in want.items():
-        name = "/".join(key)
-        if key not in have:
-            yield Command(f"add server {name} {options}", good="New server registered.")
-            if " check " in options:
-                yield Command(f"enable health {name}")
-            yield Command(f"set server {name} state ready")
-            continue
-        address, _, port = options.split(" ", 1)[0].rpartition(":")
-        now = have[key]
-        if (address.strip("[]"), int(port)) != (now.address, now.port):
-            yield Command(f"set server {name} addr {address.strip('[]')} port {port}", good="changed")
-        if now.maintenance or now.draining:
-            yield Command(f"set server {name} state ready")
+        if key in have:
+            yield from _alter("/".join(key), options, have[key])
+        else:
+            yield from _add("/".join(key), options, with_cookie=key[0] if key[0] in sticky else "")
     for key, now in have.items():
         if key in want or key[0] in fixed:
             continue
@@ -70,6 +75,35 @@ def plan(want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[st
             yield Command(f"set server {name} state maint")
         # Refused while connections are left: those go on undisturbed, and the server is asked to go again later.
         yield Command(f"del server {name}", must=False, good="Server deleted.")
+
+
+def _add(name: str, options: str, with_cookie: str) -> Iterator[Command]:
+    yield Command(f"add server {name} {options}", good="New server registered.")
+    words = options.split()
+    if "check" in words:
+        yield Command(f"enable health {name}")
+    if with_cookie:
+        yield Command(f"enable dynamic-cookie backend {with_cookie}")
+    if "disabled" not in words:
+        yield Command(f"set server {name} state ready")
+
+
+def _alter(name: str, options: str, now: Have) -> Iterator[Command]:
+    where, *words = options.split()
+    address, _, port = where.rpartition(":")
+    if (address.strip("[]"), int(port)) != (now.address, now.port):
+        yield Command(f"set server {name} addr {address.strip('[]')} port {port}", good="changed")
+    weight = int(words[words.index("weight") + 1]) if "weight" in words else now.weight
+    if weight != now.weight:
+        yield Command(f"set server {name} weight {weight}")
+    if "disabled" in words:
+        if not now.maintenance:
+            yield Command(f"set server {name} state maint")
+    elif now.maintenance or now.draining:
+        yield Command(f"set server {name} state ready")
+    elif now.stopped and "check" not in words:
+        # Found down by a check that it had before a reload: nothing would ever raise it again.
+        yield Command(f"set server {name} health up")
 
 
 def settled(want: Mapping[Key, str], have: Mapping[Key, Have], fixed: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,22 +19,26 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
+from tortie.lb.ending import ended
+from tortie.lb.files import Files
 
 log = logging.getLogger("lb")
 
 _ANSWER_WITHIN = 10.0
 _LOADED_WITHIN = 20.0
 _LOG_LIMIT = 1024 * 1024
+_MASTER, _WORKER, _OLD = "master", "worker", "old worker"
 
 
 class Haproxy:
     """The HAProxy of one work directory; every method speaks to the process that is there now, whoever started it."""
 
-    def __init__(self, program: str, work_dir: Path) -> None:
+    def __init__(self, program: str, work_dir: Path, *, tied: bool = False) -> None:
+        """`tied`: the HAProxy that is started here does not outlive this process, however it ends."""
         self._program = program
-        self.config = work_dir / "haproxy.cfg"
+        self._tied = tied
+        self.files = Files(work_dir)
         self.state = work_dir / "server.state"
-        self._trial = work_dir / "haproxy.cfg.trial"
         self._pid = work_dir / "haproxy.pid"
         self._log = work_dir / "haproxy.log"
         self._master = work_dir / "master.sock"
@@ -41,7 +46,7 @@ class Haproxy:
         self._child: subprocess.Popen[bytes] | None = None
 
     async def processes(self) -> dict[int, str]:
-        """Process ids with their role (`master`, `worker`); nothing when no HAProxy runs.
+        """Process ids with their role (`master`, `worker`, `old worker`); nothing when no HAProxy runs.
 
         A master answers nothing while it loads itself anew: it is waited for. Unavailable when it lives but stays dumb.
         """
@@ -51,20 +56,26 @@ class Haproxy:
             with suppress(Unavailable):
                 if found := _parse_processes(await _converse(self._master, "show proc")):
                     return found
-            if not self._master_lives():
+            if not self.master():
                 return {}
             if time.monotonic() > until:
                 raise Unavailable(f"haproxy runs but does not answer on {self._master}")
             await asyncio.sleep(0.02)
 
-    def _master_lives(self) -> bool:
-        """Whether the process of the pid file is our HAProxy: the pid may have become somebody else's."""
+    def master(self) -> int:
+        """The pid of the master, 0 when there is none: the pid of the file may have become somebody else's."""
         try:
             pid = int(self._pid.read_text().split()[0])
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         except (OSError, ValueError, IndexError):
-            return False
-        return f"{self._master}," in arguments
+            return 0
+        return pid if f"{self._master}," in arguments else 0
+
+    async def ended(self) -> None:
+        """Returns when the master that is there now has ended; at once when there is none."""
+        if pid := self.master():
+            await ended(pid)
+            self._reap()
 
     async def loaded(self) -> str:
         """The mark of the configuration that the worker runs; empty when none answers."""
@@ -80,9 +91,9 @@ class Haproxy:
 
     async def check(self, text: str) -> list[str]:
         """What `haproxy -c` has against a configuration; nothing when it is valid."""
-        self._trial.write_text(text)
+        self.files.trial.write_text(text)
         process = await asyncio.create_subprocess_exec(
-            self._program, "-c", "-f", os.fspath(self._trial),
+            self._program, "-c", "-f", os.fspath(self.files.trial),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         out, _ = await process.communicate()
@@ -91,24 +102,24 @@ class Haproxy:
         lines = [line for line in out.decode(errors="replace").splitlines() if "ALERT" in line]
         return lines or [f"haproxy -c ended with {process.returncode}"]
 
-    def write(self, text: str) -> None:
-        """Put the configuration in place in one step."""
-        self._trial.write_text(text)
-        self._trial.rename(self.config)
-
     async def start(self, mark: str) -> None:
-        """Start it with the configuration in place. Unavailable carries what it says when it does not come up."""
+        """Start it with the configuration in place. Unavailable carries what it says when it does not come up.
+
+        The health of servers that an earlier process knew is not taken over: it may be hours old.
+        """
+        self.state.unlink(missing_ok=True)
         begin = self._log_size()
         if begin > _LOG_LIMIT:
             self._log.write_bytes(b"")
             begin = 0
         arguments = [
+            *(_with_parent() if self._tied else ()),
             self._program,
             "-W",
             "-S",
             f"{self._master},mode,600",
             "-f",
-            str(self.config),
+            str(self.files.config),
             "-p",
             str(self._pid),
         ]
@@ -165,18 +176,51 @@ class Haproxy:
             log.warning("haproxy ended with %s", self._child.returncode)
             self._child = None
 
-    async def stop(self) -> bool:
-        """Ask it to end once its connections have; False when none runs."""
-        masters = [pid for pid, role in (await self.processes()).items() if role == "master"]
-        for pid in masters:
-            os.kill(pid, signal.SIGUSR1)
-        return bool(masters)
+    async def stop(self, within: float = 0) -> bool:
+        """Ask it to end once its connections have; False when none runs.
+
+        With `within` seconds it is waited for; what is left of it then is ended.
+        """
+        pid = self.master()
+        if not pid:
+            return False
+        os.kill(pid, signal.SIGUSR1)
+        if within:
+            try:
+                async with asyncio.timeout(within):
+                    await ended(pid)
+            except TimeoutError:
+                log.warning("haproxy still has connections after %g s: ending it", within)
+            finally:
+                await self._end(pid)
+        return True
+
+    async def _end(self, pid: int) -> None:
+        if self.master() == pid:
+            os.kill(pid, signal.SIGTERM)
+            await ended(pid)
+        self._reap()
 
 
 def _parse_processes(text: str) -> dict[int, str]:
     """The answer of `show proc` on the master's socket."""
-    rows = (line.split() for line in text.splitlines())
-    return {int(w[0]): w[1] for w in rows if len(w) > 2 and w[0].isdigit() and w[1] in ("master", "worker")}
+    found, worker = {}, _WORKER
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("#") and "old workers" in line:
+            worker = _OLD
+        elif len(words) > 2 and words[0].isdigit() and words[1] in (_MASTER, _WORKER):
+            found[int(words[0])] = _MASTER if words[1] == _MASTER else worker
+    return found
+
+
+def _with_parent() -> tuple[str, ...]:
+    """The kernel ends what is started like this when the process that started it has gone, even by SIGKILL."""
+    program = shutil.which("setpriv")
+    if program is None:
+        log.warning("no program setpriv: haproxy is left behind if this process is killed outside of a container")
+        return ()
+    return (program, "--pdeathsig", "TERM")
 
 
 @asynccontextmanager

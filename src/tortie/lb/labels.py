@@ -6,18 +6,34 @@ that its place allows, and none may start a new line, a comment or a quotation t
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from tortie.lb.service import Service
+from tortie.lb.templates import NOT_USED, TEMPLATES, prepared
 from tortie.wire.marathon_apps import App, HealthCheck
 
 _TRUE = frozenset(("true", "t", "yes", "y"))
-_HOST = re.compile(r"^[A-Za-z0-9*_.-]+\Z")
-_WORD = re.compile(r"^[^\s\"'\\#$]+\Z")
+_HOST = re.compile(r"^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?)\Z")
+_WORD = re.compile(r"^(?:(?![\"'\\#$])[!-~])+\Z")
+_SECRET = re.compile(r"^(?:(?![\"'\\#])[!-~])+\Z")
+_PLACE = re.compile(r"^[A-Za-z0-9/._~:%+@!&=?,;-]+\Z")
 _ADDRESS = re.compile(r"^[0-9A-Fa-f:.*]+\Z")
-_LINE = re.compile(r"^[^\x00-\x1f\x7f#\"'\\]*\Z")
-_BALANCE = re.compile(r"^[a-z-]+(\([A-Za-z0-9_-]+\))?( [A-Za-z0-9_-]+)*\Z")
+_LINE = re.compile(r"^(?:(?![\"'\\#])[ -~])*\Z")
+_PATHS = re.compile(r"^(-i +)?/(?:(?![\"'\\#$])[!-~])*( +/(?:(?![\"'\\#$])[!-~])*)*\Z")
+_BALANCE = re.compile(r"^[a-z_-]+(\([A-Za-z0-9_-]+\))?( [A-Za-z0-9_-]+)*\Z")
+_INDEXED = re.compile(r"^HAPROXY_(\d+)_([A-Z_]+)\Z")
+_MAX_VHOSTS = 1000
+
+PORT_LABELS = frozenset(
+    (
+        "AUTH", "BACKEND_HEALTHCHECK_PORT_INDEX", "BACKEND_NETWORK_ALLOWED_ACL", "BACKEND_WEIGHT", "BALANCE",
+        "BIND_ADDR", "BIND_OPTIONS", "ENABLED", "GROUP", "HTTP_BACKEND_PROXYPASS_PATH", "HTTP_BACKEND_REDIR",
+        "HTTP_BACKEND_REVPROXY_PATH", "MODE", "PATH", "PORT", "REDIRECT_TO_HTTPS", "SSL_CERT", "STICKY",
+        "USE_HSTS", "VHOST",
+    )
+)  # fmt: skip
 
 
 def labelled(app: App, index: int, key: str) -> str | None:
@@ -42,6 +58,21 @@ def truth(text: str | None, default: bool = False) -> bool:
     return default if text is None else text.strip().lower() in _TRUE
 
 
+def without_effect(app: App, ports: int) -> Iterator[str]:
+    """A line for each label that no port of the app will ever use."""
+    for key in sorted(app.labels or {}):
+        match = _INDEXED.match(key)
+        if not match:
+            continue
+        index, name = int(match[1]), match[2]
+        if name not in PORT_LABELS and (name in NOT_USED or (name in TEMPLATES and not TEMPLATES[name].by_label)):
+            yield f"label {key} has no effect: {'nothing reads it' if name in NOT_USED else 'not by label'}"
+        elif name not in PORT_LABELS and name not in TEMPLATES:
+            yield f"label {key} has no effect: there is none of that name"
+        elif index >= ports:
+            yield f"label {key} has no effect: the app has {ports} service ports"
+
+
 def _checked(app: App, index: int, key: str, default: str, pattern: re.Pattern[str]) -> str:
     text = labelled(app, index, key)
     if text is None or text == default:
@@ -55,30 +86,27 @@ def _number(app: App, index: int, key: str, low: int, high: int) -> int | None:
     text = labelled(app, index, key)
     if text is None:
         return None
-    if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text) or not low <= int(text) <= high:
+    if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text, re.ASCII) or not low <= int(text) <= high:
         raise ValueError(f"label HAPROXY_{index}_{key}: {text!r} is not a number between {low} and {high}")
     return int(text)
 
 
-def make_service(app: App, index: int, port: int) -> Service:
-    """The service without its servers."""
+def make_service(app: App, index: int, port: int, *, own_templates: bool = True) -> Service:
+    """The service without its servers. `own_templates`: whether templates by label are allowed."""
     if not re.fullmatch(r"[A-Za-z0-9/._-]+", app.id):
         raise ValueError(f"app id {app.id!r} has characters that cannot stand in a configuration")
-    vhosts = tuple(v.strip().lower() for v in (labelled(app, index, "VHOST") or "").split(",") if v.strip())
-    for vhost in vhosts:
-        if not _HOST.match(vhost):
-            raise ValueError(f"label HAPROXY_{index}_VHOST: {vhost!r} is not a host name")
-    path = _checked(app, index, "PATH", "", _LINE).strip() if vhosts else ""
+    vhosts = _vhosts(app, index)
+    path = _checked(app, index, "PATH", "", _PATHS).strip() if vhosts else ""
+    check_index = _number(app, index, "BACKEND_HEALTHCHECK_PORT_INDEX", 0, 1000)
     health = _health(app, index)
-    default_mode = "http" if vhosts or (health and health.protocol.upper() == "HTTP") else "tcp"
-    mode = labelled(app, index, "MODE") or default_mode
-    if mode not in ("http", "tcp"):
-        raise ValueError(f"label HAPROXY_{index}_MODE: {mode!r} is neither http nor tcp")
+    if health is None and check_index is not None:
+        health = _health(app, check_index)
+    weight = _number(app, index, "BACKEND_WEIGHT", -1000, 1000) or 0
     return Service(
         app_id=app.id,
         index=index,
         port=_number(app, index, "PORT", 1, 65535) or port,
-        mode="http" if vhosts else mode,
+        mode=_mode(app, index, bool(vhosts), health),
         vhosts=vhosts,
         path=path,
         balance=_checked(app, index, "BALANCE", "roundrobin", _BALANCE),
@@ -88,15 +116,62 @@ def make_service(app: App, index: int, port: int) -> Service:
         sticky=truth(labelled(app, index, "STICKY")),
         redirect_to_https=truth(labelled(app, index, "REDIRECT_TO_HTTPS")),
         hsts=truth(labelled(app, index, "USE_HSTS")),
-        weight=_number(app, index, "BACKEND_WEIGHT", -1000, 1000) or (1 if path else 0),
+        weight=weight or (1 if path else 0),
         auth=_auth(app, index),
-        allowed=tuple(_checked(app, index, "BACKEND_NETWORK_ALLOWED_ACL", "", _LINE).split()),
-        proxypass=_checked(app, index, "HTTP_BACKEND_PROXYPASS_PATH", "", _WORD),
-        revproxy=_checked(app, index, "HTTP_BACKEND_REVPROXY_PATH", "", _WORD),
-        redirect=_checked(app, index, "HTTP_BACKEND_REDIR", "", _WORD),
+        allowed=_networks(app, index),
+        proxypass=_checked(app, index, "HTTP_BACKEND_PROXYPASS_PATH", "", _PLACE),
+        revproxy=_checked(app, index, "HTTP_BACKEND_REVPROXY_PATH", "", _PLACE),
+        redirect=_checked(app, index, "HTTP_BACKEND_REDIR", "", _PLACE),
         health=health,
-        health_port_index=_number(app, index, "BACKEND_HEALTHCHECK_PORT_INDEX", 0, 1000),
+        health_port_index=check_index,
+        templates=_templates(app, index, own_templates),
     )
+
+
+def _vhosts(app: App, index: int) -> tuple[str, ...]:
+    """Names without port and final dot, in lower case, each once. `*.a.test` is every name below, `*` every name."""
+    text = labelled(app, index, "VHOST") or ""
+    found = dict.fromkeys(v.strip().lower() for v in text.split(",") if v.strip())
+    for vhost in found:
+        if len(vhost) > 253 or not _HOST.match(vhost):
+            raise ValueError(f"label HAPROXY_{index}_VHOST: {vhost[:260]!r} is not a host name")
+    if len(found) > _MAX_VHOSTS:
+        raise ValueError(f"label HAPROXY_{index}_VHOST: more than {_MAX_VHOSTS} host names")
+    return tuple(dict.fromkeys(vhost.rstrip(".") for vhost in found))
+
+
+def _mode(app: App, index: int, virtual: bool, health: HealthCheck | None) -> str:
+    http_check = health is not None and health.protocol.upper() in ("HTTP", "MESOS_HTTP")
+    mode = (labelled(app, index, "MODE") or ("http" if virtual or http_check else "tcp")).strip().lower()
+    if mode not in ("http", "tcp"):
+        raise ValueError(f"label HAPROXY_{index}_MODE: {mode!r} is neither http nor tcp")
+    return "http" if virtual else mode
+
+
+def _networks(app: App, index: int) -> tuple[str, ...]:
+    text = labelled(app, index, "BACKEND_NETWORK_ALLOWED_ACL") or ""
+    for word in text.split():
+        try:
+            ipaddress.ip_network(word, strict=False)
+        except ValueError as error:
+            raise ValueError(f"label HAPROXY_{index}_BACKEND_NETWORK_ALLOWED_ACL: {error}") from error
+    return tuple(text.split())
+
+
+def _templates(app: App, index: int, allowed: bool) -> dict[str, str]:
+    prefix = f"HAPROXY_{index}_"
+    found = {}
+    for key, text in (app.labels or {}).items():
+        name = key.removeprefix(prefix)
+        if name == key or name not in TEMPLATES or not TEMPLATES[name].by_label:
+            continue
+        if not allowed:
+            raise ValueError(f"label {key}: this balancer takes no templates by label")
+        try:
+            found[name] = prepared(name, text, by_label=True)
+        except ValueError as error:
+            raise ValueError(f"label {key}: {error}") from error
+    return found
 
 
 def _auth(app: App, index: int) -> tuple[str, str, str] | None:
@@ -104,7 +179,7 @@ def _auth(app: App, index: int) -> tuple[str, str, str] | None:
     if not text:
         return None
     realm, user, password = ([*text.split(":", 2), "", ""])[:3]
-    if not (user and password and all(re.match(r"^[^\s\"'\\#]+$", part) for part in (realm, user, password))):
+    if not (user and password and all(_SECRET.match(part) for part in (realm, user, password))):
         raise ValueError(f"label HAPROXY_{index}_AUTH is not realm:user:encrypted-password")
     return realm, user, password
 

@@ -5,9 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
-from tortie.lb.service import Server, Service, plain_id
+from tortie.lb import backs
+from tortie.lb.fields import fields_of
+from tortie.lb.fronts import (
+    Routes,
+    appid_front,
+    catch_all,
+    crt,
+    grouped_front,
+    http_front,
+    https_front,
+    map_files,
+    mapped,
+)
+from tortie.lb.hosts import by_weight
+from tortie.lb.service import Service
+from tortie.lb.templates import Templates
+
+DEFAULT_OPTIONS = ("dontlognull", "http-server-close", "redispatch 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +39,11 @@ class Settings:
     bind_http: bool = True
     ssl_certs: tuple[str, ...] = ()
     maxconn: int = 50000
+    hard_stop: str = "5m"
+    host_maps: bool = True
+    group_https: bool = False
+    default_options: tuple[str, ...] = DEFAULT_OPTIONS
+    templates: Templates = field(default_factory=Templates)
 
     def reserved(self) -> frozenset[int]:
         ports = {self.stats_port, self.appid_port}
@@ -32,53 +54,103 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name."""
+    """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name.
+
+    `files` are those that the text names, by path. A path tells the content: files never change.
+    `sticky` are the backends with cookies.
+    """
 
     text: str
     mark: str
     servers: Mapping[tuple[str, str], str]
+    files: Mapping[str, str]
+    sticky: frozenset[str] = frozenset()
 
 
 MARK = "tortie-"
+_HTTP = f"  mode http\n{backs.LATE_REQUESTS}"
+_MAX_RELOADS = 20
+"""A worker that is still there after so many reloads is ended; reloads are paced so that it does not come to that."""
 
 
 def render(services: Collection[Service], settings: Settings) -> Rendered:
     """The whole file. The mark stands in the worker's description, so a running worker tells what it has loaded."""
-    fixed = [replace(s, servers=()) if s.dynamic else s for s in services]
-    mark = MARK + hashlib.sha256("\n".join(_lines(fixed, settings, "")).encode()).hexdigest()[:24]
-    servers = {(s.name, server.name): _server(s, server) for s in services if s.dynamic for server in s.servers}
-    return Rendered("\n".join(_lines(services, settings, mark)) + "\n", mark, servers)
+    ordered = list(services)
+    by_map = mapped(ordered, settings.templates) if settings.host_maps else frozenset()
+    maps = map_files(ordered, by_map, apps=settings.host_maps) if settings.host_maps else {}
+    maps_dir = f"{settings.work_dir}/maps/{_digest(maps)}" if maps else f"{settings.work_dir}/maps"
+    fields = {service.name: fields_of(service, maps_dir) for service in ordered}
+    weighed = [(service, fields[service.name]) for service in by_weight(ordered)]
+    routes = Routes(weighed, by_map, maps, catch_all([service for service, _ in weighed]), settings.templates)
+    shared = [block for block in _shared(ordered, routes, fields, settings, maps_dir) if block]
+    behind = [(s, backs.back(s, settings.templates, fields[s.name])) for s in ordered]
+    fixed = "\n".join([*_head(settings, ""), *shared, *(back.fixed for _, back in behind)])
+    mark = MARK + hashlib.sha256(fixed.encode()).hexdigest()[:24]
+    blocks = [*_head(settings, mark), *shared]
+    servers = {}
+    for service, back in behind:
+        blocks += (back.text, *back.servers)
+        for name, options in (back.options or {}).items():
+            servers[service.name, name] = options
+    sticky = frozenset(service.name for service, back in behind if service.sticky and back.options is not None)
+    files = {f"{maps_dir}/{name}": text for name, text in maps.items()}
+    return Rendered("\n".join(blocks) + "\n", mark, servers, files, sticky)
 
 
-def _lines(services: Collection[Service], settings: Settings, mark: str) -> Iterator[str]:
-    yield from _head(settings, mark)
+def mark_of(text: str) -> str:
+    """The mark of a configuration of ours; empty for any other text."""
+    found = re.search(rf"^  description ({MARK}[0-9a-f]+)$", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+
+
+def _shared(
+    services: list[Service], routes: Routes, fields: Mapping[str, dict[str, str]], settings: Settings, maps_dir: str
+) -> Iterator[str]:
+    """Everything between the head and the back ends."""
+    templates = settings.templates
     for service in services:
-        if service.auth:
-            yield from ("", f"userlist user_{service.name}", f"  user {service.auth[1]} password {service.auth[2]}")
-    by_weight = sorted(services, key=lambda s: -s.weight)
+        yield from backs.users(service, templates, fields[service.name])
     if settings.bind_http:
-        yield from _http_front(by_weight, settings)
-    yield from _appid_front(services, settings)
+        head = f"\nfrontend marathon_http_in\n  bind *:{settings.http_port}\n{_HTTP}"
+        yield from http_front(templates.given.get("HTTP_FRONTEND_HEAD", head), routes, maps_dir)
+    head = f"\nfrontend marathon_http_appid_in\n  bind *:{settings.appid_port}\n{_HTTP}"
+    by_map = settings.host_maps and "HTTP_FRONTEND_APPID_ACL" not in templates.given
+    yield from appid_front(templates.given.get("HTTP_FRONTEND_APPID_HEAD", head), routes, maps_dir, by_map=by_map)
     if settings.bind_http and settings.ssl_certs:
-        yield from _https_front(by_weight, settings)
+        yield from _secure(routes, settings, maps_dir)
     for service in services:
-        yield from _front(service)
-    for service in services:
-        yield from _back(service)
+        yield from backs.front(service, templates, fields[service.name])
+
+
+def _secure(routes: Routes, settings: Settings, maps_dir: str) -> Iterator[str]:
+    templates = settings.templates
+    begin = f"\nfrontend marathon_https_in\n  bind *:{settings.https_port}"
+    if settings.group_https:
+        greeting = "  tcp-request inspect-delay 5s\n  tcp-request content accept if { req.ssl_hello_type 1 }"
+        head = templates.given.get("HTTPS_GROUPED_FRONTEND_HEAD", f"{begin}\n  mode tcp\n{greeting}")
+        yield from grouped_front(head, routes, settings.ssl_certs, settings.work_dir)
+        return
+    head = templates.given.get("HTTPS_FRONTEND_HEAD", f"{begin} ssl {{sslCerts}}\n{_HTTP}")
+    yield from https_front(head.format_map({"sslCerts": crt(settings.ssl_certs)}), routes, maps_dir)
 
 
 def _head(settings: Settings, mark: str) -> Iterator[str]:
-    work = settings.work_dir
-    yield from f"""\
-# Written by `tortie lb`; changes made here are lost.
+    yield "# Written by `tortie lb`; changes made here are lost."
+    given = settings.templates.given.get("HEAD")
+    if given is not None:
+        limits = (line for line in _limits(settings) if line.split()[0] not in given.split())
+        yield from (given, "\nglobal", *limits, _own(settings, mark), _control(settings))
+        return
+    yield f"""\
 global
-  description {mark}
   maxconn {settings.maxconn}
-  spread-checks 5
-  hard-stop-after 5m
-  stats socket {work}/haproxy.sock mode 600 level admin expose-fd listeners
-  stats timeout 2m
-  server-state-file {work}/server.state
+  spread-checks 5"""
+    yield from (*_limits(settings), _own(settings, mark))
+    yield f"""\
 
 defaults
   load-server-state-from-file global
@@ -93,11 +165,9 @@ defaults
   timeout http-keep-alive 1s
   timeout http-request 15s
   timeout queue 30s
-  timeout tarpit 60s
-  option dontlognull
-  option http-server-close
-  option idle-close-on-response
-  option redispatch 1
+  timeout tarpit 60s"""
+    yield from (f"  option {option}" for option in settings.default_options)
+    yield f"""\
 
 listen stats
   bind 0.0.0.0:{settings.stats_port}
@@ -105,115 +175,27 @@ listen stats
   monitor-uri /_haproxy_health_check
   monitor fail if {{ stopping }}
   http-request use-service prometheus-exporter if {{ path /metrics }}
-  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb_signal/ }}
+  use_backend tortie_lb_control if {{ path_beg /_haproxy_get /_mlb }}
   stats enable
   stats uri /haproxy?stats
   stats show-desc
-
-backend tortie_lb_control
-  mode http
-  server control unix@{work}/control.sock""".splitlines()
+{_control(settings)}"""
 
 
-def _condition_name(service: Service) -> str:
-    first = re.sub(r"[^a-zA-Z0-9-]", "_", service.vhosts[0])
-    return f"{first}_{plain_id(service.app_id)}"
+def _limits(settings: Settings) -> tuple[str, ...]:
+    """How long workers of earlier configurations may stay."""
+    return f"  hard-stop-after {settings.hard_stop}", f"  mworker-max-reloads {_MAX_RELOADS}"
 
 
-def _routes(service: Service, *, secure: bool) -> Iterator[str]:
-    """ACLs and the choice of a backend for one service with virtual hosts."""
-    host, condition = f"host_{_condition_name(service)}", ""
-    for vhost in service.vhosts:
-        yield f"  acl {host} hdr(host),field(1,:) -i {vhost}"
-    condition = host
-    if service.path:
-        yield f"  acl path_{service.name} path_beg {service.path}"
-        condition = f"{host} path_{service.name}"
-    if service.redirect_to_https and not secure:
-        yield f"  redirect scheme https code 301 if !{{ ssl_fc }} {condition}"
-    yield f"  use_backend {service.name} if {condition}"
+def _own(settings: Settings, mark: str) -> str:
+    """What the balancer needs to find its HAProxy again and to speak with it, whoever wrote the rest of the head."""
+    work = settings.work_dir
+    return f"""\
+  description {mark}
+  stats socket {work}/haproxy.sock mode 600 level admin expose-fd listeners
+  stats timeout 2m
+  server-state-file {work}/server.state"""
 
 
-def _http_front(services: Collection[Service], settings: Settings) -> Iterator[str]:
-    yield from ("", "frontend marathon_http_in", f"  bind *:{settings.http_port}", "  mode http")
-    for service in services:
-        if service.vhosts:
-            yield from _routes(service, secure=False)
-
-
-def _appid_front(services: Collection[Service], settings: Settings) -> Iterator[str]:
-    yield from ("", "frontend marathon_http_appid_in", f"  bind *:{settings.appid_port}", "  mode http")
-    seen = set()
-    for service in services:
-        if service.mode == "http" and service.app_id not in seen:
-            seen.add(service.app_id)
-            name = f"app__{plain_id(service.app_id)}"
-            yield f"  acl {name} hdr(x-marathon-app-id) -i {service.app_id}"
-            yield f"  use_backend {service.name} if {name}"
-
-
-def _https_front(services: Collection[Service], settings: Settings) -> Iterator[str]:
-    certs = " ".join(f"crt {cert}" for cert in settings.ssl_certs)
-    yield from ("", "frontend marathon_https_in", f"  bind *:{settings.https_port} ssl {certs}", "  mode http")
-    for service in services:
-        if service.vhosts:
-            yield from _routes(service, secure=True)
-
-
-def _front(service: Service) -> Iterator[str]:
-    ssl = f" ssl crt {service.ssl_cert}" if service.ssl_cert else ""
-    options = f" {service.bind_options}" if service.bind_options else ""
-    yield from ("", f"frontend {service.name}", f"  bind {service.bind_address}:{service.port}{ssl}{options}")
-    yield f"  mode {service.mode}"
-    if service.mode == "tcp" and service.allowed:
-        yield f"  tcp-request connection reject if !{{ src {' '.join(service.allowed)} }}"
-    yield f"  use_backend {service.name}"
-
-
-def _back(service: Service) -> Iterator[str]:
-    yield from ("", f"backend {service.name}", f"  balance {service.balance}", f"  mode {service.mode}")
-    if service.mode == "http":
-        yield from _http_back(service)
-    if service.sticky:
-        yield "  cookie mesosphere_server_id insert indirect nocache"
-    for server in service.servers:
-        cookie = f" cookie {server.cookie}" if service.sticky else ""
-        yield f"  server {server.name} {_server(service, server)}{cookie}"
-
-
-def _http_back(service: Service) -> Iterator[str]:
-    # A request that got no byte of an answer is sent again to another server where that is safe: GET and HEAD.
-    yield "  retry-on conn-failure empty-response"
-    yield "  http-request disable-l7-retry unless METH_GET"
-    if service.allowed:
-        yield f"  http-request deny deny_status 403 if !{{ src {' '.join(service.allowed)} }}"
-    if service.auth:
-        # Asked for here and not at the virtual host: the service port and the app id lead here as well.
-        yield f"  http-request auth realm {service.auth[0]} unless {{ http_auth(user_{service.name}) }}"
-    yield "  option forwardfor"
-    yield "  http-request set-header X-Forwarded-Port %[dst_port]"
-    yield "  http-request add-header X-Forwarded-Proto https if { ssl_fc }"
-    if service.hsts:
-        yield '  http-response set-header Strict-Transport-Security "max-age=15768000" if { ssl_fc }'
-    if service.redirect:
-        yield f"  http-request redirect code 301 location {service.redirect} if {{ path / }}"
-    if service.proxypass:
-        prefix = re.escape(service.proxypass.strip("/"))
-        yield f"  http-request replace-path ^/{prefix}/?(.*) /\\1"
-    if service.revproxy:
-        location = service.revproxy.rstrip("/")
-        yield f"  http-response replace-header Location ^(https?://[^/]+)?(/.*) {location}\\2"
-    health = service.health
-    if health and health.protocol.upper() in ("HTTP", "MESOS_HTTP"):
-        yield f"  option httpchk GET {health.path or '/'}"
-        yield f"  timeout check {max(1, int(health.timeout_seconds))}s"
-
-
-def _server(service: Service, server: Server) -> str:
-    """Address and options of a server, the same words in the file and at run time."""
-    address = f"[{server.address}]" if ":" in server.address else server.address
-    options = f"{address}:{server.port} id {server.id}"
-    if service.health:
-        fall = max(1, service.health.max_consecutive_failures + 1)
-        options += f" check inter {max(1, int(service.health.interval_seconds))}s fall {fall} port {server.check_port}"
-    return options
+def _control(settings: Settings) -> str:
+    return f"\nbackend tortie_lb_control\n  mode http\n  server control unix@{settings.work_dir}/control.sock"

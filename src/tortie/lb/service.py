@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from tortie.wire.marathon_apps import HealthCheck
 
-_DYNAMIC_BALANCE = frozenset(("roundrobin", "leastconn", "random", "first"))
+_HASHES = frozenset(("source", "uri", "url_param", "hdr", "rdp-cookie", "hash"))
+_DYNAMIC_BALANCE = frozenset(("roundrobin", "leastconn", "random", "first")) | _HASHES
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Server:
-    """`name` is marathon-lb's; `id` is stable, unique in its backend."""
+    """`name` is marathon-lb's; `id` is stable, unique in its backend. Another `task` may come to live at an address."""
 
     host: str
     address: str
@@ -22,10 +23,9 @@ class Server:
     name: str = ""
     id: int = 0
     check_port: int = 0
-
-    @property
-    def cookie(self) -> str:
-        return hashlib.sha1(self.name.encode(), usedforsecurity=False).hexdigest()[:10]
+    task: str = field(default="", compare=False)
+    disabled: bool = field(default=False, compare=False)
+    """In maintenance: a blue-green deployment waits for its connections to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Service:
     health: HealthCheck | None = None
     health_port_index: int | None = None
     servers: tuple[Server, ...] = ()
+    templates: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The app's own templates, by marathon-lb's name without HAPROXY_n_."""
 
     @property
     def name(self) -> str:
@@ -59,8 +61,17 @@ class Service:
 
     @property
     def dynamic(self) -> bool:
-        """Whether servers may come and go at run time: not with cookies, not with a static algorithm."""
-        return not self.sticky and self.balance.split("(")[0].split(" ")[0] in _DYNAMIC_BALANCE
+        """Whether servers may come and go at run time: not with a static algorithm."""
+        return self._algorithm in _DYNAMIC_BALANCE
+
+    @property
+    def hashed(self) -> bool:
+        """Whether a hash chooses the server. It is a consistent one: others are static, and move most clients."""
+        return self._algorithm in _HASHES
+
+    @property
+    def _algorithm(self) -> str:
+        return self.balance.split("(")[0].split(" ")[0]
 
 
 def plain_id(app_id: str) -> str:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tortie.lb.labels import in_group, labelled, make_service, truth
+from tortie.lb.bluegreen import merged
+from tortie.lb.hosts import without_doubles
+from tortie.lb.labels import in_group, labelled, make_service, truth, without_effect
 from tortie.lb.ports import choose
 from tortie.lb.service import Server, Service, server_id, server_name
 from tortie.wire.marathon_apps import App, Task
@@ -30,6 +32,7 @@ class Choice:
     strict: bool = False
     health_check: bool = False
     own_app: str = ""
+    own_templates: bool = True
     reserved: frozenset[int] = frozenset()
 
 
@@ -41,6 +44,7 @@ def services(
 ) -> tuple[list[Service], list[str]]:
     """The services in the order of the file, and a line for everything that was left out."""
     said: list[str] = []
+    apps, disabled = merged(apps, said)
     taken = {port for app in apps for port in app.service_ports() if port} | set(choice.reserved)
     found = []
     for app in sorted(apps, key=lambda a: a.id):
@@ -51,14 +55,17 @@ def services(
             if not port or not in_group(app, index, choice.groups):
                 continue
             try:
-                service = make_service(app, index, port)
+                service = make_service(app, index, port, own_templates=choice.own_templates)
             except ValueError as error:
                 said.append(f"{app.id}: port {index} left out: {error}")
                 continue
             if truth(labelled(app, index, "ENABLED"), not choice.strict):
                 tasks = [t for t in app.tasks or () if _takes_part(t, app, choice, remembered or {})]
-                found.append(_with_servers(service, app, tasks, resolve, said))
-    return _without_clashes(sorted(found, key=lambda s: (s.app_id, s.port)), choice, said), said
+                found.append(_with_servers(service, app, tasks, disabled, resolve, said))
+        if any(in_group(app, index, choice.groups) for index in range(len(ports))):
+            said += [f"{app.id}: {line}" for line in without_effect(app, len(ports))]
+    kept = _without_clashes(sorted(found, key=lambda s: (s.app_id, s.port)), choice, said)
+    return without_doubles(kept, said), said
 
 
 def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -> list[int]:
@@ -81,7 +88,9 @@ def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -
     return ports
 
 
-def _with_servers(service: Service, app: App, tasks: list[Task], resolve: Resolve, said: list[str]) -> Service:
+def _with_servers(
+    service: Service, app: App, tasks: list[Task], disabled: Collection[str], resolve: Resolve, said: list[str]
+) -> Service:
     wanted = set()
     for task in tasks:
         ports = app.task_ports(task)
@@ -89,7 +98,12 @@ def _with_servers(service: Service, app: App, tasks: list[Task], resolve: Resolv
         if address is None or service.index >= len(ports) or not 0 < ports[service.index] < 65536:
             said.append(f"{app.id}: task {task.id} left out: it has no {'port' if address else 'address'} yet")
             continue
-        wanted.add(Server(task.host, address, ports[service.index], check_port=_check_port(service, ports)))
+        wanted.add(
+            Server(
+                task.host, address, ports[service.index], check_port=_check_port(service, ports), task=task.id,
+                disabled=task.id in disabled,
+            )
+        )  # fmt: skip
     servers, ids = [], set[int]()
     for server in sorted(wanted, key=lambda s: (s.host, s.port, s.address)):
         name = server_name(server.host, server.address, server.port)

@@ -137,6 +137,8 @@ class Brain(Reports):
             self.delays.pop(action.app, None)
         world.put_plan(plan)
         world.out.events.append(events.deployment("deployment_info", plan, now))
+        for app_id, before in plan.before.items():
+            world.out.events += events.checks_changed(app_id, before, plan.after[app_id], now)
         self._dirty |= plan.affected
 
     def cancel(self, plan_id: str, now: float, *, force: bool) -> Accepted | None:
@@ -200,13 +202,23 @@ class Brain(Reports):
         if steps and steps[0] > plan.current:
             return rolling.Moves(done=True)
         if any(a.app == app_id and a.action == RESTART for a in plan.actions):
-            return rolling.roll(app, instances, lambda i: self._outdated(plan, app, i))
+            old = self._outdated(plan, app, instances)
+            return rolling.roll(app, instances, lambda i: i.version in old)
         return rolling.scale(app, instances, plan.sentenced)
 
-    def _outdated(self, plan: Plan, app: App, instance: Instance) -> bool:
+    def _outdated(self, plan: Plan, app: App, instances: Iterable[Instance]) -> set[str]:
+        """The versions that this step replaces."""
+        one_of_each = {instance.version: instance for instance in instances}
         if app.id in plan.restarts:
-            return instance.version < plan.version
-        return not self.world.up_to_date(app, instance)
+            return {version for version in one_of_each if version < plan.version}
+        return {version for version, one in one_of_each.items() if not self.world.up_to_date(app, one)}
+
+    # -- health --------------------------------------------------------------------------------------------------------
+
+    def checked_here(self, instance_id: str, index: int, failure: str | None, now: float) -> None:
+        """One result of a check of Marathon's own; a task that failed it too often is killed."""
+        if self.checked(instance_id, index, failure, now):
+            self.kill([self.world.instances[instance_id]], now)
 
     def _advance(self, plan: Plan, now: float) -> None:
         if not all(self._done.get(action.app, False) or action.action == START for action in plan.actions):
@@ -225,7 +237,7 @@ class Brain(Reports):
     def launched(self, instance: Instance, now: float) -> None:
         """A task that was in demand and is about to be launched: known before Mesos hears of it."""
         self.world.put_instance(instance)
-        self._tell(instance, STAGING, "", now)
+        self.tell(instance, STAGING, "", now)
         self.demand[instance.app] -= 1
         if self.demand[instance.app] == 0:
             del self.demand[instance.app]
@@ -257,6 +269,8 @@ class Brain(Reports):
 
     def tick(self, now: float) -> None:
         """Kills that nobody answered, launches that nobody confirmed, tasks away for too long, back-offs that end."""
+        for gone in self.results.keys() - self.world.instances.keys():
+            del self.results[gone]
         unconfirmed = []
         for instance in list(self.world.instances.values()):
             if instance.leaving:

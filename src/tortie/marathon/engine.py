@@ -15,7 +15,6 @@ from tortie.marathon.framework import Framework
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
 from tortie.marathon.stream import Broadcast
-from tortie.marathon.verdict import Health
 from tortie.marathon.world import Effects
 from tortie.wire import mesos
 
@@ -37,7 +36,7 @@ class Engine:
         self.broadcast = Broadcast()
         self.framework: Framework | None = None
         self.started = clock()
-        self.health: dict[str, dict[int, Health]] = {}
+        self.health = brain.results
         self._turn = asyncio.Lock()
         self._failed: asyncio.Future[None] | None = None
 
@@ -62,14 +61,15 @@ class Engine:
             try:
                 await self.leadership.commit(list(effects.writes.values()))
             except TortieError as error:
-                self._give_up(error)
+                self.give_up(error)
                 raise Unavailable(f"the change could not be stored: {error}") from error
         for event in effects.events:
             self.broadcast.publish(event)
         if self.framework is not None:
             self.framework.send(effects.calls)
 
-    def _give_up(self, error: TortieError) -> None:
+    def give_up(self, error: TortieError) -> None:
+        """`run` ends with this error, and with it the program."""
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 

@@ -8,6 +8,8 @@ from typing import Any
 from tortie.marathon.clock import iso
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.deploy.plan import Action, Plan
+from tortie.marathon.model.app import App
+from tortie.marathon.model.show import show_health
 
 _CONDITIONS = {"TASK_STAGING": "Staging", "TASK_STARTING": "Starting", "TASK_RUNNING": "Running"}
 
@@ -48,6 +50,36 @@ def instance_changed(instance: Instance, state: str, now: float) -> dict[str, An
         host=instance.host,
         runSpecVersion=instance.version,
     )
+
+
+def health_changed(instance: Instance, now: float) -> list[dict[str, Any]]:
+    """In the words of older and of newer versions."""
+    about = {"appId": instance.app, "taskId": instance.id, "instanceId": instance.id, "version": instance.version}
+    run_spec = {"runSpecId": instance.app, "runSpecVersion": instance.version, "healthy": instance.healthy}
+    return [
+        event("health_status_changed_event", now, **about, alive=instance.healthy),
+        event("instance_health_changed_event", now, instanceId=instance.id, **run_spec),
+    ]
+
+
+def unhealthy_kill(instance: Instance, cause: str, now: float) -> list[dict[str, Any]]:
+    about = {"appId": instance.app, "taskId": instance.id, "instanceId": instance.id, "version": instance.version}
+    where = {"host": instance.host, "slaveId": instance.agent}
+    kinds = ("unhealthy_task_kill_event", "unhealthy_instance_kill_event")
+    return [event(kind, now, **about, **where, reason=cause) for kind in kinds]
+
+
+def checks_changed(app_id: str, before: App | None, after: App | None, now: float) -> list[dict[str, Any]]:
+    """That the health checks of an app are others than they were."""
+    old, new = before.health_checks if before else (), after.health_checks if after else ()
+    if old == new:
+        return []
+    found = [event("remove_health_check_event", now, appId=app_id)] if old else []
+    version = after.version if after else ""
+    return found + [
+        event("add_health_check_event", now, appId=app_id, version=version, healthCheck=show_health(check))
+        for check in new
+    ]
 
 
 def show_actions(actions: Sequence[Action]) -> list[dict[str, str]]:

@@ -6,34 +6,34 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import Message, Receive, Scope, Send
-
 from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
 from tortie.marathon.api.site import Site, application
+from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import About, System
 from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.brain import Brain, Options
+from tortie.marathon.callbacks import Callbacks
 from tortie.marathon.engine import Engine
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
+from tortie.marathon.guard import Guard
 from tortie.marathon.health import Checker
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
 from tortie.marathon.pages import pages
+from tortie.marathon.standby import Door
 from tortie.marathon.world import World
 from tortie.store.open import open_store
-from tortie.web.serve import serve, tcp_listener
+from tortie.web.serve import Tls, serve, tcp_listener
 from tortie.wire import mesos
 
-PATIENCE = 2.5
 log = logging.getLogger("marathon")
 
 
@@ -52,58 +52,30 @@ class Settings:
     principal: str | None = None
     failover_timeout: float = 604800.0
     webui_url: str | None = None
+    http_disabled: bool = False
+    https_port: int | None = None
+    https_address: str = "0.0.0.0"
+    tls: Tls | None = None
+    credentials: str | None = None
+    realm: str = "Mesosphere"
+    origins: Sequence[str] = ()
+    endpoints: Sequence[str] | None = None
     options: Options = field(default_factory=Options)
 
+    @property
+    def scheme(self) -> str:
+        return "https" if self.http_disabled else "http"
 
-class _Door:
-    """The site once we lead. Until then a request waits a little, as long as the original looks for a leader."""
-
-    def __init__(self, leadership: Leadership) -> None:
-        self.leadership = leadership
-        self.ready = asyncio.Event()
-        self.site: Any = None
-
-    def open(self, site: Any) -> None:
-        self.site = site
-        self.ready.set()
-
-    def shut(self) -> None:
-        self.site = None
-        self.ready.clear()
-
-    def _named(self, send: Send) -> Send:
-        """Every answer of the leader carries its address."""
-
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                header = (b"x-marathon-leader", f"http://{self.leadership.name}".encode())
-                message = {**message, "headers": [*message.get("headers", ()), header]}
-            await send(message)
-
-        return send_named
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.site is None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self.ready.wait()
-        if self.site is not None and scope["type"] != "lifespan":
-            await self.site(scope, receive, self._named(send))
-        elif scope["type"] == "http":
-            text = "Could not determine the current leader: this Marathon waits for its turn.\n"
-            path = Request(scope).url.path
-            reply = PlainTextResponse("pong" if path == "/ping" else text, 200 if path == "/ping" else 503)
-            await reply(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            while True:
-                kind = (await receive())["type"]
-                await send({"type": f"{kind}.complete"})
-                if kind == "lifespan.shutdown":
-                    return
+    @property
+    def port(self) -> int:
+        """The one that others are told."""
+        return self.https_port if self.http_disabled and self.https_port else self.http_port
 
 
-def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str, bytes]]) -> tuple[Engine, Any]:
-    """The engine and the site for what the store holds."""
+def build(
+    settings: Settings, leadership: Leadership, items: Sequence[tuple[str, bytes]]
+) -> tuple[Engine, Any, Callbacks]:
+    """The engine, the site and the tellers of events for what the store holds."""
     brain = Brain(World.load(items), settings.options, lambda: str(uuid.uuid4()))
     launcher = Launcher(brain, random.Random(), lambda: str(uuid.uuid1()))
     engine = Engine(brain, launcher, leadership)
@@ -114,15 +86,19 @@ def build(settings: Settings, leadership: Leadership, items: Sequence[tuple[str,
             user=settings.mesos_user,
             role=settings.mesos_role,
             hostname=settings.hostname,
-            webui_url=settings.webui_url or f"http://{settings.hostname}:{settings.http_port}",
+            webui_url=settings.webui_url or f"{settings.scheme}://{settings.hostname}:{settings.port}",
             failover_timeout=settings.failover_timeout,
             framework_id=engine.brain.world.framework_id,
             principal=settings.principal,
         )
 
     engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
-    system = System(engine, leadership, About(_config(settings), settings.http_port))
-    return engine, application(Site(Apps(engine), Groups(engine), Tasks(engine), system), pages())
+    about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
+    subscriptions = Subscriptions(engine, settings.endpoints)
+    callbacks = Callbacks(subscriptions.urls, engine.clock)
+    engine.broadcast.handlers.append(callbacks.heard)
+    site = Site(Apps(engine), Groups(engine), Tasks(engine), System(engine, leadership, about), subscriptions)
+    return engine, application(site, pages()), callbacks
 
 
 def _config(settings: Settings) -> dict[str, Any]:
@@ -149,27 +125,47 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 async def run(settings: Settings) -> None:
     """Until cancelled. Raises when leadership, store or framework id are lost: a supervisor starts us again."""
-    listener = tcp_listener(settings.http_address, settings.http_port)
+    listeners = _listeners(settings)
     store = await asyncio.to_thread(open_store, settings.store)
-    leadership = Leadership(store, f"{settings.hostname}:{settings.http_port}")
-    door = _Door(leadership)
+    leadership = Leadership(store, f"{settings.hostname}:{settings.port}")
+    door = Door(leadership, settings.scheme)
+    guard = Guard(door, credentials=settings.credentials, realm=settings.realm, origins=settings.origins)
     try:
-        await _first_failure(_lead(settings, leadership, door), serve(door, [listener]))
+        serving = [serve(guard, [listener], tls) for listener, tls in listeners]
+        await _first_failure(_lead(settings, leadership, door), *serving)
     finally:
+        await door.close()
         if leadership.held:
             with contextlib.suppress(TortieError):
                 await leadership.resign()
         store.close()
 
 
-async def _lead(settings: Settings, leadership: Leadership, door: _Door) -> None:
+def _listeners(settings: Settings) -> list[tuple[socket.socket, Tls | None]]:
+    """Both, or neither when one of them cannot be had."""
+    listeners: list[tuple[socket.socket, Tls | None]] = []
+    try:
+        if not settings.http_disabled:
+            listeners.append((tcp_listener(settings.http_address, settings.http_port), None))
+        if settings.tls is not None and settings.https_port is not None:
+            settings.tls.check()
+            listeners.append((tcp_listener(settings.https_address, settings.https_port), settings.tls))
+    except TortieError:
+        for listener, _ in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+async def _lead(settings: Settings, leadership: Leadership, door: Door) -> None:
     items = await leadership.win()
-    engine, site = build(settings, leadership, items)
+    engine, site, callbacks = build(settings, leadership, items)
     door.open(site)
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
-        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run())
+        parts = (leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run(), callbacks.run())
+        await _first_failure(*parts)
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise

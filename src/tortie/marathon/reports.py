@@ -1,28 +1,25 @@
-"""What is learned about tasks: status updates, results of health checks. No I/O; `now` is given."""
+"""What is learned about tasks: their status updates. No I/O; `now` is given."""
 
 from __future__ import annotations
 
 import msgspec
 
 from tortie.marathon import events
-from tortie.marathon.clock import iso
-from tortie.marathon.deploy.backoff import Delay, after_failure
-from tortie.marathon.deploy.instance import FAILURES, UNREACHABLE, Instance, absorb, ended, meaning
+from tortie.marathon.checkups import Checkups
+from tortie.marathon.deploy.instance import FAILURES, RUNNING, UNREACHABLE, Instance, absorb, ended, meaning
 from tortie.marathon.model import ids
-from tortie.marathon.world import TaskFailure, World
+from tortie.marathon.world import World
 from tortie.wire import mesos
 
 _BACKS_OFF = FAILURES | {"TASK_FINISHED"}
 
 
-class Reports:
+class Reports(Checkups):
     """Takes reports into the world and remembers which apps they touched (`_dirty`)."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.delays: dict[str, Delay] = {}
+        super().__init__(world)
         self._kill_sent: dict[str, float] = {}
-        self._dirty: set[str] = set()
 
     def status(self, status: mesos.TaskStatus, now: float) -> None:
         """One status update, ours or not; acknowledged when it asks for that."""
@@ -63,13 +60,16 @@ class Reports:
 
     def _alive(self, instance: Instance, status: mesos.TaskStatus, now: float) -> None:
         new = absorb(instance, status, now)
-        if new == instance:
-            return
+        if new != instance:
+            self._changed(instance, new, status, now)
+        if status.healthy is not None and new.state == RUNNING:
+            again = status.reason == "REASON_RECONCILIATION"
+            self.checked_by_mesos(new, healthy=status.healthy, cause=status.message, now=now, again=again)
+
+    def _changed(self, instance: Instance, new: Instance, status: mesos.TaskStatus, now: float) -> None:
         self.world.put_instance(new)
         if (new.state, new.addresses) != (instance.state, instance.addresses) or not instance.confirmed:
-            self._tell(new, new.state, status.message or "", now)
-        if new.healthy != instance.healthy and new.healthy is not None:
-            self.tell_health(new, now)
+            self.tell(new, new.state, status.message or "", now)
         self._dirty.add(instance.app)
 
     def _ended(self, instance: Instance, status: mesos.TaskStatus, state: str, now: float) -> None:
@@ -79,41 +79,14 @@ class Reports:
         shown = "TASK_LOST" if state == "TASK_UNKNOWN" else state
         if state in FAILURES:
             self.failed(instance, shown, message, now)
-        app = self.world.tree.apps.get(instance.app)
-        if app is not None and state in _BACKS_OFF and not instance.leaving:
-            self.delays[app.id] = after_failure(app, self.delays.get(app.id), now)
-        self._tell(instance, shown, message, now)
+        elif state == "TASK_KILLED" and status.healthy is False and instance.killed_at is None:
+            self.killed_by_mesos(instance, message, now)
+        self.results.pop(instance.id, None)
+        if state in _BACKS_OFF and not instance.leaving:
+            self.back_off(instance, now)
+        self.tell(instance, shown, message, now)
         self._dirty.add(instance.app)
 
-    def failed(self, instance: Instance, state: str, message: str, now: float) -> None:
-        """Keeps it as the app's last failure, if the app is still there."""
-        if instance.app in self.world.tree.apps:
-            failure = TaskFailure(
-                app_id=instance.app,
-                host=instance.host,
-                message=message,
-                state=state,
-                task_id=instance.id,
-                timestamp=iso(now),
-                version=instance.version,
-                slave_id=instance.agent,
-            )
-            self.world.put_failure(failure)
-
-    def healthy(self, instance_id: str, healthy: bool, now: float) -> None:
-        """The result of a health check of our own, when it has changed."""
-        instance = self.world.instances.get(instance_id)
-        if instance is not None and instance.healthy != healthy:
-            new = msgspec.structs.replace(instance, healthy=healthy)
-            self.world.put_instance(new)
-            self.tell_health(new, now)
-            self._dirty.add(new.app)
-
-    def _tell(self, instance: Instance, state: str, message: str, now: float) -> None:
+    def tell(self, instance: Instance, state: str, message: str, now: float) -> None:
         self.world.out.events.append(events.status_update(instance, state, message, now))
         self.world.out.events.append(events.instance_changed(instance, state, now))
-
-    def tell_health(self, instance: Instance, now: float) -> None:
-        about = {"appId": instance.app, "taskId": instance.id, "instanceId": instance.id, "version": instance.version}
-        kind = "health_status_changed_event"
-        self.world.out.events.append(events.event(kind, now, **about, alive=instance.healthy))

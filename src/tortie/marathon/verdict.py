@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+
+import msgspec
 
 from tortie.marathon.model.app import HealthCheck
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """Results so far; a task that never succeeded is not alive."""
 
     first_success: float | None = None
@@ -32,9 +33,16 @@ def after_result(
     """
     if failure is None:
         first = health.first_success if health.first_success is not None else now
-        return replace(health, first_success=first, last_success=now, failures=0), False
-    failed = replace(health, last_failure=now, last_cause=failure)
+        return msgspec.structs.replace(health, first_success=first, last_success=now, failures=0), False
+    failed = msgspec.structs.replace(health, last_failure=now, last_cause=failure)
     if health.first_success is None and now < running_since + check.grace_period_seconds:
         return failed, False
     kill = check.max_consecutive_failures > 0 and health.failures >= check.max_consecutive_failures
-    return replace(failed, failures=health.failures + 1), kill
+    return msgspec.structs.replace(failed, failures=health.failures + 1), kill
+
+
+def overall(checks: int, results: Mapping[int, Health]) -> bool | None:
+    """Is a task of that many checks healthy? None as long as some have no result and no other one failed."""
+    if not all(health.alive for health in results.values()):
+        return False
+    return True if len(results) == checks else None

@@ -68,6 +68,7 @@ class World:
         self.plans: dict[str, Plan] = {}
         self.instances: dict[str, Instance] = {}
         self.failures: dict[str, TaskFailure] = {}
+        self.subscribers: tuple[str, ...] = ()
         self.by_app: dict[str, dict[str, Instance]] = {}
         self.out = Effects()
 
@@ -97,6 +98,8 @@ class World:
         elif kind == "failures":
             failure = _decode(key, value, TaskFailure)
             self.failures[failure.app_id] = failure
+        elif kind == "subscribers":
+            self.subscribers = tuple(_decode(key, value, list[str]))
 
     def tree_at(self, version: str) -> Tree:
         record = self.roots[version]
@@ -175,6 +178,11 @@ class World:
     def drop_failure(self, app_id: str) -> None:
         if self.failures.pop(app_id, None):
             self._drop(f"failures{app_id}")
+
+    def put_subscribers(self, urls: Iterable[str]) -> None:
+        """Who gets events by HTTP."""
+        self.subscribers = tuple(urls)
+        self._put("subscribers", self.subscribers)
 
     def put_framework(self, framework_id: str) -> None:
         if framework_id != self.framework_id:

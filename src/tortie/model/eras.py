@@ -7,9 +7,9 @@ same key, with the person's name in an annotation. `plain` (from v3.32): the per
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -24,6 +24,7 @@ POLICIES = frozenset(("NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPoli
 OLDEST_FIRST: tuple[Era, ...] = get_args(Era)
 
 S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V")
 
 
 def shown(resource: Resource[S]) -> Resource[S]:
@@ -102,37 +103,47 @@ def faults(stored: Iterable[Resource[Any]], era: Era | None) -> list[str]:
     return told
 
 
-class OneEach:
-    """The policies of a store, each once: one that lies there under the keys of several eras counts as the newest."""
+class OneEach(Generic[V]):
+    """The policies of a store, each once: one that lies there under the keys of several eras counts as the newest.
+    `keep`: what is kept of a policy as people know it."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[Resource[Any]], V]) -> None:
+        self._keep = keep
         self._title_of: dict[str, str] = {}
-        self._stored: dict[str, dict[str, Resource[Any]]] = {}
+        self._stored: dict[str, dict[str, tuple[tuple[bool, str], V]]] = {}
 
-    def learn(self, key: str, stored: Resource[Any] | None) -> dict[str, Resource[Any] | None]:
-        """What is at a key now, None for nothing. By the key of its own name: every policy that this changes."""
-        told: dict[str, Resource[Any] | None] = {}
-        before, own = self._title_of.pop(key, None), shown(stored) if stored is not None else None
+    def learn(self, key: str, stored: Resource[Any] | None) -> dict[str, V | None]:
+        """What is at a key now, None for nothing. By the key of its own name: every policy that this changes. What
+        `keep` raises changes nothing."""
+        own = shown(stored) if stored is not None else None
+        found = (_age(stored, own), self._keep(own)) if stored is not None and own is not None else None
+        told: dict[str, V | None] = {}
+        before = self._title_of.pop(key, None)
         if before is not None:
             del self._stored[before][key]
             told[before] = self._counts(before)
-        if stored is not None and own is not None:
+        if own is not None and found is not None:
             self._title_of[key] = own.key
-            self._stored.setdefault(own.key, {})[key] = stored
+            self._stored.setdefault(own.key, {})[key] = found
             told[own.key] = self._counts(own.key)
         return told
 
-    def _counts(self, title: str) -> Resource[Any] | None:
+    def _counts(self, title: str) -> V | None:
         several = self._stored[title]
         if not several:
             del self._stored[title]
             return None
-        return shown(newest(several.values()))
+        return min(several.values(), key=lambda one: one[0])[1]
+
+
+def _age(stored: Resource[Any], own: Resource[Any]) -> tuple[bool, str]:
+    """The smallest counts: the name that people know, else the first."""
+    return stored.name != own.name, stored.name
 
 
 def newest(stored: Iterable[Resource[S]]) -> Resource[S]:
-    """Of several keys of one policy the one that counts: under the name that people know, else the first."""
-    return min(stored, key=lambda resource: (resource.name != shown(resource).name, resource.name))
+    """Of several keys of one policy the one that counts."""
+    return min(stored, key=lambda resource: _age(resource, shown(resource)))
 
 
 def one_each(stored: Iterable[Resource[S]]) -> list[Resource[S]]:

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 
 import anyio
@@ -17,9 +18,11 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from tortie.base.errors import TortieError
+from tortie.base.heap import growing
 from tortie.dataplane.kernel.rtnl import AddressesChanged, EventsLost, LinkChanged, LinkState, RouteChanged
 from tortie.dataplane.render.settings import Settings
-from tortie.dataplane.routes import IPIP, VXLAN, Backend
+from tortie.dataplane.routes import Backend
+from tortie.dataplane.tunnels import KINDS, Link
 from tortie.node.applier import Applier
 from tortie.node.bird import Bird
 from tortie.node.brain import Brain
@@ -35,15 +38,16 @@ from tortie.store.follow import follow
 from tortie.store.port import Datastore
 
 PREFIX = "/calico/"
-# A storm of changes makes at most this many transactions a second; a single change never waits for it.
-PASS_SECONDS = 0.02
+# A storm of changes makes one pass in this time; a few after a pause never wait for it.
+PASS_SECONDS, PASSES_AT_ONCE = 0.02, 5
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 10.0
 FOREIGN_SECONDS = 5.0
-ETHERNET_MTU = 1500
 # As long may one thing hold up everything else that this process does.
 SLICE_SECONDS = 0.01
 STUCK_SECONDS = 90.0
+# So many changes at once are mostly new things that stay.
+MANY = 1000
 
 log = logging.getLogger("tortie.node")
 
@@ -57,10 +61,11 @@ class Agent:
         address: str,
         *,
         own_table: bool = True,
+        address6: str | None = None,
         backend: Backend = "direct",
         bird: Bird | None = None,
     ) -> None:
-        self.brain = Brain(node, address, backend)
+        self.brain = Brain(node, address, backend, address6)
         self.counts = Counts()
         self.health = Health()
         self.foreign = ForeignTables()
@@ -71,6 +76,7 @@ class Agent:
         self._intake = Intake()
         self.flows = FlowReader(self.brain, self._wake)
         self._dirty = True
+        self._due = 0.0
         self._changed = Signal()
         self._done = Signal()
         gate = Gate(self.brain, self.health, self._applier, self._done)
@@ -150,22 +156,23 @@ class Agent:
         self.health.links_listed = True
 
     def _learn_uplink(self) -> None:
-        self.brain.set_addresses(self._applier.rtnl.addresses())
-        device = self._applier.rtnl.device_of(self.brain.address)
-        mtus = {link.name: link.mtu for link in self._links.values()}
-        self.brain.set_uplink(device, mtus.get(device or "", ETHERNET_MTU))
+        addresses = self._applier.rtnl.addresses()
+        self.brain.set_addresses(addresses)
+        self.brain.ways.set_links(
+            {link.name: Link(addresses.get(link.name, ()), link.mtu, link.up) for link in self._links.values()}
+        )
         self._applier.tunnels.stale = True
 
     def _learn_link(self, index: int, state: LinkState | None) -> None:
         old = self._links.pop(index, None)
         if state is not None:
             self._links[index] = state
-        if {link.name for link in (old, state) if link} & {VXLAN, IPIP}:
+        if {link.name for link in (old, state) if link} & KINDS.keys():
             # Its MAC or something else that is not kept here may have changed.
             self._applier.tunnels.stale = True
         if old == state:
             return
-        if old is not None and state is not None and old.mtu != state.mtu:
+        if any(self.brain.ways.measures(link.name) for link in (old, state) if link):
             self._learn_uplink()
         if old is not None and (state is None or not state.up or state.name != old.name):
             self._applier.configured.discard(old.name)
@@ -185,7 +192,7 @@ class Agent:
                 await self._changed.wait()
                 continue
             try:
-                settle = partial(settle_ends, client, self.brain.node, ways.encapsulations(), now=time.time())
+                settle = partial(settle_ends, client, self.brain.node, ways.tunnels(), now=time.time())
                 await anyio.to_thread.run_sync(settle)
                 self.health.tunnel_reason = ""
             except TortieError as error:
@@ -213,7 +220,8 @@ class Agent:
                 await self._applier.run()
                 self._dirty = self._dirty or not self._applier.routes_known
                 self._done.set()
-                await anyio.sleep(max(0.0, PASS_SECONDS - (time.monotonic() - started)))
+                self._due = max(self._due, started - PASSES_AT_ONCE * PASS_SECONDS) + PASS_SECONDS
+                await anyio.sleep(max(0.0, self._due - time.monotonic()))
             with anyio.move_on_after(self._patience()):
                 await self._wait_changed()
 
@@ -223,11 +231,12 @@ class Agent:
         whole, events = self._intake.take()
         if whole:
             events = [*self.brain.absent_from(event.key for event in events), *events]
-        turn = time.monotonic()
-        for _ in self.brain.learn_all(events):
-            if time.monotonic() - turn > SLICE_SECONDS:
-                await anyio.lowlevel.checkpoint()
-                turn = time.monotonic()
+        with growing() if len(events) > MANY else nullcontext():
+            turn = time.monotonic()
+            for _ in self.brain.learn_all(events):
+                if time.monotonic() - turn > SLICE_SECONDS:
+                    await anyio.lowlevel.checkpoint()
+                    turn = time.monotonic()
         if whole:
             self.health.store_in_sync = True
         self.counts.largest_batch = max(self.counts.largest_batch, len(events))

@@ -138,6 +138,8 @@ class Applier:
         ledger = self._brain.table.ledger
         if ledger.wrong_shapes():
             await self._rebuild("a set of ours is of another type")
+        if ledger.must_read:
+            await self._learn_table()
         plan = ledger.plan()
         if not plan:
             return None
@@ -154,6 +156,8 @@ class Applier:
                 return self._settle(plan)
             if not self._close(refusals):
                 break
+            if ledger.must_read:
+                await self._learn_table()
             plan = ledger.plan()
             refusals = await anyio.to_thread.run_sync(self._carry_out, plan) if plan else ()
         return await self._rebuild(refusals[0].reason)
@@ -256,9 +260,10 @@ class Applier:
 
     def _forward_six(self) -> dict[str, str]:
         """While a workload has an IPv6 address. A host that forwards takes no router's word, unless it is told to."""
-        uplink = self._brain.ways.uplink
-        keep = sysctl.change(interfaces.advertisements(uplink), "1", "2") if uplink else {}
-        return keep | sysctl.write(interfaces.HOST6)
+        kept: dict[str, str] = {}
+        for uplink in self._brain.ways.uplinks:
+            kept |= sysctl.change(interfaces.advertisements(uplink), "1", "2")
+        return kept | sysctl.write(interfaces.HOST6)
 
     def _do_settings(self) -> None:
         brain = self._brain

@@ -44,14 +44,15 @@ def write_defaults(client: Client, *, pool: bool = True) -> list[str]:
     return created
 
 
-def write_node(client: Client, name: str, address: str) -> None:
-    """This host's Node with its address and mask; what others wrote into it is kept."""
+def write_node(client: Client, name: str, address: str, address6: str | None = None) -> None:
+    """This host's Node with its addresses and masks; what others wrote into it is kept. `address6`: empty takes it
+    away, None leaves it as it is."""
     for attempt in range(TRIES):
         try:
             found = client.find(NODE, name)
             if found is None:
-                client.create(_resource(NODE, _with_address(NodeSpec(), address), name))
-            elif (spec := _with_address(found.spec, address)) != found.spec:
+                client.create(_resource(NODE, _with_addresses(NodeSpec(), address, address6), name))
+            elif (spec := _with_addresses(found.spec, address, address6)) != found.spec:
                 client.update(replace(found, spec=spec))
             return
         except (Conflict, NotFound):
@@ -59,10 +60,13 @@ def write_node(client: Client, name: str, address: str) -> None:
                 raise
 
 
-def _with_address(spec: NodeSpec, address: str) -> NodeSpec:
-    bgp = msgspec.structs.replace(spec.bgp or NodeBgp(), ipv4_address=address)
-    others = tuple(a for a in spec.addresses if a.type != "CalicoNodeIP")
-    return msgspec.structs.replace(spec, bgp=bgp, addresses=(NodeAddress(address=address), *others))
+def _with_addresses(spec: NodeSpec, address: str, address6: str | None) -> NodeSpec:
+    before = spec.bgp or NodeBgp()
+    six = before.ipv6_address if address6 is None else address6 or None
+    bgp = msgspec.structs.replace(before, ipv4_address=address, ipv6_address=six)
+    own = tuple(NodeAddress(address=text) for text in (address, six) if text)
+    others = tuple(item for item in spec.addresses if item.type != "CalicoNodeIP")
+    return msgspec.structs.replace(spec, bgp=bgp, addresses=(*own, *others))
 
 
 def _resource(kind: Kind[Any], spec: Any, name: str = "default") -> Resource[Any]:

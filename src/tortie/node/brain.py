@@ -32,7 +32,7 @@ from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.node.flows.directory import Directory
 from tortie.policy.engine import PolicyEngine
-from tortie.policy.policies import POLICIES, tier_of
+from tortie.policy.policies import POLICIES, compile_policy, tier_of
 from tortie.policy.unreadable import stand_in
 from tortie.policy.values import Changed, Construct, EndpointChanged
 from tortie.store.port import Event
@@ -44,7 +44,8 @@ class Brain:
     """Want of one node. `table.ledger` and `routes` say what is pending; `revisions` what they are based on, `news`
     which of those changed since the agent last emptied it (None: gone)."""
 
-    def __init__(self, node: str, address: str, backend: Backend = "direct") -> None:
+    def __init__(self, node: str, address: str, backend: Backend = "direct", address6: str | None = None) -> None:
+        """`address6`: this host's IPv6 address with its mask, empty for none; None: what its Node says."""
         self.node = node
         self.address = address.partition("/")[0]
         self.table = HostTable()
@@ -53,13 +54,14 @@ class Brain:
         self.news: dict[str, int | None] = {}
         self.moved: dict[str, Owner | None] = {}
         self.unreadable: dict[str, str] = {}
-        self.ways = Ways(node, address, backend)
+        self.ways = Ways(node, address, backend, address6 or "")
+        self._six_of_node = address6 is None
         self.speakers = Speakers(node)
         self.engine = PolicyEngine(node, frozenset(Construct))
         self.directory = Directory()
         self.flows_wanted = True
         self._flows_readable = False
-        self._policies = OneEach()
+        self._policies = OneEach(compile_policy)
         self._standing: set[str] = set()
         self._up: set[str] = set()
         self._stale: set[str] = set()
@@ -174,7 +176,7 @@ class Brain:
     def _set_policy(self, key: str, stored: Resource[Any] | None) -> list[Changed]:
         """A name of an older era is another key: a policy that lies there under several is enforced once."""
         told = self._policies.learn(key, stored)
-        return [change for own_key, policy in told.items() for change in self.engine.set_policy(own_key, policy)]
+        return [change for own_key, found in told.items() for change in self.engine.set_compiled(own_key, found)]
 
     def _learn_tier(self, key: str, value: bytes | None) -> None:
         spec = decode(TIER, value).spec if value is not None else None
@@ -182,6 +184,8 @@ class Brain:
 
     def _learn_node(self, key: str, value: bytes | None) -> None:
         node, name = decode(NODE, value) if value is not None else None, NODE.parse_key(key)[1]
+        if name == self.node and self._six_of_node:
+            self.ways.set_address6(records.subnet6(node.spec) if node else "")
         self.ways.set_peer(name, records.peer(node.spec) if node else None)
         self.speakers.set_node(name, records.speaker(node) if node else None)
         self.table.set_peers(self.ways.hosts())
@@ -215,6 +219,7 @@ class Brain:
         self._settings_version += 1
         own = self._felix.get(f"node.{self.node}")
         self.ways.set_pools(records.pool_ways(self._pools.values()))
+        self.ways.set_tunnel_settings(records.tunnel_settings(self._felix.get("default"), own))
         spoofing = self.table.settings.spoofing
         merged = records.merge_settings(self._felix.get("default"), own, self._pools.values())
         self.flows_wanted = merged.flows
@@ -236,10 +241,6 @@ class Brain:
     def announced(self) -> Announced:
         """What BGP says of this host."""
         return records.announced(self.ways, self._pools.values(), self.table.settings.interface_prefixes)
-
-    def set_uplink(self, device: str | None, mtu: int = 1500) -> None:
-        """The interface that has this host's address."""
-        self.ways.set_uplink(device, mtu)
 
     def set_addresses(self, addresses: Mapping[str, Sequence[str]]) -> None:
         """The addresses of this host by interface."""

@@ -26,6 +26,7 @@ def status(agent: Agent) -> dict[str, Any]:
     return {
         "node": brain.node,
         "address": brain.address,
+        "address6": brain.ways.address6.partition("/")[0],
         "ready": agent.ready,
         "store": {"inSync": health.store_in_sync, "reason": health.store_reason},
         "table": {
@@ -41,6 +42,7 @@ def status(agent: Agent) -> dict[str, Any]:
             "count": len(brain.routes.have),
             "failures": health.route_failures,
             "problems": brain.ways.problems,
+            "mtu": brain.ways.mtu,
         },
         "bgp": {
             "backend": brain.ways.backend,
@@ -49,7 +51,7 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "tunnels": {
             "interfaces": {name: device.address for name, device in brain.ways.devices.items()},
-            "farEnds": len(brain.ways.neighbours.have),
+            "farEnds": sum(len(known.have) for known in brain.ways.neighbours.values()),
             "failures": health.tunnel_problems,
             "reason": health.tunnel_reason,
         },

@@ -21,6 +21,7 @@ from tortie.dataplane.render.settings import (
     parse_prefixes,
 )
 from tortie.dataplane.routes import Peer, PoolWay, Ways
+from tortie.dataplane.tunnels import VXLAN_ID, VXLAN_PORT, Tunnel, TunnelSettings, parse_six
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
@@ -40,7 +41,16 @@ def peer(spec: NodeSpec) -> Peer:
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
         mac=spec.vxlan_tunnel_mac_addr or "",
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
+        address6=_address6(bgp.ipv6_address),
+        vxlan6=_address6(spec.ipv6_vxlan_tunnel_addr),
+        mac6=spec.vxlan_tunnel_mac_addr_v6 or "",
     )
+
+
+def subnet6(spec: NodeSpec) -> str:
+    """A node's own IPv6 address with its mask; empty when it has none that others could reach."""
+    found = _six((spec.bgp or NodeBgp()).ipv6_address)
+    return str(found) if found else ""
 
 
 def speaker(node: Resource[NodeSpec]) -> Speaker:
@@ -48,7 +58,7 @@ def speaker(node: Resource[NodeSpec]) -> Speaker:
     bgp = node.spec.bgp or NodeBgp()
     return Speaker(
         address=(bgp.ipv4_address or "") if _address(bgp.ipv4_address) else "",
-        address6=bgp.ipv6_address or "",
+        address6=subnet6(node.spec),
         as_number=bgp.as_number,
         cluster=bgp.route_reflector_cluster_id or "",
         labels=dict(node.metadata.labels),
@@ -58,7 +68,7 @@ def speaker(node: Resource[NodeSpec]) -> Speaker:
 def addresses(spec: NodeSpec) -> tuple[str, ...]:
     """All that a node is known by on the network, the ends of its tunnels too."""
     found = peer(spec)
-    return (*node_addresses(spec), *filter(None, (found.vxlan, found.ipip)))
+    return (*node_addresses(spec), *filter(None, (found.vxlan, found.ipip, found.vxlan6)))
 
 
 def announced(ways: Ways, pools: Iterable[IPPoolSpec], workloads: Sequence[str]) -> Announced:
@@ -81,6 +91,20 @@ def _address(text: str | None) -> str:
         return ""
 
 
+def _six(text: str | None) -> ipaddress.IPv6Interface | None:
+    """One that only a link knows is none: it does not say which link."""
+    try:
+        return parse_six(text) if text else None
+    except Invalid:
+        return None
+
+
+def _address6(text: str | None) -> str:
+    """An IPv6 address without its mask."""
+    found = _six(text)
+    return str(found.ip) if found else ""
+
+
 def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
     """How each pool's packets travel; what is no range is left out."""
     found = []
@@ -92,7 +116,7 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
         # An empty mode is Never.
         if spec.vxlan_mode in ("Always", "CrossSubnet"):
             found.append(PoolWay(cidr, "vxlan", spec.vxlan_mode))
-        elif spec.ipip_mode in ("Always", "CrossSubnet"):
+        elif spec.ipip_mode in ("Always", "CrossSubnet") and cidr.version == 4:
             found.append(PoolWay(cidr, "ipip", spec.ipip_mode))
         else:
             found.append(PoolWay(cidr))
@@ -130,6 +154,8 @@ def merge_settings(
     problems: list[str] = []
     listed = list(pools)
     usual = Settings()
+    # What the tunnels ask for means something, too.
+    _tunnels(layers)
     return Settings(
         interface_prefixes=_prefixes(layers.first("interface_prefix"), problems),
         endpoint_to_host=layers.first("default_endpoint_to_host_action") or "Drop",
@@ -152,6 +178,25 @@ def merge_settings(
         spoofing=layers.first("workload_source_spoofing") == "Any",
         problems=tuple(problems),
         ignored=layers.ignored(),
+    )
+
+
+def tunnel_settings(default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None) -> TunnelSettings:
+    """What the settings say of tunnels between hosts; the node's own fields win."""
+    return _tunnels(_Layers(own, default))
+
+
+def _tunnels(layers: _Layers) -> TunnelSettings:
+    sizes: dict[Tunnel, int] = {
+        "vxlan": layers.first("vxlan_mtu") or 0,
+        "vxlan-v6": layers.first("vxlan_mtuv6") or 0,
+        "ipip": layers.first("ipip_mtu") or 0,
+    }
+    return TunnelSettings(
+        sizes,
+        layers.first("mtu_iface_pattern") or "",
+        layers.first("vxlan_vni") or VXLAN_ID,
+        layers.first("vxlan_port") or VXLAN_PORT,
     )
 
 

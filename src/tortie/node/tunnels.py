@@ -6,9 +6,9 @@ import logging
 
 from tortie.base.errors import Unavailable
 from tortie.dataplane.kernel import tunnel
-from tortie.dataplane.routes import IPIP, VXLAN, Device, Ways
-
-KINDS = {VXLAN: "vxlan", IPIP: "ipip"}
+from tortie.dataplane.routes import Ways
+from tortie.dataplane.track import Tracker
+from tortie.dataplane.tunnels import KINDS, TUNNELS, Device, Neighbour
 
 log = logging.getLogger("tortie.node")
 
@@ -26,22 +26,24 @@ class Tunnels:
         """Bring interfaces and far ends in line, before the routes that go by them; what failed, with the reason."""
         stale, self.stale = self.stale, False
         failed, made = self._settle_devices(stale)
-        if stale or made:
-            self._ways.neighbours.learn_all(tunnel.neighbours(VXLAN))
-        failed |= self._settle_neighbours()
+        for name, tracker in self._ways.neighbours.items():
+            device = TUNNELS[name].device
+            if stale or device in made:
+                tracker.learn_all(tunnel.neighbours(device))
+            failed |= _settle_neighbours(device, tracker)
         if failed:
             self.stale = True
         return failed
 
-    def _settle_devices(self, stale: bool) -> tuple[dict[str, str], bool]:
-        """(what failed, with the reason; whether an interface was made anew)."""
-        wanted, failed, anew = self._ways.devices, dict[str, str](), False
+    def _settle_devices(self, stale: bool) -> tuple[dict[str, str], set[str]]:
+        """(what failed, with the reason; the interfaces that were made anew)."""
+        wanted, failed, anew = self._ways.devices, dict[str, str](), set[str]()
         for name, device in wanted.items():
             if not stale and self._have.get(name) == device:
                 continue
             try:
                 if tunnel.ensure(device):
-                    anew = True
+                    anew.add(name)
                     log.info("interface %s address=%s mtu=%d made", name, device.address, device.mtu)
                 self._have[name] = device
             except Unavailable as error:
@@ -58,15 +60,15 @@ class Tunnels:
                 failed[name] = str(error)
         return failed, anew
 
-    def _settle_neighbours(self) -> dict[str, str]:
-        tracker = self._ways.neighbours
-        change = tracker.pending()
-        if not change:
-            return {}
-        failed = tunnel.put(VXLAN, change.put) if change.put else {}
-        macs = frozenset(far.mac for far in tracker.want.values())
-        gone = {address: tracker.have[address] for address in change.drop}
-        failed |= tunnel.drop(VXLAN, gone, macs) if gone else {}
-        for address in {*change.put, *change.drop} - failed.keys():
-            tracker.learn(address, change.put.get(address))
-        return {f"{VXLAN} {address}": reason for address, reason in failed.items()}
+
+def _settle_neighbours(device: str, tracker: Tracker[str, Neighbour]) -> dict[str, str]:
+    change = tracker.pending()
+    if not change:
+        return {}
+    failed = tunnel.put(device, change.put) if change.put else {}
+    macs = frozenset(far.mac for far in tracker.want.values())
+    gone = {address: tracker.have[address] for address in change.drop}
+    failed |= tunnel.drop(device, gone, macs) if gone else {}
+    for address in {*change.put, *change.drop} - failed.keys():
+        tracker.learn(address, change.put.get(address))
+    return {f"{device} {address}": reason for address, reason in failed.items()}

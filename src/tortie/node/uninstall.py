@@ -10,11 +10,9 @@ from tortie.base.errors import Conflict, TortieError
 from tortie.dataplane.kernel import nft, tunnel
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, open_socket
 from tortie.dataplane.kernel.rtnl import Rtnl
-from tortie.dataplane.routes import IPIP, VXLAN
+from tortie.dataplane.tunnels import KINDS
 from tortie.dataplane.want import TABLE
 from tortie.node import foreign
-
-TUNNELS = {VXLAN: "vxlan", IPIP: "ipip"}
 
 
 def uninstall(prefixes: Sequence[str], *, force: bool) -> list[str]:
@@ -56,4 +54,4 @@ def _drop_routes(rtnl: Rtnl) -> list[str]:
 
 
 def _drop_tunnels() -> list[str]:
-    return [f"interface {name}" for name, kind in TUNNELS.items() if tunnel.remove(name, kind)]
+    return [f"interface {name}" for name, kind in KINDS.items() if tunnel.remove(name, kind)]

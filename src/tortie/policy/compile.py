@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -14,9 +15,10 @@ from tortie.base.errors import Invalid
 from tortie.base.numbers import whole
 from tortie.model.codec import Value
 from tortie.model.kinds.profile import ProfileSpec
-from tortie.model.rule import EntityRule, Icmp, Port, Protocol, Rule
+from tortie.model.rule import ANYBODY, EntityRule, Icmp, Port, Protocol, Rule
 from tortie.model.selector import parse
 from tortie.policy.namespaces import rewritten
+from tortie.policy.nets import collapsed
 from tortie.policy.values import CompiledRule, IcmpMatch, IPVersion, NamedPort, PortRange, RuleLists, Side
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "SCTP": 132, "UDPLITE": 136}
@@ -30,6 +32,7 @@ SIDE_FIELDS = frozenset({"unknown", "nets", "not_nets", "selector", "not_selecto
 ICMP_FIELDS = frozenset({"unknown", "type", "code"})
 WITHOUT_EFFECT = frozenset({"metadata"})
 PORT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+NO_SIDE = Side()
 
 
 def compile_profile(spec: ProfileSpec) -> RuleLists:
@@ -99,17 +102,22 @@ def _of_family(given: IPVersion | None, sides: tuple[Side, Side]) -> tuple[IPVer
 
 def _only(value: Value, known: frozenset[str], what: str) -> None:
     """A condition that is not among the known ones, of this program's model or of a newer one's, cannot be enforced."""
+    read, others = _others(type(value), known)
+    if not value.unknown and not any(read(value)):
+        return
     unknown = [name for name, _ in value.unknown if name not in WITHOUT_EFFECT]
-    unknown += [written for name, written in _others(type(value), known) if getattr(value, name)]
+    unknown += [name for name, found in zip(others, read(value), strict=True) if found]
     if unknown:
         raise Invalid(f"{what}: {', '.join(sorted(unknown))} cannot be enforced")
 
 
 @lru_cache(maxsize=64)
-def _others(kind: type[Value], known: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """The fields of a struct that are not among the known ones and have an effect: name, and name as written."""
-    fields = [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
-    return tuple(pair for pair in fields if pair[0] not in known and pair[1] not in WITHOUT_EFFECT)
+def _others(kind: type[Value], known: frozenset[str]) -> tuple[Callable[[Value], tuple[Any, ...]], tuple[str, ...]]:
+    """How to read the fields of a struct that are not among the known ones and have an effect, and their names as
+    written."""
+    fields = [f for f in msgspec.structs.fields(kind) if f.name not in known and f.encode_name not in WITHOUT_EFFECT]
+    getters = [attrgetter(field.name) for field in fields]
+    return lambda value: tuple([get(value) for get in getters]), tuple(field.encode_name for field in fields)
 
 
 def _protocol(value: Protocol | None) -> int | None:
@@ -137,6 +145,8 @@ def _icmp(value: Icmp | None) -> IcmpMatch | None:
 
 
 def _side(entity: EntityRule, protocol: int | None) -> Side:
+    if entity is ANYBODY:
+        return NO_SIDE
     _only(entity, SIDE_FIELDS, "source or destination")
     selector = _selector(entity.selector)
     return Side(
@@ -156,19 +166,21 @@ def _selector(text: str) -> str | None:
 
 
 def _nets(values: Sequence[str]) -> tuple[str, ...]:
+    if not values:
+        return ()
     try:
-        nets = {ipaddress.ip_network(value, strict=False) for value in values}
+        found = collapsed(values)
     except ValueError as error:
         raise Invalid(f"net: {error}") from error
     if any("%" in value for value in values):
         raise Invalid("net: an address with a zone belongs to one interface")
-    fours: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 4)]
-    sixes: list[str] = [str(net) for net in ipaddress.collapse_addresses(n for n in nets if n.version == 6)]
-    return tuple(fours + sixes)
+    return found
 
 
 def _ports(values: Sequence[Port]) -> tuple[PortRange, ...]:
     """Sorted, overlapping and neighbouring ranges joined; names left out."""
+    if not values:
+        return ()
     joined: list[PortRange] = []
     for low, high in sorted(_port(value) for value in values if not _is_name(value)):
         if joined and low <= joined[-1][1] + 1:
@@ -180,11 +192,15 @@ def _ports(values: Sequence[Port]) -> tuple[PortRange, ...]:
 
 def _named(values: Sequence[Port], protocol: int | None, selector: str | None) -> tuple[NamedPort, ...]:
     """A rule without a protocol means TCP by the name of a port, as in Felix."""
+    if not values:
+        return ()
     names = sorted({str(value) for value in values if _is_name(value)})
     return tuple(NamedPort(name, TCP if protocol is None else protocol, selector or "all()") for name in names)
 
 
 def _is_name(value: Port) -> bool:
+    if isinstance(value, int):
+        return False
     text = str(value)
     return PORT_NAME.fullmatch(text) is not None and not text.isdecimal()
 

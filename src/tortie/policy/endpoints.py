@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from tortie.model.kinds.workload_endpoint import Nat, WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.policy.compile import PROTOCOLS
 from tortie.policy.namespaces import NAMESPACE, OF_NAMESPACE, OF_SERVICE_ACCOUNT, SERVICE_ACCOUNT
-from tortie.policy.nets import member
+from tortie.policy.nets import members
 
 ORCHESTRATOR = "projectcalico.org/orchestrator"
 RESERVED = (OF_NAMESPACE, OF_SERVICE_ACCOUNT)
@@ -53,7 +53,7 @@ def workload(resource: Resource[WorkloadEndpointSpec]) -> Party | None:
         spec.interface_name,
         spec.node,
         floating=_floating(spec.ip_nats, found),
-        spoofed=_once([net for text in spec.allow_spoofed_source_prefixes if (net := _net(text)) is not None]),
+        spoofed=tuple(dict.fromkeys(members(spec.allow_spoofed_source_prefixes))),
     )
 
 
@@ -64,13 +64,14 @@ def host(resource: Resource[Any]) -> Party:
     return Party(labels, profiles, found, _ports(spec.ports), spec.interface_name, spec.node, host=True)
 
 
-def network_set(resource: Resource[Any]) -> Party:
-    """A namespaced one has its namespace's label and inherits from the namespace's profile."""
+def network_set(resource: Resource[Any], known: Container[str] = ()) -> Party:
+    """A namespaced one has its namespace's label and inherits from the namespace's profile. `known`: networks
+    of before, as it would write them."""
     labels, namespace = dict(resource.metadata.labels), resource.metadata.namespace
     labels.pop(NAMESPACE, None)
     if resource.kind.namespaced and namespace is not None:
         labels[NAMESPACE] = namespace
-    nets = _once([net for text in resource.spec.nets if (net := _net(text)) is not None])
+    nets = tuple(dict.fromkeys(members(resource.spec.nets, known)))
     return Party(labels, (f"kns.{namespace}",) if resource.kind.namespaced else (), nets)
 
 
@@ -96,13 +97,6 @@ def _floating(nats: Sequence[Nat], own: Sequence[str]) -> tuple[tuple[str, str],
         if outside and inside and inside[0] in own and (":" in outside[0]) == (":" in inside[0]):
             found.setdefault(outside[0], inside[0])
     return tuple(found.items())
-
-
-def _net(text: str) -> str | None:
-    try:
-        return member(text)
-    except ValueError:
-        return None
 
 
 def _ports(ports: Sequence[Any]) -> tuple[tuple[str, int, int], ...]:

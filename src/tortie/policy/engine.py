@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from tortie.base.shares import Shares
 from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource
@@ -37,6 +38,23 @@ Owner = tuple[Literal["policy", "profile"], str]
 """Whoever has rules."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """What endpoints list that the same selectors match. `enforced`: whose rules close when they cannot be enforced."""
+
+    normal: HostTiers
+    untracked: HostTiers
+    pre_dnat: HostTiers
+    forward: HostTiers
+    owners: frozenset[Owner]
+    enforced: tuple[Owner, ...]
+
+
+Memo = dict[tuple[frozenset[str], tuple[str, ...], bool], _Lists]
+"""By the selectors and profiles of endpoints, of hosts' ones or not, as long as no policy changes."""
+NOTHING: frozenset[Owner] = frozenset()
+
+
 class PolicyEngine:
     """Endpoints of every host feed the selectors; rules are followed only for what this host's endpoints list.
 
@@ -59,7 +77,7 @@ class PolicyEngine:
         self._by_tier: dict[str, set[str]] = {}
         self._tiers: dict[str, Tier] = {}
         self._rules: dict[Owner, RuleLists] = {}
-        self._listing: dict[Owner, set[str]] = {}
+        self._listing: Shares[str, Owner] = Shares()
         self._users: dict[Use, set[Owner]] = {}
         self._lacking: dict[Owner, tuple[str, ...]] = {}
         self._waiting: set[str] | None = None
@@ -117,8 +135,9 @@ class PolicyEngine:
     def release(self) -> Iterator[list[Changed]]:
         """The changes of the endpoints that waited, one after the other; to be taken to its end."""
         waiting, self._waiting = self._waiting or set(), None
+        memo: Memo = {}
         for key in sorted(waiting):
-            yield self._settle((key,))
+            yield self._settle((key,), memo)
 
     def has(self, key: str) -> bool:
         """There is such an endpoint of this host."""
@@ -133,7 +152,7 @@ class PolicyEngine:
 
     def set_network_set(self, key: str, resource: Resource[Any] | None) -> list[Changed]:
         """A NetworkSet or a GlobalNetworkSet."""
-        found = endpoints.network_set(resource) if resource else None
+        found = endpoints.network_set(resource, frozenset(self.sets.members(key))) if resource else None
         return self._closing(self._put(key, found))
 
     def set_profile(self, name: str, spec: ProfileSpec | None) -> list[Changed]:
@@ -287,7 +306,7 @@ class PolicyEngine:
         touched: set[str] = set()
         for owner in owners:
             if self._lacking.pop(owner, ()) != self._lacks(owner):
-                touched |= self._listing.get(owner, set())
+                touched |= self._listing.keys(owner)
         return touched
 
     def _lacks(self, owner: Owner) -> tuple[str, ...]:
@@ -301,24 +320,24 @@ class PolicyEngine:
             self._lacking[owner] = tuple(f"{owner[0]} {owner[1]}: {what.value} cannot be enforced" for what in found)
         return self._lacking[owner]
 
-    def _settle(self, keys: Iterable[str]) -> list[Changed]:
+    def _settle(self, keys: Iterable[str], memo: Memo | None = None) -> list[Changed]:
         """Bring the lists of endpoints up to date: what they begin to list is told first, what nobody lists last."""
         if self._waiting is not None:
             self._waiting.update(keys)
             return []
         found: list[Changed] = []
+        memo = {} if memo is None else memo
         for key in sorted(keys):
-            old, new = self._local.get(key), self._resolve(key)
-            had, have = _owners(old), _owners(new)
-            for owner in sorted(have - had):
-                found += self._list(owner, key)
-            if new is not None:
-                problems = tuple(text for owner in sorted(_owners(new, staged=False)) for text in self._lacks(owner))
-                new = replace(new, problems=problems)
+            old, party = self._local.get(key), self._parties.get(key)
+            lists = self._lists(key, party, memo) if party else None
+            begun, ended = self._listing.put(key, lists.owners if lists else NOTHING)
+            for owner in sorted(begun):
+                found += self._begin(owner)
+            new = self._resolved(party, lists) if party and lists else None
             if new != old:
                 found.append(self._store(key, old, new))
-            for owner in sorted(had - have):
-                found += self._unlist(owner, key)
+            for owner in sorted(ended):
+                found += self._end(owner)
         return found
 
     def _store(
@@ -330,60 +349,63 @@ class PolicyEngine:
         self._local[key] = new
         return HostEndpointChanged(key, new) if isinstance(new, ResolvedHost) else EndpointChanged(key, new)
 
-    def _list(self, owner: Owner, key: str) -> list[Changed]:
-        held = self._listing.setdefault(owner, set())
-        held.add(key)
-        if len(held) > 1:
-            return []
+    def _begin(self, owner: Owner) -> list[Changed]:
+        """Somebody lists it, for the first time."""
         rules = self._rules.get(owner)
         return [*self._follow(owner, _uses(rules)), _rules_changed(owner, rules)]
 
-    def _unlist(self, owner: Owner, key: str) -> list[Changed]:
-        discard(self._listing, owner, key)
-        if owner in self._listing:
-            return []
+    def _end(self, owner: Owner) -> list[Changed]:
+        """Nobody lists it any more."""
         self._lacking.pop(owner, None)
         return [_rules_changed(owner, None), *self._unfollow(owner, _uses(self._rules.get(owner)))]
 
-    def _resolve(self, key: str) -> Resolved | ResolvedHost | None:
-        """The lists of an endpoint of this host, without problems; None: it is not one."""
-        party = self._parties.get(key)
-        if party is None:
-            return None
-        names = {name for text in self._selecting.get(key, ()) for name in self._by_selector.get(text, ())}
-        policies = [self._policies[name] for name in names]
+    def _lists(self, key: str, party: Party, memo: Memo) -> _Lists:
+        selectors = frozenset(self._selecting.get(key, ()))
+        place = selectors, party.profiles, party.host
+        if (known := memo.get(place)) is not None:
+            return known
+        policies = [self._policies[name] for text in selectors for name in self._by_selector.get(text, ())]
         normal = self._host_tiers(policies, "normal")
+        untracked = pre_dnat = forward = HostTiers()
+        if party.host:
+            untracked = self._host_tiers(policies, "untracked")
+            pre_dnat = HostTiers(self._host_tiers(policies, "preDNAT").ingress)
+            forward = self._host_tiers([policy for policy in policies if policy.forward], "normal")
+        profiles: list[Owner] = [("profile", name) for name in party.profiles]
+        parts = (normal, untracked, pre_dnat, forward)
+        refs = {ref for part in parts for tier in (*part.ingress, *part.egress) for ref in tier.policies}
+        owners = frozenset((*profiles, *(("policy", ref.id) for ref in refs)))
+        enforced = {*profiles, *(("policy", ref.id) for ref in refs if not ref.staged)}
+        found = memo[place] = _Lists(normal, untracked, pre_dnat, forward, owners, tuple(sorted(enforced)))
+        return found
+
+    def _resolved(self, party: Party, lists: _Lists) -> Resolved | ResolvedHost:
+        problems = tuple([text for owner in lists.enforced for text in self._lacks(owner)])
         if not party.host:
             return Resolved(
                 party.interface,
                 party.members,
                 party.profiles,
-                normal.ingress,
-                normal.egress,
-                floating=party.floating,
-                spoofed=party.spoofed,
+                lists.normal.ingress,
+                lists.normal.egress,
+                problems,
+                party.floating,
+                party.spoofed,
             )
         return ResolvedHost(
             party.interface,
             party.members,
             party.profiles,
-            normal=normal,
-            untracked=self._host_tiers(policies, "untracked"),
-            pre_dnat=HostTiers(self._host_tiers(policies, "preDNAT").ingress),
-            forward=self._host_tiers([policy for policy in policies if policy.forward], "normal"),
+            lists.normal,
+            lists.untracked,
+            lists.pre_dnat,
+            lists.forward,
+            problems,
         )
 
     def _host_tiers(self, policies: Iterable[CompiledPolicy], hook: Hook) -> HostTiers:
         found = [policy for policy in policies if policy.hook == hook]
         return HostTiers(order.tiers(found, self._tiers, "ingress"), order.tiers(found, self._tiers, "egress"))
-
-
-def _owners(value: Resolved | ResolvedHost | None, *, staged: bool = True) -> set[Owner]:
-    """Whose rules an endpoint lists; without the staged ones: those that close it when they cannot be enforced."""
-    if value is None:
-        return set()
-    policies = value.policies(staged=staged)
-    return {*(("profile", name) for name in value.profiles), *(("policy", name) for name in policies)}
 
 
 def _uses(rules: RuleLists | None) -> frozenset[Use]:

@@ -49,7 +49,8 @@ class _Endpoint(Generic[M]):
 class LabelIndex(Generic[M]):
     """One call per thing learned; each answers with the members that selectors in use gained and lost.
 
-    A member is what an endpoint brings into the selectors that match it: its addresses, its ports, its own key.
+    A member is what an endpoint brings into the selectors that match it: its addresses, its ports, its own key; each
+    once.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,11 @@ class LabelIndex(Generic[M]):
     def members(self, name: str) -> frozenset[M]:
         """Of a selector in use; empty for others."""
         return frozenset(self._members.get(name, ()))
+
+    def brought(self, key: str) -> tuple[M, ...]:
+        """The members that an endpoint brings."""
+        endpoint = self._endpoints.get(key)
+        return endpoint.members if endpoint else ()
 
     def has(self, name: str, member: M) -> bool:
         """Whether a selector in use has the member."""
@@ -143,10 +149,25 @@ class LabelIndex(Generic[M]):
         before: dict[tuple[str, M], bool] = {}
         for key, had in endpoints:
             now = self._labels(key)
+            if now is not None and self._class_of.get(key) == now:
+                self._recount(now, had, self._endpoints[key].members, before)
+                continue
             self._leave(key, had, before)
             if now is not None:
                 self._enter(key, now, before)
         return self._changes(before)
+
+    def _recount(
+        self, labels: Labels, had: tuple[M, ...], have: tuple[M, ...], before: dict[tuple[str, M], bool]
+    ) -> None:
+        """In the same class as before: only what came and went, of what may be a long list."""
+        if had == have:
+            return
+        old, new = frozenset(had), frozenset(have)
+        for member in old - new:
+            self._count(self._classes[labels], member, -1, before)
+        for member in new - old:
+            self._count(self._classes[labels], member, +1, before)
 
     def _leave(self, key: str, members: tuple[M, ...], before: dict[tuple[str, M], bool]) -> None:
         labels = self._class_of.pop(key, None)

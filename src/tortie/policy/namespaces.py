@@ -32,9 +32,10 @@ def policy_selector(selector: str, *, namespace: str | None, namespaces: str = "
 
 def rewritten(rule: Rule, namespace: str | None) -> Rule:
     """The rule with both sides' namespace and service account conditions folded into their selectors."""
-    return msgspec.structs.replace(
-        rule, source=_side(rule.source, namespace), destination=_side(rule.destination, namespace)
-    )
+    source, destination = _side(rule.source, namespace), _side(rule.destination, namespace)
+    if source is rule.source and destination is rule.destination:
+        return rule
+    return msgspec.structs.replace(rule, source=source, destination=destination)
 
 
 def _side(entity: EntityRule, namespace: str | None) -> EntityRule:

@@ -47,6 +47,10 @@ class Sets:
         """Whether the set holds networks of more than one address."""
         return selector in self._nets
 
+    def members(self, key: str) -> tuple[str, ...]:
+        """What an endpoint or a set of networks brings."""
+        return self._index.brought(key)
+
     def put(
         self,
         key: str,

@@ -5,7 +5,7 @@ Selectors stand here by their canonical text: equal text, one set of members.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -127,6 +127,14 @@ class TierRef:
     name: str
     policies: tuple[PolicyRef, ...]
     default_action: Literal["Deny", "Pass"] = "Deny"
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Many endpoints share it, and each asks for it many times.
+        object.__setattr__(self, "_hash", hash((self.name, self.policies, self.default_action)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def enforced(self) -> bool:

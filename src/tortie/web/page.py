@@ -37,12 +37,14 @@ def page(
     current: str = "",
     static: str = "static",
     status: int = 200,
+    live: bool = True,
 ) -> HTMLResponse:
     """A whole page in the house style. `body` is markup of the caller's own; all else is text and escaped.
 
     `static` is the address of the static files, relative to the page so that it also works behind a prefix. `modules`
     and `styles` are addresses of the page's own scripts and style sheets; `nav` holds (address, text), `current` is
-    the address of this page in it. The bar carries a live mark, `.live`, that `live.js` fills in.
+    the address of this page in it. The bar carries a live mark, `.live`, that `live.js` fills in; not with
+    `live` false.
     """
     links = "".join(
         f'<a href="{escape(address)}"{" aria-current=page" if address == current else ""}>{escape(text)}</a>'
@@ -52,6 +54,7 @@ def page(
     scripts = "".join(f'<script type="module" src="{escape(address)}"></script>\n' for address in modules)
     menu = f'<nav aria-label="Pages">{links}</nav>' if links else ""
     sub = f'<span class="subtitle">{escape(subtitle)}</span>' if subtitle else ""
+    mark = '<span class="push live" role="status">connecting</span>' if live else ""
     text = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -64,7 +67,7 @@ def page(
 <a class="skip" href="#main">Skip to the content</a>
 <header class="bar">
 <span class="mark"><img src="{escape(static)}/cat.svg" alt=""><h1>{escape(title)}</h1></span>
-{sub}{menu}<span class="push live" role="status">connecting</span>
+{sub}{menu}{mark}
 </header>
 <main id="main">
 {body}

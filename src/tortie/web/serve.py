@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import uvicorn
 
-from tortie.base.errors import Unavailable
+from tortie.base.errors import Invalid, Unavailable
 
 
 class _Server(uvicorn.Server):
@@ -59,10 +61,43 @@ def unix_listener(path: Path, mode: int = 0o600) -> socket.socket:
     return sock
 
 
-async def serve(app: Any, sockets: Sequence[socket.socket]) -> None:
-    """Serve until cancelled; open streams are cut after one second."""
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A PEM file with certificate chain and key."""
+
+    path: Path
+    password: str | None = None
+
+    def check(self) -> None:
+        """Raises Invalid when it cannot be used, with what would mend it."""
+        try:
+            head = self.path.read_bytes()[:4096]
+        except OSError as error:
+            raise Invalid(f"{self.path}: {error.strerror}") from error
+        if b"-----BEGIN" not in head:
+            kind = "a Java keystore" if head.startswith(b"\xfe\xed\xfe\xed") else "no PEM file"
+            raise Invalid(
+                f"{self.path} is {kind}; certificate and key are wanted as PEM: keytool -importkeystore "
+                "-deststoretype PKCS12, then openssl pkcs12 -nodes"
+            )
+        try:
+            # Without a password to give, an encrypted key must not ask the terminal for one.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.path, password=self.password or "")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            raise Invalid(f"{self.path}: no certificate with its key: {error}") from error
+
+
+async def serve(app: Any, sockets: Sequence[socket.socket], tls: Tls | None = None) -> None:
+    """Serve until cancelled, by HTTP or (with `tls`) HTTPS; open streams are cut after one second."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1, timeout_keep_alive=75
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
+        ssl_certfile=tls.path if tls else None,
+        ssl_keyfile_password=(tls.password or "") if tls else None,
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=list(sockets)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,13 +38,23 @@ class Deployment(Base):
 class MarathonClient:
     """Calls of one Marathon. Its errors become ours: 400 and 422 Invalid, 404 NotFound, 409 Conflict, else Unavailable.
 
-    `urls`: one or more base addresses of the same Marathon; one that does not answer is left for the next.
+    `urls`: one or more base addresses of the same Marathon; one that does not answer is left for the next. `user` is
+    a name and a password; `ca` a file with the certificates that are believed, else the system's.
     """
 
-    def __init__(self, urls: Sequence[str] | str, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str] | str,
+        *,
+        timeout: float = 60.0,
+        user: tuple[str, str] | None = None,
+        ca: str | None = None,
+    ) -> None:
         self.urls = [url.rstrip("/") for url in ([urls] if isinstance(urls, str) else urls)]
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
+        self._headers = {"Authorization": basic(*user)} if user else {}
+        self._tls = _trusting(ca) if ca else True
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +100,8 @@ class MarathonClient:
         query = [("plan-format", "light"), *(("event_type", kind) for kind in types)]
         headers = {"Accept": "text/event-stream"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT)
-        url = f"{self.urls[0]}/v2/events"
+        base = self.urls[0]
+        url = f"{base}/v2/events"
         try:
             async with self._http().get(url, params=query, headers=headers, timeout=timeout) as reply:
                 if reply.status != 200:
@@ -103,14 +116,24 @@ class MarathonClient:
                             yield msgspec.json.decode(line[5:].strip(), type=dict[str, Any])
                     if len(rest) > _LONGEST_EVENT:
                         raise Unavailable(f"{url} does not end an event")
+                raise Unavailable(f"{url} closed the stream of events")
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._leave(base)
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
-        raise Unavailable(f"{url} closed the stream of events")
+        except Unavailable:
+            self._leave(base)
+            raise
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            connector = aiohttp.TCPConnector(ssl=self._tls)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, connector=connector)
         return self._session
+
+    def _leave(self, url: str) -> None:
+        """Ask another first from now on; not when that was done already."""
+        if self.urls[0] == url:
+            self.urls.append(self.urls.pop(0))
 
     async def _call(self, method: str, path: str, kind: type[T], body: Mapping[str, Any] | bytes | None = None) -> T:
         where, answer = await self._ask(method, path, body)
@@ -134,8 +157,21 @@ class MarathonClient:
                 said.append(str(error))
             except (aiohttp.ClientError, OSError) as error:
                 said.append(f"{url}: {error or type(error).__name__}")
-            self.urls.append(self.urls.pop(0))
+            self._leave(url)
         raise Unavailable("; ".join(said))
+
+
+def basic(name: str, password: str) -> str:
+    """The value of the header Authorization."""
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    """Invalid when the file cannot be read or holds no certificate."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(f"{ca}: no certificates to believe: {error}") from error
 
 
 def _force(force: bool) -> str:

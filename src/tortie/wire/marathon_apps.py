@@ -68,6 +68,8 @@ class HealthCheck(Base):
     interval_seconds: float = 60
     timeout_seconds: float = 20
     max_consecutive_failures: int = 3
+    grace_period_seconds: float = 300
+    ignore_http1xx: bool = False
 
 
 class TaskAddress(Base):
@@ -101,6 +103,10 @@ class TaskFailure(Base):
     host: str = ""
 
 
+class VersionInfo(Base):
+    last_scaling_at: str = ""
+
+
 class App(Base):
     """`deployments` and the counts are there on every list of apps, tasks and the last failure when asked for."""
 
@@ -118,6 +124,7 @@ class App(Base):
     deployments: list[Reference] | None = None
     last_task_failure: TaskFailure | None = None
     tasks_running: int = 0
+    version_info: VersionInfo | None = None
 
     def mode(self) -> str:
         """host, container or bridge. A parameter `net` wins over all, then `ipAddress`, then the network fields."""

@@ -80,6 +80,61 @@ def test_a_reflector_has_the_other_nodes_as_clients_from_both_sides() -> None:
     assert seen["h1"]["10.9.0.2"].passive != seen["h2"]["10.9.0.1"].passive
 
 
+SIX = {
+    "h1": Speaker("10.9.0.1/24", "fd09::1/64"),
+    "h2": Speaker("10.9.0.2/24", "fd09::2/64", cluster="1.0.0.1", labels={"reflector": "yes"}),
+    "h3": Speaker("10.9.0.3/24"),
+}
+
+
+def test_each_family_has_sessions_of_its_own_between_those_that_have_both() -> None:
+    made = speakers("h1", **SIX | {"h2": Speaker("10.9.0.2/24", "fd09::2/64")})
+    assert set(by_address(made)) == {"10.9.0.2", "fd09::2", "10.9.0.3"}
+    other = by_address(speakers("h2", **SIX | {"h2": Speaker("10.9.0.2/24", "fd09::2/64")}))
+    assert by_address(made)["fd09::2"].source == "fd09::1"
+    assert by_address(made)["fd09::2"].passive != other["fd09::1"].passive
+
+
+def test_a_reflector_and_its_client_find_each_other_by_ipv6_too() -> None:
+    seen = {}
+    for node in ("h1", "h2"):
+        made = speakers(node, **SIX)
+        made.set_config("default", BGPConfigurationSpec(node_to_node_mesh_enabled=False))
+        made.set_peer("reflectors", BGPPeerSpec(node_selector="all()", peer_selector="has(reflector)"))
+        seen[node] = by_address(made)
+    assert set(seen["h1"]) == {"10.9.0.2", "fd09::2"}
+    assert seen["h2"]["fd09::1"].client_of == "1.0.0.1"
+    for mine, theirs in (("10.9.0.2", "10.9.0.1"), ("fd09::2", "fd09::1")):
+        assert seen["h1"][mine].passive != seen["h2"][theirs].passive
+
+
+def test_the_daemon_is_told_of_each_family_what_is_of_it() -> None:
+    pools = [PoolWay(ip_network("10.65.0.0/16")), PoolWay(ip_network("fd65::/64"))]
+    pools += [PoolWay(ip_network("fd66::/64"), "vxlan", "CrossSubnet")]
+    announced = Announced([ip_network("10.65.0.0/26"), ip_network("fd65::40/122"), ip_network("fd65::80/128")], pools)
+    found = text(speakers("h1", **SIX), announced)
+    four, six = (found[found.index(f"protocol static blocks{version}") :].split("}")[0] for version in (4, 6))
+    assert ("route 10.65.0.0/26 blackhole;" in four, "fd65" in four) == (True, False)
+    assert ("route fd65::40/122 blackhole;" in six, "fd65::80" in six) == (True, False)
+    told = found[found.index("function announce6") :]
+    order = [
+        "if net = fd65::40/122 then accept;",
+        "if net ~ fd65::40/122 then reject;",
+        "if net ~ fd65::/64 then accept;",
+    ]
+    assert [told.index(line) for line in order] == sorted(told.index(line) for line in order)
+    assert "if net ~ fd66::/64 then reject;" in found[found.index("filter to_kernel6") :]
+    # The agent's own ways win in both families: of IPv6 they have the metric 1024.
+    assert "merge paths on; metric 2048;" in found[found.index("protocol kernel kernel6") :]
+    assert "metric" not in found[found.index("protocol kernel kernel4") : found.index("protocol static blocks6")]
+    assert "protocol bgp Mesh_fd09__2" not in found
+    assert "local fd09::1 as 64512;" not in found
+    mesh = text(speakers("h1", **SIX | {"h2": Speaker("10.9.0.2/24", "fd09::2/64")}))
+    session = mesh[mesh.index("protocol bgp Mesh_fd09__2") :]
+    assert session.index("local fd09::1 as 64512;") < session.index("neighbor fd09::2 as 64512;")
+    assert "ipv6 {" in session.split("protocol bgp", 2)[1]
+
+
 def test_a_peer_is_global_for_one_node_or_for_those_chosen() -> None:
     made = speakers()
     made.set_peer("global", BGPPeerSpec(peer_ip="10.9.0.254", as_number="1.10"))
@@ -105,6 +160,8 @@ def test_a_peer_with_the_address_of_a_node_takes_the_place_of_the_mesh() -> None
     [
         (BGPPeerSpec(peer_ip="10.9.0.1", as_number=1), "this node's own address"),
         (BGPPeerSpec(peer_ip="fd00::1", as_number=1), "no address of the family"),
+        (BGPPeerSpec(peer_ip="fe80::9%eth0", as_number=1), "an address of one link"),
+        (BGPPeerSpec(peer_ip="10.9.0.9", as_number=1, reachable_by="fd09::9"), "not of the family"),
         (BGPPeerSpec(peer_ip="10.9.0.9", as_number=1, filters=("gone",)), "no BGPFilter gone"),
         (BGPPeerSpec(peer_ip="10.9.0.9", as_number=1, password=PASSWORD), "no secret bgp, key tor"),
         (BGPPeerSpec(peer_ip="10.9.0.9"), "asNumber is missing"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ def told(*values: tuple[str, str, dict[str, Any]]) -> Brain:
 def written(brain: Brain) -> Configuration:
     plan = brain.speakers.plan({})
     assert plan is not None
-    return configuration(plan, brain.announced(), "/log")
+    made = configuration(plan, brain.announced(), "/log")
+    return replace(made, problems=(*plan.problems, *made.problems))
 
 
 def test_a_sound_peer_and_filter_are_written() -> None:

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.dataplane.routes import GATEWAY, VXLAN, Backend, Device, Neighbour, Peer, PoolWay, Ways, tunnel_mac
+from tortie.dataplane.routes import GATEWAY, Backend, Peer, PoolWay, Ways
+from tortie.dataplane.tunnels import VXLAN, Device, Link, Neighbour, tunnel_mac
 from tortie.dataplane.want import Route
 from tortie.model.ipam import affinity_key, block_key
 
@@ -24,7 +25,7 @@ PEERS = {
 
 def ways(pool: PoolWay = DIRECT, backend: Backend = "direct", device: str | None = "eth0") -> Ways:
     made = Ways("h1", "10.9.0.1/24", backend)
-    made.set_uplink(device, 1500)
+    made.set_links({device: Link(["10.9.0.1"])} if device else {})
     made.set_pools([pool])
     for name, peer in PEERS.items():
         made.set_peer(name, peer)
@@ -77,7 +78,7 @@ def test_what_direct_routing_cannot_reach_is_said_until_it_can() -> None:
     hold(made, "10.65.2.0/26", "new")
     assert routes(made) == {GATEWAY: Route("link", "eth0")}
     assert any("far at 10.8.0.1 is not on 10.9.0.0/24" in problem for problem in made.problems)
-    assert any("node new has no address" in problem for problem in made.problems)
+    assert any("node new has no IPv4 address" in problem for problem in made.problems)
     made.set_peer("new", Peer("10.9.0.7"))
     made.set_pools([CROSS])
     assert routes(made)["10.65.2.0/26"] == Route("unicast", "eth0", "10.9.0.7")
@@ -142,12 +143,12 @@ def test_the_tunnel_has_the_nodes_address_a_mac_of_its_name_and_room_for_its_hea
     assert made.devices == {VXLAN: Device(VXLAN, "vxlan", "10.65.0.9", "10.9.0.1", "eth0", 1450, mac)}
     assert made.mtu == 1450
     assert mac.startswith("66:")
-    assert made.neighbours.want == {
+    assert made.neighbours["vxlan"].want == {
         "10.65.1.9": Neighbour(tunnel_mac("h2"), "10.9.0.2"),
         "10.65.2.9": Neighbour(tunnel_mac("far"), "10.8.0.1"),
     }
     made.set_pools([DIRECT])
-    assert (made.devices, made.neighbours.want, made.mtu) == ({}, {}, 1500)
+    assert (made.devices, made.neighbours["vxlan"].want, made.mtu) == ({}, {}, 1500)
 
 
 def test_of_two_nodes_that_claim_one_tunnel_the_first_known_has_it() -> None:
@@ -156,10 +157,10 @@ def test_of_two_nodes_that_claim_one_tunnel_the_first_known_has_it() -> None:
     hold(made, "10.65.1.0/26", "h2")
     hold(made, "10.65.3.0/26", "thief")
     assert "10.65.3.0/26" not in routes(made)
-    assert made.neighbours.want["10.65.1.9"].host == "10.9.0.2"
+    assert made.neighbours["vxlan"].want["10.65.1.9"].host == "10.9.0.2"
     assert any("claims the tunnel of another" in problem for problem in made.problems)
     made.set_peer("h2", None)
-    assert made.neighbours.want["10.65.1.9"].host == "10.9.0.66"
+    assert made.neighbours["vxlan"].want["10.65.1.9"].host == "10.9.0.66"
     assert routes(made)["10.65.3.0/26"] == Route("onlink", VXLAN, "10.65.1.9")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.dns.config import parse, parse_forwards, split_address
+from tortie.dns.config import parse, split_address
 
 
 def config(**keys: Any) -> Any:
@@ -88,11 +88,3 @@ def test_the_shown_configuration_holds_no_credentials() -> None:
 )
 def test_addresses_with_and_without_port(text: str, expected: tuple[str, int]) -> None:
     assert split_address(text, 53) == expected
-
-
-def test_forwards_of_the_resolver_role() -> None:
-    assert parse_forwards(("mesos=172.24.197.101", "mesos=10.0.0.1:5353")) == {
-        "mesos": ("172.24.197.101:53", "10.0.0.1:5353")
-    }
-    with pytest.raises(Invalid, match="ZONE=ADDRESS"):
-        parse_forwards(("mesos",))

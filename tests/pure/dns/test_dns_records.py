@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 from tests.support.fake_mesos_master import state, task
+from tests.support.names import CONFIG, Told, cluster, mesos, relist, told
 
 from tortie.base.errors import Invalid
 from tortie.dns.config import Config
-from tortie.dns.records import Records, build, names_to_resolve
+from tortie.dns.records import names_to_resolve
 from tortie.dns.state import decode
 
-CONFIG = Config(masters=("172.24.197.101:5050",))
 
-
-def records(tasks: list[dict[str, Any]], config: Config = CONFIG, **more: Any) -> Records:
-    return build(decode(json.dumps(state(tasks)).encode()), config, **more)
+def records(tasks: list[dict[str, Any]], config: Config = CONFIG) -> Told:
+    return told(mesos(cluster(tasks), config))
 
 
 def sources(*names: str) -> Config:
@@ -97,7 +96,7 @@ def test_tasks_that_do_not_run_or_whose_agent_is_unknown_have_no_names() -> None
 
 def test_masters_leader_agents_and_frameworks() -> None:
     config = Config(masters=("10.0.0.5:5050",))
-    found = records([], config, own=("172.24.197.101",))
+    found = records([], config)
     assert found.a["leader.mesos"] == {"172.24.197.101"}
     assert found.a["master.mesos"] == {"10.0.0.5", "172.24.197.101"}
     assert found.a["master0.mesos"] == {"10.0.0.5"}
@@ -112,10 +111,13 @@ def test_masters_leader_agents_and_frameworks() -> None:
 def test_host_names_are_asked_for_and_used_once_known() -> None:
     data = state([])
     data["frameworks"][0]["hostname"] = "boss.example"
-    decoded = decode(json.dumps(data).encode())
-    assert names_to_resolve(decoded, CONFIG) == {"boss.example"}
-    assert "marathon.mesos" not in build(decoded, CONFIG).a
-    assert build(decoded, CONFIG, hosts={"boss.example": ("10.1.1.1",)}).a["marathon.mesos"] == {"10.1.1.1"}
+    found = cluster([], data)
+    assert names_to_resolve(found, CONFIG.masters) == {"boss.example"}
+    listing = mesos(found)
+    assert "marathon.mesos" not in told(listing).a
+    found.hosts = {"boss.example": ("10.1.1.1",)}
+    relist(listing, found)
+    assert told(listing).a["marathon.mesos"] == {"10.1.1.1"}
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"slaves": 3}', b'{"frameworks":[{"tasks":[]}]}', b"\xff\xfe"])

@@ -20,7 +20,8 @@ from tortie.plugins.docker.messages import (
     RequestPool,
     parse,
 )
-from tortie.plugins.docker.names import carried_labels, check_network_name, endpoint_resource, network_profile
+from tortie.plugins.docker.names import carried_labels, endpoint_resource
+from tortie.plugins.profile import check_network_name, network_profile
 
 POOLS = ("192.168.0.0/16", "10.65.0.0/24")
 ENDPOINT = "e468452fc4f0" + "0" * 52

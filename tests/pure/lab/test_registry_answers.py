@@ -10,6 +10,7 @@ import pytest
 
 from tortie.base.errors import Invalid
 from tortie.lab import artifacts, registry
+from tortie.lab.documents import STARS_IMAGES
 from tortie.lab.image import MANIFEST_TYPE, Image
 
 CONFIG = b'{"os": "linux"}'
@@ -17,7 +18,7 @@ CONFIG_DIGEST = f"sha256:{hashlib.sha256(CONFIG).hexdigest()}"
 LAYER_DIGEST = f"sha256:{'0' * 64}"
 MANIFEST = json.dumps({"config": {"digest": CONFIG_DIGEST}, "layers": [{"digest": LAYER_DIGEST}]}).encode()
 IMAGE = Image(MANIFEST, CONFIG, Path("/layer"))
-CATALOG = registry.catalog(dict.fromkeys(registry.STAR_NAMES, IMAGE))
+CATALOG = registry.catalog(dict.fromkeys(STARS_IMAGES, IMAGE))
 
 
 def test_the_version_check() -> None:
@@ -25,7 +26,7 @@ def test_the_version_check() -> None:
     assert (reply.status, reply.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
 
-@pytest.mark.parametrize("name", registry.STAR_NAMES)
+@pytest.mark.parametrize("name", STARS_IMAGES)
 def test_a_manifest_by_tag_and_by_digest(name: str) -> None:
     repository, _, tag = name.partition(":")
     for reference in (tag, IMAGE.digest):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tortie.lab.walks import stars
-from tortie.lab.walks.matrix import Party, Probe, Seen, cells, wanted
-from tortie.lab.walks.stars import STAGES
+from tortie.lab.walks.matrix import Party, Probe, Probing, Seen, cells, wanted
+from tortie.lab.walks.stars import STAGES, STORY
+from tortie.lab.walks.story import Step, nothing_typed
 from tortie.lab.walks.walk import Walk
 
 T9000, T9001, U9000, PING = Probe("tcp", 9000), Probe("tcp", 9001), Probe("udp", 9000), Probe("icmp")
@@ -55,7 +57,7 @@ def test_a_cell_of_the_document(stage: str, source: Party, destination: Party, p
 
 def test_a_party_is_not_asked_to_reach_itself() -> None:
     parties = [UI, CLIENT, FRONTEND, BACKEND]
-    listed = cells(STAGES["3"], parties, parties, [T9000, PING])
+    listed = cells(STAGES["3"], parties, parties, Probing(stars.LISTENS, [T9000, PING]))
     assert len(listed) == 4 * 3 * 2
     assert all(cell.source != cell.destination for cell in listed)
     assert not any(cell.holds for cell in listed)
@@ -77,10 +79,10 @@ def test_a_walk_that_goes_on_has_its_second_containers(
     """The step that adds them, 3, adds them itself; who begins behind it needs them all the same."""
     added: list[str] = []
     removed: list[str] = []
-    monkeypatch.setattr(Walk, "add_peers", lambda walk, _: added.append(walk.step_key))
-    monkeypatch.setattr(Walk, "remove_peers", lambda walk, _: removed.append(walk.step_key))
-    monkeypatch.setattr(stars, "STEPS", tuple(stars.Step(s.key, s.title, lambda _: None) for s in stars.STEPS))
-    stars.walk_all(Watcher(), Watcher(), after)  # type: ignore[arg-type]
+    monkeypatch.setattr(Walk, "add_peers", lambda walk: added.append(walk.step_key))
+    monkeypatch.setattr(Walk, "remove_peers", lambda walk: removed.append(walk.step_key))
+    silent = replace(STORY, steps=tuple(Step(s.key, s.title, nothing_typed) for s in STORY.steps))
+    silent.walk_all(Watcher(), Watcher(), after)  # type: ignore[arg-type]
     assert (len(added), len(removed)) == (made, 1)
 
 

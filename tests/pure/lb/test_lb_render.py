@@ -34,7 +34,8 @@ def many() -> list[dict[str, Any]]:
     checked = host_app("/api", 10002, [31002], HAPROXY_0_VHOST="api.test") | {
         "healthChecks": [{"protocol": "HTTP", "path": "/health", "intervalSeconds": 5, "timeoutSeconds": 2}]
     }
-    return [stars_app(), full, checked, host_app("/db", 10003, [31003])]
+    still = host_app("/lottery", 10004, [31004], HAPROXY_0_BALANCE="static-rr")
+    return [stars_app(), full, checked, host_app("/db", 10003, [31003]), still]
 
 
 @pytest.mark.parametrize(("name", "apps"), [("stars", [stars_app()]), ("many", many())])
@@ -53,10 +54,18 @@ def test_only_what_needs_a_reload_changes_the_mark() -> None:
     assert rendered(host_app("/a", 10002, [1])).mark != plain.mark
     assert rendered(host_app("/a", 10001, [1], HAPROXY_0_VHOST="a.test")).mark != plain.mark
     assert rendered(host_app("/a", 10001, [1]), http_port=8080).mark != plain.mark
-    sticky = rendered(host_app("/a", 10001, [1], HAPROXY_0_STICKY="true"))
-    assert rendered(host_app("/a", 10001, [1, 2], HAPROXY_0_STICKY="true")).mark != sticky.mark
-    source = rendered(host_app("/a", 10001, [1], HAPROXY_0_BALANCE="source"))
-    assert rendered(host_app("/a", 10001, [1, 2], HAPROXY_0_BALANCE="source")).mark != source.mark
+    for labels in ({"STICKY": "true"}, {"BALANCE": "source"}, {"BALANCE": "leastconn"}, {"BALANCE": "hdr(X-User)"}):
+        marked = {f"HAPROXY_0_{key}": value for key, value in labels.items()}
+        one, two = (rendered(host_app("/a", 10001, ports, **marked)) for ports in ([1], [1, 2]))
+        assert one.mark == two.mark != plain.mark
+    fixed = rendered(host_app("/a", 10001, [1], HAPROXY_0_BALANCE="static-rr"))
+    assert rendered(host_app("/a", 10001, [1, 2], HAPROXY_0_BALANCE="static-rr")).mark != fixed.mark
+
+
+def test_another_check_of_the_same_servers_needs_a_reload() -> None:
+    checks = [{"protocol": "TCP", "intervalSeconds": seconds} for seconds in (5, 6)]
+    one, two = (rendered(host_app("/a", 10001, [1]) | {"healthChecks": [check]}) for check in checks)
+    assert one.mark != two.mark
 
 
 def test_what_a_configuration_binds_is_read_back() -> None:
@@ -68,13 +77,14 @@ def test_what_a_configuration_binds_is_read_back() -> None:
         ("*", 10001): "shop_web_10001",
         ("*", 10002): "api_10002",
         ("*", 10003): "db_10003",
+        ("*", 10004): "lottery_10004",
         ("*", 23078): "calico-stars_management-ui_23078",
     }
 
 
 def test_backends_whose_servers_only_a_reload_may_change() -> None:
     made = rendered(*many())
-    assert change.fixed_backends(made.text, made.servers) == {"stats", "tortie_lb_control", "shop_web_10001"}
+    assert change.fixed_backends(made.text, made.servers) == {"stats", "tortie_lb_control", "lottery_10004"}
     assert ("calico-stars_management-ui_23078", "172_24_197_102_192_168_255_254_9001") in made.servers
 
 
@@ -112,6 +122,39 @@ def test_new_servers_come_before_old_ones_go() -> None:
 def test_a_server_in_maintenance_that_is_wanted_again_is_made_ready() -> None:
     want = {("a_1", "s1"): "10.0.0.9:81 id 7", ("a_1", "s2"): "10.0.0.2:80 id 8"}
     assert commands(want) == ["set server a_1/s1 addr 10.0.0.9 port 81", "set server a_1/s2 state ready"]
+
+
+def test_a_new_server_of_a_sticky_backend_gets_its_cookie_before_it_serves() -> None:
+    found = change.plan({("a_1", "s3"): "10.0.0.3:80 id 9"}, {}, set(), {"a_1"})
+    assert [command.text for command in found] == [
+        "add server a_1/s3 10.0.0.3:80 id 9",
+        "enable dynamic-cookie backend a_1",
+        "set server a_1/s3 state ready",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "commands"),
+    [
+        ("weight 5", "2 0 1", ["set server a_1/s1 weight 5"]),
+        ("weight 5", "2 0 5", []),
+        ("", "2 0 5", []),
+        ("disabled", "2 0 1", ["set server a_1/s1 state maint"]),
+        ("disabled", "0 1 1", []),
+        ("", "2 8 1", ["set server a_1/s1 state ready"]),
+        ("", "0 0 1", ["set server a_1/s1 health up"]),
+        ("check inter 5s", "0 0 1", []),
+    ],
+)
+def test_weight_state_and_health_of_a_server_that_is_there(options: str, now: str, commands: list[str]) -> None:
+    have = change.parse_state(STATE.splitlines()[1] + f"\n4 a_1 7 s1 10.0.0.1 {now} 80")
+    found = change.plan({("a_1", "s1"): f"10.0.0.1:80 id 7 {options}"}, have, set())
+    assert [command.text for command in found] == commands
+
+
+def test_a_new_server_that_is_to_drain_stays_in_maintenance() -> None:
+    found = change.plan({("a_1", "s3"): "10.0.0.3:80 id 9 disabled"}, {}, set())
+    assert [command.text for command in found] == ["add server a_1/s3 10.0.0.3:80 id 9 disabled"]
 
 
 def test_answers_of_commands() -> None:

@@ -10,7 +10,7 @@ from tests.support.fake_marathon import host_app, stars_app
 
 from tortie.base.errors import Invalid
 from tortie.lb.ports import choose, parse_range, port_range
-from tortie.lb.service import Server, Service, server_id, server_name
+from tortie.lb.service import Service, server_id, server_name
 from tortie.lb.services import Choice, services
 from tortie.wire.marathon_apps import decode
 
@@ -71,17 +71,16 @@ def test_a_range_that_does_not_parse_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "name", "number", "cookie"),
+    ("server", "name", "number"),
     [
-        (("172.24.197.102", "192.168.255.254", 9001), "172_24_197_102_192_168_255_254_9001", 29840, "5f871d6df4"),
-        (("172.24.197.102", "172.24.197.102", 31005), "172_24_197_102_31005", 894, "ee98d11fff"),
+        (("172.24.197.102", "192.168.255.254", 9001), "172_24_197_102_192_168_255_254_9001", 29840),
+        (("172.24.197.102", "172.24.197.102", 31005), "172_24_197_102_31005", 894),
     ],
 )
-def test_server_names_ids_and_cookies(server: tuple[str, str, int], name: str, number: int, cookie: str) -> None:
+def test_server_names_and_ids(server: tuple[str, str, int], name: str, number: int) -> None:
     assert server_name(*server) == name
     assert server_id(name) == number
     assert server_id(name, {number}) != number
-    assert Server(*server, name=name).cookie == cookie
 
 
 def test_management_ui_of_stars_is_reached_on_its_own_address_whatever_network_says() -> None:
@@ -207,7 +206,7 @@ def test_labels_are_read() -> None:
     }  # fmt: skip
     found = one(host_app("/a", 10001, [31000], **labels))
     assert (found.vhosts, found.path, found.port, found.weight) == (("a.test", "b.test"), "/api", 8099, 1)
-    assert (found.sticky, found.redirect_to_https, found.dynamic) == (True, False, False)
+    assert (found.sticky, found.redirect_to_https, found.dynamic) == (True, False, True)
     assert found.auth == ("realm", "user", "$5$x")
     assert found.allowed == ("10.0.0.0/8", "127.0.0.0/8")
 

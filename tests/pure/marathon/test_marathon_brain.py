@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import msgspec
 import pytest
+from tests.support.marathon_story import Story
 
-from tortie.marathon.brain import Brain, Options
 from tortie.marathon.errors import Locked
-from tortie.marathon.launcher import Launcher
 from tortie.marathon.model.app import App, UnreachableStrategy
 from tortie.marathon.world import PREFIX, World
-from tortie.store.port import Put
 from tortie.wire import mesos
-
-
-class Story:
-    """Brain and launcher with agents that have room for everything; time is set by hand."""
-
-    def __init__(self, world: World | None = None) -> None:
-        numbers: Iterator[int] = count(1)
-        self.brain = Brain(world or World(), Options(), lambda: f"plan-{next(numbers)}")
-        self.launcher = Launcher(self.brain, random.Random(1), lambda: f"u{next(numbers)}")
-        self.now = 1000.0
-        self.calls: list[mesos.Call] = []
-        self.events: list[dict[str, Any]] = []
-        self.stored: dict[str, bytes] = {}
-        self.launcher.subscribed("F", self.now)
-        self.follow()
-
-    def follow(self) -> None:
-        """What follows from the last decision, as the engine does it."""
-        self.brain.settle(self.now)
-        self.launcher.tick(self.now)
-        effects = self.brain.world.take()
-        self.calls += effects.calls
-        self.events += effects.events
-        for key, write in effects.writes.items():
-            if isinstance(write, Put):
-                self.stored[PREFIX + key] = write.value
-            else:
-                self.stored.pop(PREFIX + key, None)
-
-    def put(self, app: App, **options: Any) -> None:
-        self.brain.change(lambda tree: tree.put(app), self.now, **options)
-        self.follow()
-
-    def offer(self) -> list[str]:
-        """Two agents offer all they have; the ids of the tasks launched on them."""
-        before = set(self.brain.world.instances)
-        resources = [
-            mesos.Resource(name=name, type="SCALAR", scalar=mesos.Scalar(value=100.0)) for name in ("cpus", "mem")
-        ]
-        named = [mesos.ID(value=f"O{n}") for n in (1, 2)]
-        offers = [
-            mesos.Offer(
-                id=o, framework_id=o, agent_id=mesos.ID(value=f"A-{o.value}"), hostname=o.value, resources=resources
-            )
-            for o in named
-        ]
-        self.launcher.offers(offers, self.now)
-        self.follow()
-        return sorted(set(self.brain.world.instances) - before)
-
-    def say(self, task: str, state: Any, **fields: Any) -> None:
-        self.brain.status(mesos.TaskStatus(task_id=mesos.ID(value=task), state=state, **fields), self.now)
-        self.follow()
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.brain.tick(self.now)
-        self.follow()
-
-    def killed(self) -> list[str]:
-        return [call.kill.task_id.value for call in self.calls if call.kill is not None]
 
 
 def app(**fields: Any) -> App:

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from tests.support.marathon_live import management_ui, probe
 
 from tortie.marathon.deploy.instance import Instance
+from tortie.marathon.health import target
 from tortie.marathon.model.app import App, PortDefinition
 from tortie.marathon.model.place import Place
 from tortie.marathon.model.read import create, given_fields
-from tortie.marathon.offers.constraints import allowed
+from tortie.marathon.model.tree import Tree, tree_problems
+from tortie.marathon.offers.constraints import allowed, attribute_text
 from tortie.marathon.offers.match import Left, Match, match
-from tortie.marathon.offers.task import environment, task_info
+from tortie.marathon.offers.task import environment, health_port, task_info
 from tortie.wire import mesos
 
 
@@ -148,10 +150,47 @@ def test_tasks_on_one_offer_never_share_a_port(pieces: list[tuple[int, int]], co
         (("rack", "UNIQUE"), (), False),
         (("rack", "UNLIKE", "r1"), (), True),
         (("zone", "LIKE", "z1"), (), True),
+        (("zone", "IS", "z1"), (), True),
+        (("zone", "IS", "z"), (), False),
+        (("rack", "IS", "z1"), (), False),
+        (("@hostname", "IS", "h1"), (), True),
+        (("@hostname", "UNIQUE"), ("h1",), False),
+        (("zone", "GROUP_BY", "2"), ("h2",), True),
+        (("rack", "GROUP_BY"), (), False),
+        (("rack", "MAX_PER", "1"), (), False),
+        (("rack", "CLUSTER"), (), False),
+        (("rack", "LIKE", ".*"), (), False),
     ],
 )
 def test_constraints(constraint: tuple[str, ...], others: tuple[str, ...], holds: bool) -> None:
     assert allowed((constraint,), "h1", {"zone": "z1"}, [instance(host) for host in others]) == holds
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [
+        ({"type": "TEXT", "text": {"value": "a b"}}, "a b"),
+        ({"type": "SCALAR", "scalar": {"value": 3.0}}, "3"),
+        ({"type": "SCALAR", "scalar": {"value": 1234567.5}}, "1234567.5"),
+        ({"type": "RANGES", "ranges": {"range": [{"begin": 1, "end": 2}, {"begin": 5, "end": 6}]}}, "[1-2,5-6]"),
+        ({"type": "SET", "set": {"item": ["a", "b"]}}, "{a,b}"),
+    ],
+)
+def test_attributes_are_compared_as_text(attribute: dict[str, Any], text: str) -> None:
+    found = attribute_text(mesos.convert(attribute | {"name": "x"}, mesos.Attribute))
+    assert found == text
+    assert allowed((("x", "IS", text),), "h1", {"x": found}, ())
+    assert allowed((("x", "IS", f"{text}.0"),), "h1", {"x": found}, ()) == (text == "3")
+
+
+def test_what_is_reserved_for_a_role_is_used_by_who_accepts_it() -> None:
+    public = offer(resource("cpus", 4, "slave_public"), resource("mem", 99, "slave_public"))
+    public.resources += offer(ports((31000, 31000), role="slave_public")).resources
+    app = App(id="/a", cmd="x", cpus=1, mem=1, port_definitions=(PortDefinition(),))
+    assert "UnfulfilledRole" in fit(app, public)
+    found = fit(app, public, frozenset({"slave_public"}))
+    assert isinstance(found, Match)
+    assert {(r.name, r.role) for r in found.resources} == {(n, "slave_public") for n in ("cpus", "mem", "ports")}
 
 
 def test_the_environment_of_a_task() -> None:
@@ -202,6 +241,50 @@ def test_bridge_mappings_become_host_ports() -> None:
     assert mapped == [(80, "udp"), (80, "tcp")]
     assert task.command is not None
     assert (task.command.shell, task.command.value) == (False, None)
+
+
+BRIDGE = {"image": "i", "network": "BRIDGE", "portMappings": [{"containerPort": 80}]}
+USER = {"image": "i", "network": "USER", "portMappings": [{"containerPort": 80, "hostPort": 0}]}
+NET = BRIDGE | {"parameters": [{"key": "net", "value": "frontend"}]}
+OWN = {"ipAddress": {"discovery": {"ports": [{"number": 9000, "name": "http", "protocol": "tcp"}]}}}
+
+
+def on_docker(engine: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"container": {"type": "DOCKER", "docker": engine}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("body", "host", "outside", "inside"),
+    [
+        ({"cmd": "x"}, "h", 31000, 31000),
+        (on_docker({"image": "i"}), "h", 31000, 31000),
+        (on_docker(BRIDGE), "h", 31000, 80),
+        (on_docker(NET), "10.0.0.9", 80, 80),
+        (on_docker(USER, ipAddress={"networkName": "calico"}), "10.0.0.9", 80, 80),
+        (on_docker({"image": "i"}, **OWN), "10.0.0.9", 9000, 9000),
+        ({"cmd": "x", **OWN}, "10.0.0.9", 9000, 9000),
+    ],
+)
+def test_who_is_asked_for_its_health_and_where(body: dict[str, Any], host: str, outside: int, inside: int) -> None:
+    """Marathon asks from its own host, the agent from inside the container's network."""
+    for protocol, port in (("HTTP", outside), ("TCP", outside), ("MESOS_HTTP", inside), ("MESOS_TCP", inside)):
+        app = read(body | {"healthChecks": [{"protocol": protocol, "portIndex": 0}]}, "/a")
+        assert list(tree_problems(Tree().put(app), {"/a": ""})) == []
+        task = Instance(id="a.1", app="/a", version="", agent="A", host="h", ports=(31000,), addresses=("10.0.0.9",))
+        check = app.health_checks[0]
+        assert health_port(app, check, task.ports) == port
+        if not check.by_mesos:
+            assert target(app, task, check) == (host, port)
+
+
+def test_a_mapping_that_a_net_parameter_voids_is_announced_with_the_containers_port() -> None:
+    for engine, port, scope in ((BRIDGE, 31000, "host"), (NET, 80, "container")):
+        task = task_of(on_docker(engine | {"portMappings": [{"containerPort": 80, "name": "web"}]}))
+        (found,) = msg(task)["discovery"]["ports"]["ports"]
+        assert found["number"] in (port, port + 2) if scope == "host" else found["number"] == port
+        assert found["labels"]["labels"] == [{"key": "network-scope", "value": scope}]
+        variables = {v["name"]: v["value"] for v in msg(task)["command"]["environment"]["variables"]}
+        assert variables["PORT0"] == variables["PORT_80"] == str(found["number"])
 
 
 def test_an_address_without_a_container_is_a_mesos_container() -> None:

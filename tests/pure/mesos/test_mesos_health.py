@@ -15,6 +15,15 @@ def test_failures_within_the_grace_do_not_count_until_there_was_a_success() -> N
     assert health.judge(ok=False, age=20) == Verdict(False, kill=True)
 
 
+def test_a_new_agent_goes_on_where_the_one_before_it_stopped() -> None:
+    check = wire.HealthCheck(type="TCP", grace_period_seconds=10, consecutive_failures=2)
+    assert Health.of(check, None).judge(ok=False, age=1) == Verdict()
+    assert Health.of(check, True).judge(ok=True, age=1) == Verdict()
+    assert Health.of(check, True).judge(ok=False, age=1) == Verdict(False)
+    assert Health.of(check, False).judge(ok=True, age=1) == Verdict(True)
+    assert Health.of(check, False).judge(ok=False, age=1) == Verdict(False, kill=True)
+
+
 def test_a_limit_of_zero_never_kills() -> None:
     health = Health(wire.HealthCheck(type="TCP", consecutive_failures=0))
     assert [health.judge(ok=False, age=99).kill for _ in range(5)] == [False] * 5

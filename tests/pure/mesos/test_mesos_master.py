@@ -40,8 +40,15 @@ class World:
             elif isinstance(effect, HangUp):
                 self.hung_up.add(effect.stream)
 
-    def agent(self, stream: str = "a1", *, again: str | None = None, known: list[TaskRecord] | None = None) -> str:
-        info = wire.AgentInfo(hostname="h", resources=to_wire(parse(RESOURCES)))
+    def agent(
+        self,
+        stream: str = "a1",
+        *,
+        again: str | None = None,
+        known: list[TaskRecord] | None = None,
+        resources: str = RESOURCES,
+    ) -> str:
+        info = wire.AgentInfo(hostname="h", resources=to_wire(parse(resources)))
         if again:
             info.id = wire.ID(value=again)
         request = AgentSubscribe(agent_info=info, ip="10.0.0.2", tasks=known or [])
@@ -144,6 +151,29 @@ def test_a_launched_task_is_staging_until_its_first_update() -> None:
     tasks.acknowledged(world.cluster, framework, acknowledge)
     assert not framework.tasks
     assert [t.id for t in framework.completed] == ["t"]
+
+
+def test_what_is_reserved_for_a_role_is_offered_to_it_alone_and_given_back_to_it() -> None:
+    world = World()
+    agent_id = world.agent(resources="cpus(slave_public):2;mem(slave_public):512;cpus:1;mem:256")
+    anybody = world.framework("f1")
+    world.offers()
+    public = world.framework("f2", role="slave_public")
+    world.offers()
+    held = {o.framework_id: (o.role, legacy(o.resources)["cpus"]) for o in world.cluster.offers.values()}
+    assert held == {anybody.id: ("*", 1), public.id: ("slave_public", 2)}
+    ids = {o.framework_id: o.id for o in world.cluster.offers.values()}
+    reserved = {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}, "role": "slave_public"}
+    world.accept(anybody, [ids[anybody.id]], [described("thief", agent_id, resources=[reserved])])
+    assert world.statuses("f1")[-1][1:3] == ("TASK_ERROR", "REASON_TASK_INVALID")
+    world.accept(public, [ids[public.id]], [described("t", agent_id, resources=[reserved])])
+    world.check()
+    world.update(public, agent_id, "t", "TASK_RUNNING")
+    world.offers()
+    left = {o.role: legacy(o.resources)["cpus"] for o in world.cluster.offers.values()}
+    assert left in ({"slave_public": 2}, {"slave_public": 1, "*": 1}), "one of its own left, the open one to either"
+    world.update(public, agent_id, "t", "TASK_FINISHED")
+    world.check()
 
 
 def test_an_offer_that_was_used_makes_the_task_lost() -> None:

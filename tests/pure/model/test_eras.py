@@ -173,7 +173,11 @@ VALUES_AT = st.sampled_from([None, ("default", None), ("default", "x"), ("securi
 @given(st.lists(st.tuples(KEYS, VALUES_AT), max_size=12))
 def test_5_3_what_is_told_is_what_a_listing_shows(steps: list[tuple[str, tuple[str, str | None] | None]]) -> None:
     """Key by key in any order, a follower ends where one who lists the store begins."""
-    each, store, told = OneEach(), dict[str, Resource[Any]](), dict[str, Resource[Any]]()
+    each, store, told = (
+        OneEach[Resource[Any]](lambda policy: policy),
+        dict[str, Resource[Any]](),
+        dict[str, Resource[Any]](),
+    )
     for key, value in steps:
         found = None if value is None else policy(key, value[0], json.dumps({"name": value[1]}) if value[1] else None)
         if found is None:

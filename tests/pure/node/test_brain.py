@@ -8,6 +8,7 @@ import pytest
 
 from tortie.dataplane.render import base
 from tortie.dataplane.render.claims import Owner
+from tortie.dataplane.tunnels import Link
 from tortie.dataplane.want import Route
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.node.brain import Brain
@@ -64,7 +65,7 @@ def test_a_profile_that_cannot_be_read_closes() -> None:
 
 def test_a_local_workload_wins_over_a_route_to_another_host() -> None:
     brain = Brain("h1", "10.9.0.1/24")
-    brain.set_uplink("eth0")
+    brain.ways.set_links({"eth0": Link(["10.9.0.1"])})
     brain.replace([node("h2", "10.9.0.2/24"), event(ENDPOINT, endpoint())])
     block = {
         "cidr": "10.65.0.0/30",
@@ -86,7 +87,7 @@ def test_a_local_workload_wins_over_a_route_to_another_host() -> None:
 
 def test_a_pending_block_attracts_nothing() -> None:
     brain = Brain("h1", "10.9.0.1/24")
-    brain.set_uplink("eth0")
+    brain.ways.set_links({"eth0": Link(["10.9.0.1"])})
     brain.learn(node("h2", "10.9.0.2/24"))
     brain.learn(event("/calico/ipam/v2/host/h2/ipv4/block/10.65.0.0-26", {"state": "pending"}))
     brain.settle_routes()

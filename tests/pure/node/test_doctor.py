@@ -32,7 +32,7 @@ FINE = Seen(
     built=1.0,
     uplink=("eth0", 1500),
     workloads={"calia": 1450},
-    encapsulations=("vxlan",),
+    tunnels=("vxlan",),
 )
 DROP = ForeignDrop("ip filter FORWARD", "policy drop", "docker", "from cali*", ("iptables -I DOCKER-USER ...",))
 
@@ -84,6 +84,17 @@ def test_a_host_in_order_has_nothing_to_say() -> None:
             "in the way",
             "ip route show 10.0.0.1/32",
         ),
+        ({"status": STATUS | {"routes": {"problems": ["no IPv6"]}}}, "problem", "route", "no IPv6", ""),
+        (
+            {"status": STATUS | {"tunnels": {"failures": {"tunl0": "no ipip"}}}},
+            "problem",
+            "route",
+            "tunl0: no ipip",
+            "",
+        ),
+        ({"status": STATUS | {"tunnels": {"reason": "no free address"}}}, "problem", "route", "no free address", ""),
+        ({"status": STATUS | {"bgp": {"problems": ["no secret"]}}}, "problem", "route", "bgp: no secret", ""),
+        ({"tunnels": ("vxlan-v6",)}, "problem", "mtu", "larger than 1430", "ip link set calia mtu 1430"),
         ({"status": STATUS | {"unreadable": {"/k": "broken"}}}, "problem", "store", "/k cannot be read: broken", ""),
         ({"store": "etcd://x:1", "store_reason": "refused"}, "problem", "store", "refused", "calicoctl get nodes"),
         ({"names": ("x is stored twice",)}, "problem", "policy names", "x is stored twice", "migrate-policy-names"),

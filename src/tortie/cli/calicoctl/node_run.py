@@ -12,6 +12,7 @@ from tortie.cli.calicoctl import node_start, numbers
 from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.cli.host_address import Own
+from tortie.dataplane.tunnels import parse_six
 from tortie.model.kinds.node import NODE, NodeBgp
 from tortie.store.client import Client
 
@@ -48,8 +49,9 @@ def _check(options: Options) -> None:
     for option, version in (("--ip", 4), ("--ip6", 6)):
         text = options.value(option)
         try:
-            sound = not text or text == FOUND or ip_interface(text).version == version
-        except ValueError:
+            parse = ip_interface if version == 4 else parse_six
+            sound = not text or text == FOUND or parse(text).version == version
+        except (ValueError, Invalid):
             sound = False
         if not sound:
             problems.append(f"Error executing command: invalid IPv{version} address {option}={text}")

@@ -27,6 +27,7 @@ from tortie.store.client import Client
 UNIT = "calico-node.service"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+AGREE_SECONDS = 5.0
 LOG_LINES = 5
 ATTEMPTS = 20
 FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
@@ -93,7 +94,9 @@ def arguments(wish: Wish, store: str) -> list[str]:
     program = shutil.which("tortie") or (str(beside) if beside.exists() else "")
     if not program:
         raise Invalid("the program tortie is not installed beside calicoctl")
-    argv = [program, "node", "run", "--hostname", wish.node, "--address", wish.address, "--store", store]
+    argv = [program, "node", "run", "--hostname", wish.node, "--address", wish.address]
+    argv += ["--address6", wish.address6] if wish.address6 else []
+    argv += ["--store", store]
     return argv if wish.docker else [*argv, "--no-docker"]
 
 
@@ -230,14 +233,27 @@ def run(wish: Wish, store: str, environ: Mapping[str, str], say: Callable[[str],
 
 
 def _check_same(wish: Wish) -> None:
-    """A running agent keeps what it was started with."""
+    """A running agent keeps what it was started with, but for an IPv6 address that it has from its Node."""
+    deadline = time.monotonic() + AGREE_SECONDS
+    while (other := _difference(wish)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if other:
+        raise Conflict(other)
+
+
+def _difference(wish: Wish) -> str:
+    """What a running agent has that is not as it is wished; nothing when all is."""
     try:
         status: dict[str, object] = msgspec.json.decode(unix_http.get(node_status.SOCKET, "/status")[1], type=dict)
     except (TortieError, msgspec.MsgspecError) as error:
         raise Unavailable(f"the node is running, but does not say how: {error}") from error
-    for what, asked, has in (
+    same = [
         ("name", wish.node, status.get("node")),
         ("address", wish.address.partition("/")[0], str(status.get("address")).partition("/")[0]),
-    ):
+    ]
+    if wish.address6:
+        same.append(("IPv6 address", wish.address6.partition("/")[0], status.get("address6") or "none"))
+    for what, asked, has in same:
         if asked != has:
-            raise Conflict(f"the node is running with the {what} {has}: stop it before it is started with {asked}")
+            return f"the node is running with the {what} {has}: stop it before it is started with {asked}"
+    return ""

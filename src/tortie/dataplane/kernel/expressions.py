@@ -15,6 +15,7 @@ EQ, NEQ, LTE, GTE = 0, 1, 3, 5
 META = {"mark": 3, "iifname": 6, "oifname": 7, "nfproto": 15, "l4proto": 16}
 CT = {"state": 0, "status": 2, "mark": 3, "src_ip": 19, "dst_ip": 20, "src_ip6": 21, "dst_ip6": 22,
       "proto_src": 11, "proto_dst": 12}  # fmt: skip
+LOOKUP = text(1, "lookup")
 ACCEPT, DROP, JUMP, GOTO, RETURN = 1, 0, -3, -4, -5
 SNAT, DNAT = 0, 1
 RANGE_SPECIFIED, RANDOM, FULLY_RANDOM = 2, 4, 16
@@ -26,7 +27,10 @@ def number(value: int) -> bytes:
     return struct.pack(">I", value)
 
 
-@lru_cache(maxsize=4096)
+# As good as every rule is made of the same few expressions.
+remembered = lru_cache(maxsize=4096)
+
+
 def expression(name: str, *attributes: bytes) -> bytes:
     return nested(1, text(1, name), nested(2, *attributes))
 
@@ -36,19 +40,23 @@ def value(kind: int, data: bytes) -> bytes:
     return nested(kind, attr(1, data))
 
 
+@remembered
 def meta(key: str, register: int = REGISTER) -> bytes:
     return expression("meta", attr(1, number(register)), attr(2, number(META[key])))
 
 
+@remembered
 def set_mark(register: int = REGISTER) -> bytes:
     return expression("meta", attr(2, number(META["mark"])), attr(3, number(register)))
 
 
+@remembered
 def payload(base: int, offset: int, size: int, register: int = REGISTER) -> bytes:
     fields = (register, base, offset, size)
     return expression("payload", *(attr(kind, number(field)) for kind, field in enumerate(fields, 1)))
 
 
+@remembered
 def conntrack(key: str, register: int = REGISTER, direction: int | None = None) -> bytes:
     parts = [attr(1, number(register)), attr(2, number(CT[key]))]
     if direction is not None:
@@ -56,14 +64,17 @@ def conntrack(key: str, register: int = REGISTER, direction: int | None = None) 
     return expression("ct", *parts)
 
 
+@remembered
 def compare(op: int, data: bytes, register: int = REGISTER) -> bytes:
     return expression("cmp", attr(1, number(register)), attr(2, number(op)), value(3, data))
 
 
+@remembered
 def outside(low: bytes, high: bytes, register: int = REGISTER) -> bytes:
     return expression("range", attr(1, number(register)), attr(2, number(NEQ)), value(3, low), value(4, high))
 
 
+@remembered
 def bitwise(mask: bytes, xor: bytes, register: int = REGISTER) -> bytes:
     place, size = number(register), number(len(mask))
     return expression("bitwise", attr(1, place), attr(2, place), attr(3, size), value(4, mask), value(5, xor))
@@ -71,11 +82,13 @@ def bitwise(mask: bytes, xor: bytes, register: int = REGISTER) -> bytes:
 
 def lookup(name: str, *, negated: bool = False, verdict: bool = False, register: int = REGISTER) -> bytes:
     """Not remembered: names of sets are as many as there are policies."""
-    parts = [text(1, name), attr(2, number(register))]
-    if verdict:
-        parts.append(attr(3, number(VERDICT_REGISTER)))
-    parts.append(attr(5, number(1 if negated else 0)))
-    return nested(1, text(1, "lookup"), nested(2, *parts))
+    return nested(1, LOOKUP, nested(2, text(1, name), _how(negated, verdict, register)))
+
+
+@remembered
+def _how(negated: bool, verdict: bool, register: int) -> bytes:
+    put = attr(3, number(VERDICT_REGISTER)) if verdict else b""
+    return attr(2, number(register)) + put + attr(5, number(1 if negated else 0))
 
 
 def immediate(data: bytes, register: int = REGISTER) -> bytes:
@@ -83,13 +96,20 @@ def immediate(data: bytes, register: int = REGISTER) -> bytes:
 
 
 def verdict(code: int, chain: str = "") -> bytes:
-    parts = [attr(1, struct.pack(">i", code))]
-    if chain:
-        parts.append(text(2, chain))
-    data = nested(2, nested(2, *parts))
+    return _plain_verdict(code) if not chain else _verdict(code, text(2, chain))
+
+
+def _verdict(code: int, chain: bytes) -> bytes:
+    data = nested(2, nested(2, attr(1, struct.pack(">i", code)), chain))
     return nested(1, text(1, "immediate"), nested(2, attr(1, number(VERDICT_REGISTER)), data))
 
 
+@remembered
+def _plain_verdict(code: int) -> bytes:
+    return _verdict(code, b"")
+
+
+@remembered
 def counter(name: str = "") -> bytes:
     if name:
         return expression("objref", attr(1, number(COUNTER_OBJECT)), text(2, name))
@@ -116,6 +136,7 @@ def log(
     return nested(1, text(1, "log"), nested(2, *parts))
 
 
+@remembered
 def limit(rate: int, unit: str, burst: int, *, over: bool) -> bytes:
     """Of packets."""
     return expression(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tortie.base.errors import Invalid
@@ -71,14 +71,19 @@ def _fields() -> dict[str, Field]:
 
 
 FIELDS = _fields()
-LONGEST = max(len(name.split()) for name in FIELDS)
+BY_WORDS = {tuple(name.split()): (name, found) for name, found in FIELDS.items()}
+# How many words the fields have that begin with a word, the most first.
+LENGTHS = {
+    first: sorted({len(words) for words in BY_WORDS if words[0] == first}, reverse=True)
+    for first in {words[0] for words in BY_WORDS}
+}
 
 
 @dataclass(slots=True)
 class Writer:
     """The words of a rule that are left, what is written of it, and what it has asked for already."""
 
-    words: Sequence[str]
+    words: tuple[str, ...]
     at: int = 0
     out: list[bytes] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
@@ -95,7 +100,7 @@ class Writer:
 
     def accept(self, *words: str) -> bool:
         """Take these words if they come next."""
-        if any(self.peek(i) != word for i, word in enumerate(words)):
+        if self.words[self.at : self.at + len(words)] != words:
             return False
         self.at += len(words)
         return True
@@ -111,11 +116,12 @@ class Writer:
             self.known[what] = value
 
     def field(self) -> tuple[str, Field] | None:
-        for count in range(LONGEST, 0, -1):
-            name = " ".join(self.words[self.at : self.at + count])
-            if name in FIELDS and len(name.split()) == count:
+        words = self.words
+        for count in LENGTHS.get(self.peek(), ()):
+            found = BY_WORDS.get(words[self.at : self.at + count])
+            if found is not None:
                 self.at += count
-                return name, FIELDS[name]
+                return found
         return None
 
 

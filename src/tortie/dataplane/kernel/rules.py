@@ -34,7 +34,7 @@ MERGED = {("icmp type", "icmp code"), ("icmpv6 type", "icmpv6 code")}
 @lru_cache(maxsize=1 << 11)
 def encode_rule(text: str) -> bytes:
     """The rule's expressions, one attribute after the other. Invalid, naming the rule, if it is not of our language."""
-    writer = Writer(WORD.findall(text))
+    writer = Writer(tuple(WORD.findall(text)))
     try:
         if not writer.words:
             raise Invalid("nothing in it")
@@ -46,18 +46,19 @@ def encode_rule(text: str) -> bytes:
 
 
 def _clause(writer: Writer) -> None:
-    if writer.accept("meta", "mark", "set") or writer.peek() == "fib":
-        (_fib if writer.peek() == "fib" else set_mark)(writer)
-        return
-    found = writer.field()
-    if found is not None:
-        _match(writer, *found)
-        return
-    word = writer.take()
+    word = writer.peek()
     statement = STATEMENTS.get(word)
-    if statement is None:
+    if statement is not None:
+        writer.at += 1
+        statement(writer)
+    elif word == "fib":
+        _fib(writer)
+    elif word == "meta" and writer.accept("meta", "mark", "set"):
+        set_mark(writer)
+    elif (found := writer.field()) is not None:
+        _match(writer, *found)
+    else:
         raise Invalid(f"unknown word {word!r}")
-    statement(writer)
 
 
 # matches

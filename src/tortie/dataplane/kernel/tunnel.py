@@ -11,10 +11,13 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from tortie.base.errors import Unavailable
-from tortie.dataplane.routes import VXLAN_ID, VXLAN_PORT, Device, Neighbour
+from tortie.dataplane.kernel import sysctl
+from tortie.dataplane.tunnels import VXLAN6, Device, Neighbour
 
 PERMANENT = 0x80
 SELF = 0x02
+NODAD = 0x02
+LINK_SCOPE = 253
 AF_BRIDGE = 7
 NO_KIND = (errno.EOPNOTSUPP, errno.ENODEV, errno.ENOTSUP)
 
@@ -36,7 +39,7 @@ def ensure(device: Device) -> bool:
             link = ip.get_links(index)[0]
             if link.get_attr("IFLA_MTU") != device.mtu:
                 ip.link("set", index=index, mtu=device.mtu)
-            _address(ip, index, device.address)
+            _address(ip, index, device)
             if link["state"] != "up":
                 ip.link("set", index=index, state="up")
             return made
@@ -74,7 +77,7 @@ def neighbours(name: str) -> dict[str, Neighbour]:
                 return {}
             macs = {
                 entry.get_attr("NDA_DST"): entry.get_attr("NDA_LLADDR")
-                for entry in ip.get_neighbours(family=socket.AF_INET, ifindex=found[0])
+                for entry in ip.get_neighbours(family=_family(name == VXLAN6), ifindex=found[0])
                 if entry["state"] & PERMANENT
             }
             hosts = {
@@ -143,9 +146,9 @@ def _fits(ip: IPRoute, link: Any, device: Device) -> bool:
     data = link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
     parent = ip.link_lookup(ifname=device.parent)
     return (
-        data.get_attr("IFLA_VXLAN_ID") == VXLAN_ID
-        and data.get_attr("IFLA_VXLAN_PORT") == VXLAN_PORT
-        and data.get_attr("IFLA_VXLAN_LOCAL") == device.local
+        data.get_attr("IFLA_VXLAN_ID") == device.vni
+        and data.get_attr("IFLA_VXLAN_PORT") == device.port
+        and data.get_attr("IFLA_VXLAN_LOCAL6" if device.version == 6 else "IFLA_VXLAN_LOCAL") == device.local
         and [data.get_attr("IFLA_VXLAN_LINK")] == list(parent)
         and not data.get_attr("IFLA_VXLAN_LEARNING")
         and link.get_attr("IFLA_ADDRESS") == device.mac
@@ -164,18 +167,34 @@ def _make(ip: IPRoute, device: Device) -> None:
         ifname=device.name,
         kind="vxlan",
         address=device.mac,
-        vxlan_id=VXLAN_ID,
-        vxlan_port=VXLAN_PORT,
-        vxlan_local=device.local,
+        vxlan_id=device.vni,
+        vxlan_port=device.port,
+        **{"vxlan_local6" if device.version == 6 else "vxlan_local": device.local},
         vxlan_link=parent[0],
         vxlan_learning=0,
         mtu=device.mtu,
     )
 
 
-def _address(ip: IPRoute, index: int, wanted: str) -> None:
-    have = {(entry.get_attr("IFA_ADDRESS"), entry["prefixlen"]) for entry in ip.get_addr(index=index, family=2)}
-    if (wanted, 32) not in have:
-        ip.addr("add", index=index, address=wanted, prefixlen=32)
-    for address, size in have - {(wanted, 32)}:
-        ip.addr("del", index=index, address=address, prefixlen=size)
+def _address(ip: IPRoute, index: int, device: Device) -> None:
+    """Its own address alone, but for what the kernel gives each interface for its link."""
+    size, six = (128, {"flags": NODAD}) if device.version == 6 else (32, {})
+    if six:
+        # A host may have its new interfaces without IPv6; and no far end tells this one of routes.
+        settings = f"net/ipv6/conf/{device.name}"
+        failed = sysctl.write({f"{settings}/disable_ipv6": "0", f"{settings}/accept_ra": "0"})
+        if failed:
+            raise OSError(errno.EIO, "; ".join(f"{name}: {why}" for name, why in failed.items()))
+    have = {
+        (entry.get_attr("IFA_ADDRESS"), entry["prefixlen"])
+        for entry in ip.get_addr(index=index, family=_family(bool(six)))
+        if entry["scope"] != LINK_SCOPE
+    }
+    if (device.address, size) not in have:
+        ip.addr("add", index=index, address=device.address, prefixlen=size, **six)
+    for address, length in have - {(device.address, size)}:
+        ip.addr("del", index=index, address=address, prefixlen=length)
+
+
+def _family(six: bool) -> int:
+    return socket.AF_INET6 if six else socket.AF_INET

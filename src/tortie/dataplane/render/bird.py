@@ -24,6 +24,8 @@ from tortie.model.kinds import bgp_filter
 from tortie.model.kinds.bgp_filter import BGPFilterSpec, FilterRule
 
 SCAN_SECONDS = 2
+METRIC6 = 2048
+"""Of BIRD's routes of IPv6: the agent's have 1024, and must win as its routes of IPv4 do, which have 0 against 32."""
 WORD = re.compile(r"[A-Za-z0-9_.:*-]*")
 
 
@@ -128,7 +130,8 @@ def _family(bgp: Bgp, announced: Announced, version: int) -> Iterator[str]:
     yield from (f"  if net ~ {cidr} then reject;" for cidr in tunnels)
     yield "  accept;"
     yield "}"
-    yield f"protocol kernel kernel{version} {{ learn; persist; scan time {SCAN_SECONDS}; merge paths on;"
+    metric = f" metric {METRIC6};" if version == 6 else ""
+    yield f"protocol kernel kernel{version} {{ learn; persist; scan time {SCAN_SECONDS}; merge paths on;{metric}"
     yield f"  graceful restart; {channel} {{ import all; export filter to_kernel{version}; }}; }}"
 
 

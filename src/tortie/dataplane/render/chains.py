@@ -32,6 +32,7 @@ class Chains:
         self._tiers: dict[Listed, set[TierChain]] = {}
         self._asking: dict[str | NamedPort, set[Owner]] = {}
         self._refused: dict[Owner, str] = {}
+        self._faulty: set[Owner] = set()
         self._content_sets: Counter[str] = Counter()
         self._chain_sets: dict[str, frozenset[str]] = {}
 
@@ -55,6 +56,7 @@ class Chains:
         for what in _asks(rules) - _asks(old):
             self._asking.setdefault(what, set()).add(owner)
         self._refused.pop(owner, None)
+        (self._faulty.add if rules is not None and rules.problems else self._faulty.discard)(owner)
         self._write_owner(owner)
         return before != self.problems(owner)
 
@@ -68,6 +70,11 @@ class Chains:
 
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
+
+    @property
+    def sound(self) -> bool:
+        """Nobody has problems."""
+        return not self._faulty and not self._refused
 
     def problems(self, owner: Owner, *, staged: bool = False) -> list[str]:
         """Why nobody who uses the policy or profile can be enforced as meant. A staged one need not be understood."""

@@ -8,7 +8,6 @@ written once for each.
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -35,6 +34,7 @@ LONGEST_LOG = 120
 NAMES = re.compile(r"%[knp%]")
 Matches = list[str]
 Refusal = Literal["drop", "reject"]
+NO_SIDE = Side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
         ]
         for chosen in itertools.product(*parts):
             yield [*_head(rule, version), *sorted(itertools.chain(*chosen), key=lambda match: "@" in match)]
-        if all(parts):
+        if needs.uses and all(parts):
             written.sets |= needs.sets
             written.uses |= needs.uses
 
@@ -275,6 +275,8 @@ def _icmp(rule: CompiledRule) -> list[list[Matches]]:
 
 def _side(written: Written, side: Side, word: Word, version: Version | None) -> list[Matches]:
     """The alternatives of one side; none when no packet of that family can match."""
+    if side == NO_SIDE:
+        return [[]]
     everywhere: Matches = []
     wanted: list[list[str]] = []
     if version is not None:
@@ -301,6 +303,8 @@ def _sets_of(written: Written, selector: str, version: Version) -> list[str]:
 
 def _ports(written: Written, side: Side, word: Word, version: Version | None) -> tuple[list[str], list[str]]:
     """(one of these, and all of these)."""
+    if not (side.ports or side.not_ports or side.named or side.not_named):
+        return [], []
     plain = f"th {word}port"
     wanted = [language.match(plain, written.ports(side.ports))] if side.ports else []
     without = [language.match(plain, written.ports(side.not_ports), negated=True)] if side.not_ports else []
@@ -316,4 +320,4 @@ def _named(written: Written, ports: Sequence[NamedPort], version: Version) -> li
 
 
 def _of_version(nets: Sequence[str], version: int) -> list[str]:
-    return [net for net in nets if ipaddress.ip_network(net).version == version]
+    return [net for net in nets if (":" in net) == (version == 6)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from tortie.dataplane.hits import FORWARDED, Hit
@@ -41,11 +42,7 @@ class TierChain:
 
     @property
     def chain(self) -> str:
-        way = "i" if self.direction == "ingress" else "o"
-        policies = [f"{'staged ' if policy.staged else ''}{policy.id}" for policy in self.tier.policies]
-        return name_of(
-            f"t{way}{'h' if self.silent else ''}", self.hook, self.tier.name, self.tier.default_action, *policies
-        )
+        return _tier_name(self)
 
     @property
     def title(self) -> str:
@@ -73,18 +70,19 @@ class Stack:
 
     @property
     def chain(self) -> str:
-        way = "i" if self.direction == "ingress" else "e"
-        tiers = [child.chain for child in self._tiers()]
-        return name_of(f"{PREFIXES[self.kind]}{way}", *tiers, "", *self.profiles)
+        return _stack_name(self)
 
     @property
     def title(self) -> str:
         names = " ".join([*(tier.name for tier in self.tiers), *self.profiles])
         return f"{self.kind} {self.direction} {names}"
 
+    @property
+    def hook(self) -> Hook:
+        return self.kind if self.kind in ("untracked", "preDNAT") else "normal"
+
     def _tiers(self) -> tuple[TierChain, ...]:
-        hook: Hook = self.kind if self.kind in ("untracked", "preDNAT") else "normal"
-        return tuple(TierChain(self.direction, hook, tier, self.silent) for tier in self.tiers)
+        return tuple(TierChain(self.direction, self.hook, tier, self.silent) for tier in self.tiers)
 
     def children(self) -> tuple[TierChain | Listed, ...]:
         profiles = (Listed("profile", name, self.direction, silent=self.silent) for name in self.profiles)
@@ -101,6 +99,20 @@ class Stack:
 
 
 Node = Stack | TierChain | Listed
+
+
+@lru_cache(maxsize=1 << 10)
+def _tier_name(tier: TierChain) -> str:
+    policies = [f"{'staged ' if policy.staged else ''}{policy.id}" for policy in tier.tier.policies]
+    way = ("i" if tier.direction == "ingress" else "o") + ("h" if tier.silent else "")
+    return name_of(f"t{way}", tier.hook, tier.tier.name, tier.tier.default_action, *policies)
+
+
+@lru_cache(maxsize=1 << 10)
+def _stack_name(stack: Stack) -> str:
+    way = "i" if stack.direction == "ingress" else "e"
+    tiers = [child.chain for child in stack._tiers()]
+    return name_of(f"{PREFIXES[stack.kind]}{way}", *tiers, "", *stack.profiles)
 
 
 def write_tier(tier: TierChain, passing: Callable[[Listed], bool], manner: Manner) -> Written:

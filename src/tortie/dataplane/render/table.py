@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
+from tortie.base.shares import Shares
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, hosts
 from tortie.dataplane.render.chains import Chains, Owner
@@ -34,6 +36,7 @@ from tortie.policy.values import (
     ResolvedHost,
     RuleLists,
     SelectorGone,
+    Tiers,
 )
 
 DIRECTIONS: tuple[Direction, Direction] = ("ingress", "egress")
@@ -56,7 +59,7 @@ class HostTable:
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
         self._by_interface: dict[str, str] = {}
-        self._listing: dict[Owner, set[str]] = {}
+        self._listing: Shares[str, Owner] = Shares()
         self._written: dict[str, tuple[list[Stack], Elements]] = {}
         self._extra: set[str] = set()
         self._fixed = FixedPart(self.ledger, self._chains, self.settings)
@@ -151,6 +154,8 @@ class HostTable:
         return sorted(name for name, held in self._by_interface.items() if held == key)
 
     def _list_problems(self, endpoint: Resolved | ResolvedHost) -> list[str]:
+        if self._chains.sound:
+            return []
         enforced = endpoint.policies(staged=False)
         return [
             problem
@@ -205,16 +210,9 @@ class HostTable:
         fits = INTERFACE.fullmatch(name) and self._is_workloads(name)
         return self.claims.set(key, endpoint if fits else None)
 
-    def _note_lists(self, key: str, old: Resolved | ResolvedHost | None, new: Resolved | ResolvedHost | None) -> None:
-        for owner in _owners(old):
-            self._listing[owner].discard(key)
-            if not self._listing[owner]:
-                del self._listing[owner]
-        for owner in _owners(new):
-            self._listing.setdefault(owner, set()).add(key)
-
     def _set_endpoint(self, key: str, endpoint: Resolved | None) -> None:
-        self._note_lists(key, self._endpoints.pop(key, None), endpoint)
+        self._endpoints.pop(key, None)
+        self._listing.put(key, frozenset(_owners(endpoint)))
         if endpoint is not None:
             self._endpoints[key] = endpoint
         self._rewrite(self._claim(key, endpoint))
@@ -225,7 +223,7 @@ class HostTable:
 
     def _close_users(self, owners: Iterable[Owner]) -> None:
         """Or open them again: what is wrong with a policy or profile has changed."""
-        keys = {key for owner in owners for key in self._listing.get(owner, ())}
+        keys = {key for owner in owners for key in self._listing.keys(owner)}
         self._rewrite(keys & self._endpoints.keys())
         if keys & self._hosts.keys():
             self._settle_hosts()
@@ -287,7 +285,8 @@ class HostTable:
     # host endpoints
 
     def _set_host(self, key: str, host: ResolvedHost | None) -> None:
-        self._note_lists(key, self._hosts.pop(key, None), host)
+        self._hosts.pop(key, None)
+        self._listing.put(key, frozenset(_owners(host)))
         if host is not None:
             self._hosts[key] = host
         self._settle_hosts()
@@ -299,8 +298,20 @@ class HostTable:
         self._fixed.set_hosts(self._by_interface, placed, {key: bool(self.host_problems(key)) for key in placed})
 
 
-def _owners(endpoint: Resolved | ResolvedHost | None) -> list[Owner]:
+def _owners(endpoint: Resolved | ResolvedHost | None) -> tuple[Owner, ...]:
     if endpoint is None:
-        return []
-    policies: list[Owner] = [("policy", name) for name in sorted(endpoint.policies())]
-    return [*policies, *(("profile", name) for name in dict.fromkeys(endpoint.profiles))]
+        return ()
+    if isinstance(endpoint, Resolved):
+        return _owners_in((endpoint.ingress_tiers, endpoint.egress_tiers), endpoint.profiles)
+    return _in_order(endpoint.policies(), endpoint.profiles)
+
+
+@lru_cache(maxsize=1 << 10)
+def _owners_in(lists: tuple[Tiers, ...], profiles: tuple[str, ...]) -> tuple[Owner, ...]:
+    """Of many endpoints the same."""
+    return _in_order({policy.id for tiers in lists for tier in tiers for policy in tier.policies}, profiles)
+
+
+def _in_order(policies: Iterable[str], profiles: Iterable[str]) -> tuple[Owner, ...]:
+    found: list[Owner] = [("policy", name) for name in sorted(policies)]
+    return (*found, *(("profile", name) for name in dict.fromkeys(profiles)))

@@ -18,6 +18,8 @@ from tortie.base.errors import Unavailable
 from tortie.lab.walks.matrix import Probe, Seen
 
 CLONE_NEWNET = 0x40000000
+DNS_QUESTION = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\0" + struct.pack("!2H", 2, 1)
+"""Who serves the root's names: any server answers it, if only that it will not."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -109,7 +111,7 @@ def _start(target: Target) -> tuple[socket.socket, Seen | None]:
     sock = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     code = sock.connect_ex((target.address, target.probe.port))
     if target.probe.protocol == "udp" and code == 0:
-        sock.send(b"probe")
+        sock.send(DNS_QUESTION if target.probe.port == 53 else b"probe")
         return sock, None
     return sock, None if code == errno.EINPROGRESS else _of_error(code)
 

@@ -8,55 +8,50 @@ as meant (9b: client -> frontend -> backend).
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from tortie.base.errors import Invalid
-from tortie.lab.walks.matrix import Allow, Probe, Stage
-from tortie.lab.walks.ports import Lab
-from tortie.lab.walks.walk import Progress, Report, StepFailed, Walk
+from tortie.lab.walks.marathon import MARATHON, as_json, wait_running
+from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
+from tortie.lab.walks.networks import create_networks, list_networks
+from tortie.lab.walks.story import Step, Story, nothing_typed
+from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 NETWORKS = ("management-ui", "client", "frontend", "backend")
 PROBES = (Probe("tcp", 9000), Probe("tcp", 9001), Probe("tcp", 22), Probe("udp", 9000), Probe("icmp"))
 LISTENS = {network: frozenset({Probe("tcp", 9001 if network == "management-ui" else 9000)}) for network in NETWORKS}
 UI_ADDRESS = "192.168.255.254"
 VHOST = "my.marathon.app"
-MARATHON = "http://172.24.197.101:8080"
 PERIOD = 5.0
 """Seconds between two probes of a star-probe, and between two polls of the collector."""
-PATIENCE = 90.0
-"""Seconds after which a walk no longer expects what has not come: far more than a busy machine takes."""
 
-_own = {network: (Allow(source=network),) for network in NETWORKS}
-_after_7: Stage = {**_own, "management-ui": (Allow(protocol="tcp", port=9001),)}
-_from_ui = Allow(source="management-ui", protocol="tcp", port=9000)
-_after_8: Stage = {
+_own = {network: (Allow(peer=network),) for network in NETWORKS}
+_after_7 = {**_own, "management-ui": (Allow(protocol="tcp", port=9001),)}
+_from_ui = Allow(peer="management-ui", protocol="tcp", port=9000)
+_after_8 = {
     **_after_7,
     **{network: (*_own[network], _from_ui) for network in ("client", "frontend", "backend")},
 }
 
 
-def _opened(stage: Stage, port: int) -> Stage:
+def _opened(inbound: dict[str, tuple[Allow, ...]], port: int) -> dict[str, tuple[Allow, ...]]:
     """Client may reach frontend, frontend may reach backend, on one more port."""
     return {
-        **stage,
-        "frontend": (*stage["frontend"], Allow(source="client", protocol="tcp", port=port)),
-        "backend": (*stage["backend"], Allow(source="frontend", protocol="tcp", port=port)),
+        **inbound,
+        "frontend": (*inbound["frontend"], Allow(peer="client", protocol="tcp", port=port)),
+        "backend": (*inbound["backend"], Allow(peer="frontend", protocol="tcp", port=port)),
     }
 
 
 _after_9a = _opened(_after_8, 9001)
 STAGES: dict[str, Stage] = {
-    "3": _own,
-    "7": _after_7,
-    "8": _after_8,
-    "9a": _after_9a,
-    "9b": _opened(_after_9a, 9000),
+    "3": Stage(_own),
+    "7": Stage(_after_7),
+    "8": Stage(_after_8),
+    "9a": Stage(_after_9a),
+    "9b": Stage(_opened(_after_9a, 9000)),
 }
-ONLY_AS_MEANT = _opened(_after_8, 9000)
+ONLY_AS_MEANT = Stage(_opened(_after_8, 9000))
 """Step 9 typed as meant at once: the rules for 9001 were never added."""
 
 CREATE = (
@@ -97,51 +92,19 @@ AS_MEANT_SAYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """`do` types the step's commands and waits for what they bring about; `look` checks it, on a walk only."""
-
-    key: str
-    title: str
-    do: Callable[[Walk], None]
-    look: Callable[[Walk], None] | None = None
-
-
 def pull(walk: Walk) -> None:
     for agent in walk.agents:
         walk.must(agent, "docker pull calico/star:v0.5.0", timeout=300)
 
 
-def create_networks(walk: Walk) -> None:
-    for line in CREATE:
-        printed = walk.must("agent-1", line)
-        walk.check("prints the id", re.fullmatch(r"[0-9a-f]{64}\n", printed) is not None, printed)
-
-
-def list_networks(walk: Walk) -> None:
-    other = walk.agents[-1]
-
-    def missing() -> list[str]:
-        listed = walk.lab.hosts[other].run(["docker", "network", "ls", "--format", "{{.Name}} {{.Driver}}"])
-        return [name for name in NETWORKS if f"{name} calico" not in listed.stdout.splitlines()]
-
-    began = time.monotonic()
-    listed = walk.wait(f"the networks to appear on {other}", lambda: not missing(), PATIENCE)
-    walk.progress.explain(f"seen on {other} {time.monotonic() - began:.1f} s after the last one was made")
-    walk.must(other, "docker network ls")
-    walk.check(f"networks made on agent-1 are listed on {other}", listed, ", ".join(missing()))
-
-
 def launch(walk: Walk) -> None:
     answer = json.loads(walk.must("agent-1", LAUNCH))
     walk.check("Marathon answers with version and deploymentId", {"version", "deploymentId"} <= answer.keys())
-    if not walk.wait("four tasks to run", lambda: _running(walk) == len(NETWORKS) and not _deployments(walk), PATIENCE):
-        seen = f"{_running(walk)} of {len(NETWORKS)} tasks run after {PATIENCE:g} s"
-        raise StepFailed(f"step 3: {seen}: {_reasons(walk)}")
+    wait_running(walk, {f"/calico-stars/{name}": 1 for name in NETWORKS})
 
 
 def look_launched(walk: Walk) -> None:
-    apps = _json(walk, f"{MARATHON}/v2/groups/calico-stars?embed=group.apps&embed=group.apps.tasks")["apps"]
+    apps = as_json(walk, f"{MARATHON}/v2/groups/calico-stars?embed=group.apps&embed=group.apps.tasks")["apps"]
     tasks = {app["id"].rpartition("/")[2]: app["tasks"] for app in apps}
     walk.check("one task each", all(len(tasks.get(name, ())) == 1 for name in NETWORKS), str(list(tasks)))
     address = tasks["management-ui"][0]["ipAddresses"][0]["ipAddress"]
@@ -150,7 +113,7 @@ def look_launched(walk: Walk) -> None:
         for name in NETWORKS:
             _look_up(walk, host, f"{name}-calico-stars.marathon.mesos")
     _look_up(walk, "laptop", "frontend.calico-stars.marathon.mesos")
-    walk.add_peers(NETWORKS)
+    walk.add_peers()
     look_matrix("3")(walk)
 
 
@@ -222,76 +185,26 @@ def look_as_meant(walk: Walk) -> None:
 
 
 def look_matrix(stage: str) -> Callable[[Walk], None]:
-    return lambda walk: walk.matrix(STAGES[stage], LISTENS, PROBES)
+    return lambda walk: walk.matrix(STAGES[stage])
 
 
 STEPS = (
     Step("pull", "pull the image on each agent", pull),
-    Step("1", "create a Docker network for each service", create_networks),
+    Step("1", "create a Docker network for each service", lambda walk: create_networks(walk, CREATE)),
     Step("2", "list the networks on another agent", list_networks),
     Step("3", "launch the demo", launch, look_launched),
-    Step("4", "view Marathon's dashboard", lambda _walk: None, dashboard),
-    Step("5", "try the page before any policy", lambda _walk: None, closed_page),
+    Step("4", "view Marathon's dashboard", nothing_typed, dashboard),
+    Step("5", "try the page before any policy", nothing_typed, closed_page),
     Step("6", "show the rules of management-ui", show_rules),
     Step("7", "let anyone reach the page", open_ui, look_open_page),
     Step("8", "let management-ui reach the probes", open_probes, look_nodes),
     Step("9a", "policy between the services, as written (port 9001)", as_written, look_as_written),
     Step("9b", "policy between the services, as meant (port 9000)", as_meant, look_as_meant),
 )
-ALIASES = {"9": "9a", "10": "9b"}
 
 
-def step_index(key: str) -> int:
-    """Position of a step; Invalid lists the steps."""
-    wanted = ALIASES.get(key, key)
-    for index, step in enumerate(STEPS):
-        if step.key == wanted:
-            return index
-    raise Invalid(f"stars has no step {key}; it has {', '.join(step.key for step in STEPS)}")
-
-
-def replay(lab: Lab, progress: Progress, until: str = "9b", after: str | None = None) -> None:
-    """Type the document's commands up to a step; StepFailed names the first that does not do as it says."""
-    walk = Walk(lab, progress)
-    for step in STEPS[step_index(after) + 1 if after else 0 : step_index(until) + 1]:
-        walk.begin(step.key, step.title)
-        step.do(walk)
-        failed = [check for check in walk.report.checks if not check.holds]
-        if failed:
-            raise StepFailed(f"step {step.key}: {failed[0].name}: {failed[0].detail}")
-
-
-def walk_all(lab: Lab, progress: Progress, after: str | None = None) -> Report:
-    """Type every command after step `after` and look at everything each step brings about."""
-    walk = Walk(lab, progress)
-    try:
-        if after and step_index(after) >= step_index("3"):  # the step that adds them lies behind
-            walk.begin(after, "done before")
-            walk.add_peers(NETWORKS)
-        for step in STEPS[step_index(after) + 1 if after else 0 :]:
-            walk.begin(step.key, step.title)
-            step.do(walk)
-            if step.look:
-                step.look(walk)
-    finally:
-        walk.remove_peers(NETWORKS)
-    return walk.report
-
-
-def check_step(lab: Lab, progress: Progress, key: str) -> Report:
-    """Compare one step's matrix with what the running lab lets through; nothing of the document is typed."""
-    stage = ALIASES.get(key, key)
-    if stage not in STAGES:
-        raise Invalid(f"step {key} of stars has no matrix; those with one: {', '.join(STAGES)}")
-    walk = Walk(lab, progress)
-    walk.begin(stage, f"the matrix after step {stage}")
-    try:
-        walk.add_peers(NETWORKS)
-        corrected = stage == "9b" and not _as_written_is_there(walk)
-        walk.matrix(ONLY_AS_MEANT if corrected else STAGES[stage], LISTENS, PROBES)
-    finally:
-        walk.remove_peers(NETWORKS)
-    return walk.report
+def stage_now(walk: Walk, key: str) -> Stage:
+    return ONLY_AS_MEANT if key == "9b" and not _as_written_is_there(walk) else STAGES[key]
 
 
 def _as_written_is_there(walk: Walk) -> bool:
@@ -304,24 +217,6 @@ def _as_written_is_there(walk: Walk) -> bool:
 
 
 # -- looking
-
-
-def _json(walk: Walk, url: str) -> Any:
-    ran = walk.lab.hosts["laptop"].run(["curl", "-sS", "--max-time", "10", url])
-    return json.loads(ran.stdout or "{}")
-
-
-def _running(walk: Walk) -> int:
-    group = _json(walk, f"{MARATHON}/v2/groups/calico-stars?embed=group.apps&embed=group.apps.counts")
-    return sum(app.get("tasksRunning", 0) for app in group.get("apps", []))
-
-
-def _deployments(walk: Walk) -> int:
-    return len(_json(walk, f"{MARATHON}/v2/deployments"))
-
-
-def _reasons(walk: Walk) -> str:
-    return json.dumps(_json(walk, f"{MARATHON}/v2/queue"))[:2000]
 
 
 def _look_up(walk: Walk, host: str, name: str) -> None:
@@ -383,3 +278,14 @@ def _picture(walk: Walk, name: str, wanted: Edges) -> None:
     # On a busy machine a probe may miss its second for a moment: what was seen once counts.
     drawn = walk.wait(name, lambda: _responses(walk) == wanted, PATIENCE)
     walk.check(f"picture: {name}", drawn, json.dumps(_responses(walk)))
+
+
+STORY = Story(
+    name="stars",
+    steps=STEPS,
+    probing=Probing(LISTENS, PROBES),
+    stages=STAGES,
+    peers_from="3",
+    aliases={"9": "9a", "10": "9b"},
+    stage_now=stage_now,
+)

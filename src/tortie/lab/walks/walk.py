@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tortie.base.errors import TortieError
-from tortie.lab.walks.matrix import Cell, Party, Probe, Seen, Stage, cells
+from tortie.lab.plan import RESOLVER
+from tortie.lab.walks.matrix import Cell, Party, Probe, Probing, Seen, Stage, cells
 from tortie.lab.walks.ports import Host, Lab, Ran
 from tortie.lab.walks.prober import Target, probe_all
 
 PEER_PREFIX = "walk-peer-"
 TASK_PREFIX = "mesos-"
 PEER_IMAGE = "calico/star:v0.5.0"
+PATIENCE = 90.0
+"""Seconds after which a walk no longer expects what has not come: far more than a busy machine takes."""
 ANSWER_SECONDS = 1.5
 SLOW_SECONDS, SLOW_LOOKS = 4.0, 3
 
@@ -60,9 +63,10 @@ class Progress(Protocol):
 class Walk:
     """The hands of a replay: types commands, waits for conditions, looks and notes what it saw."""
 
-    def __init__(self, lab: Lab, progress: Progress) -> None:
+    def __init__(self, lab: Lab, progress: Progress, probing: Probing) -> None:
         self.lab = lab
         self.progress = progress
+        self.probing = probing
         self.report = Report()
         self.step_key = ""
         self.hosts = [host for host in lab.hosts.values() if host.role != "router"]
@@ -111,13 +115,13 @@ class Walk:
 
     # -- parties and packets
 
-    def containers(self, networks: Sequence[str], listens: dict[str, frozenset[Probe]]) -> list[tuple[Party, Path]]:
-        """Every task and every peer that runs on these networks, with its network namespace; other containers not."""
+    def containers(self) -> list[tuple[Party, Path]]:
+        """Every task and every peer on the document's networks, with its network namespace; other containers not."""
         found = []
         for host in self.hosts:
             for container in _inspect_all(host):
                 for network, attached in container["NetworkSettings"]["Networks"].items():
-                    if network not in networks or not container["State"]["Running"]:
+                    if network not in self.probing.listens or not container["State"]["Running"]:
                         continue
                     name = container["Name"].lstrip("/")
                     peer = name.startswith(PEER_PREFIX)
@@ -129,21 +133,34 @@ class Walk:
                         host=host.name,
                         address=attached["IPAddress"],
                         network=network,
-                        listens=frozenset() if peer else listens[network],
+                        listens=frozenset() if peer else self.probing.listens[network],
                     )
                     found.append((party, host.netns_of(container["State"]["Pid"])))
-        return sorted(found, key=lambda item: (item[0].role, networks.index(item[0].network or ""), item[0].host))
+        order = self.probing.networks
+        found.sort(key=lambda item: (item[0].role, order.index(item[0].network or ""), item[0].host, item[0].address))
+        return _told_apart(found)
 
-    def add_peers(self, networks: Sequence[str]) -> None:
+    def host_parties(self) -> tuple[dict[Party, Path], list[Party]]:
+        """Each host with its network namespace; and what containers try on hosts, their own resolver among it."""
+        at = {Party(host.name, "host", host.name, host.address): host.netns() for host in self.hosts}
+        if not self.probing.to_hosts:
+            return at, []
+        dns = frozenset({Probe("udp", 53), Probe("tcp", 53)})
+        own = [Party("its resolver", "host", party.host, RESOLVER, None, dns, own=True) for party in at]
+        return at, [*at, *own]
+
+    def add_peers(self) -> None:
         """A second container for each network on each agent: `same network`, and both placements of every pair."""
         self.progress.explain(f"a second container for each network on {', '.join(self.agents)}")
-        for host, ran in self._on_agents(_add_peers(networks)).items():
+        for host, ran in self._on_agents(_add_peers(self.probing.networks)).items():
             if ran.returncode != 0:
                 raise StepFailed(f"step {self.step_key} on {host}: a second container: {ran.stderr.strip()}")
 
-    def remove_peers(self, networks: Sequence[str]) -> None:
+    def remove_peers(self) -> None:
         """What `add_peers` made; none there is fine."""
-        self._on_agents(f"docker rm -f {' '.join(PEER_PREFIX + network for network in networks)} 2>/dev/null")
+        self._on_agents(
+            f"docker rm -f {' '.join(PEER_PREFIX + network for network in self.probing.networks)} 2>/dev/null"
+        )
 
     def _on_agents(self, text: str) -> dict[str, Ran]:
         """The same line on every agent at once."""
@@ -153,13 +170,12 @@ class Walk:
             }
         return {name: job.result() for name, job in jobs.items()}
 
-    def matrix(self, stage: Stage, listens: dict[str, frozenset[Probe]], probes: Sequence[Probe]) -> None:
+    def matrix(self, stage: Stage) -> None:
         """Try everything, compare with the stage, note the outcome under the present step."""
-        parties = self.containers(list(stage), listens)
-        at: dict[Party, Path] = dict(parties)
-        for host in self.hosts:
-            at[Party(host.name, "host", host.name, host.address)] = host.netns()
-        listed = cells(stage, list(at), [party for party, _ in parties], probes)
+        parties = self.containers()
+        hosts, asked = self.host_parties()
+        at = {**dict(parties), **hosts}
+        listed = cells(stage, list(at), [*(party for party, _ in parties), *asked], self.probing)
         seen = _measure(listed, at, ANSWER_SECONDS)
         # A busy machine may answer late; silence where an answer is wanted gets more, longer looks.
         for _ in range(SLOW_LOOKS):
@@ -172,6 +188,18 @@ class Walk:
         self.progress.matrix(self.step_key, seen)
         wrong = [cell for cell in seen if not cell.holds]
         self.check(f"matrix: {len(seen)} probes", bool(seen) and not wrong, "; ".join(map(_words, wrong[:5])))
+
+
+def _told_apart(found: Sequence[tuple[Party, Path]]) -> list[tuple[Party, Path]]:
+    """Several tasks of one network are numbered, in the order of their hosts."""
+    names = [party.name for party, _ in found]
+    taken: dict[str, int] = {}
+    told = []
+    for party, netns in found:
+        taken[party.name] = taken.get(party.name, 0) + 1
+        several = names.count(party.name) > 1
+        told.append((replace(party, name=f"{party.name}-{taken[party.name]}") if several else party, netns))
+    return told
 
 
 def _add_peers(networks: Sequence[str]) -> str:

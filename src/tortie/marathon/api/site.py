@@ -15,7 +15,9 @@ from starlette.types import ASGIApp
 from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
+from tortie.marathon.api.pods import Pods
 from tortie.marathon.api.replies import answer, failure, message
+from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import System
 from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.model import ids
@@ -43,27 +45,38 @@ async def dispatch(request: Request, methods: Methods, *arguments: str) -> Respo
 class Site:
     """Paths are taken apart here, not by patterns: doubled and trailing slashes mean nothing in ids."""
 
-    def __init__(self, apps: Apps, groups: Groups, tasks: Tasks, system: System) -> None:
+    def __init__(self, apps: Apps, groups: Groups, tasks: Tasks, system: System, subscriptions: Subscriptions) -> None:
         self.apps = apps
         self.groups = groups
         self.tasks = tasks
         self.system = system
+        self.subscriptions = subscriptions
+        self.pods = Pods()
 
     async def v2(self, request: Request) -> Response:
         head, *rest = ids.segments(request.path_params["path"]) or [""]
+        if head.startswith("pods::"):
+            head, rest = "pods", [head.removeprefix("pods"), *rest]
         known = {
             "apps": self._apps,
             "groups": self._groups,
             "tasks": self._tasks,
             "deployments": self._deployments,
             "queue": self._queue,
+            "pods": self._pods,
         }
         if head in known:
             return await known[head](request, rest)
         single: dict[str, Methods] = {
             "info": {"GET": self.system.info},
-            "leader": {"GET": self.system.leader},
+            "leader": {"GET": self.system.leader, "DELETE": self.system.abdicate},
+            "plugins": {"GET": self.system.plugins},
             "events": {"GET": self.system.events},
+            "eventSubscriptions": {
+                "GET": self.subscriptions.list,
+                "POST": self.subscriptions.subscribe,
+                "DELETE": self.subscriptions.unsubscribe,
+            },
         }
         if head in single and not rest:
             return await dispatch(request, single[head])
@@ -137,6 +150,15 @@ class Site:
             case [*app, "delay"] if app:
                 return await dispatch(request, {"DELETE": self.system.reset_delay}, _path(app))
         return not_found(request)
+
+    async def _pods(self, request: Request, rest: list[str]) -> Response:
+        pods = self.pods
+        methods: Methods = {"GET": pods.get}
+        if rest and not rest[0].startswith("::"):
+            methods = {"GET": pods.get, "PUT": pods.change, "DELETE": pods.delete}
+        elif not rest:
+            methods = {"GET": pods.get, "POST": pods.change}
+        return await dispatch(request, methods, _path(rest).replace("/::", "::"))
 
     async def ping(self, request: Request) -> Response:
         return await dispatch(request, {"GET": self.system.ping})

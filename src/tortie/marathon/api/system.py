@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from tortie.marathon.api.replies import NO_STORE, answer, deployed, flag, messag
 from tortie.marathon.api.views import embeds, plan_view, queue_view
 from tortie.marathon.engine import Engine
 from tortie.marathon.events import event
-from tortie.marathon.leader import Leadership
+from tortie.marathon.leader import Leadership, LeadershipLost
 
 HEARTBEAT = 10.0
+ABDICATION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,15 @@ class About:
 
     config: Mapping[str, Any]
     http_port: int
+    https_port: int | None = None
+    endpoints: Sequence[str] | None = None
     version: str = "1.4.8"
+
+    @property
+    def subscriber(self) -> dict[str, Any] | None:
+        if self.endpoints is None:
+            return None
+        return {"type": "http_callback", "http_endpoints": list(self.endpoints) or None}
 
 
 class System:
@@ -74,14 +83,22 @@ class System:
                 "frameworkId": self.world.framework_id,
                 "marathon_config": config,
                 "zookeeper_config": {},
-                "event_subscriber": None,
-                "http_config": {"http_port": self.about.http_port, "https_port": None},
+                "event_subscriber": self.about.subscriber,
+                "http_config": {"http_port": self.about.http_port, "https_port": self.about.https_port},
             }
         )
 
     async def leader(self, _request: Request) -> Response:
         leader = self.leadership.leader()
         return answer({"leader": leader}) if leader else message("There is no leader", 404)
+
+    async def abdicate(self, _request: Request) -> Response:
+        """This Marathon ends, once it has said so: another one leads, or its supervisor starts it again."""
+        asyncio.get_running_loop().call_later(ABDICATION, self.engine.give_up, LeadershipLost("asked to abdicate"))
+        return message("Leadership abdicated", 200)
+
+    async def plugins(self, _request: Request) -> Response:
+        return answer({"plugins": []})
 
     async def ping(self, request: Request) -> Response:
         if "application/json" in request.headers.get("accept", ""):

@@ -84,7 +84,7 @@ def addresses(status: TaskStatus) -> tuple[str, ...]:
 
 
 def absorb(instance: Instance, status: TaskStatus, now: float) -> Instance:
-    """The instance after a status that is not its end; addresses stay when a status names none."""
+    """The instance after a status that is not its end, but for its health; addresses stay when a status names none."""
     state = meaning(status)
     away = instance.unreachable_at if state == UNREACHABLE and instance.unreachable_at is not None else now
     return msgspec.structs.replace(
@@ -95,5 +95,4 @@ def absorb(instance: Instance, status: TaskStatus, now: float) -> Instance:
         started_at=now if state == RUNNING and instance.started_at is None else instance.started_at,
         unreachable_at=away if state == UNREACHABLE else None,
         inactive=instance.inactive and state == UNREACHABLE,
-        healthy=instance.healthy if status.healthy is None else status.healthy,
     )

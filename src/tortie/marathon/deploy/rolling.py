@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tortie.marathon.deploy.instance import RUNNING, STAGING, UNREACHABLE, Instance
 from tortie.marathon.model.app import App
+from tortie.marathon.offers.constraints import place
 
 _FIRST_TO_GO = {UNREACHABLE: 0, STAGING: 1, "TASK_STARTING": 2, RUNNING: 3}
 
@@ -22,17 +24,37 @@ class Moves:
 def victims(
     app: App | None, instances: Sequence[Instance], count: int, sentenced: Collection[str] = ()
 ) -> tuple[Instance, ...]:
-    """The `count` to go first: sentenced ones, then those that do not run, then by the app's kill selection."""
+    """The `count` to go first: sentenced ones, then those of the fullest places where the app wants them balanced, then
+    those that do not run, sick ones, and at last by the app's kill selection.
+    """
 
     if count <= 0:
         return ()
 
-    def rank(instance: Instance) -> tuple[int, int, float]:
+    def rank(instance: Instance) -> tuple[int, bool, float]:
         born = instance.started_at if instance.started_at is not None else instance.staged_at
         age = born if app is not None and app.kill_selection == "OLDEST_FIRST" else -born
-        return (0 if instance.id in sentenced else 1, _FIRST_TO_GO.get(instance.state, 2), age)
+        return _FIRST_TO_GO.get(instance.state, 2), instance.healthy is not False, age
 
-    return tuple(sorted(instances, key=rank)[:count])
+    doomed = sorted((i for i in instances if i.id in sentenced), key=rank)
+    others = sorted((i for i in instances if i.id not in sentenced), key=rank)
+    balanced = [constraint[0] for constraint in app.constraints if constraint[1] == "GROUP_BY"] if app else []
+    if balanced:
+        others = _fullest_first(others, balanced, count - len(doomed))
+    return (*doomed, *others)[:count]
+
+
+def _fullest_first(ranked: list[Instance], keys: Sequence[str], count: int) -> list[Instance]:
+    """`count` of them, each from where most are left; of those the first in rank."""
+    left, chosen = dict.fromkeys(range(len(ranked))), []
+    there = [[(key, place(key, instance)) for key in keys] for instance in ranked]
+    sizes = Counter(spot for spots in there for spot in spots)
+    for _ in range(min(count, len(ranked))):
+        index = max(left, key=lambda n: sum(sizes[spot] for spot in there[n]))
+        del left[index]
+        sizes.subtract(there[index])
+        chosen.append(ranked[index])
+    return chosen
 
 
 def ready(app: App, instance: Instance) -> bool:
@@ -81,8 +103,12 @@ def roll(app: App, instances: Sequence[Instance], outdated: Callable[[Instance],
 
 
 def bounds(app: App) -> tuple[int, int]:
-    """The fewest ready instances and the most instances at once while old ones are replaced."""
+    """The fewest ready instances and the most instances at once while old ones are replaced.
+
+    100 instances and a capacity of 0.55 make 55, whatever the last bit of their product says.
+    """
     if app.pinned:
         return 0, app.instances
-    least = math.ceil(app.instances * app.upgrade_strategy.minimum_health_capacity)
-    return least, math.floor(app.instances * (1 + app.upgrade_strategy.maximum_over_capacity))
+    strategy = app.upgrade_strategy
+    least = math.ceil(round(app.instances * strategy.minimum_health_capacity, 6))
+    return least, math.floor(round(app.instances * (1 + strategy.maximum_over_capacity), 6))

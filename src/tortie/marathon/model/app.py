@@ -160,6 +160,16 @@ class App(Value, frozen=True, kw_only=True):
         return self.docker.port_mappings if self.docker else ()
 
     @property
+    def own_address(self) -> bool:
+        """Its tasks have an address of their own: no port of the host leads to them."""
+        return self.ip_address is not None or self.unmapped
+
+    @property
+    def unmapped(self) -> bool:
+        """A network among the parameters of `docker run` voids its mappings: they only say where it listens."""
+        return self.docker is not None and self.docker.user_network is not None
+
+    @property
     def pinned(self) -> bool:
         """Asks for one certain address: a second task cannot run beside the first."""
         return self.docker is not None and bool(self.docker.parameter("ip") or self.docker.parameter("ip6"))

@@ -140,6 +140,8 @@ def _constraint(constraint: tuple[str, ...]) -> Iterator[str]:
         yield "Value was specified but is not a number"
     elif operator == "MAX_PER" and (value is None or not value.isdecimal()):
         yield "Value was not specified or is not a number"
+    elif operator == "IS" and value is None:
+        yield "A value must be provided"
     elif operator in ("LIKE", "UNLIKE"):
         if value is None:
             yield "A regular expression value must be provided"

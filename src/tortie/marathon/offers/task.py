@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tortie.marathon.model import ids
-from tortie.marathon.model.app import App, Docker, HealthCheck
+from tortie.marathon.model.app import App, Docker, HealthCheck, PortMapping
 from tortie.marathon.offers.match import Match
 from tortie.wire import mesos
 
@@ -57,7 +57,8 @@ def _port_variables(app: App, ports: Sequence[int]) -> dict[str, str]:
     for index, host_port in enumerate(host_ports(app, ports)):
         if app.mappings:
             mapping = app.mappings[index]
-            declared.append((mapping.container_port, mapping.name, host_port or mapping.container_port))
+            port = inner_port(mapping, host_port) if host_port is None or app.unmapped else host_port
+            declared.append((mapping.container_port, mapping.name, port))
         else:
             definition = app.port_definitions[index]
             number = definition.port if app.require_ports else 0
@@ -185,9 +186,9 @@ def discovery_ports(app: App, ports: Sequence[int]) -> list[mesos.Port]:
         found = [(p.number, p.name, p.protocol, p.labels) for p in app.ip_address.ports]
     elif app.mappings:
         for mapping, port in zip(app.mappings, host_ports(app, ports), strict=True):
-            scope = "container" if port is None else "host"
-            number = mapping.container_port if port is None else port
-            found.append((number, mapping.name, mapping.protocol, mapping.labels | {"network-scope": scope}))
+            on_host = None if app.unmapped else port
+            scope = {"network-scope": "container" if on_host is None else "host"}
+            found.append((on_host or inner_port(mapping, port), mapping.name, mapping.protocol, mapping.labels | scope))
     else:
         found = [(n, d.name, d.protocol, d.labels) for n, d in zip(ports, app.port_definitions, strict=False)]
     return [
@@ -222,15 +223,26 @@ def _health_check(app: App, ports: Sequence[int]) -> mesos.HealthCheck | None:
     return info
 
 
+def inner_port(mapping: PortMapping, host_port: int | None) -> int:
+    """Where the container listens; a mapping that leaves it open means the number that it has on the host."""
+    return mapping.container_port or host_port or 0
+
+
 def health_port(app: App, check: HealthCheck, ports: Sequence[int]) -> int | None:
-    """The port a check talks to: its own, else that of its index among host ports or the address's own ports."""
+    """The port a check talks to: its own, else that of its index among the app's ports.
+
+    A mapped port has two numbers: outside it is the host's; on a container's own address, and for the agent, which asks
+    from inside, it is the container's.
+    """
     if check.port is not None:
         return check.port
     index = check.port_index or 0
-    if app.ip_address is not None and not app.mappings:
-        known: list[int | None] = [port.number for port in app.ip_address.ports]
+    if app.mappings:
+        inside = app.own_address or check.by_mesos
+        pairs = zip(app.mappings, host_ports(app, ports), strict=True)
+        known = [inner_port(m, port) if inside or port is None else port for m, port in pairs]
+    elif app.ip_address is not None:
+        known = [port.number for port in app.ip_address.ports]
     else:
-        known = host_ports(app, ports)
-        if app.mappings and index < len(known) and known[index] is None:
-            return app.mappings[index].container_port
+        known = list(ports)
     return known[index] if 0 <= index < len(known) else None

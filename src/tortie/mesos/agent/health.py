@@ -21,6 +21,11 @@ class Health:
     succeeded: bool = False
     failures: int = 0
 
+    @classmethod
+    def of(cls, check: wire.HealthCheck, reported: bool | None) -> Health:
+        """Goes on from what an agent before us has reported of the task: whatever it was, the grace period is over."""
+        return cls(check, succeeded=reported is not None, failures=int(reported is False))
+
     def judge(self, *, ok: bool, age: float) -> Verdict:
         """One check, `age` seconds after the start.
 

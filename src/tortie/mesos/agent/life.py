@@ -175,9 +175,9 @@ class Life:
         check = task.saved.info.health_check
         if check is None:
             return
-        health = Health(check)
-        began = self.clock()
-        await anyio.sleep(max(check.delay_seconds, 0))
+        health = Health.of(check, task.healthy)
+        began = task.running_since or self.clock()
+        await anyio.sleep(max(check.delay_seconds - (self.clock() - began), 0))
         while not task.killed:
             ok, said = await passes(self.containers, self._where(task).name, check)
             verdict = health.judge(ok=ok, age=self.clock() - began)

@@ -52,6 +52,11 @@ class LiveTask:
         return self.saved.state in wire.TERMINAL
 
     @property
+    def running_since(self) -> float | None:
+        """As it was reported, until its health is: that status takes the place of the first."""
+        return next((s.timestamp for s in self.saved.statuses if s.state == "TASK_RUNNING"), None)
+
+    @property
     def killed(self) -> bool:
         return self.kill_deadline != math.inf
 
@@ -103,6 +108,7 @@ def taken_up(host: Host, saved: TaskCheckpoint) -> LiveTask:
     task = LiveTask(host, saved, host.workdir.sandbox(host.agent_id, saved))
     task.updates = UpdateStream(list(saved.updates))
     task.addresses = _told(saved, host.ip)
+    task.healthy = saved.statuses[-1].healthy if saved.statuses else None
     if saved.kill_deadline is not None:
         task.kill_deadline = saved.kill_deadline
     return task

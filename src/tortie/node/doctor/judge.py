@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tortie.dataplane.foreign import ForeignDrop
+from tortie.dataplane.tunnels import TUNNELS, Tunnel
 
 Level = Literal["ok", "note", "problem"]
-OVERHEAD = {"ipip": 20, "vxlan": 50}
 FULL = 0.9
 OLDEST_KERNEL = (5, 10)
 ACCEPT = """calicoctl patch felixconfiguration default --patch '{"spec":{"foreignAccept":"Enabled"}}'"""
@@ -52,7 +52,7 @@ class Seen:
     store: str = ""
     store_reason: str = ""
     names: tuple[str, ...] = ()
-    encapsulations: Sequence[str] = ()
+    tunnels: Sequence[Tunnel] = ()
     synchronised: bool | None = None
     now: float = 0.0
     built: float = 0.0
@@ -149,8 +149,19 @@ def _node(seen: Seen) -> Iterator[Finding]:
             yield Finding("problem", "endpoint", said)
     for destination, reason in seen.status.get("routes", {}).get("failures", {}).items():
         yield Finding("problem", "route", f"{destination}: {reason}", (f"ip route show {destination}",))
+    for said in _ways(seen.status):
+        yield Finding("problem", "route", said)
     for key, reason in seen.status.get("unreadable", {}).items():
         yield Finding("problem", "store", f"{key} cannot be read: {reason}")
+
+
+def _ways(status: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps packets from other hosts, or from fitting."""
+    yield from status.get("routes", {}).get("problems", ())
+    tunnels = status.get("tunnels", {})
+    yield from (f"{name}: {reason}" for name, reason in tunnels.get("failures", {}).items())
+    yield from filter(None, [tunnels.get("reason")])
+    yield from (f"bgp: {problem}" for problem in status.get("bgp", {}).get("problems", ()))
 
 
 def _store(seen: Seen) -> Iterator[Finding]:
@@ -174,7 +185,7 @@ def _mtu(seen: Seen) -> Iterator[Finding]:
     if seen.uplink is None:
         return
     name, size = seen.uplink
-    overhead = max((OVERHEAD[kind] for kind in seen.encapsulations), default=0)
+    overhead = max((TUNNELS[tunnel].overhead for tunnel in seen.tunnels), default=0)
     large = sorted(device for device, mtu in seen.workloads.items() if mtu > size - overhead)
     if large:
         few = ", ".join(large[:3]) + (f" and {len(large) - 3} more" if len(large) > 3 else "")

@@ -21,9 +21,10 @@ from tortie.dataplane.kernel import nft
 from tortie.dataplane.kernel.batch import batches
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, NetlinkError, open_socket
 from tortie.dataplane.steps import AddChain, AddSet, Step, WriteRules
+from tortie.dataplane.tunnels import Tunnel, tunnel_of
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.resource import decode
-from tortie.node import foreign
+from tortie.node import foreign, records
 from tortie.node.doctor.judge import Seen, Tried
 from tortie.store.open import open_store
 from tortie.store.policies import name_faults
@@ -76,7 +77,7 @@ def look(store: str, status_socket: str = SOCKET) -> Seen:
     status, status_reason = _status(status_socket)
     prefixes, uplink = PREFIXES, _uplink(status)
     drops, leftovers, foreign_reason = _foreign(uplink[0] if uplink else "", prefixes) if root else ([], [], "")
-    store_reason, names, encapsulations = _store(store)
+    store_reason, names, tunnels = _store(store)
     return Seen(
         release=platform.release(),
         root=root,
@@ -92,7 +93,7 @@ def look(store: str, status_socket: str = SOCKET) -> Seen:
         store=store,
         store_reason=store_reason,
         names=tuple(names),
-        encapsulations=encapsulations,
+        tunnels=tunnels,
         synchronised=_synchronised(),
         now=time.time(),
         built=Path(__file__).stat().st_mtime,
@@ -217,29 +218,30 @@ def _leftovers(chains: Chains) -> list[str]:
     )
 
 
-def _store(url: str) -> tuple[str, list[str], list[str]]:
-    """(why it does not answer, what is wrong with the names of policies, encapsulations in use)."""
-    encapsulations = set()
+def _store(url: str) -> tuple[str, list[str], list[Tunnel]]:
+    """(why it does not answer, what is wrong with the names of policies, tunnels in use)."""
+    tunnels = set[Tunnel]()
     try:
         datastore = open_store(url, create=False)
         try:
             names = name_faults(datastore)
             for item in datastore.list(IP_POOL.prefix).items:
-                encapsulations |= _encapsulation(item.value)
+                tunnels |= _tunnels(item.value)
         finally:
             datastore.close()
     except TortieError as error:
         return str(error), [], []
-    return "", names, sorted(encapsulations)
+    return "", names, sorted(tunnels)
 
 
-def _encapsulation(value: bytes) -> set[str]:
+def _tunnels(value: bytes) -> set[Tunnel]:
+    """The one that all packets of a pool between hosts are in."""
     try:
-        spec = decode(IP_POOL, value).spec
+        found = records.pool_ways([decode(IP_POOL, value).spec])
     except TortieError:
         return set()
-    modes = {"vxlan": spec.vxlan_mode, "ipip": spec.ipip_mode}
-    return {name for name, mode in modes.items() if mode == "Always"}
+    always = [tunnel_of(way.encapsulation, way.cidr.version) for way in found if way.reach == "Always"]
+    return {tunnel for tunnel in always if tunnel}
 
 
 def _synchronised() -> bool | None:

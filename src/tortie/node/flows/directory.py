@@ -10,11 +10,10 @@ from typing import Any, Literal
 from tortie.model.resource import Resource
 from tortie.policy import endpoints
 from tortie.policy.names import title
+from tortie.policy.nets import members, network
 
 EndType = Literal["WorkloadEndpoint", "HostEndpoint", "NetworkSet", "Network"]
 Labels = tuple[str, ...]
-Network = tuple[int, int, int]
-"""IP version, length of the prefix, and the prefix's bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class _Entry:
     labels: Labels
     addresses: tuple[bytes, ...] = ()
     profiles: tuple[str, ...] = ()
-    networks: tuple[Network, ...] = ()
+    networks: frozenset[str] = frozenset()
 
 
 class Directory:
@@ -45,7 +44,7 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         self._workloads: dict[bytes, list[_Entry]] = {}
         self._hosts: dict[bytes, list[_Entry]] = {}
-        self._networks: dict[tuple[int, int], dict[int, list[_Entry]]] = {}
+        self._networks: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}
 
     def set_workload(self, key: str, resource: Resource[Any] | None) -> None:
         if resource is None:
@@ -69,8 +68,11 @@ class Directory:
             return
         metadata = resource.metadata
         end = End("NetworkSet", metadata.name, metadata.namespace or "")
-        networks = tuple(net for text in resource.spec.nets if (net := _network(text)) is not None)
-        self._put(key, _Entry(end, _labels(metadata.labels), networks=networks))
+        old = self._entries.get(key)
+        known = old.networks if old is not None else frozenset[str]()
+        networks = frozenset(members(resource.spec.nets, known))
+        self._entries[key] = _Entry(end, _labels(metadata.labels), networks=networks)
+        self._move(key, known - networks, networks - known)
 
     def find(self, address: bytes) -> tuple[End, Labels]:
         """A workload before a host before the narrowest network set."""
@@ -93,7 +95,7 @@ class Directory:
         lengths = sorted((length for v, length in self._networks if v == version), reverse=True)
         for length in lengths:
             if found := self._networks[version, length].get(number >> (bits - length)):
-                return found[-1]
+                return self._entries[found[-1]]
         return None
 
     def _put(self, key: str, entry: _Entry) -> None:
@@ -102,8 +104,20 @@ class Directory:
         known = self._hosts if entry.end.type == "HostEndpoint" else self._workloads
         for address in entry.addresses:
             known.setdefault(address, []).append(entry)
-        for version, length, prefix in entry.networks:
-            self._networks.setdefault((version, length), {}).setdefault(prefix, []).append(entry)
+
+    def _move(self, key: str, gone: Iterable[str], came: Iterable[str]) -> None:
+        """Networks of a set, of which there may be 100,000 and of these only a few new."""
+        for version, length, prefix in map(network, gone):
+            held = self._networks[version, length]
+            held[prefix] = tuple([other for other in held[prefix] if other != key])
+            if not held[prefix]:
+                del held[prefix]
+            if not held:
+                del self._networks[version, length]
+        alone = (key,)
+        for version, length, prefix in map(network, came):
+            held = self._networks.setdefault((version, length), {})
+            held[prefix] = (*held[prefix], key) if prefix in held else alone
 
     def _forget(self, key: str) -> None:
         entry = self._entries.pop(key, None)
@@ -112,13 +126,10 @@ class Directory:
         known = self._hosts if entry.end.type == "HostEndpoint" else self._workloads
         for address in entry.addresses:
             _take(known, address, entry)
-        for version, length, prefix in entry.networks:
-            _take(self._networks[version, length], prefix, entry)
-            if not self._networks[version, length]:
-                del self._networks[version, length]
+        self._move(key, entry.networks, ())
 
 
-def _take(register: dict[Any, list[_Entry]], key: bytes | int, entry: _Entry) -> None:
+def _take(register: dict[bytes, list[_Entry]], key: bytes, entry: _Entry) -> None:
     held = register.get(key)
     if held is not None:
         # Equal ones of another key would do as well, but stay in their order.
@@ -139,14 +150,6 @@ def _packed(addresses: Iterable[str]) -> tuple[bytes, ...]:
         except ValueError:
             continue
     return tuple(found)
-
-
-def _network(text: str) -> Network | None:
-    try:
-        net = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-    return net.version, net.prefixlen, int(net.network_address) >> (net.max_prefixlen - net.prefixlen)
 
 
 def _is_private(address: bytes) -> bool:

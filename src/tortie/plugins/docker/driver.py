@@ -7,47 +7,31 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
+from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
 from tortie.ipam.rehandle import rename_handle
 from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource, encode
 from tortie.node.ports import EndpointGate
+from tortie.plugins.calls import blocking, deadline
 from tortie.plugins.docker import answers, messages, names
 from tortie.plugins.docker.holdings import Holdings, Stored
 from tortie.plugins.docker.ports import Addresses, Engine, Links
+from tortie.plugins.profile import check_network_name, ensure_profile
 from tortie.store.client import Client
 from tortie.store.port import Datastore, Drop, Put
 
-T = TypeVar("T")
 log = logging.getLogger("docker")
 
 CALL_SECONDS = 10.0
 PROGRAM_SECONDS = 10.0
 REMOVE_SECONDS = 5.0
-
-
-async def blocking(call: Callable[..., T], *args: Any, **named: Any) -> T:
-    """Run a blocking call in a worker thread. A caller whose deadline passed does not wait for it: whatever the call
-    still does then has a record, and is collected."""
-    return await anyio.to_thread.run_sync(partial(call, *args, **named), abandon_on_cancel=True)
-
-
-@contextmanager
-def deadline(seconds: float, what: str) -> Iterator[None]:
-    """Unavailable, saying what took too long, once `seconds` have passed."""
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError as error:
-        raise Unavailable(f"{what}: not done within {seconds:g} s") from error
 
 
 def mac_of(endpoint_id: str) -> str:
@@ -147,7 +131,7 @@ class Driver:
         address = answers.endpoint_address(request.interface)
         with deadline(CALL_SECONDS, "CreateEndpoint"), self._working_on(request.endpoint_id):
             network = await self._engine.network_name(request.network_id)
-            names.check_network_name(network)
+            check_network_name(network)
             stored = await blocking(self.holdings.of_address, address)
             if stored is None:
                 raise NotFound(f"address {address} was not assigned by Calico's IPAM on {self.node}")
@@ -167,13 +151,7 @@ class Driver:
         return {"Interface": {}}
 
     def ensure_profile(self, network: str) -> None:
-        """A profile that is there stays as it is: its rules are the user's."""
-        profile = names.network_profile(network)
-        if self.datastore.get(profile.key) is None:
-            try:
-                self.client.create(profile)
-            except Conflict:
-                log.debug("profile %s was made by another host", network)
+        ensure_profile(self.datastore, network)
 
     async def join(self, request: messages.Join) -> dict[str, Any]:
         """Answers once the endpoint is in force in the kernel; on any failure nothing of it is left."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from tortie.base.errors import Invalid
-from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import (
     CONTAINER_ANNOTATION,
     TASK_ANNOTATION,
@@ -16,7 +13,7 @@ from tortie.model.kinds.workload_endpoint import (
     endpoint_name,
 )
 from tortie.model.resource import Metadata, Resource
-from tortie.model.rule import EntityRule, Rule
+from tortie.plugins.profile import HANDLE_ANNOTATION, NETWORK_ANNOTATION
 from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 DRIVER = "calico"
@@ -27,9 +24,6 @@ workload is the container's id."""
 HOST_PREFIX, PEER_PREFIX, CONTAINER_PREFIX = "cali", "temp", "cali"
 LABEL_PREFIX = "org.projectcalico.label."
 REPLICA_LABEL = "org.tortie.replica"
-HANDLE_ANNOTATION = "org.tortie/ipam-handle"
-NETWORK_ANNOTATION = "org.tortie/network"
-_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def host_interface(endpoint_id: str) -> str:
@@ -111,27 +105,5 @@ def endpoint_resource(
             profiles=(network,),
             interface_name=host_interface(endpoint_id),
             mac=mac,
-        ),
-    )
-
-
-def check_network_name(network: str) -> None:
-    """The engine takes any text; profiles, labels and selectors do not. Invalid says which names will do."""
-    if not _NETWORK_NAME.fullmatch(network):
-        raise Invalid(
-            f"network {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, "
-            "'.', '_' and '-', the first a letter or digit"
-        )
-
-
-def network_profile(network: str) -> Resource[ProfileSpec]:
-    """A new network's profile: its members reach each other and everything outside, nobody else reaches them."""
-    return Resource(
-        kind=PROFILE,
-        metadata=Metadata(name=network),
-        spec=ProfileSpec(
-            ingress=(Rule(action="Allow", source=EntityRule(selector=f"{network} == ''")),),
-            egress=(Rule(action="Allow"),),
-            labels_to_apply={network: ""},
         ),
     )

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tortie.base.errors import Invalid
-from tortie.plugins.docker.names import DRIVER, REPLICA_LABEL, check_network_name
+from tortie.plugins.docker.names import DRIVER, REPLICA_LABEL
 from tortie.plugins.docker.ports import LocalNetwork
+from tortie.plugins.profile import check_network_name
 
 BOTH = "/tortie/v1/docker/networks"
 """Prefix of the table and of the marks: one watch sees them in step. A removal drops a declaration and sets marks in

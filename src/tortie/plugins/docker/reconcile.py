@@ -11,8 +11,9 @@ import anyio
 from tortie.base.errors import TortieError, Unavailable
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource
+from tortie.plugins.calls import blocking
 from tortie.plugins.docker.collect import GRACE_SECONDS, NOBODY, Suspects, suspects
-from tortie.plugins.docker.driver import Driver, blocking
+from tortie.plugins.docker.driver import Driver
 from tortie.plugins.docker.names import ADDED, ORCHESTRATOR, endpoint_key
 from tortie.plugins.docker.ports import Engine, Links
 from tortie.store.port import Drop

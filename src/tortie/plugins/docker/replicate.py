@@ -13,7 +13,8 @@ import msgspec
 from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.model.codec import UNREADABLE
-from tortie.plugins.docker.driver import Driver, blocking
+from tortie.plugins.calls import blocking
+from tortie.plugins.docker.driver import Driver
 from tortie.plugins.docker.names import DRIVER
 from tortie.plugins.docker.networks import BOTH, REMOVED, TABLE, Declared, Plan, plan, replica_labels
 from tortie.plugins.docker.ports import Engine, LocalNetwork, NetworkEvent

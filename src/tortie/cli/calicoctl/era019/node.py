@@ -92,15 +92,17 @@ def _say(text: str) -> None:
 
 def _check(values: Mapping[str, str], *, libnetwork: bool) -> None:
     """Every fault at once."""
-    from ipaddress import AddressValueError, IPv4Address, IPv6Address
+    from ipaddress import IPv4Address
+
+    from tortie.base.errors import Invalid
+    from tortie.dataplane.tunnels import parse_six
 
     problems = []
-    for option, family in (("--ip", IPv4Address), ("--ip6", IPv6Address)):
+    for option, version, parse in (("--ip", "IPv4", IPv4Address), ("--ip6", "IPv6", parse_six)):
         try:
             if values.get(option):
-                family(values[option])
-        except AddressValueError:
-            version = "IPv4" if option == "--ip" else "IPv6"
+                parse(values[option])
+        except (ValueError, Invalid):
             problems.append(f"Invalid {version} address specified with {option} argument.")
     try:
         bgp.checked(number=values.get("--as", ""))

@@ -10,7 +10,7 @@ from tortie.base.errors import Invalid, NotFound, TortieError
 from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.initial import initialise
 from tortie.cli.calicoctl.era13 import shelf
-from tortie.cli.calicoctl.era13.main import worded
+from tortie.cli.calicoctl.era13.wording import worded
 from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session

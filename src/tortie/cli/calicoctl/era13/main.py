@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tortie.base.errors import Invalid, TortieError
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era13 import usage
+from tortie.cli.calicoctl.era13.wording import worded
 from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 
@@ -32,12 +33,6 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources |
         return 1
     print(text, end="")
     return 0
-
-
-def worded(problems: Sequence[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    return "error with the following fields:\n" + "\n".join(f"-  {problem}" for problem in problems)
 
 
 def _run(rest: list[str], environ: Mapping[str, str], sources: Sources) -> str:

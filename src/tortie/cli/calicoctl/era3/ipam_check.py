@@ -56,14 +56,16 @@ def check(options: Options, session: Session) -> str:
 
 
 def _sources(client: Client, environ: Mapping[str, str]) -> list[Source]:
-    """Docker's. This host's engine is asked besides where there is one; of other hosts the store says what lives."""
+    """Docker's and CNI's. This host's engine is asked besides where there is one; of others the store says it all."""
+    from tortie.plugins.cni.source import cni_source
     from tortie.plugins.docker.source import docker_source
     from tortie.wire.docker import DEFAULT_SOCKET
 
     host = environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
     socket = host.removeprefix("unix://")
     there = host.startswith("unix://") and os.path.exists(socket)
-    return [docker_source(client.datastore, (lambda: _engine(socket)) if there else None)]
+    engine = (lambda: _engine(socket)) if there else None
+    return [docker_source(client.datastore, engine), cni_source(client.datastore)]
 
 
 def _engine(socket: str) -> Collection[str]:

@@ -1,0 +1,249 @@
+"""The Hello document (the demo of Calico in DC/OS), step by step.
+
+Commands are typed as the document prints them; `<public-slave-ip/cidr>` is the public agent's address. Where it clicks
+in a page, the command that does the same is typed: apps are sent to Marathon's API. The text prints neither the
+definitions of the two apps nor the balancer's: frontend.json, database.json and marathon-lb.json are in /root of
+laptop and agents (the balancer's is what its package renders, but without `privileged`: it changes no setting of the
+kernel). Steps 1 and 2 install packages in the original; here the lab has placed them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tortie.lab.documents import PUBLIC
+from tortie.lab.plan import RESOLVER
+from tortie.lab.walks.marathon import MARATHON, tasks, wait_running
+from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
+from tortie.lab.walks.networks import create_networks, list_networks
+from tortie.lab.walks.story import Step, Story, nothing_typed
+from tortie.lab.walks.walk import PATIENCE, Walk
+
+HTTP, REDIS, SSH, PING = Probe("tcp", 80), Probe("tcp", 6379), Probe("tcp", 22), Probe("icmp")
+PROBING = Probing(
+    listens={"frontend-net": frozenset({HTTP}), "database-net": frozenset({REDIS})},
+    probes=(HTTP, REDIS, SSH, Probe("udp", 80), Probe("udp", 53), PING),
+    to_hosts=(Probe("udp", 53), Probe("tcp", 53), Probe("tcp", 8080), PING),
+)
+RESTRICTED = Stage(
+    inbound={
+        "frontend-net": (Allow(cidr=f"{PUBLIC}/32", protocol="tcp", port=80),),
+        "database-net": (Allow(peer="frontend-net", protocol="tcp", port=6379),),
+    },
+    outbound={
+        "frontend-net": (Allow(peer="database-net", protocol="tcp", port=6379),),
+        "database-net": (),
+    },
+)
+VHOST = "spring.acme.org"
+SERVICE_PORT = 10120
+INSTANCES = 3
+LOOKS = 40
+"""How often a name with three addresses is asked for until each has been used: one in 10^6 walks needs more."""
+
+CREATE = (
+    "docker network create --driver=calico --ipam-driver=calico frontend-net",
+    "docker network create --driver=calico --ipam-driver=calico database-net",
+)
+FETCH = (
+    "curl -O -L https://github.com/projectcalico/calico-containers/releases/download/v0.19.0/calicoctl",
+    "chmod +x ./calicoctl",
+    "sudo mv ./calicoctl /usr/bin/",
+)
+FRONTEND_POLICY = (
+    "calicoctl profile frontend-net rule remove inbound allow from tag frontend-net",
+    f"calicoctl profile frontend-net rule add inbound allow tcp from cidr {PUBLIC}/32 to ports 80",
+    "calicoctl profile frontend-net rule remove outbound allow",
+    "calicoctl profile frontend-net rule add outbound allow tcp to ports 6379 tag database-net",
+)
+DATABASE_POLICY = (
+    "calicoctl profile database-net rule remove inbound allow from tag database-net",
+    "calicoctl profile database-net rule add inbound allow tcp from tag frontend-net to ports 6379",
+    "calicoctl profile database-net rule remove outbound allow",
+)
+FRONTEND_RULES = (
+    f"Inbound rules:\n   1 allow tcp from cidr {PUBLIC}/32 to ports 80\n"
+    "Outbound rules:\n   1 allow tcp to ports 6379 tag database-net\n"
+)
+DATABASE_RULES = "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n"
+LAUNCH = 'curl -sS -X POST -H "Content-Type: application/json" ' + MARATHON + "/v2/apps -d @{}.json"
+DATABASE, FRONTEND = "database.marathon.mesos", "frontend.marathon.mesos"
+BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f]{12})\s*")
+
+
+def etcd_is_there(walk: Walk) -> None:
+    walk.progress.explain("The document installs the package etcd. Here the lab has placed the store itself.")
+    printed = walk.must("agent-1", "tortie store export > /dev/null && cat /etc/tortie/store")
+    walk.check("the store answers on an agent", printed.startswith(("etcd://", "sqlite://")), printed)
+
+
+def calico_is_there(walk: Walk) -> None:
+    walk.progress.explain(
+        "The document installs the package calico. Here every host but the laptop has its node already."
+    )
+    asked = "curl -sS -o /dev/null -w '%{http_code}' --unix-socket /run/tortie/node.sock http://localhost/readiness"
+    for host in (host.name for host in walk.hosts if host.role != "outside"):
+        walk.check(f"the node of {host} is ready", walk.typed(host, asked).stdout == "204")
+
+
+def fetch_calicoctl(walk: Walk) -> None:
+    for line in FETCH:
+        walk.must("agent-1", line)
+
+
+def look_fetched(walk: Walk) -> None:
+    printed = walk.must("agent-1", "/usr/bin/calicoctl version")
+    walk.check("a calicoctl of the grammar 0.19", "0.19" in printed, printed)
+
+
+def restrict(profile: str, lines: tuple[str, ...], rules: str) -> Callable[[Walk], None]:
+    def do(walk: Walk) -> None:
+        for line in lines:
+            walk.silent("agent-1", line)
+        shown = walk.must("agent-1", f"calicoctl profile {profile} rule show")
+        walk.check("the rules of the document", shown.rstrip() == rules.rstrip(), shown)
+
+    return do
+
+
+def launch(walk: Walk) -> None:
+    for app in ("database", "frontend"):
+        walk.must("laptop", LAUNCH.format(app) + " --fail")
+    wait_running(walk, {"/database": 1, "/frontend": INSTANCES})
+
+
+def look_launched(walk: Walk) -> None:
+    found = [*tasks(walk, "database"), *tasks(walk, "frontend")]
+    addresses = {end["ipAddress"] for task in found for end in task["ipAddresses"]}
+    own = len(addresses) == len(found) and all(address.startswith("192.168.") for address in addresses)
+    walk.check("each task has an address of its own", own, str(sorted(addresses)))
+    walk.check("none has ports of its host", not any(task["ports"] for task in found), str(found))
+    walk.add_peers()
+    walk.matrix(RESTRICTED)
+
+
+def addresses_of(walk: Walk, app: str) -> list[str]:
+    return sorted(end["ipAddress"] for task in tasks(walk, app) for end in task["ipAddresses"])
+
+
+def look_up(name: str) -> Callable[[Walk], None]:
+    """`nslookup` on every host prints its own resolver, then each task's address; who polls may need a moment."""
+
+    def do(walk: Walk) -> None:
+        wanted = addresses_of(walk, name.partition(".")[0])
+        for host in (host.name for host in walk.hosts):
+            printed: list[str] = []
+
+            def known(host: str = host, printed: list[str] = printed) -> bool:
+                printed[:] = [walk.lab.hosts[host].run(["nslookup", name]).stdout]
+                return parsed(printed[0]) == wanted
+
+            found = walk.wait(f"the name {name}", known, PATIENCE)
+            if host == "agent-1":
+                walk.typed(host, f"nslookup {name}")
+            heads = f"Server:\t\t{RESOLVER}\nAddress:\t{RESOLVER}#53\n"
+            as_printed = found and printed[0].startswith(heads)
+            walk.check(f"on {host}: {', '.join(wanted)} by {RESOLVER}", as_printed, printed[0])
+
+    return do
+
+
+def parsed(printed: str) -> list[str]:
+    """The addresses of an answer as nslookup prints it."""
+    answer = printed.partition("Name:")[2]
+    return sorted(re.findall(r"^Address: ([\d.]+)$", answer, re.MULTILINE))
+
+
+def views(walk: Walk, host: str, line: str, what: str) -> None:
+    """The page again and again: each view counts one more, and all instances take their turn."""
+    walk.progress.command(host, line)
+    counts, names = [], set[str]()
+    for _ in range(LOOKS):
+        ran = walk.lab.hosts[host].run(["bash", "-c", f"{line} --max-time 10 -sS"])
+        match = BODY.fullmatch(ran.stdout)
+        if match is None:
+            walk.check(what, False, ran.stdout + ran.stderr)
+            return
+        counts.append(int(match[1]))
+        names.add(match[2])
+        if len(names) == INSTANCES and len(counts) > INSTANCES:
+            break
+    counting = counts == list(range(counts[0], counts[0] + len(counts)))
+    said = f"views {counts[0]} to {counts[-1]}, reported from {', '.join(sorted(names))}"
+    walk.progress.explain(said)
+    walk.check(what, counting and len(names) == INSTANCES, f"{said}: {counts}")
+
+
+def view_from_public(walk: Walk) -> None:
+    views(walk, "public-1", f"curl {FRONTEND}", f"each view counts one more, over {INSTANCES} instances")
+
+
+def elsewhere(walk: Walk) -> None:
+    ran = walk.typed("agent-1", f"curl -sS --connect-timeout 5 {_remote(walk, 'agent-1')}")
+    walk.check("no answer to an agent that is no public one", ran.returncode == 28, ran.stdout + ran.stderr)
+    ran = walk.typed("laptop", f"curl -sS --connect-timeout 5 {FRONTEND}")
+    walk.check("no answer to the laptop", ran.returncode == 28, ran.stdout + ran.stderr)
+
+
+def _remote(walk: Walk, host: str) -> str:
+    """The address of an instance that is not this host's own: to its own every host may speak."""
+    own = walk.lab.hosts[host].address
+    return str(next(t["ipAddresses"][0]["ipAddress"] for t in tasks(walk, "frontend") if t["host"] != own))
+
+
+def look_viewed(walk: Walk) -> None:
+    elsewhere(walk)
+
+
+def closed_database(walk: Walk) -> None:
+    ran = walk.typed("public-1", f"curl --connect-timeout 5 {DATABASE}:6379")
+    printed = re.search(r"curl: \(28\) .* after 50\d\d m", ran.stderr) is not None
+    walk.check("times out after 5 seconds, exit 28", ran.returncode == 28 and printed, f"{ran.returncode} {ran.stderr}")
+
+
+def balance(walk: Walk) -> None:
+    walk.must("laptop", LAUNCH.format("marathon-lb") + " --fail", timeout=300)
+    wait_running(walk, {"/marathon-lb": 1})
+    walk.must("laptop", f"echo '{PUBLIC}  {VHOST}' | sudo tee -a /etc/hosts")
+    there = walk.wait("the balancer to serve the app", lambda: _status(walk, VHOST) == "200", PATIENCE)
+    walk.check(f"{VHOST} leads to the app", there, _status(walk, VHOST))
+
+
+def look_balanced(walk: Walk) -> None:
+    (task,) = tasks(walk, "marathon-lb")
+    walk.check("the balancer runs on the public agent", task["host"] == PUBLIC, task["host"])
+    views(walk, "laptop", f"curl {VHOST}", "by its name: each view counts one more, over all instances")
+    views(walk, "laptop", f"curl {PUBLIC}:{SERVICE_PORT}", f"by the service port {SERVICE_PORT}: the same")
+    walk.check("another name gets 503", _status(walk, PUBLIC) == "503", _status(walk, PUBLIC))
+    elsewhere(walk)
+    walk.matrix(RESTRICTED)
+
+
+def _status(walk: Walk, host: str) -> str:
+    command = f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 20 http://{host}/"
+    return walk.lab.hosts["laptop"].run(["bash", "-c", command]).stdout
+
+
+STEPS = (
+    Step("1", "install etcd", nothing_typed, etcd_is_there),
+    Step("2", "install Calico", nothing_typed, calico_is_there),
+    Step("3", "create the two networks", lambda walk: create_networks(walk, CREATE), list_networks),
+    Step("4", "fetch calicoctl", fetch_calicoctl, look_fetched),
+    Step("5", "policy of the frontend", restrict("frontend-net", FRONTEND_POLICY, FRONTEND_RULES)),
+    Step("6", "policy of the database", restrict("database-net", DATABASE_POLICY, DATABASE_RULES)),
+    Step("7", "launch database and frontend", launch, look_launched),
+    Step("8", "look up the database", nothing_typed, look_up(DATABASE)),
+    Step("9", "look up the frontend", nothing_typed, look_up(FRONTEND)),
+    Step("10", "view the page from the public agent", nothing_typed, view_from_public),
+    Step("11", "try the database from the public agent", nothing_typed, closed_database),
+    Step("12", "balance outside traffic", balance, look_balanced),
+)
+STORY = Story(
+    name="hello",
+    steps=STEPS,
+    probing=PROBING,
+    stages={"7": RESTRICTED, "12": RESTRICTED},
+    peers_from="7",
+    aliases={"6": "7"},
+)
