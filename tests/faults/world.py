@@ -170,11 +170,6 @@ class World:
     def table(self) -> list[str]:
         return words_of(self.one)
 
-    def figures(self) -> dict[str, float]:
-        """What `/metrics` of h1 says, without labels."""
-        families = text_string_to_metric_families(self.one.ask("/metrics") or "")
-        return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
-
     # what holds
 
     def holds(self) -> Tally:
@@ -203,6 +198,12 @@ class World:
         self.one.start(*self.options)
         self.one.ready()
         wait_until(lambda: self.table() == grown, message="the table of an agent that starts now")
+
+
+def figures(host: Host) -> dict[str, float]:
+    """What `/metrics` says, without labels."""
+    families = text_string_to_metric_families(host.ask("/metrics") or "")
+    return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
 
 def words_of(host: Host) -> list[str]:
