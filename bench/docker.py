@@ -36,7 +36,7 @@ def run() -> list[tuple[str, str]]:
             for way in ways.values():
                 way.check()
             pairs = [(f"ours, {where}", f"Docker, {where}") for where in (INSIDE, OUTSIDE)]
-            return [row for what in MEASURES for row in ratios(measure(ways, what), what, pairs)]
+            return [row for what, how in MEASURES.items() for row in ratios(measure(ways, how), what, how.unit, pairs)]
 
 
 def _ours(lab: Lab, outside: str) -> dict[str, Way]:
