@@ -51,7 +51,7 @@ def run() -> list[tuple[str, str]]:
             if shutil.which("iptables-nft-restore"):
                 ways |= {f"{size} rules": _linear(lab, size, n) for n, size in enumerate(_linear_sizes(sizes))}
             for what in WHAT:
-                rows += _rows(measure(ways, what), what, sizes)
+                rows += _rows(measure(ways, MEASURES[what]), what, sizes)
         finally:
             lab.close()
     return rows
@@ -128,4 +128,4 @@ def _rows(found: Figures, what: str, sizes: Sequence[int]) -> Iterator[tuple[str
         text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
         kind = "networks of a list" if names[0] == _name(sizes[0]) else "iptables rules"
         yield f"{what}, {' / '.join(map(str, of))} {kind}", f"{text} {unit}; slope {slope(curve):+.3f}"
-    yield from ratios(found, what, [(_name(sizes[-1]), _name(sizes[0]))])
+    yield from ratios(found, what, unit, [(_name(sizes[-1]), _name(sizes[0]))])
