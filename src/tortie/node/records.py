@@ -23,6 +23,7 @@ from tortie.dataplane.render.settings import (
 )
 from tortie.dataplane.routes import PoolWay, Ways
 from tortie.dataplane.tunnels import VXLAN_ID, VXLAN_PORT, Tunnel, TunnelSettings, parse_six
+from tortie.model import checks
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
@@ -31,6 +32,7 @@ from tortie.policy.failsafes import failsafe
 from tortie.policy.hosts import node_addresses
 from tortie.policy.verdict import Failsafe
 
+MOST_VNI = 2**24 - 1
 DEFAULT_PREFIXES = Settings().interface_prefixes
 
 
@@ -40,11 +42,11 @@ def peer(spec: NodeSpec) -> Peer:
     return Peer(
         address=_address(bgp.ipv4_address),
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
-        mac=spec.vxlan_tunnel_mac_addr or "",
+        mac=_mac(spec.vxlan_tunnel_mac_addr),
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
         address6=_address6(bgp.ipv6_address),
         vxlan6=_address6(spec.ipv6_vxlan_tunnel_addr),
-        mac6=spec.vxlan_tunnel_mac_addr_v6 or "",
+        mac6=_mac(spec.vxlan_tunnel_mac_addr_v6),
     )
 
 
@@ -100,6 +102,11 @@ def _six(text: str | None) -> ipaddress.IPv6Interface | None:
         return None
 
 
+def _mac(text: str | None) -> str:
+    """As the kernel writes it; one that is none counts as absent."""
+    return text.lower() if text and not list(checks.mac("", text)) else ""
+
+
 def _address6(text: str | None) -> str:
     """An IPv6 address without its mask."""
     found = _six(text)
@@ -144,7 +151,7 @@ def merge_settings(
         failsafes_in=_failsafes(layers, "failsafe_inbound_host_ports", usual.failsafes_in, problems),
         failsafes_out=_failsafes(layers, "failsafe_outbound_host_ports", usual.failsafes_out, problems),
         marks=_marks(_first(layers, "nftables_mark_mask"), _first(layers, "iptables_mark_mask"), problems),
-        vxlan_port=_first(layers, "vxlan_port") or usual.vxlan_port,
+        vxlan_port=_port(layers, problems),
         vxlan_from_workloads=bool(_first(layers, "allow_vxlan_packets_from_workloads")),
         ipip_from_workloads=bool(_first(layers, "allow_ipip_packets_from_workloads")),
         invalid_passes=bool(_first(layers, "disable_conntrack_invalid_check")),
@@ -162,12 +169,21 @@ def tunnel_settings(default: FelixConfigurationSpec | None, own: FelixConfigurat
         "vxlan-v6": _first(layers, "vxlan_mtuv6") or 0,
         "ipip": _first(layers, "ipip_mtu") or 0,
     }
-    return TunnelSettings(
-        sizes,
-        _first(layers, "mtu_iface_pattern") or "",
-        _first(layers, "vxlan_vni") or VXLAN_ID,
-        _first(layers, "vxlan_port") or VXLAN_PORT,
-    )
+    problems: list[str] = []
+    vni = _within(_first(layers, "vxlan_vni"), "vxlanVNI", MOST_VNI, VXLAN_ID, problems)
+    return TunnelSettings(sizes, _first(layers, "mtu_iface_pattern") or "", vni, _port(layers, []), tuple(problems))
+
+
+def _port(layers: Iterable[FelixConfigurationSpec], problems: list[str]) -> int:
+    return _within(_first(layers, "vxlan_port"), "vxlanPort", 65535, VXLAN_PORT, problems)
+
+
+def _within(value: int | None, name: str, most: int, usual: int, problems: list[str]) -> int:
+    """The value if it can be, else the usual one; 0 is that, too."""
+    if not value or 0 < value <= most:
+        return value or usual
+    problems.append(f"{name} {str(value)[:20]} is not between 1 and {most}: it is {usual}")
+    return usual
 
 
 def _first(layers: Iterable[FelixConfigurationSpec], field: str) -> Any:
