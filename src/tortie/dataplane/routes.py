@@ -150,6 +150,11 @@ class Ways:
         """The addresses of every node, this one's too: who may send encapsulated packets."""
         return sorted({at for peer in self._peers.values() for at in (peer.address, peer.address6) if at})
 
+    def tunnel_ends(self) -> dict[str, frozenset[str]]:
+        """By the address of each node that has tunnels the addresses of their ends: its packets come from these."""
+        ends = {peer.address: frozenset(filter(None, (peer.vxlan, peer.ipip))) for peer in self._peers.values()}
+        return {address: found for address, found in ends.items() if address and found}
+
     def encapsulations(self) -> frozenset[Encapsulation]:
         """Those that some pool uses."""
         if self.backend == "none":
