@@ -136,6 +136,25 @@ def test_records_stay_while_the_master_is_away_or_talks_nonsense() -> None:
     asyncio.run(main())
 
 
+def test_a_master_that_comes_back_is_read_and_heard_again() -> None:
+    async def main() -> None:
+        async with served(refreshSeconds=3600) as (master, config):
+            await wait_for(config, NAME, ["192.168.0.1"])
+            await master.subscribed()
+            await master.stop()
+            again = FakeMaster()
+            again.tasks = [task("frontend.calico-stars", "192.168.0.2")]
+            await again.start(int(master.address.rpartition(":")[2]))
+            await wait_for(config, NAME, ["192.168.0.2"])
+            await again.subscribed()
+            again.tasks = [task("frontend.calico-stars", "192.168.0.3")]
+            await again.tell()
+            await wait_for(config, NAME, ["192.168.0.3"])
+            await again.stop()
+
+    asyncio.run(main())
+
+
 def test_the_leader_that_another_master_names_is_asked() -> None:
     async def main() -> None:
         follower = FakeMaster()
