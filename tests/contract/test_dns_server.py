@@ -6,8 +6,11 @@ import asyncio
 import json
 import shutil
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,9 +21,10 @@ import dns.rcode
 import pytest
 from tests.support.fake_mesos_master import FakeMaster, task
 from tests.support.ports import free_port
+from tests.support.tls import authority
 from tests.support.waiting import PATIENCE, until
 
-from tortie.base.errors import Unavailable
+from tortie.base.errors import Invalid, Unavailable
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
 from tortie.dns.resolver import Resolver, run_resolver
@@ -151,6 +155,36 @@ def test_a_master_that_comes_back_is_read_and_heard_again() -> None:
             await again.tell()
             await wait_for(config, NAME, ["192.168.0.3"])
             await again.stop()
+
+    asyncio.run(main())
+
+
+def test_a_master_behind_tls_and_a_log_in(tmp_path: Path) -> None:
+    made = authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+    context.load_verify_locations(made.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def main() -> None:
+        master = FakeMaster()
+        master.tasks = [task("frontend.calico-stars", "192.168.0.1")]
+        master.login = "Basic cmVhZGVyOnMzY3JldA=="
+        await master.start(tls=context)
+        config = make_config(
+            [master.address], refreshSeconds=3600,
+            mesosHTTPSOn=True, CACertFile=str(made.ca), CertFile=str(made.cert), KeyFile=str(made.key),
+            mesosAuthentication="basic", mesosCredentials={"principal": "reader", "secret": "s3cret"},
+        )  # fmt: skip
+        async with running(run(config)):
+            await wait_for(config, NAME, ["192.168.0.1"])
+            await master.subscribed()
+            master.tasks = []
+            await master.tell()
+            await wait_for(config, NAME, [])
+        await master.stop()
+        with pytest.raises(Invalid, match=r"cert\.pem"):
+            await run(replace(config, login=replace(config.login, key_file="/nowhere/key.pem")))
 
     asyncio.run(main())
 

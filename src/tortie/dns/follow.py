@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class Masters:
     addresses: tuple[str, ...]
     refresh: float
     timeout: float
+    tls: ssl.SSLContext | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class Follower:
@@ -52,8 +55,13 @@ class Follower:
 
     async def run(self) -> None:
         """Until cancelled. A master that is away changes nothing: the records stay."""
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-            master = MesosMaster(http, self._masters.addresses, self._masters.timeout)
+        masters = self._masters
+        connector = aiohttp.TCPConnector(ssl=masters.tls) if masters.tls else None
+        async with (
+            aiohttp.ClientSession(headers=masters.headers, connector=connector) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            master = MesosMaster(http, masters.addresses, masters.timeout, tls=masters.tls is not None)
             group.create_task(self._hear(master))
             group.create_task(self._resolve())
             while True:

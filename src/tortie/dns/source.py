@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 
 import aiohttp
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dns.config import Login
 from tortie.dns.events import Event
 from tortie.dns.events import decode as decode_event
 from tortie.dns.state import State, decode, pid_host_port
@@ -95,6 +98,28 @@ class MesosMaster:
                         tell(decode_event(record))
         except (aiohttp.ClientError, OSError, TimeoutError, Invalid) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
+
+
+def headers_of(login: Login) -> dict[str, str]:
+    """What every call to a master carries."""
+    if not login.principal:
+        return {}
+    pair = base64.b64encode(f"{login.principal}:{login.secret}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def tls_of(login: Login) -> ssl.SSLContext | None:
+    """Masters are known by the given authority, else by the system's. Invalid names a file that cannot be used."""
+    if not login.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=login.ca_file or None)
+        if login.cert_file:
+            context.load_cert_chain(login.cert_file, login.key_file)
+    except OSError as error:  # ssl.SSLError is one; both say little of the file
+        files = [file for file in (login.ca_file, login.cert_file, login.key_file) if file]
+        raise Invalid(f"{', '.join(files)}: {error.strerror or error}") from error
+    return context
 
 
 def _leader_address(state: State) -> str:
