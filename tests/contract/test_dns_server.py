@@ -25,6 +25,7 @@ from tests.support.tls import authority
 from tests.support.waiting import PATIENCE, until
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dns import limits
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
 from tortie.dns.resolver import Resolver, run_resolver
@@ -86,6 +87,10 @@ async def wait_for(config: Config, name: str, wanted: list[str]) -> None:
         return [str(d) for rrset in (await ask(config, name)).answer for d in rrset] == wanted
 
     await until(there)
+
+
+async def answered(config: Config, name: str) -> bool:
+    return bool((await ask(config, name)).answer)
 
 
 NAME = "frontend-calico-stars.marathon.mesos"
@@ -228,6 +233,24 @@ def test_a_resolver_that_does_not_answer_is_a_server_failure() -> None:
                 query = dns.message.make_query(name, "A")
                 reply = await dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=PATIENCE)
                 assert reply.rcode() == wanted, name
+
+    asyncio.run(main())
+
+
+def test_one_network_gets_large_replies_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_PER_SECOND", 0)
+
+    async def main() -> None:
+        async with served(events=False) as (master, config):
+            master.tasks = [task("many", f"10.0.0.{i}", id=f"many.{i}") for i in range(60)]
+            await until(lambda: answered(config, "many.marathon.mesos"))
+            large = dns.message.make_query("many.marathon.mesos", "A", use_edns=0, payload=1232)
+            reply = await dns.asyncquery.udp(large, "127.0.0.1", port=config.port, timeout=PATIENCE)
+            assert reply.flags & dns.flags.TC
+            assert reply.answer == []
+            assert len(list((await ask(config, "many.marathon.mesos", tcp=True)).answer[0])) == 60
+            # What fits into 512 bytes is nobody's weapon.
+            assert len((await ask(config, "leader.mesos")).answer[0]) == 1
 
     asyncio.run(main())
 
