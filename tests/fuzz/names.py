@@ -140,7 +140,7 @@ def heard(data: bytes) -> None:
         outcome = apply(found, decode_event(json.dumps(event).encode("utf-8", "replace")))
         for listing in listings:
             if outcome is not None and outcome.task is not None:
-                listing.task(found, outcome.task)
+                listing.tasks(found, [outcome.task])
             elif outcome is not None:
                 for _step in listing.whole(found):
                     pass

@@ -32,7 +32,7 @@ class NameServer:
         self.authority = Authority([self.listing.zone])
         refresh, timeout = float(config.refresh_seconds), float(config.state_timeout_seconds)
         login = config.login
-        masters = Masters(config.masters, refresh, timeout, tls_of(login), headers_of(login))
+        masters = Masters(config.masters, refresh, timeout, tls=tls_of(login), headers=headers_of(login))
         self.follower = Follower(masters, [self.listing], self.authority)
         self._dice = shuffler()
 

@@ -81,11 +81,15 @@ class MesosMaster:
                 raise Invalid(f"{url}: {error}") from error
         raise Unavailable(f"{self._scheme}://{address}: none of {', '.join(_PATHS)} is there")
 
-    async def hear(self, tell: Callable[[Event], None]) -> None:
-        """Tell every event of the leader's stream, until it ends. NoStream when the leader offers none."""
-        if not self.leader:
+    async def hear(self, tell: Callable[[list[Event]], None]) -> None:
+        """Tell the events of the leader's stream, those together that came together, until it ends or another leads.
+
+        NoStream when the leader offers none.
+        """
+        leader = self.leader
+        if not leader:
             raise Unavailable("no leader is known yet")
-        url = f"{self._scheme}://{self.leader}/api/v1"
+        url = f"{self._scheme}://{leader}/api/v1"
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         limit = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT)
         frames = Deframer()
@@ -94,8 +98,10 @@ class MesosMaster:
                 if reply.status != 200:
                     raise NoStream(f"{url}: HTTP {reply.status}")
                 async for chunk in reply.content.iter_any():
-                    for record in frames.feed(chunk):
-                        tell(decode_event(record))
+                    if events := [decode_event(record) for record in frames.feed(chunk)]:
+                        tell(events)
+                    if self.leader != leader:
+                        return
         except (aiohttp.ClientError, OSError, TimeoutError, Invalid) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
 
