@@ -216,9 +216,11 @@ def _parse_processes(text: str) -> dict[int, str]:
 
 def _with_parent() -> tuple[str, ...]:
     """The kernel ends what is started like this when the process that started it has gone, even by SIGKILL."""
+    if os.getpid() == 1:
+        return ()  # a container ends with its first process
     program = shutil.which("setpriv")
     if program is None:
-        log.warning("no program setpriv: haproxy is left behind if this process is killed outside of a container")
+        log.warning("no program setpriv: haproxy is left behind if this process is killed")
         return ()
     return (program, "--pdeathsig", "TERM")
 
