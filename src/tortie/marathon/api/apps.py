@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from tortie.base.errors import Conflict, NotFound
 from tortie.marathon.api import labels
+from tortie.marathon.api.encoded import Encoded
 from tortie.marathon.api.replies import answer, deployed, flag, json_body
 from tortie.marathon.api.tasks import kill_tasks
 from tortie.marathon.api.views import app_view, embeds, show_task, tasks_text
@@ -33,6 +34,7 @@ class Apps:
         self.engine = engine
         self.brain = engine.brain
         self.world = engine.brain.world
+        self.encoded = Encoded(engine.brain)
 
     def app(self, app_id: str) -> App:
         found = self.world.tree.apps.get(app_id)
@@ -53,7 +55,7 @@ class Apps:
             selector = labels.parse(query["label"])
             apps = [app for app in apps if selector(app.labels)]
         embed, now = embeds(query.getlist("embed")), self.engine.clock()
-        return answer({"apps": [app_view(self.brain, app, embed, now) for app in apps]})
+        return answer({"apps": self.encoded.apps(apps, embed, now)})
 
     async def get(self, request: Request, app_id: str) -> Response:
         now = self.engine.clock()
@@ -64,7 +66,7 @@ class Apps:
         if group not in self.world.tree.groups:
             raise NotFound(f"Group '{group}' does not exist")
         embed, now = embeds(request.query_params.getlist("embed")) | DETAIL, self.engine.clock()
-        return answer({"*": [app_view(self.brain, app, embed, now) for app in self.world.tree.apps_below(group)]})
+        return answer({"*": self.encoded.apps(self.world.tree.apps_below(group), embed, now)})
 
     async def versions(self, _request: Request, app_id: str) -> Response:
         self.app(app_id)

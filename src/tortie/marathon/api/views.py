@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from statistics import median
 from typing import Any
 
@@ -122,12 +122,23 @@ def show_readiness(brain: Brain, app: App) -> list[dict[str, Any]]:
 
 def app_view(brain: Brain, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
     """The app with counts and deployments, and what `embed` asks for."""
+
+    def shown(instance: Instance) -> Any:
+        return show_task(instance, app, brain.results)
+
+    return show_app(app) | beside(brain, app, embed, now, shown)
+
+
+def beside(
+    brain: Brain, app: App, embed: Collection[str], now: float, task: Callable[[Instance], Any]
+) -> dict[str, Any]:
+    """What is shown of an app beside its definition; `task` shows one of its tasks."""
     world = brain.world
     instances = sorted(world.instances_of(app.id), key=lambda i: i.id)
-    shown = show_app(app) | counts(instances)
+    shown: dict[str, Any] = dict(counts(instances))
     shown["deployments"] = [{"id": plan.id} for plan in world.plans.values() if app.id in plan.affected]
     if "tasks" in embed:
-        shown["tasks"] = [show_task(instance, app, brain.results) for instance in instances]
+        shown["tasks"] = [task(instance) for instance in instances]
     if "lastTaskFailure" in embed and (failure := world.failures.get(app.id)):
         shown["lastTaskFailure"] = show_failure(failure)
     if "readiness" in embed:
