@@ -385,9 +385,10 @@ def test_methods_and_paths_that_are_not_there(tmp_path: Path) -> None:
         ping = await live.call("GET", "/ping")
         assert (ping.status, ping.body) == (200, "pong")
         assert (await live.call("GET", "/v2/leader")).body["leader"].startswith("127.0.0.1:")
-        assert (await live.call("GET", "/metrics")).body["gauges"]["service.mesosphere.marathon.app.count"][
-            "value"
-        ] == 0
+        metrics = (await live.call("GET", "/metrics")).body
+        assert metrics.keys() == {"version", "gauges", "counters", "histograms", "meters", "timers"}
+        assert metrics["gauges"]["service.mesosphere.marathon.app.count"] == {"value": 0}
+        assert metrics["gauges"]["marathon.deployments.active.gauge"] == {"value": 0}
         assert (await live.call("GET", "/v2/plugins")).body == {"plugins": []}
         assert (await live.call("HEAD", "/v2/pods")).status == 200
         for path in ("/v2/pods", "/v2/pods/::status", "/v2/pods::status", "/v2/pods%3A%3Astatus"):

@@ -255,12 +255,19 @@ def show_offer(offer: mesos.Offer) -> dict[str, Any]:
         if resource.set is not None:
             shown["set"] = resource.set.item
         resources.append(shown)
-    attributes = [
-        {"name": a.name} | ({"text": a.text.value} if a.text else {"scalar": a.scalar.value} if a.scalar else {})
-        for a in offer.attributes
-    ]
+    attributes = [{"name": a.name, **_attribute(a)} for a in offer.attributes]
     about = {"id": offer.id.value, "hostname": offer.hostname, "agentId": offer.agent_id.value}
     return about | {"resources": resources, "attributes": attributes}
+
+
+def _attribute(attribute: mesos.Attribute) -> dict[str, Any]:
+    if attribute.text is not None:
+        return {"text": attribute.text.value}
+    if attribute.scalar is not None:
+        return {"scalar": attribute.scalar.value}
+    if attribute.ranges is not None:
+        return {"ranges": [{"begin": r.begin, "end": r.end} for r in attribute.ranges.range]}
+    return {"set": attribute.set.item if attribute.set is not None else []}
 
 
 def tasks_text(world: World) -> str:
