@@ -47,7 +47,7 @@ def _agents(hostname: str = "") -> list[Agent]:
 
 
 async def _running(live: Live, wanted: int) -> bool:
-    return bool((await live.call("GET", "/v2/apps/a")).body["app"]["tasksRunning"] == wanted)
+    return bool((await live.call("GET", "/v2/apps")).body["apps"][0]["tasksRunning"] == wanted)
 
 
 async def _start(directory: Path) -> tuple[float, float]:

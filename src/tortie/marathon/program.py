@@ -93,7 +93,7 @@ def build(
             principal=settings.principal,
         )
 
-    engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
+    engine.framework = Framework(settings.masters, info, engine.on_events, engine.on_disconnect)
     about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
     subscriptions = Subscriptions(engine, settings.endpoints)
     callbacks = Callbacks(subscriptions.urls, engine.clock)

@@ -60,7 +60,7 @@ class Apps:
     async def get(self, request: Request, app_id: str) -> Response:
         now = self.engine.clock()
         embed = embeds(request.query_params.getlist("embed")) | DETAIL
-        return answer({"app": app_view(self.brain, self.app(app_id), embed, now)})
+        return answer({"app": self.encoded.apps([self.app(app_id)], embed, now)[0]})
 
     async def below(self, request: Request, group: str) -> Response:
         if group not in self.world.tree.groups:
