@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
 import signal
 import socket
@@ -21,9 +22,9 @@ REDIS = shutil.which("redis-server")
 NAME = socket.gethostname()
 
 
-def get(port: int, path: str = "/", method: str = "GET") -> tuple[int, str]:
+def get(port: int, path: str = "/", method: str = "GET", accept: str = "*/*") -> tuple[int, str]:
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    client.request(method, path)
+    client.request(method, path, headers={"Accept": accept})
     reply = client.getresponse()
     body = reply.read().decode()
     client.close()
@@ -71,6 +72,17 @@ def test_views_are_counted_and_go_on_counting_when_redis_comes_back(tmp_path: Pa
         assert get(port) == (200, "Failed to connect to redis\n")
         with running(*redis, port=at):
             assert get(port)[1].startswith("1 views!")
+
+
+def test_a_browser_gets_the_line_as_a_page_with_its_files() -> None:
+    with hello(1) as (port, _):
+        status, text = get(port, accept="text/html,application/xhtml+xml,*/*;q=0.8")
+        assert (status, "<h2>Failed to connect to redis</h2>" in text) == (200, True)
+        named = re.findall(r'(?:href|src)="([^"]+)"', text)
+        assert len(named) == 3
+        assert {get(port, path)[0] for path in named} == {200}
+        for path in ("/static/", "/static/../app.py", "/static/none.css", "/%2e%2e/etc/passwd"):
+            assert get(port, path)[0] == 404
 
 
 @pytest.mark.parametrize("said", [b"", b"-ERR no\r\n", b":1", b"x" * 2000, b":nine\r\n"])

@@ -13,6 +13,7 @@ from tests.support.waiting import PATIENCE
 
 from tortie.model.kinds.ip_pool import Encapsulation
 from tortie.model.kinds.node import NODE
+from tortie.model.rule import EntityRule, Rule
 
 pytestmark = pytest.mark.root
 
@@ -81,6 +82,25 @@ def test_vxlan_carries_what_policy_lets_through_and_leaves_when_the_pool_does_wi
         return found is not None and not found.spec.ipv4_vxlan_tunnel_addr and not handles
 
     until(given_back)
+
+
+@needs_vxlan
+def test_a_host_s_own_packets_are_known_by_its_address_in_a_tunnel_too(lab: Lab) -> None:
+    """They carry the address of the tunnel's end, which nobody writes into a rule."""
+    pool(lab, "Always")
+    one, two, _, b = pair(lab)
+    three = lab.host("h3", "10.9.0.3")
+    lab.profile("m")
+    closed = two.container("c", "10.65.129.2", "m")
+    until(lambda: "vxlan.calico" in via(one, "10.65.129.0/26") and "vxlan.calico" in via(three, "10.65.129.0/26"))
+    assert not ping(one.netns, closed.address)
+    lab.profile("m", Rule(action="Allow", source=EntityRule(nets=("10.9.0.1/32",))))
+    until(lambda: ping(one.netns, closed.address), message=two.story)
+    assert not ping(three.netns, closed.address)
+    lab.profile("m", Rule(action="Allow", source=EntityRule(not_nets=("10.9.0.1/32",))))
+    until(lambda: ping(three.netns, closed.address), message=two.story)
+    until(lambda: not ping(one.netns, closed.address), message=two.story)
+    assert not ping(one.netns, b.address), "nothing names it there"
 
 
 @needs_vxlan

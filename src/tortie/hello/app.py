@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tortie.hello.look import POLICY, markup, static_files, wants_markup
 from tortie.hello.views import NoAnswer, count_view
 
 LINGER_SECONDS = 5.0
 IDLE_SECONDS = 10.0
 """A client that sends nothing, or does not read, is let go."""
+HTML = "text/html; charset=utf-8"
 FAILED = "Failed to connect to redis"
 
 
@@ -34,6 +36,7 @@ class App(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], redis: tuple[str, int], name: str) -> None:
         self.redis, self.name = redis, name
+        self.files = static_files()
         super().__init__(address, Page, bind_and_activate=False)
 
     def page(self) -> str:
@@ -56,21 +59,27 @@ class Page(BaseHTTPRequestHandler):
     server: App
 
     def do_GET(self) -> None:
-        if self.path.partition("?")[0] == "/":
-            self._answer(200, self.server.page(), "text/html; charset=utf-8")
+        path = self.path.partition("?")[0]
+        if path == "/":
+            line = self.server.page()
+            pretty = wants_markup(self.headers.get("Accept", ""))
+            self._answer(200, (markup(line) if pretty else f"{line}\n").encode(), HTML)
+        elif path in self.server.files:
+            self._answer(200, *self.server.files[path])
         else:
-            self._answer(404, "Not Found")
+            self._answer(404, b"Not Found\n")
 
     def do_HEAD(self) -> None:
         """Nobody views a page by it: nothing is counted."""
-        known = self.path.partition("?")[0] == "/"
-        self._answer(200 if known else 404, "", "text/html; charset=utf-8")
+        path = self.path.partition("?")[0]
+        self._answer(200 if path == "/" or path in self.server.files else 404, b"", HTML)
 
-    def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
-        body = f"{text}\n".encode() if text else b""
+    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
         # One request a connection: at the end none is open on which the next request would be lost.
         self.send_header("Connection", "close")
         self.end_headers()

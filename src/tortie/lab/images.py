@@ -64,7 +64,7 @@ HELLO = Recipe(
     needed=NEEDED,
     tools=TOOLS,
     modules=("tortie.hello.app", *MODULES),
-    source=(("hello", "*.py"),),
+    source=(("hello", "*.py"), ("web/static", "tortie.css"), ("web/static", "cat.svg")),
     source_at="hello/lib",
     files={"hello/app.py": _LAUNCHER.format(folder="hello", module="hello.app")},
     config={"Cmd": ["/hello/app.py"], "WorkingDir": "/hello", "ExposedPorts": {"80/tcp": {}}},

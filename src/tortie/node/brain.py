@@ -189,6 +189,7 @@ class Brain:
         self.ways.set_peer(name, records.peer(node.spec) if node else None)
         self.speakers.set_node(name, records.speaker(node) if node else None)
         self.table.set_peers(self.ways.hosts())
+        self.table.set_tunnel_ends(self.ways.tunnel_ends())
         self.directory.set_host(key, name, records.addresses(node.spec) if node else None)
 
     def _learn_bgp(self, key: str, value: bytes | None) -> None:

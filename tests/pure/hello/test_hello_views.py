@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tortie.hello.look import markup, wants_markup
 from tortie.hello.views import NoAnswer, command, integer
 
 
@@ -34,3 +35,23 @@ def test_an_integer_reply_is_its_value() -> None:
 def test_anything_else_is_no_count(line: bytes) -> None:
     with pytest.raises(NoAnswer):
         integer(line)
+
+
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain, application/json", False),
+        ("text/html", True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("application/xml, TEXT/HTML ;q=0.5", True),
+        ("text/html-ish", False),
+    ],
+)
+def test_who_shows_pages_gets_one(accept: str, page: bool) -> None:
+    assert wants_markup(accept) is page
+
+
+def test_a_name_with_markup_in_it_stays_text() -> None:
+    assert "<h2>1 views! Reporting from &lt;b&gt;</h2>" in markup("1 views! Reporting from <b>")

@@ -16,6 +16,7 @@ from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render import base, hosts
 from tortie.dataplane.render.chains import Chains, Owner
 from tortie.dataplane.render.claims import Claims
+from tortie.dataplane.render.ends import TunnelEnds
 from tortie.dataplane.render.fixed import FixedPart
 from tortie.dataplane.render.live import LiveSets
 from tortie.dataplane.render.rules import Listed
@@ -54,7 +55,8 @@ class HostTable:
         self.settings = settings or Settings()
         self.claims = Claims()
         self._live = LiveSets(self.ledger)
-        self._chains = Chains(self.ledger, self.settings)
+        self._ends = TunnelEnds(self._live)
+        self._chains = Chains(self.ledger, self.settings, self._live.wide)
         self._endpoints: dict[str, Resolved] = {}
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}
@@ -83,6 +85,14 @@ class HostTable:
     def set_peers(self, peers: Iterable[str]) -> None:
         """The addresses of the cluster's hosts, who may send what comes out of tunnels."""
         self._fixed.set_peers(peers)
+
+    def set_tunnel_ends(self, hosts: Mapping[str, frozenset[str]]) -> None:
+        """By each host's address those that it speaks from through tunnels."""
+        self._ends_changed(self._ends.set_hosts(hosts))
+
+    def _ends_changed(self, whats: Iterable[str]) -> None:
+        for what in whats:
+            self._chains.sets_changed(what)
 
     def set_interfaces(self, interfaces: Mapping[str, Sequence[str]]) -> None:
         """The interfaces of the host with their addresses: where host endpoints without an interface's name are."""
@@ -218,6 +228,7 @@ class HostTable:
         self._rewrite(self._claim(key, endpoint))
 
     def _set_rules(self, owner: Owner, rules: RuleLists | None) -> None:
+        self._ends_changed(self._ends.set_rules(owner, rules))
         if self._chains.set_rules(owner, rules):
             self._close_users([owner])
 

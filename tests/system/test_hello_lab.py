@@ -1,0 +1,100 @@
+"""The Hello demo, every step of its document with real packets; then what a browser sees, and Redis lost and found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from tests.support.browser import CHROMIUM, FLAGS, needs_browser
+from tests.support.etcd_server import ETCD
+from tests.support.stars_lab import story, tortie, wait_for
+from tests.support.waiting import PATIENCE
+
+from tortie.lab.api import Lab
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.lab,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)"),
+]
+
+NAME = f"hello-{os.getpid()}"
+PAGE = re.compile(r"(\d+) views! Reporting from ([0-9a-f]{12})\s*")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    ran = tortie("up", "hello", "--until", "0", "--store", "etcd", "--name", NAME)
+    try:
+        assert ran.returncode == 0, ran.stderr
+        yield Lab.find(NAME)
+    finally:
+        tortie("down", "--name", NAME)
+
+
+def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
+    ran = tortie("walk", "hello", "--here", "--json", "--name", NAME, timeout=1100)
+    assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    report = json.loads(ran.stdout)
+    assert report["holds"]
+    assert {check["step"] for check in report["checks"]} == {str(n) for n in range(1, 13)}
+    assert list(report["matrices"]) == ["7", "12"]
+    for cells in report["matrices"].values():
+        assert {cell["source"] for cell in cells if cell["seen"] == "open" and cell["probe"] == "tcp/80"} >= {
+            "public-1"
+        }
+        assert {cell["destination"] for cell in cells if cell["probe"] == "tcp/53"} >= {"its resolver", "master"}
+    assert tortie("up", "hello", "--store", "etcd", "--name", NAME).returncode == 0, "the same lab, at its end"
+    assert tortie("up", "hello", "--name", NAME).returncode == 4
+
+
+def page(lab: Lab) -> str:
+    """The page as the laptop gets it, by the balancer's virtual host."""
+    words = ["curl", "-sS", "--max-time", "30", "-H", "Host: spring.acme.org", "http://172.24.197.201/"]
+    return lab.host("laptop").run(words).stdout
+
+
+@needs_browser
+def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> None:
+    from playwright.sync_api import sync_playwright
+
+    pages = {
+        page["name"]: page["url"] for page in json.loads(tortie("status", "--name", NAME, "--json").stdout)["pages"]
+    }
+    wanted: dict[str, str | re.Pattern[str]] = {
+        "hello": PAGE,
+        "marathon": "frontend",
+        "mesos": "frontend",
+        "haproxy": "frontend_10120",
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for name, text in wanted.items():
+            tab = browser.new_page()
+            tab.set_default_timeout(1000 * PATIENCE)
+            tab.goto(pages[name])
+            tab.get_by_text(text).first.wait_for(state="attached")
+        browser.close()
+
+
+def test_a_new_database_is_found_by_its_name(lab: Lab) -> None:
+    """Views begin anew at 1 with a Redis at another address; until then the page says that there is none."""
+    counted = PAGE.fullmatch(page(lab))
+    assert counted, page(lab)
+    (host,) = (host for host in lab.hosts.values() if host.role == "agent" and redis(lab, host.name))
+    assert host.run(["docker", "kill", *redis(lab, host.name)]).returncode == 0
+
+    def fresh() -> bool:
+        found = PAGE.fullmatch(page(lab))
+        return found is not None and int(found[1]) < int(counted[1])
+
+    wait_for("views to be counted anew", fresh)
+
+
+def redis(lab: Lab, host: str) -> list[str]:
+    """The database's containers there."""
+    return lab.host(host).run(["docker", "ps", "-q", "--filter", "ancestor=redis"]).stdout.split()
