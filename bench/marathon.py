@@ -23,6 +23,7 @@ from tests.support.ports import free_port
 from tests.support.scheduler_master import Agent, SchedulerMaster
 from tests.support.waiting import until
 
+from bench import quick
 from tortie.marathon.api.encoded import Encoded
 from tortie.marathon.api.views import embeds
 from tortie.marathon.brain import Brain, Options
@@ -36,10 +37,11 @@ from tortie.mesos.resources import parse, to_wire
 from tortie.wire import mesos
 from tortie.wire.recordio import Deframer
 
-INSTANCES = 500
-AGENTS = 50
-ROLLED = 20
-APPS = 1000
+INSTANCES = 20 if quick() else 500
+AGENTS = 5 if quick() else 50
+ROLLED = 3 if quick() else 20
+APPS = 30 if quick() else 1000
+ROUNDS = 1 if quick() else 3
 
 
 def _agents(hostname: str = "") -> list[Agent]:
@@ -230,7 +232,7 @@ def _offers() -> list[mesos.Offer]:
 
 def run() -> list[tuple[str, str]]:
     starts, rolls = [], []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as work:
             starts.append(asyncio.run(_start(Path(work))))
         with tempfile.TemporaryDirectory() as work:
