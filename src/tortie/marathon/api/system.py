@@ -141,17 +141,18 @@ class System:
         if "text/event-stream" not in accept and "*/*" not in accept and accept:
             return message("Not Acceptable", 406)
         kinds = frozenset(request.query_params.getlist("event_type"))
+        light = request.query_params.get("plan-format") == "light"
         remote = request.client.host if request.client else ""
         headers = {**NO_STORE, "X-Accel-Buffering": "no", "Connection": "close"}
-        stream = self._frames(kinds, remote)
+        stream = self._frames(kinds, remote, light=light)
         return StreamingResponse(stream, headers=headers, media_type="text/event-stream;charset=utf-8")
 
-    async def _frames(self, kinds: frozenset[str], remote: str) -> AsyncIterator[bytes]:
+    async def _frames(self, kinds: frozenset[str], remote: str, *, light: bool) -> AsyncIterator[bytes]:
         """The stream's own attachment first, then events as they come; an empty line keeps it alive."""
         broadcast = self.engine.broadcast
         attached = event("event_stream_attached", self.engine.clock(), remoteAddress=remote)
         try:
-            with broadcast.listen(kinds) as queue:
+            with broadcast.listen(kinds, light=light) as queue:
                 yield frame(attached)
                 broadcast.publish(attached)
                 if not kinds or "event_stream_attached" in kinds:
