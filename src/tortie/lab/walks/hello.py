@@ -186,9 +186,11 @@ def view_the_page(walk: Walk) -> None:
 
 
 def closed_database(walk: Walk) -> None:
+    """The words differ between versions of curl; a busy machine may look at the clock later."""
     ran = walk.typed("public-1", f"curl --connect-timeout 5 {DATABASE}:6379")
-    printed = re.search(r"curl: \(28\) .* after 50\d\d m", ran.stderr) is not None
-    walk.check("times out after 5 seconds, exit 28", ran.returncode == 28 and printed, f"{ran.returncode} {ran.stderr}")
+    after = re.search(r"curl: \(28\) .* after (\d+) m", ran.stderr)
+    timed_out = ran.returncode == 28 and after is not None and int(after[1]) >= 5000
+    walk.check("times out after 5 seconds, exit 28", timed_out, f"{ran.returncode} {ran.stderr}")
 
 
 def balance(walk: Walk) -> None:
