@@ -1,4 +1,4 @@
-"""`python -m bench [--json | --markdown] [NAME…]`: run the benchmarks and print their figures.
+"""`python -m bench [--json | --markdown] [--quick] [NAME…]`: run the benchmarks and print their figures.
 
 Ratios are of one run: what is compared was measured in turns.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import sys
 
@@ -23,7 +24,10 @@ def main(words: list[str]) -> int:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one object: name of the benchmark, name of the figure")
     form.add_argument("--markdown", action="store_true", help="a table for each benchmark")
+    parser.add_argument("--quick", action="store_true", help="small sizes, few repetitions: does it work at all?")
     options = parser.parse_args(words)
+    if options.quick:
+        os.environ[bench.QUICK] = "1"
     unknown = [name for name in options.names if name not in known]
     if unknown:
         print(f"bench: no benchmark {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)

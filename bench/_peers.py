@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 
 ACCEPT, CLEAR = "-j MARK --set-xmark 0x10000/0x10000", "-j MARK --set-xmark 0x0/0x10000"
 ACCEPTED = "-m mark --mark 0x10000/0x10000"
@@ -10,9 +11,9 @@ KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 UNKNOWN = "-m conntrack --ctstate INVALID -j DROP"
 
 
-def load(netns: str, text: str) -> None:
+def load(netns: str, text: str, *options: str) -> None:
     """Into a network namespace."""
-    command = ["ip", "netns", "exec", netns, "iptables-nft-restore"]
+    command = ["ip", "netns", "exec", netns, "iptables-nft-restore", *options]
     subprocess.run(command, input=text, text=True, check=True)
 
 
@@ -27,6 +28,12 @@ def kube(address: str, others: int) -> str:
     for i in range(len(addresses)):
         lines += [f"-A POD-{i} -s 10.66.0.0/24 -j ACCEPT", f"-A POD-{i} -j DROP"]
     return _table(lines)
+
+
+def linear(address: str, networks: Sequence[str]) -> str:
+    """A rule for each network that may reach the address."""
+    rules = [f"-A FORWARD -d {address}/32 -s {net} -j ACCEPT" for net in networks]
+    return _table([f"-A FORWARD {KNOWN}", *rules, f"-A FORWARD -d {address}/32 -j DROP"])
 
 
 def calico(interfaces: tuple[str, str], policies: int) -> str:

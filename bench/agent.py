@@ -7,8 +7,6 @@ with fewer endpoints, and the burst. Needs root; in namespaces of its own.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,26 +16,27 @@ from typing import Any
 from tests.kernel.netlab import Host, Lab
 from tests.support.waiting import wait_until
 
-from bench.updates import NODE, _endpoint, _inside, _load, _policy, _profile
+from bench import quick
+from bench.updates import NODE, _endpoint, _inside, _load, _policy, _profile, flipping
 from tortie.model.resource import Resource
 
-REST_SECONDS, LOAD_SECONDS = 5.0, 8.0
+REST_SECONDS, LOAD_SECONDS, QUICK_SECONDS = 5.0, 8.0, 2.0
 RATES = (100, 1_000)
-SIZES = ((10, 10), (1_000, 1_000), (1_000, 10_000))
+SIZES, QUICK_SIZES = ((10, 10), (1_000, 1_000), (1_000, 10_000)), ((10, 10), (100, 100))
 MANY = ((10_000, 1_000, 0), (10_000, 1_000, 100), (10_000, 1_000, 1_000))
 
 
 def run() -> list[tuple[str, str]]:
     """(what was measured, the figure) pairs."""
     rows = []
-    for endpoints, policies in SIZES:
+    for endpoints, policies in QUICK_SIZES if quick() else SIZES:
         with tempfile.TemporaryDirectory() as directory:
             lab = Lab(Path(directory))
             try:
                 rows += _one(lab, endpoints, policies)
             finally:
                 lab.close()
-    return rows + [_delay(*case) for case in MANY]
+    return rows + [_delay(*case) for case in (() if quick() else MANY)]
 
 
 def _delay(endpoints: int, policies: int, rate: int) -> tuple[str, str]:
@@ -67,17 +66,15 @@ def _one(lab: Lab, endpoints: int, policies: int) -> list[tuple[str, str]]:
     host.start()
     host.ready()
     rows.append((f"restart beside its table, {what}", f"{time.monotonic() - started:.1f} s"))
-    rows.append((f"at rest, {what}", _figures(host, lambda: time.sleep(REST_SECONDS))))
+    rows.append((f"at rest, {what}", _figures(host, lambda: time.sleep(QUICK_SECONDS if quick() else REST_SECONDS))))
     for rate in RATES:
-        rows.append((f"at {rate} updates/s, {what}", _figures(host, lambda rate=rate: _flipping(lab, endpoints, rate))))  # type: ignore[misc]
+        rows.append((f"at {rate} updates/s, {what}", _loaded(host, lab, endpoints, rate)))
     return rows
 
 
-def _flipping(lab: Lab, endpoints: int, rate: int) -> None:
-    words = [sys.executable, "-m", "bench.updates", "flip", str(endpoints), str(rate), str(lab.directory)]
-    with subprocess.Popen(words) as flipping:
-        time.sleep(LOAD_SECONDS)
-        flipping.terminate()
+def _loaded(host: Host, lab: Lab, endpoints: int, rate: int) -> str:
+    with flipping(lab.client, lab.directory, endpoints, rate):
+        return _figures(host, lambda: time.sleep(QUICK_SECONDS if quick() else LOAD_SECONDS))
 
 
 def _figures(host: Host, meanwhile: Callable[[], object]) -> str:

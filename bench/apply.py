@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from bench import quick
 from tortie.dataplane.kernel.codec import canonical_key
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.ledger import Ledger
@@ -22,7 +23,7 @@ from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.steps import AddSet, Members
 from tortie.dataplane.want import TABLE, Chain, Have, SetDef
 
-SIZES = (10, 100, 1000, 10_000)
+SIZES, QUICK_SIZES = (10, 100, 1000, 10_000), (10, 100)
 MEMBERS = 10
 REPEATS = 21
 ELEMENTS = 100_000
@@ -41,10 +42,11 @@ ROWS = {
 
 def run() -> list[tuple[str, str]]:
     """(what was measured, the figure) pairs."""
-    found = {size: _inside(str(size)) for size in SIZES}
-    head = " / ".join(map(str, SIZES))
+    sizes = QUICK_SIZES if quick() else SIZES
+    found = {size: _inside(str(size)) for size in sizes}
+    head = " / ".join(map(str, sizes))
     rows = [
-        (f"{text}, N = {head}", " / ".join(_figure(found[n], name) for n in SIZES) + ("" if name == "rss" else " ms"))
+        (f"{text}, N = {head}", " / ".join(_figure(found[n], name) for n in sizes) + ("" if name == "rss" else " ms"))
         for name, text in ROWS.items()
     ]
     large = _inside("elements")

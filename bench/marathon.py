@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import statistics
 import tempfile
 import time
+import uuid
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import aiohttp
 import msgspec
 from aiohttp import web
 from tests.support.marathon_live import Live, marathon, sleeper
+from tests.support.mesos_cluster import Daemon
+from tests.support.ports import free_port
 from tests.support.scheduler_master import Agent, SchedulerMaster
 from tests.support.waiting import until
 
@@ -21,7 +27,10 @@ from tortie.marathon.brain import Brain, Options
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.model.app import App
 from tortie.marathon.world import World
+from tortie.mesos.protocol import PATH
+from tortie.mesos.resources import parse, to_wire
 from tortie.wire import mesos
+from tortie.wire.recordio import Deframer
 
 INSTANCES = 500
 AGENTS = 50
@@ -51,6 +60,62 @@ async def _start(directory: Path) -> tuple[float, float]:
         many = time.perf_counter() - began
     await master.stop()
     return first, many
+
+
+class _Stub:
+    """An agent without containers: what it is told to run runs at once."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int, number: int) -> None:
+        self.session = session
+        self.url = f"http://127.0.0.1:{port}{PATH}"
+        resources = to_wire(parse("cpus:64;mem:262144;ports:[1025-32000]"))
+        self.info = msgspec.json.decode(mesos.encode(mesos.AgentInfo(hostname=f"h{number}", resources=resources)))
+        self.id: Any = None
+
+    async def run(self) -> None:
+        call = {"type": "SUBSCRIBE", "subscribe": {"agent_info": self.info, "ip": "10.0.0.1"}}
+        async with self.session.post(self.url, json=call) as reply:
+            stream, deframer = reply.headers["Mesos-Stream-Id"], Deframer()
+            async for data in reply.content.iter_any():
+                for record in deframer.feed(data):
+                    message = msgspec.json.decode(record)
+                    if found := self._answer(message):
+                        await self.session.post(self.url, json=found, headers={"Mesos-Stream-Id": stream})
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        if "registered" in message:
+            self.id = message["registered"]["agent_id"]
+        if message["type"] == "PING":
+            return {"type": "PONG", "agent_id": self.id}
+        if message["type"] != "RUN_TASK":
+            return None
+        asked = message["run_task"]
+        status = {"task_id": asked["task"]["task_id"], "state": "TASK_RUNNING", "agent_id": self.id, "timestamp": 1.0}
+        status["uuid"] = base64.b64encode(uuid.uuid4().bytes).decode()
+        update = {"framework_id": asked["framework"]["id"], "status": status, "latest": "TASK_RUNNING"}
+        return {"type": "STATUS_UPDATE", "agent_id": self.id, "update": update}
+
+
+async def _with_our_master(directory: Path) -> float:
+    """Seconds until many tasks run on agents of a master of ours, which is a process of its own."""
+    port = free_port()
+    words = ("master", "run", "--ip", "127.0.0.1", "--port", str(port), "--store", f"sqlite://{directory}/master")
+    daemon = Daemon(port, directory / "log", *words)
+    timeout = aiohttp.ClientTimeout(total=None)
+    with daemon.running():
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+            stubs = [asyncio.ensure_future(_Stub(session, port, n).run()) for n in range(AGENTS)]
+            async with marathon(directory, cast(SchedulerMaster, SimpleNamespace(port=port))) as live:
+                await live.call("PUT", "/v2/apps/a", sleeper(instances=1, mem=8))
+                await until(lambda: _running(live, 1))
+                began = time.perf_counter()
+                await live.call("PUT", "/v2/apps/a", {"instances": INSTANCES + 1}, params={"force": "true"})
+                await until(lambda: _running(live, INSTANCES + 1))
+                spent = time.perf_counter() - began
+            for stub in stubs:
+                stub.cancel()
+            await asyncio.gather(*stubs, return_exceptions=True)
+    return spent
 
 
 async def _roll(directory: Path) -> tuple[float, float]:
@@ -144,10 +209,13 @@ def run() -> list[tuple[str, str]]:
             rolls.append(asyncio.run(_roll(Path(work))))
     first, many = (statistics.median(column) for column in zip(*starts, strict=True))
     whole, event = (statistics.median(column) for column in zip(*rolls, strict=True))
+    with tempfile.TemporaryDirectory() as work:
+        ours = asyncio.run(_with_our_master(Path(work)))
     starting, rolling = _decisions()
     return [
         ("the first task of an idle cluster, from PUT to RUNNING in the API", f"{first * 1000:.0f} ms"),
         (f"{INSTANCES} instances on {AGENTS} agents that answer at once", f"{many:.2f} s"),
+        (f"{INSTANCES} instances on {AGENTS} such agents of our master, in one process with Marathon", f"{ours:.2f} s"),
         (f"rolling upgrade of {ROLLED} instances, health every 100 ms", f"{whole:.2f} s"),
         ("its first step on the event stream", f"{event * 1000:.0f} ms"),
         (f"decisions per update while {INSTANCES} start", f"{starting:.0f} us"),

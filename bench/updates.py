@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
+from tests.support.waiting import wait_until
 
+from bench import quick
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.profile import PROFILE, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -29,14 +33,16 @@ from tortie.store.port import Put
 
 NODE, ADDRESS = "u", "10.9.9.1/24"
 CASES = ((10, 10, 0), (1000, 1000, 0), (5000, 1000, 0), (5000, 1000, 100), (5000, 1000, 1000))
-CHANGES = 60
+QUICK_CASES = ((10, 10, 0), (100, 100, 100))
+CHANGES, QUICK_CHANGES = 60, 10
+BURST, QUICK_BURST = (2400, 4800), (240, 480)
 ROLES = 50
 
 
 def run() -> list[tuple[str, str]]:
     """(what was measured, the figure) pairs."""
     rows = []
-    for endpoints, policies, rate in CASES:
+    for endpoints, policies, rate in QUICK_CASES if quick() else CASES:
         found = _inside("delay", endpoints, policies, rate)
         rows.append(
             (
@@ -46,8 +52,10 @@ def run() -> list[tuple[str, str]]:
             )
         )
         rows.append(("  start with it", f"{found['start']:.0f} ms"))
-    burst = _inside("burst", 2400, 4800, 0)
-    rows.append(("burst of 4,800 policies on 2,400 endpoints", f"{burst['burst']:.0f} ms, {burst['memory']:.0f} MB"))
+    endpoints, policies = QUICK_BURST if quick() else BURST
+    burst = _inside("burst", endpoints, policies, 0)
+    what = f"burst of {policies} policies on {endpoints} endpoints"
+    rows.append((what, f"{burst['burst']:.0f} ms, {burst['memory']:.0f} MB"))
     rows.append(("  then one policy changed", f"{burst['change']:.1f} ms"))
     return rows
 
@@ -129,10 +137,10 @@ async def _delay(endpoints: int, policies: int, rate: int, directory: str) -> di
         tasks.start_soon(agent.run, client.datastore)
         await _applied(agent, _endpoint(endpoints - 1).key, 1)
         found["start"] = (time.monotonic() - started) * 1000
-        flipping = _start_flipping(endpoints, rate, directory) if rate else None
-        await anyio.sleep(1.0 if rate else 0.2)
+        others = flipping(client, directory, endpoints, rate)
+        await anyio.to_thread.run_sync(others.__enter__)
         taken, cpu, passes, began = [], time.process_time(), agent.counts.passes, time.monotonic()
-        for number in range(CHANGES):
+        for number in range(QUICK_CHANGES if quick() else CHANGES):
             before = time.monotonic()
             written = await anyio.to_thread.run_sync(client.apply, _endpoint(0, number + 1))
             await _applied(agent, written.key, written.revision)
@@ -141,9 +149,7 @@ async def _delay(endpoints: int, policies: int, rate: int, directory: str) -> di
         spent = time.monotonic() - began
         found["cpu"] = (time.process_time() - cpu) / spent
         found["passes"] = (agent.counts.passes - passes) / spent
-        if flipping is not None:
-            flipping.terminate()
-            flipping.wait()
+        others.__exit__(None, None, None)
         found["memory"] = _memory(agent)
         tasks.cancel_scope.cancel()
     taken.sort()
@@ -164,6 +170,8 @@ async def _burst(endpoints: int, policies: int, directory: str) -> dict[str, flo
         found["burst"] = (time.monotonic() - started) * 1000
         taken = []
         for number in range(10):
+            # A change alone: right behind a pass it would wait for the next one's turn.
+            await anyio.sleep(0.05)
             before, changes = time.monotonic(), agent.counts.rule_changes
             await anyio.to_thread.run_sync(client.apply, _policy(3, 5, 100 + 10 * number))
             while agent.counts.rule_changes == changes:
@@ -181,9 +189,20 @@ async def _settled(agent: Agent, client: Client, endpoints: int) -> None:
     await _applied(agent, written.key, written.revision)
 
 
-def _start_flipping(endpoints: int, rate: int, directory: str) -> subprocess.Popen[bytes]:
-    """In a process of its own, or it would measure itself."""
-    return subprocess.Popen([sys.executable, "-m", "bench.updates", "flip", str(endpoints), str(rate), directory])
+@contextmanager
+def flipping(client: Client, directory: str | Path, endpoints: int, rate: int) -> Iterator[None]:
+    """Labels of other endpoints change `rate` times a second: from a process of its own, or it would measure itself."""
+    if not rate:
+        yield
+        return
+    before = client.datastore.commit([])
+    words = [sys.executable, "-m", "bench.updates", "flip", str(endpoints), str(rate), str(directory)]
+    with subprocess.Popen(words) as process:
+        try:
+            wait_until(lambda: client.datastore.commit([]) > before + rate)
+            yield
+        finally:
+            process.terminate()
 
 
 def _flip(endpoints: int, rate: int, directory: str) -> None:

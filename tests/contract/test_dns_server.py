@@ -168,7 +168,7 @@ def test_a_resolver_that_does_not_answer_is_a_server_failure() -> None:
     async def main() -> None:
         port = free_port()
         async with running(
-            run_resolver(Resolver("127.0.0.1", port), Forwarder(make_zones({"mesos": ["127.0.0.1:1"]})))
+            run_resolver(Resolver((("127.0.0.1", port),)), Forwarder(make_zones({"mesos": ["127.0.0.1:1"]})))
         ):
             await asyncio.sleep(0)  # its sockets are there once it has run up to its first wait
             for name, wanted in (("a.mesos", dns.rcode.SERVFAIL), ("example.org", dns.rcode.REFUSED)):

@@ -39,6 +39,7 @@ class Bench:
         self.addresses = PlainAddresses(self.store)
         self.network = self.engine.user_creates("client").id
         self.now = 1000.0
+        self.mtu = 1500
         self.driver = Driver(
             datastore=self.store,
             gate=self.gate,
@@ -47,6 +48,7 @@ class Bench:
             links=self.links,
             node="agent-1",
             clock=lambda: self.now,
+            mtu=lambda: self.mtu,
         )
         self.collector = Collector(self.driver, self.engine, self.links, clock=lambda: self.now)
         self.socket = directory / "calico.sock"
@@ -182,6 +184,16 @@ def test_unknown_methods_wrong_verbs_and_bodies_without_end(tmp_path: Path) -> N
         assert (await bench.raw(b"GET /Plugin.Activate HTTP/1.1\r\nHost: \r\n\r\n"))[0] == 405
         assert (await bench.raw(b"NONSENSE\r\n\r\n"))[0] == 400
         assert (await bench.post("IpamDriver.RequestPool", b"{" + b" " * LARGEST_BODY + b"}"))[0] == 413
+
+    on_bench(tmp_path, story)
+
+
+def test_a_container_has_the_room_that_there_is_when_it_comes(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.attach(E1)
+        bench.mtu = 1430
+        await bench.attach(E2)
+        assert bench.links.mtus == {host_interface(E1): 1500, host_interface(E2): 1430}
 
     on_bench(tmp_path, story)
 

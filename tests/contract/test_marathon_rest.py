@@ -71,15 +71,66 @@ BROKEN_RULES: list[tuple[dict[str, Any], str, str]] = [
     ({"ports": [70000]}, "/portDefinitions", "between 0 and 65535"),
     ({"executor": "/my/executor"}, "/executor", "only the command executor"),
     ({"healthChecks": [{"portIndex": 3}]}, "/healthChecks(0)", "Health check port indices"),
+    ({"healthChecks": [{"port": 0}]}, "/healthChecks(0)", "got port 0, expected between 1 and 65535"),
+    ({"healthChecks": [{"port": 80, "portIndex": 0}]}, "/healthChecks(0)", "either a port or a portIndex"),
+    ({"healthChecks": [{"protocol": "COMMAND"}]}, "/healthChecks(0)", "must have a command"),
+    ({"healthChecks": [{"port": 1, "intervalSeconds": 0}]}, "/healthChecks(0)", "must be greater than 0"),
+    ({"healthChecks": [{"port": 1, "gracePeriodSeconds": -1}]}, "/healthChecks(0)", "must be between 0 and"),
+    ({"healthChecks": [{"port": 1, "maxConsecutiveFailures": -1}]}, "/healthChecks(0)", "must be between 0 and"),
+    ({"healthChecks": [{"port": 1, "protocol": "MESOS_TCP"}] * 2}, "/healthChecks", "at most one Mesos health check"),
+    ({"upgradeStrategy": {"maximumOverCapacity": -0.1}}, "/upgradeStrategy/maximumOverCapacity", "got -0.1"),
+    ({"taskKillGracePeriodSeconds": -1}, "/taskKillGracePeriodSeconds", "got -1, expected between 0"),
+    ({"backoffFactor": 0.5}, "/backoffFactor", "got 0.5, expected between 1"),
+    ({"constraints": [["hostname", "UNIQUE", "x"]]}, "/constraints(0)", "Value specified but not used"),
+    ({"constraints": [["hostname", "GROUP_BY", "x"]]}, "/constraints(0)", "Value was specified but is not a number"),
+    ({"constraints": [["hostname", "LIKE"]]}, "/constraints(0)", "A regular expression value must be provided"),
+    ({"constraints": [["hostname", "IS"]]}, "/constraints(0)", "A value must be provided"),
+    ({"ports": [80, 80]}, "/portDefinitions", "Ports must be unique."),
+    ({"portDefinitions": [{"protocol": "icmp"}]}, "/portDefinitions(0)/protocol", "is not one of (tcp,udp)"),
+    (
+        {"unreachableStrategy": {"inactiveAfterSeconds": 9, "expungeAfterSeconds": 1}},
+        "/unreachableStrategy",
+        "not above",
+    ),
+    ({"labels": {"MARATHON_SINGLE_INSTANCE_APP": "true"}, "instances": 2}, "/instances", "only have one instance"),
+    ({"dependencies": ["/a"], "id": "/a"}, "/", "Dependency graph has cyclic dependencies."),
+]
+UNREADABLE: list[tuple[dict[str, Any], str, str]] = [
+    ({"instances": "2"}, "/instances", "error.expected.jsnumber"),
+    ({"instances": 1.5}, "/instances", "error.expected.int"),
+    ({"upgradeStrategy": []}, "/upgradeStrategy", "error.expected.jsobject"),
+    ({"upgradeStrategy": {"minimumHealthCapacity": "1"}}, "/upgradeStrategy/minimumHealthCapacity", "jsnumber"),
+    ({"killSelection": "OLDEST"}, "/killSelection", "OLDEST is not valid"),
+    ({"taskKillGracePeriodSeconds": "5"}, "/taskKillGracePeriodSeconds", "error.expected.jsnumber"),
+    ({"acceptedResourceRoles": []}, "/acceptedResourceRoles", "set must not be empty"),
+    ({"acceptedResourceRoles": "*"}, "/acceptedResourceRoles", "error.expected.jsarray"),
+    (
+        {"constraints": [["hostname", "NEAR"]]},
+        "/constraints(0)",
+        "must be one of the following: [UNIQUE,",
+    ),
+    ({"constraints": ["hostname"]}, "/constraints(0)", "array of strings in format: <key>, <operator>[, value]"),
+    ({"constraints": [["hostname", "MAX_PER", 2]]}, "/constraints(0)", "array of strings in format"),
+    ({"healthChecks": {}}, "/healthChecks", "error.expected.jsarray"),
+    ({"healthChecks": [{"protocol": "UDP"}]}, "/healthChecks(0)/protocol", "UDP is not a valid protocol"),
+    ({"healthChecks": [{"command": "true"}]}, "/healthChecks(0)/command", "error.expected.jsobject"),
+    ({"healthChecks": [{"ignoreHttp1xx": 1}]}, "/healthChecks(0)/ignoreHttp1xx", "error.expected.jsboolean"),
+    ({"healthChecks": [{"portIndex": "http"}]}, "/healthChecks(0)/portIndex", "error.expected.jsnumber"),
+    ({"requirePorts": "yes"}, "/requirePorts", "error.expected.jsboolean"),
+    ({"dependencies": [1]}, "/dependencies(0)", "error.expected.jsstring"),
+    ({"ipAddress": {"networkName": 1}}, "/ipAddress/networkName", "error.expected.jsstring"),
+    ({"ipAddress": {"groups": "a"}}, "/ipAddress/groups", "error.expected.jsarray"),
+    ({"ipAddress": {"discovery": {"ports": [{"number": 1}]}}}, "/ipAddress/discovery/ports(0)/name", "path.missing"),
+    ({"unreachableStrategy": "off"}, "/unreachableStrategy", "error.expected.jsobject"),
 ]
 
 
 def test_apps_that_break_a_rule(tmp_path: Path) -> None:
     async def story(live: Live) -> None:
-        for app, path, text in BROKEN_RULES:
+        cases = [(422, "Object is not valid", BROKEN_RULES), (400, "Invalid JSON", UNREADABLE)]
+        for status, message, (app, path, text) in [(s, m, case) for s, m, listed in cases for case in listed]:
             answer = await live.call("POST", "/v2/apps", sleeper() | app)
-            assert answer.status == 422, app
-            assert answer.body["message"] == "Object is not valid"
+            assert (answer.status, answer.body["message"]) == (status, message), app
             assert any(d["path"] == path and text in " ".join(d["errors"]) for d in answer.body["details"]), answer.body
         assert (await live.call("GET", "/v2/apps")).body == {"apps": []}
 

@@ -75,6 +75,9 @@ ip daddr != 10.1.1.1 accept
 ip saddr 0.0.0.0/0 accept
 ip daddr 10.0.0.1-10.0.0.7 accept
 ip saddr @nl4 ip daddr != @nl4 accept
+meta nfproto ipv4 ip saddr & 255.255.240.0 @s4 counter accept
+meta nfproto ipv4 ip daddr & 0.0.0.0 != @s4 counter accept
+meta nfproto ipv6 ip6 saddr & ffff:ffff:8000:: @s6 ip6 daddr & :: != @s6 accept
 ip6 saddr fe80::/10 accept
 ip6 daddr fd00::/8 accept
 ip6 daddr @nl6 accept
@@ -419,6 +422,8 @@ def test_what_is_too_much_for_one_transaction_goes_ahead_in_parts(
      "iifname @", "ip saddr . ip daddr 10.0.0.1 accept", "ct state open accept", "limit rate 5/fortnight drop",
      "dnat to nowhere", "dnat ip to fd00::1", f'log prefix "{"x" * 200}"', "meta mark set meta mark ^ 1",
      "fib x type local",
+     "ip saddr & 255.255.0.0 10.0.0.0 accept", "ip saddr & ffff:: @s4 accept", "ip6 saddr & 255.0.0.0 @s6 accept",
+     "ip saddr & @s4 accept", "iifname . ip saddr & 255.0.0.0 @src4 accept",
      "icmp type . icmp code != { 3 . } accept", 'ip saddr 10.0.0.1; flush ruleset'],
 )  # fmt: skip
 def test_what_is_not_of_the_language_is_refused_by_name(text: str) -> None:

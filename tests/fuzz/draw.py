@@ -101,7 +101,7 @@ class Draw:
             return self.of(arguments)
         if origin in (typing.Union, types.UnionType):
             return self.shaped(self.of(arguments), depth)
-        if origin is tuple:
+        if origin in (tuple, list):
             return [self.shaped(arguments[0], depth - 1) for _ in range(self.below(4))]
         if origin is dict:
             return {self.text(): self.shaped(arguments[1], depth - 1) for _ in range(self.below(4))}

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from tests.fuzz import commands, seeds
+from tests.fuzz import commands, names, seeds
 from tests.fuzz.draw import Draw
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.base.sources import Sources, documents
@@ -525,4 +525,9 @@ TARGETS: dict[str, Target] = {
     "docker": Target(docker),
     "store": Target(store_values),
     "bgp": Target(bgp),
+    "dns-query": Target(names.query, names.QUERIES),
+    "dns-reply": Target(names.reply, names.REPLIES),
+    "dns-state": Target(names.shown),
+    "dns-events": Target(names.heard),
+    "dns-options": Target(names.options),
 }

@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
 from tests.support.machine import needs_ipv6
@@ -19,6 +21,7 @@ from tortie.dataplane.bgp_status import SessionState, sessions
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION, BGPConfigurationSpec
 from tortie.model.kinds.bgp_filter import BGP_FILTER, BGPFilterSpec, FilterRule
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
+from tortie.model.kinds.node import NODE
 from tortie.model.resource import Metadata, Resource
 from tortie.node.bird_socket import ask
 
@@ -257,3 +260,25 @@ def test_sessions_of_ipv6_are_shown_and_end_with_the_address(lab: Lab, monkeypat
     wait_until(lambda: not route6(one.netns, "fd65::200/122"), SECONDS)
     reaches(a, b)
     wait_until(lambda: "No IPv6 peers found." in node_status.status(), SECONDS, node_status.status)
+
+
+@needs_ipv6
+def test_a_reflector_brings_ipv6_to_those_who_do_not_speak_with_each_other(lab: Lab) -> None:
+    off = BGPConfigurationSpec(node_to_node_mesh_enabled=False)
+    lab.client.apply(Resource(kind=BGP_CONFIGURATION, metadata=Metadata(name="default"), spec=off))
+    peering = BGPPeerSpec(node_selector="!has(reflector)", peer_selector="has(reflector)")
+    lab.client.apply(Resource(kind=BGP_PEER, metadata=Metadata(name="reflectors"), spec=peering))
+    # Its address is between those of the others: each side of a session may be the one that calls.
+    middle = lab.host("h3", "10.9.0.15", "--networking-backend", "bird", six="fd09::15")
+    node = lab.client.get(NODE, "h3")
+    assert node.spec.bgp is not None
+    bgp = msgspec.structs.replace(node.spec.bgp, route_reflector_cluster_id="1.0.0.1")
+    metadata = msgspec.structs.replace(node.metadata, labels={"reflector": "yes"})
+    lab.client.apply(replace(node, metadata=metadata, spec=msgspec.structs.replace(node.spec, bgp=bgp)))
+    one, two, a, b = six_pair(lab)
+    established(one, "10.9.0.15", "fd09::15")
+    established(two, "10.9.0.15", "fd09::15")
+    established(middle, "10.9.0.1", "fd09::1", "10.9.0.2", "fd09::2")
+    reaches6(a, b)
+    reaches(a, b)
+    assert "via fd09::2 dev eth0 proto bird" in route6(one.netns, "fd65::200/122")

@@ -3,6 +3,8 @@ who has no IPv6 address, or one that others have too."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -91,16 +93,21 @@ def problems(host: Host) -> str:
     return "\n".join(host.status().get("routes", {}).get("problems", []))
 
 
+def is_numbered(host: Host, device: str, vni: str, port: str) -> bool:
+    shown = inside(host.netns, "ip", "-d", "link", "show", device, check=False)
+    return f"vxlan id {vni} " in shown and f"dstport {port} " in shown
+
+
 def told(host: Host, words: str) -> None:
     until(lambda: words in problems(host), message=lambda: f"{words!r} is told: {host.story()}")
 
 
 def speaks_tcp(a: Container, b: Container) -> None:
-    """A word and its echo over TCP."""
+    """Much and its echo over TCP: packets that are too large for a tunnel are made smaller on the way."""
     listen = ("socat", "TCP6-LISTEN:7000,reuseaddr,fork", "EXEC:cat")
     server = b.host.lab.start(b.netns, *listen)
-    say = f"echo word | socat -t 30 - TCP6:[{b.six}]:7000"
-    until(lambda: inside(a.netns, "sh", "-c", say, check=False) == "word\n", message="TCP over IPv6")
+    say = f"head -c 300000 /dev/zero | socat -t 30 - TCP6:[{b.six}]:7000 | wc -c"
+    until(lambda: inside(a.netns, "sh", "-c", say, check=False) == "300000\n", message="TCP over IPv6")
     server.kill()
 
 
@@ -187,6 +194,24 @@ def test_vxlan_carries_ipv6_and_leaves_when_the_pool_does_without(lab: Lab) -> N
 
 
 @needs_vxlan
+def test_a_far_end_with_an_address_of_another_nodes_block_is_a_gateway_all_the_same(lab: Lab) -> None:
+    pools(lab, vxlan_mode="CrossSubnet")
+    one = lab.host("h1", "10.9.0.1", six="fd09::1")
+    for name, four, six, end in (
+        ("near", "10.9.0.77/24", "fd09::77/64", None),
+        ("far", "10.8.0.77/24", "fd08::77/64", "fd65::309"),
+    ):
+        spec = NodeSpec(bgp=NodeBgp(ipv4_address=four, ipv6_address=six), ipv6_vxlan_tunnel_addr=end)
+        lab.client.apply(Resource(kind=NODE, metadata=Metadata(name=name), spec=spec))
+    lab.block("fd65::300/122", "near", {9: "far"})
+    lab.block("fd65::400/122", "far")
+    goes(one, "fd65::300/122", "via fd09::77 dev eth0")
+    goes(one, "fd65::309", "fd65::309 dev vxlan-v6.calico proto 80")
+    goes(one, "fd65::400/122", "via fd65::309 dev vxlan-v6.calico")
+    assert one.status()["routes"]["failures"] == {}
+
+
+@needs_vxlan
 def test_vxlan_over_ipv6_is_mended(lab: Lab) -> None:
     pools(lab, vxlan_mode="Always")
     one, _, a, b = pair(lab)
@@ -209,6 +234,11 @@ def test_vxlan_over_ipv6_is_mended(lab: Lab) -> None:
     one.ready()
     reaches(a, b)
     assert inside(one.netns, "cat", "/sys/class/net/vxlan-v6.calico/ifindex") == index
+    one.kill(signal.SIGTERM)
+    said = inside(one.netns, sys.executable, "-m", "tests.kernel.run_node", "uninstall", "--force")
+    assert f"removed route {BLOCK6}" in said
+    assert not mtu(one, "vxlan-v6.calico")
+    assert "proto 80" not in inside(one.netns, "ip", "-6", "route")
 
 
 @needs_vxlan
@@ -254,8 +284,12 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     told(one, "no interface that is up has such a name")
     inside(one.netns, "ip", "link", "set", "other7", "up")
     until(lambda: (mtu(one, "vxlan.calico"), mtu(one, "vxlan-v6.calico")) == ("1340", "1320"), message=one.story)
-    settings(lab)
+    settings(lab, vxlan_port=8472, vxlan_vni=77)
     until(lambda: mtu(one, "vxlan-v6.calico") == "1430", message=one.story)
+    for name in ("vxlan.calico", "vxlan-v6.calico"):
+        until(partial(is_numbered, one, name, "77", "8472"), message=one.story)
+    reaches(a, b)
+    settings(lab)
     # 1340 bytes have room for 1280 and a header of 50, not for one of 70.
     inside(one.netns, "ip", "link", "set", "eth0", "mtu", "1340")
     told(one, "vxlan-v6.calico would take 1270 bytes")
@@ -264,3 +298,37 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     inside(one.netns, "ip", "link", "set", "eth0", "mtu", "1500")
     reaches(a, b)
     until(lambda: one.status()["routes"]["mtu"] == 1430, message=one.story)
+
+
+@needs_vxlan
+def test_what_a_stranger_puts_into_the_tunnel_is_dropped_until_it_is_a_node(lab: Lab) -> None:
+    pools(lab, vxlan_mode="Always")
+    _, two, a, b = pair(lab)
+    reaches(a, b)
+    stranger, far = (
+        lab.plug("x", "10.9.0.66", "fd09::66"),
+        inside(two.netns, "cat", "/sys/class/net/vxlan-v6.calico/address"),
+    )
+    for words in (
+        "link add vx type vxlan id 4096 dstport 4789 local fd09::66 remote fd09::2 dev eth0",
+        "link set vx mtu 1430 up",
+        f"-6 addr add {a.six}/128 dev vx nodad",
+        f"-6 route add {b.six}/128 dev vx src {a.six}",
+        f"-6 neigh add {b.six} dev vx lladdr {far.strip()} nud permanent",
+    ):
+        inside(stranger, "ip", *words.split())
+    heard = lab.directory / "heard"
+    lab.start(b.netns, "socat", "-u", "UDP6-RECV:9000", f"OPEN:{heard},creat,append")
+
+    def says(netns: str, word: str) -> bool:
+        inside(netns, "sh", "-c", f"echo {word} | socat -u - UDP6-SENDTO:[{b.six}]:9000")
+        return heard.exists() and word in heard.read_text()
+
+    until(lambda: says(a.netns, "friend"))
+    for _ in range(3):
+        says(stranger, "stranger")
+    spec = NodeSpec(bgp=NodeBgp(ipv4_address="10.9.0.66/24", ipv6_address="fd09::66/64"))
+    lab.client.apply(Resource(kind=NODE, metadata=Metadata(name="x"), spec=spec))
+    # Its twin, by the same way: what was sent before has been lost for good.
+    until(lambda: says(stranger, "node"), message=two.story)
+    assert "stranger" not in heard.read_text()

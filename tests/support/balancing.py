@@ -22,6 +22,7 @@ from aiohttp import web
 from tests.support.fake_marathon import FakeMarathon, host_app
 from tests.support.ports import free_port
 from tests.support.waiting import until
+from tortie.base.errors import Unavailable
 from tortie.lb.change import Have, parse_state
 from tortie.lb.haproxy import Haproxy
 
@@ -132,8 +133,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(tmp_path: Path) -> AsyncIterator[tuple[Bench, aiohttp.ClientSession]]:
-    marathon = FakeMarathon()
+async def bench(
+    tmp_path: Path, marathon: FakeMarathon | None = None
+) -> AsyncIterator[tuple[Bench, aiohttp.ClientSession]]:
+    marathon = marathon or FakeMarathon()
     await marathon.start()
     work_dir = tmp_path / "lb"
     made = Bench(marathon, work_dir, free_port(), free_port(), free_port(), [], Haproxy("haproxy", work_dir))
@@ -219,13 +222,16 @@ class Fleet:
             task |= {"id": name, "state": state}
         return made
 
-    async def start(self, count: int) -> None:
+    async def start(self, count: int) -> list[Backend]:
         """So many more tasks: they run, and HAProxy may send them requests once they answer."""
+        fresh = []
         for _ in range(count):
             self._count += 1
             backend = Backend()
             await backend.start()
             self._tasks[f"{self.name}.{self._count}"] = backend, "TASK_RUNNING"
+            fresh.append(backend)
+        return fresh
 
     def kill(self, count: int) -> None:
         """The oldest ones are being killed: they serve on until they get nothing any more."""
@@ -241,6 +247,9 @@ class Fleet:
 
     async def settled(self) -> bool:
         """Whether HAProxy serves by the running ones, and has none of the others any more."""
-        text = await self._made.haproxy.command(f"show servers state {self.name}_{self.port}")
+        try:
+            text = await self._made.haproxy.command(f"show servers state {self.name}_{self.port}")
+        except Unavailable:
+            return False
         have = {server.port: server.serves for server in parse_state(text).values()}
         return have == {backend.port: True for backend, state in self._tasks.values() if state == "TASK_RUNNING"}

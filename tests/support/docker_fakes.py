@@ -111,6 +111,7 @@ class FakeLinks:
 
     def __init__(self) -> None:
         self.pairs: dict[str, str] = {}
+        self.mtus: dict[str, int | None] = {}
         self.fail_next = 0
 
     def create_pair(self, host: str, peer: str, peer_mac: str, mtu: int | None = None) -> None:
@@ -120,6 +121,7 @@ class FakeLinks:
         if host in self.pairs:
             raise Conflict(f"interface {host}: File exists")
         self.pairs[host] = peer
+        self.mtus[host] = mtu
 
     def delete(self, name: str) -> bool:
         return self.pairs.pop(name, None) is not None

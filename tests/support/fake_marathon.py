@@ -62,10 +62,14 @@ class FakeMarathon:
         app = web.Application()
         app.router.add_get("/v2/apps", self._apps)
         app.router.add_get("/v2/events", self._events)
+        self.more_routes(app.router)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=tls).start()
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    def more_routes(self, router: web.UrlDispatcher) -> None:
+        """What else it answers."""
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -18,7 +18,7 @@ def dns() -> None:
 @dns.command()
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="The original's JSON configuration.")
 @click.option("--role", type=click.Choice(["mesos-dns", "resolver"]), default="mesos-dns", show_default=True)
-@click.option("--listen", help="resolver: ADDRESS or ADDRESS:PORT to answer on.")
+@click.option("--listen", multiple=True, metavar="ADDRESS[:PORT]", help="resolver: where to answer; may repeat.")
 @click.option("--master", multiple=True, metavar="HOST:PORT", help="resolver: Mesos masters whose cluster is named.")
 @click.option("--forward", multiple=True, metavar="ZONE=ADDRESS", help="resolver: who answers a zone; may repeat.")
 @click.option("--upstream", multiple=True, metavar="ADDRESS", help="resolver: who answers all other names.")
@@ -54,11 +54,11 @@ def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) ->
     run_until_stopped(serve(parse(text, str(config_file))))
 
 
-def _run_resolver(listen: str | None, **options: Any) -> None:
+def _run_resolver(listen: tuple[str, ...], **options: Any) -> None:
     from tortie.cli.stopping import run_until_stopped
     from tortie.dns.resolver import run_resolver
     from tortie.dns.resolver_options import settings
 
-    if listen is None:
+    if not listen:
         raise click.UsageError("--listen ADDRESS is needed")
-    run_until_stopped(run_resolver(*settings(listen, **options)))
+    run_until_stopped(run_resolver(*settings(*listen, **options)))

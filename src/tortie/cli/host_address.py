@@ -6,11 +6,12 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Interface, ip_address, ip_interface
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dataplane.tunnels import parse_six
 
 OTHERS = re.compile(r"lo$|docker|cbr|br-|virbr|lxcbr|veth|cali|tunl|vxlan|flannel|cni|kube")
 """Interfaces that are no way to other hosts."""
@@ -31,7 +32,8 @@ class Own:
 
 
 def own_addresses(version: int = 4) -> list[Own]:
-    """Every global address of this host, in the order of its interfaces. Raises Unavailable."""
+    """Every global address of this host, in the order of its interfaces; those of IPv6 that will go, last. Raises
+    Unavailable."""
     try:
         done = subprocess.run(
             ["ip", "-json", f"-{version}", "address", "show", "scope", "global"],
@@ -42,15 +44,19 @@ def own_addresses(version: int = 4) -> list[Own]:
         listed = json.loads(done.stdout or b"[]")
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise Unavailable(f"the addresses of this host: {error}") from error
-    return list(_of(listed))
+    return of_listing(listed)
 
 
-def _of(listed: Sequence[dict[str, object]]) -> Iterator[Own]:
+def of_listing(listed: Sequence[dict[str, object]]) -> list[Own]:
+    """From what `ip -json address` says."""
+    lasting, passing = list[Own](), list[Own]()
     for link in listed:
         infos = link.get("addr_info")
         for info in infos if isinstance(infos, list) else ():
             if info.get("local"):
-                yield Own(str(link.get("ifname")), f"{info['local']}/{info['prefixlen']}")
+                kind = passing if info.get("temporary") or info.get("deprecated") else lasting
+                kind.append(Own(str(link.get("ifname")), f"{info['local']}/{info['prefixlen']}"))
+    return [*lasting, *passing]
 
 
 def with_mask(text: str, own: Sequence[Own]) -> tuple[str, bool]:
@@ -89,3 +95,45 @@ def _source(destination: str, version: int) -> str:
             return str(sock.getsockname()[0])
     except OSError as error:
         raise Invalid(f"can-reach={destination}: {error.strerror or error}") from error
+
+
+def chosen(given: str | None, method: str) -> str:
+    """The address that was given, with its mask; else the one that the method finds. Invalid when there is none."""
+    if given and given != "autodetect":
+        return given
+    address = found(method, own_addresses())
+    if not address:
+        raise Invalid(f"no IPv4 address of this host by {method}: give --address, or another --ip-autodetection-method")
+    return address
+
+
+def chosen6(given: str | None, method: str) -> str | None:
+    """As `chosen`; empty for `none`. Without a word the Node's own one counts."""
+    if given != "autodetect":
+        return "" if given == "none" else given or None
+    address = found(method, own_addresses(6), 6)
+    if not address:
+        raise Invalid(f"no IPv6 address of this host by {method}: give --address6, or leave IPv6 out with none")
+    return address
+
+
+def faults(address: str) -> list[str]:
+    """What is wrong with an IPv4 address with its subnet's mask."""
+    try:
+        parsed = IPv4Interface(address)
+    except ValueError:
+        return [f"--address {address}: not an IPv4 address with a mask"]
+    if "/" not in address or parsed.network.prefixlen == 32:
+        return [f"--address {address}: the mask of the host's subnet is missing, as in {parsed.ip}/24"]
+    return []
+
+
+def faults6(address: str) -> list[str]:
+    """What is wrong with an IPv6 address with its subnet's mask."""
+    try:
+        parsed = parse_six(address)
+    except Invalid as error:
+        return [f"--address6 {error}"]
+    if "/" not in address:
+        return [f"--address6 {address}: the mask of the host's subnet is missing, as in {parsed.ip}/64"]
+    return []

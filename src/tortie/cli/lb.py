@@ -20,6 +20,7 @@ from tortie.cli.lb_running import (
     say_what_has_no_effect,
     work_dir_option,
 )
+from tortie.cli.zdd import zdd
 
 
 @click.group()
@@ -103,6 +104,9 @@ def stop(work_dir: Path) -> None:
 
     if not asyncio.run(Haproxy("haproxy", work_dir).stop()):
         raise NotFound(f"{work_dir}: no haproxy runs there")
+
+
+lb.add_command(zdd)
 
 
 def _options(options: dict[str, Any], *, stop: bool, events: bool) -> Any:

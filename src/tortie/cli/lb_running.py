@@ -120,7 +120,7 @@ def make_source(options: dict[str, Any], *, events: bool) -> Any:
         events=events,
         max_backoff=options["max_backoff"],
         remember=options["lru_cache_capacity"],
-        user=_user(options["auth_credentials"]),
+        user=credentials(options["auth_credentials"]),
         ca=options["marathon_ca_cert"],
     )
 
@@ -151,7 +151,7 @@ def _poll_interval() -> float:
     return seconds
 
 
-def _user(given: str | None) -> tuple[str, str] | None:
+def credentials(given: str | None) -> tuple[str, str] | None:
     if given is None:
         name, password = os.environ.get("MARATHON_USER"), os.environ.get("MARATHON_PASSWORD")
         return (name, password) if name and password is not None else None
@@ -162,17 +162,21 @@ def _user(given: str | None) -> tuple[str, str] | None:
 
 
 def _urls(urls: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(checked_url("--marathon", url) for url in urls) or ("http://master.mesos:8080",)
+
+
+def checked_url(option: str, text: str) -> str:
+    """An address of http or https without a final slash."""
     from urllib.parse import urlsplit
 
-    for url in urls:
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good:
-            raise Invalid(f"--marathon: {url!r} is not a URL of http or https")
-    return urls or ("http://master.mesos:8080",)
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise Invalid(f"{option}: {text!r} is not a URL of http or https")
+    return text.rstrip("/")
 
 
 def find_program(given: str | None) -> str:

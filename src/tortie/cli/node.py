@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import signal
@@ -180,8 +179,8 @@ def run(
     """
     _check_root()
     options = Options(
-        address=_own_address(address, ip_autodetection_method),
-        address6=_own_address6(address6, ip6_autodetection_method),
+        address=host_address.chosen(address, ip_autodetection_method),
+        address6=host_address.chosen6(address6, ip6_autodetection_method),
         **given,
     )
     logger = logs.setup("tortie.node", debug=options.debug)
@@ -193,26 +192,6 @@ def run(
         if ours is None:
             raise
         raise _first(ours) from group
-
-
-def _own_address(given: str | None, method: str) -> str:
-    """The address that was given, with its mask; else the one that the method finds. Invalid when there is none."""
-    if given and given != "autodetect":
-        return given
-    found = host_address.found(method, host_address.own_addresses())
-    if not found:
-        raise Invalid(f"no IPv4 address of this host by {method}: give --address, or another --ip-autodetection-method")
-    return found
-
-
-def _own_address6(given: str | None, method: str) -> str | None:
-    """As `_own_address`; empty for `none`. Without a word the Node's own one counts."""
-    if given != "autodetect":
-        return "" if given == "none" else given or None
-    found = host_address.found(method, host_address.own_addresses(6), 6)
-    if not found:
-        raise Invalid(f"no IPv6 address of this host by {method}: give --address6, or leave IPv6 out with none")
-    return found
 
 
 @node.command()
@@ -289,26 +268,11 @@ def _check(options: Options) -> None:
     problems = []
     if not hostname or "/" in hostname:
         problems.append(f"--hostname {hostname!r}: a name without slashes is needed")
-    try:
-        parsed = ipaddress.IPv4Interface(address)
-        if "/" not in address or parsed.network.prefixlen == 32:
-            problems.append(f"--address {address}: the mask of the host's subnet is missing, as in {parsed.ip}/24")
-    except ValueError:
-        problems.append(f"--address {address}: not an IPv4 address with a mask")
+    problems += host_address.faults(address)
     if options.address6:
-        problems += _faults6(options.address6)
+        problems += host_address.faults6(options.address6)
     if problems:
         raise Invalid(*problems)
-
-
-def _faults6(address6: str) -> list[str]:
-    try:
-        parsed = parse_six(address6)
-    except Invalid as error:
-        return [f"--address6 {error}"]
-    if "/" not in address6:
-        return [f"--address6 {address6}: the mask of the host's subnet is missing, as in {parsed.ip}/64"]
-    return []
 
 
 async def _run(logger: logging.Logger, options: Options, beside: Sequence[Companion]) -> None:

@@ -9,16 +9,18 @@ Each family goes by the hosts' addresses of that family: IPv6 needs one on eithe
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Literal
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dataplane.ends import Ends, Peer, shared
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.tunnels import (
     LEAST,
     TUNNELS,
+    VXLAN6,
     Device,
     Encapsulation,
     Link,
@@ -30,7 +32,6 @@ from tortie.dataplane.tunnels import (
     Version,
     measure,
     parse_pattern,
-    tunnel_mac,
     tunnel_of,
     uplink_of,
 )
@@ -50,32 +51,6 @@ Reach = Literal["Never", "Always", "CrossSubnet"]
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """What hosts know of a node: its addresses without masks, and the ends of its tunnels."""
-
-    address: str = ""
-    vxlan: str = ""
-    mac: str = ""
-    ipip: str = ""
-    address6: str = ""
-    vxlan6: str = ""
-    mac6: str = ""
-
-    def at(self, version: int) -> str:
-        """Its address of a family."""
-        return self.address6 if version == 6 else self.address
-
-    def end(self, tunnel: Tunnel) -> str:
-        """The address of its end of a tunnel."""
-        return {"vxlan": self.vxlan, "vxlan-v6": self.vxlan6, "ipip": self.ipip}[tunnel]
-
-    def mac_of(self, tunnel: Tunnel, name: str) -> str:
-        """The MAC of the VXLAN interface of the node with this name."""
-        version = TUNNELS[tunnel].version
-        return (self.mac6 if version == 6 else self.mac) or tunnel_mac(name, version)
-
-
-@dataclass(frozen=True, slots=True)
 class PoolWay:
     """How a pool's packets travel between hosts."""
 
@@ -92,9 +67,8 @@ def workload_route(interface: str) -> Route:
 class Ways:
     """What is learned goes in by `set_` and `learn`; `take_stale` names the destinations to ask `route` for again.
 
-    `neighbours` are the far ends of VXLAN as wanted and as the kernel has them, for each tunnel by tunnel address;
-    `devices` the tunnels' interfaces, by name. A destination whose way is missing stands in `problems` with the
-    reason. `version` counts the changes of blocks, pools and nodes.
+    A destination whose way is missing stands in `problems` with the reason. `version` counts the changes of blocks,
+    pools and nodes.
     """
 
     def __init__(self, node: str, address: str, backend: Backend = "direct", address6: str = "") -> None:
@@ -102,16 +76,11 @@ class Ways:
         self.backend = backend
         self.holdings = Holdings()
         self.version = 0
-        self.devices: dict[str, Device] = {}
-        self.neighbours: dict[Tunnel, Tracker[str, Neighbour]] = {
-            tunnel: Tracker() for tunnel, shape in TUNNELS.items() if shape.kind == "vxlan"
-        }
         self._addresses: dict[Version, str] = {4: address, **({6: address6} if address6 else {})}
         self._links: Mapping[str, Link] = {}
         self._settings = TunnelSettings()
         self._peers: dict[str, Peer] = {}
-        self._ends: dict[str, str] = {}
-        self._shared: list[str] = []
+        self._ends = Ends(node)
         self._pools: tuple[PoolWay, ...] = ()
         self._stale: set[str] = {GATEWAY}
         self._problems: dict[str, str] = {}
@@ -129,13 +98,23 @@ class Ways:
         six = [NO_SIX] if self._six and 6 not in self._uplinks and self.backend != "none" else []
         if self._six and self.mtu < LEAST[6]:
             six.append(f"interfaces of workloads take {self.mtu} bytes: IPv6 needs {LEAST[6]}")
-        told = [*uplinks, *six, *self._room.problems, *self._room.refused.values(), *self._shared]
+        told = [*uplinks, *six, *self._room.problems, *self._room.refused.values(), *shared(self._peers)]
         return list(dict.fromkeys([*told, *self._problems.values()]))
 
     @property
     def _six(self) -> bool:
         """Whether some pool is IPv6."""
         return any(pool.cidr.version == 6 for pool in self._pools)
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """The tunnels' interfaces, by name."""
+        return self._ends.devices
+
+    @property
+    def neighbours(self) -> Mapping[Tunnel, Tracker[str, Neighbour]]:
+        """The far ends of VXLAN as wanted and as the kernel has them, for each tunnel by tunnel address."""
+        return self._ends.neighbours
 
     @property
     def uplinks(self) -> list[str]:
@@ -254,59 +233,11 @@ class Ways:
     def _again(self) -> None:
         """Everything is looked at again: nodes, pools and uplinks seldom change."""
         self.version += 1
-        self._settle_tunnels()
-        self._shared = list(self._find_shared())
+        before = self._ends.reached
+        self._ends.settle(self._peers, self._uplinks, self._room, self._settings)
+        self._stale |= before | self._ends.reached
         self._stale.add(GATEWAY)
         self._stale.update(map(str, self.holdings.owners), (str(a) + _whole(a) for a in self.holdings.borrowed))
-
-    def _settle_tunnels(self) -> None:
-        own = self._peers.get(self.node, Peer())
-        self.devices = {
-            shape.device: Device(
-                shape.device,
-                shape.kind,
-                own.end(tunnel),
-                uplink.address.partition("/")[0],
-                uplink.device,
-                size,
-                own.mac_of(tunnel, self.node) if shape.kind == "vxlan" else "",
-                self._settings.vni,
-                self._settings.port,
-            )
-            for tunnel, size in sorted(self._room.tunnels.items())
-            for shape in [TUNNELS[tunnel]]
-            for uplink in [self._uplinks[shape.version]]
-            if own.end(tunnel) and uplink.device
-        }
-        self._ends = {}
-        for tunnel, tracker in self.neighbours.items():
-            wanted = self._far_ends(tunnel)
-            for address in tracker.want.keys() - wanted.keys():
-                tracker.drop(address)
-            for address, neighbour in wanted.items():
-                tracker.put(address, neighbour)
-
-    def _far_ends(self, tunnel: Tunnel) -> dict[str, Neighbour]:
-        """By tunnel address. Of two nodes that claim one tunnel address or MAC the first one known has it."""
-        shape, found = TUNNELS[tunnel], dict[str, Neighbour]()
-        macs: set[str] = set()
-        for name, peer in self._peers.items():
-            address, mac = peer.end(tunnel), peer.mac_of(tunnel, name)
-            if not address or address in self._ends or mac in macs:
-                continue
-            self._ends[address] = name
-            macs.add(mac)
-            if name != self.node and shape.device in self.devices and peer.at(shape.version):
-                found[address] = Neighbour(mac, peer.at(shape.version))
-        return found
-
-    def _find_shared(self) -> Iterator[str]:
-        """Nodes that say that they have one address: what is for one of them reaches the other."""
-        first: dict[str, str] = {}
-        for name, peer in sorted(self._peers.items()):
-            for address in filter(None, (peer.address, peer.address6)):
-                if first.setdefault(address, name) != name:
-                    yield f"nodes {first[address]} and {name} both have the address {address}"
 
     def take_stale(self) -> set[str]:
         """The destinations whose route may have changed since the last call."""
@@ -320,6 +251,8 @@ class Ways:
             # Without a route to the workloads' gateway by another interface the kernel leaves their ARP unanswered.
             device = self._uplinks[4].device
             return Route("link", device) if device else None
+        if self._ends.reaches(destination):
+            return Route("link", VXLAN6)
         network = ipaddress.ip_network(destination)
         whole = network.prefixlen == network.max_prefixlen
         borrower = self.holdings.borrowed.get(network.network_address) if whole else None
@@ -377,7 +310,7 @@ class Ways:
             return Route("onlink", device, peer.address)
         if not far:
             raise Unavailable(f"node {name} has no tunnel address: {network} cannot be reached")
-        if self._ends.get(far) != name:
+        if self._ends.owner(far) != name:
             raise Unavailable(f"node {name} claims the tunnel of another node: {network} cannot be reached")
         return Route("onlink", device, far)
 

@@ -95,17 +95,17 @@ class ComponentRecords(Giver):
 
 @dataclass(frozen=True, slots=True)
 class HostRecords(Giver):
-    """`spartan` and `localhost`: the names that a resolver at `address` has without any cluster."""
+    """`spartan` and `localhost`: the names that a resolver at `addresses` has without any cluster."""
 
     domain: str
-    address: str
+    addresses: tuple[str, ...]
 
     def fixed(self, _cluster: Cluster) -> Entries:
         entries = Entries()
         if self.domain == "localhost":
             entries.address("localhost", ("127.0.0.1", "::1"))
         else:
-            entries.address(NAME_SERVER, (self.address,))
+            entries.address(NAME_SERVER, self.addresses)
             entries.address("ready.spartan", ("127.0.0.1",))
         return entries
 

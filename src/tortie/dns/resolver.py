@@ -23,14 +23,13 @@ _STATE_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """What one host's resolver is told. Without `masters` it has no zones of a cluster.
+    """What one host's resolver is told: where it answers and for whom. Without `masters` it has no zones of a cluster.
 
     `cluster_id`: the label of the cluster below `dcos.directory`, where its zones answer as well. `http`: where its
     HTTP API listens, if at all.
     """
 
-    address: str
-    port: int
+    listen: tuple[tuple[str, int], ...]
     masters: tuple[str, ...] = ()
     cluster_id: str = ""
     http: tuple[str, int] | None = None
@@ -43,11 +42,11 @@ def _aliases(label: str, cluster_id: str) -> list[str]:
     return [f"{name}.{parent}" for name in labels for parent in below][1:]
 
 
-def host_listings(address: str) -> list[Listing]:
+def host_listings(addresses: tuple[str, ...]) -> list[Listing]:
     """The zones that hang on no cluster, filled: the resolver's own names, and localhost, which leaves no host."""
     listings = [
         Listing(giver, Zone(dcos.apex(giver.domain)))
-        for giver in (dcos.HostRecords("spartan", address), dcos.HostRecords("localhost", address))
+        for giver in (dcos.HostRecords("spartan", addresses), dcos.HostRecords("localhost", addresses))
     ]
     for listing in listings:
         for _ in listing.whole(Cluster()):
@@ -67,7 +66,7 @@ def cluster_listings(resolver: Resolver) -> list[Listing]:
 
 async def run_resolver(resolver: Resolver, forwarder: Forwarder) -> None:
     """Answer what is ours, pass every other question on, caching nothing. Serve until cancelled."""
-    own = host_listings(resolver.address)
+    own = host_listings(tuple(dict.fromkeys(address for address, _ in resolver.listen)))
     listings = cluster_listings(resolver) if resolver.masters else []
     names = Authority(listing.zone for listing in (*own, *listings))
     for listing in own:
@@ -77,12 +76,14 @@ async def run_resolver(resolver: Resolver, forwarder: Forwarder) -> None:
     def answer(query: bytes, tcp: bool) -> bytes | Forward | None:
         return handle(query, names, dice, tcp=tcp, recursion=True, mark_cut=True)
 
-    server = Server(resolver.address, resolver.port, answer, forwarder)
-    server.bind()
+    servers = [Server(address, port, answer, forwarder) for address, port in resolver.listen]
+    for server in servers:
+        server.bind()
     http = _http_socket(resolver)
-    log.info("answering on %s:%d", resolver.address, server.port)
+    log.info("answering on %s", ", ".join(f"{server.host}:{server.port}" for server in servers))
     async with asyncio.TaskGroup() as group:
-        group.create_task(server.run())
+        for server in servers:
+            group.create_task(server.run())
         if listings:
             from tortie.dns.follow import Follower, Masters
 
@@ -92,7 +93,7 @@ async def run_resolver(resolver: Resolver, forwarder: Forwarder) -> None:
             from tortie.dns.resolver_http import make_app
             from tortie.web.serve import serve
 
-            group.create_task(serve(make_app(resolver, forwarder, (*own, *listings), server.ask), [http]))
+            group.create_task(serve(make_app(resolver, forwarder, (*own, *listings), servers[0].ask), [http]))
 
 
 def _http_socket(resolver: Resolver) -> socket.socket | None:

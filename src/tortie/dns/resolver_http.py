@@ -78,8 +78,7 @@ def make_app(resolver: Resolver, forwarder: Forwarder, listings: Sequence[Listin
     async def config(_: Request) -> Response:
         return JSONResponse(
             {
-                "Listener": resolver.address,
-                "Port": resolver.port,
+                "Listeners": [f"{address}:{port}" for address, port in resolver.listen],
                 "Masters": list(resolver.masters),
                 "Zones": [listing.zone.apex.domain for listing in listings],
                 "Forwards": {zone: list(hosts) for zone, hosts in forwarder.named().items()},

@@ -31,8 +31,7 @@ class _Reader:
 
 
 def settings(
-    listen: str,
-    *,
+    *listen: str,
     master: tuple[str, ...] = (),
     forward: tuple[str, ...] = (),
     upstream: tuple[str, ...] = (),
@@ -41,7 +40,7 @@ def settings(
 ) -> tuple[Resolver, Forwarder]:
     """Invalid names every problem."""
     read = _Reader()
-    address = read.each("listen", [listen], resolver_address)
+    address = read.each("listen", listen, resolver_address)
     masters = read.each("master", master, host_port)
     pairs = read.each("forward", forward, _forward)
     others = read.each("upstream", upstream, resolver_address)
@@ -58,7 +57,7 @@ def settings(
     for zone, at in pairs:
         zones.setdefault(zone, []).append(at)
     own = Resolver(
-        *split_address(address[0], 53),
+        tuple(split_address(item, 53) for item in dict.fromkeys(address)),
         masters=tuple(dict.fromkeys(masters)),
         cluster_id=label[0] if label else "",
         http=split_address(pages[0], None) if pages else None,

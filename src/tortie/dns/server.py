@@ -29,7 +29,8 @@ _MAX_TCP_OF_ONE = 64
 _PIPELINE = 16
 _TCP_IDLE = 10.0
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
-_TTL_SPACE = socket.CMSG_SPACE(64)
+_CONTROL_SPACE = socket.CMSG_SPACE(64)
+_MAX_QUERY = 4096
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Server:
     answer: Answerer
     forwarder: Forwarder
     queries: int = 0
+    _wild: bool = False
     _tcp_open: Counter[str] = field(default_factory=Counter)
     _large: LargeReplies = field(default_factory=LargeReplies)
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Server:
             self.port = sock.getsockname()[1]
         udp, tcp = self._sockets
         tcp.listen(128)
+        self._wild = self.host in ("0.0.0.0", "::")
         if self.host == "0.0.0.0":
             udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         elif self.host == "::":
@@ -89,15 +92,19 @@ class Server:
 
     def _drain(self, sock: socket.socket, group: asyncio.TaskGroup) -> None:
         """Answer what has arrived, a batch at most: other work on the loop gets its turn."""
+        back: list[Control] = []
         for _ in range(_BATCH):
             try:
-                query, controls, _, peer = sock.recvmsg(4096, _TTL_SPACE)
+                if self._wild:
+                    query, controls, _, peer = sock.recvmsg(_MAX_QUERY, _CONTROL_SPACE)
+                    back = _source(controls)
+                else:
+                    query, peer = sock.recvfrom(_MAX_QUERY)
             except BlockingIOError:
                 return
             except OSError as error:  # an ICMP error of an earlier reply
                 log.debug("receive: %s", error)
                 return
-            back = _source(controls)
             reply = self._answer(query, tcp=False)
             if isinstance(reply, Forward):
                 group.create_task(self._pass_on(sock, query, reply.question, back, peer))
@@ -205,7 +212,10 @@ def _source(controls: list[Control]) -> list[Control]:
 
 def _send(sock: socket.socket, reply: bytes, back: list[Control], peer: Any) -> None:
     try:
-        sock.sendmsg([reply], back, 0, peer)
+        if back:
+            sock.sendmsg([reply], back, 0, peer)
+        else:
+            sock.sendto(reply, peer)
     except OSError as error:  # full buffer, unreachable asker: the asker asks again
         log.debug("reply to %s: %s", peer, error)
 

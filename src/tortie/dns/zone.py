@@ -172,8 +172,8 @@ class Zone:
             return found.get(rtype) or nodata
         if name in self.empty:
             return _PLAIN_NODATA if rtype == SRV else nodata
-        if b"\x01*" in name:
-            answer = self.look_up(_without_stars(name), rtype, apex)
+        if b"\x01*" in name and (plain := _without_stars(name)) != name:
+            answer = self.look_up(plain, rtype, apex)
             return nxdomain if answer.rcode else answer
         return _PLAIN_NODATA if rtype == SRV else nxdomain
 

@@ -6,11 +6,12 @@ import re
 
 from tortie.lb.service import Service, plain_id
 
+_ODD = re.compile(r"[^a-zA-Z0-9-]")
 _LONGEST = 86400
 
 
 def cleaned(text: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9-]", "_", text)
+    return _ODD.sub("_", text)
 
 
 def host_match(vhost: str) -> str:

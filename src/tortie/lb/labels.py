@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from tortie.lb.service import Service
 from tortie.lb.templates import NOT_USED, TEMPLATES, prepared
@@ -37,9 +38,8 @@ PORT_LABELS = frozenset(
 
 
 def labelled(app: App, index: int, key: str) -> str | None:
-    """The app's label for this port; HAPROXY_AUTH is an older form without index."""
-    labels = app.labels or {}
-    return labels.get(f"HAPROXY_{index}_{key}")
+    """The app's label for this port."""
+    return (app.labels or {}).get(f"HAPROXY_{index}_{key}")
 
 
 def groups(app: App, index: int) -> set[str]:
@@ -47,6 +47,44 @@ def groups(app: App, index: int) -> set[str]:
     if text is None:
         text = (app.labels or {}).get("HAPROXY_GROUP", "")
     return {item.strip() for item in text.split(",")} - {""}
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The labels of one port, without HAPROXY_n_."""
+
+    index: int
+    texts: dict[str, str]
+
+    def get(self, key: str) -> str | None:
+        return self.texts.get(key)
+
+    def checked(self, key: str, default: str, pattern: re.Pattern[str]) -> str:
+        text = self.texts.get(key, default)
+        if text != default and not pattern.match(text):
+            raise ValueError(f"label HAPROXY_{self.index}_{key}: {text!r} is not allowed")
+        return text
+
+    def number(self, key: str, low: int, high: int) -> int | None:
+        text = self.texts.get(key)
+        if text is None:
+            return None
+        if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text, re.ASCII) or not low <= int(text) <= high:
+            raise ValueError(f"label HAPROXY_{self.index}_{key}: {text!r} is not a number between {low} and {high}")
+        return int(text)
+
+
+def _own(app: App, index: int) -> _Own:
+    prefix = f"HAPROXY_{index}_"
+    begin = len(prefix)
+    return _Own(index, {key[begin:]: text for key, text in (app.labels or {}).items() if key.startswith(prefix)})
+
+
+def ports_by_label(app: App) -> Iterator[int]:
+    """What HAPROXY_n_PORT asks for."""
+    for key, text in (app.labels or {}).items():
+        if key.endswith("_PORT") and _INDEXED.match(key) and text.isascii() and text.isdecimal():
+            yield int(text[:9])
 
 
 def in_group(app: App, index: int, wanted: Collection[str]) -> bool:
@@ -73,114 +111,95 @@ def without_effect(app: App, ports: int) -> Iterator[str]:
             yield f"label {key} has no effect: the app has {ports} service ports"
 
 
-def _checked(app: App, index: int, key: str, default: str, pattern: re.Pattern[str]) -> str:
-    text = labelled(app, index, key)
-    if text is None or text == default:
-        return default
-    if not pattern.match(text):
-        raise ValueError(f"label HAPROXY_{index}_{key}: {text!r} is not allowed")
-    return text
-
-
-def _number(app: App, index: int, key: str, low: int, high: int) -> int | None:
-    text = labelled(app, index, key)
-    if text is None:
-        return None
-    if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", text, re.ASCII) or not low <= int(text) <= high:
-        raise ValueError(f"label HAPROXY_{index}_{key}: {text!r} is not a number between {low} and {high}")
-    return int(text)
-
-
 def make_service(app: App, index: int, port: int, *, own_templates: bool = True) -> Service:
     """The service without its servers. `own_templates`: whether templates by label are allowed."""
     if not re.fullmatch(r"[A-Za-z0-9/._-]+", app.id):
         raise ValueError(f"app id {app.id!r} has characters that cannot stand in a configuration")
-    vhosts = _vhosts(app, index)
-    path = _checked(app, index, "PATH", "", _PATHS).strip() if vhosts else ""
-    check_index = _number(app, index, "BACKEND_HEALTHCHECK_PORT_INDEX", 0, 1000)
+    own = _own(app, index)
+    vhosts = _vhosts(own)
+    path = own.checked("PATH", "", _PATHS).strip() if vhosts else ""
+    check_index = own.number("BACKEND_HEALTHCHECK_PORT_INDEX", 0, 1000)
     health = _health(app, index)
     if health is None and check_index is not None:
         health = _health(app, check_index)
-    weight = _number(app, index, "BACKEND_WEIGHT", -1000, 1000) or 0
+    weight = own.number("BACKEND_WEIGHT", -1000, 1000) or 0
     return Service(
         app_id=app.id,
         index=index,
-        port=_number(app, index, "PORT", 1, 65535) or port,
-        mode=_mode(app, index, bool(vhosts), health),
+        port=own.number("PORT", 1, 65535) or port,
+        mode=_mode(own, bool(vhosts), health),
         vhosts=vhosts,
         path=path,
-        balance=_checked(app, index, "BALANCE", "roundrobin", _BALANCE),
-        bind_address=_checked(app, index, "BIND_ADDR", "*", _ADDRESS),
-        bind_options=_checked(app, index, "BIND_OPTIONS", "", _LINE),
-        ssl_cert=_checked(app, index, "SSL_CERT", "", _WORD),
-        sticky=truth(labelled(app, index, "STICKY")),
-        redirect_to_https=truth(labelled(app, index, "REDIRECT_TO_HTTPS")),
-        hsts=truth(labelled(app, index, "USE_HSTS")),
+        balance=own.checked("BALANCE", "roundrobin", _BALANCE),
+        bind_address=own.checked("BIND_ADDR", "*", _ADDRESS),
+        bind_options=own.checked("BIND_OPTIONS", "", _LINE),
+        ssl_cert=own.checked("SSL_CERT", "", _WORD),
+        sticky=truth(own.get("STICKY")),
+        redirect_to_https=truth(own.get("REDIRECT_TO_HTTPS")),
+        hsts=truth(own.get("USE_HSTS")),
         weight=weight or (1 if path else 0),
-        auth=_auth(app, index),
-        allowed=_networks(app, index),
-        proxypass=_checked(app, index, "HTTP_BACKEND_PROXYPASS_PATH", "", _PLACE),
-        revproxy=_checked(app, index, "HTTP_BACKEND_REVPROXY_PATH", "", _PLACE),
-        redirect=_checked(app, index, "HTTP_BACKEND_REDIR", "", _PLACE),
+        auth=_auth(app, own),
+        allowed=_networks(own),
+        proxypass=own.checked("HTTP_BACKEND_PROXYPASS_PATH", "", _PLACE),
+        revproxy=own.checked("HTTP_BACKEND_REVPROXY_PATH", "", _PLACE),
+        redirect=own.checked("HTTP_BACKEND_REDIR", "", _PLACE),
         health=health,
         health_port_index=check_index,
-        templates=_templates(app, index, own_templates),
+        templates=_templates(own, own_templates),
     )
 
 
-def _vhosts(app: App, index: int) -> tuple[str, ...]:
+def _vhosts(own: _Own) -> tuple[str, ...]:
     """Names without port and final dot, in lower case, each once. `*.a.test` is every name below, `*` every name."""
-    text = labelled(app, index, "VHOST") or ""
+    text = own.get("VHOST") or ""
     found = dict.fromkeys(v.strip().lower() for v in text.split(",") if v.strip())
     for vhost in found:
         if len(vhost) > 253 or not _HOST.match(vhost):
-            raise ValueError(f"label HAPROXY_{index}_VHOST: {vhost[:260]!r} is not a host name")
+            raise ValueError(f"label HAPROXY_{own.index}_VHOST: {vhost[:260]!r} is not a host name")
     if len(found) > _MAX_VHOSTS:
-        raise ValueError(f"label HAPROXY_{index}_VHOST: more than {_MAX_VHOSTS} host names")
+        raise ValueError(f"label HAPROXY_{own.index}_VHOST: more than {_MAX_VHOSTS} host names")
     return tuple(dict.fromkeys(vhost.rstrip(".") for vhost in found))
 
 
-def _mode(app: App, index: int, virtual: bool, health: HealthCheck | None) -> str:
+def _mode(own: _Own, virtual: bool, health: HealthCheck | None) -> str:
     http_check = health is not None and health.protocol.upper() in ("HTTP", "MESOS_HTTP")
-    mode = (labelled(app, index, "MODE") or ("http" if virtual or http_check else "tcp")).strip().lower()
+    mode = (own.get("MODE") or ("http" if virtual or http_check else "tcp")).strip().lower()
     if mode not in ("http", "tcp"):
-        raise ValueError(f"label HAPROXY_{index}_MODE: {mode!r} is neither http nor tcp")
+        raise ValueError(f"label HAPROXY_{own.index}_MODE: {mode!r} is neither http nor tcp")
     return "http" if virtual else mode
 
 
-def _networks(app: App, index: int) -> tuple[str, ...]:
-    text = labelled(app, index, "BACKEND_NETWORK_ALLOWED_ACL") or ""
+def _networks(own: _Own) -> tuple[str, ...]:
+    text = own.get("BACKEND_NETWORK_ALLOWED_ACL") or ""
     for word in text.split():
         try:
             ipaddress.ip_network(word, strict=False)
         except ValueError as error:
-            raise ValueError(f"label HAPROXY_{index}_BACKEND_NETWORK_ALLOWED_ACL: {error}") from error
+            raise ValueError(f"label HAPROXY_{own.index}_BACKEND_NETWORK_ALLOWED_ACL: {error}") from error
     return tuple(text.split())
 
 
-def _templates(app: App, index: int, allowed: bool) -> dict[str, str]:
-    prefix = f"HAPROXY_{index}_"
+def _templates(own: _Own, allowed: bool) -> dict[str, str]:
     found = {}
-    for key, text in (app.labels or {}).items():
-        name = key.removeprefix(prefix)
-        if name == key or name not in TEMPLATES or not TEMPLATES[name].by_label:
+    for name, text in own.texts.items():
+        if name not in TEMPLATES or not TEMPLATES[name].by_label:
             continue
         if not allowed:
-            raise ValueError(f"label {key}: this balancer takes no templates by label")
+            raise ValueError(f"label HAPROXY_{own.index}_{name}: this balancer takes no templates by label")
         try:
             found[name] = prepared(name, text, by_label=True)
         except ValueError as error:
-            raise ValueError(f"label {key}: {error}") from error
+            raise ValueError(f"label HAPROXY_{own.index}_{name}: {error}") from error
     return found
 
 
-def _auth(app: App, index: int) -> tuple[str, str, str] | None:
-    text = labelled(app, index, "AUTH") or (app.labels or {}).get("HAPROXY_AUTH")
+def _auth(app: App, own: _Own) -> tuple[str, str, str] | None:
+    text = own.get("AUTH") or (app.labels or {}).get("HAPROXY_AUTH")  # an older form
     if not text:
         return None
     realm, user, password = ([*text.split(":", 2), "", ""])[:3]
     if not (user and password and all(_SECRET.match(part) for part in (realm, user, password))):
-        raise ValueError(f"label HAPROXY_{index}_AUTH is not realm:user:encrypted-password")
+        raise ValueError(f"label HAPROXY_{own.index}_AUTH is not realm:user:encrypted-password")
     return realm, user, password
 
 

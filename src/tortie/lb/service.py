@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tortie.wire.marathon_apps import HealthCheck
 
+_ODD = re.compile(r"[^A-Za-z0-9-]")
 _HASHES = frozenset(("source", "uri", "url_param", "hdr", "rdp-cookie", "hash"))
 _DYNAMIC_BALANCE = frozenset(("roundrobin", "leastconn", "random", "first")) | _HASHES
 
@@ -54,10 +55,11 @@ class Service:
     servers: tuple[Server, ...] = ()
     templates: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The app's own templates, by marathon-lb's name without HAPROXY_n_."""
+    name: str = field(init=False, repr=False)
+    """Of front end and back end."""
 
-    @property
-    def name(self) -> str:
-        return f"{plain_id(self.app_id)}_{self.port}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{plain_id(self.app_id)}_{self.port}")
 
     @property
     def dynamic(self) -> bool:
@@ -80,7 +82,7 @@ def plain_id(app_id: str) -> str:
 
 def server_name(host: str, address: str, port: int) -> str:
     parts = (address, str(port)) if host == address else (host, address, str(port))
-    return re.sub(r"[^A-Za-z0-9-]", "_", "_".join(parts))
+    return _ODD.sub("_", "_".join(parts))
 
 
 def server_id(name: str, taken: Collection[int] = ()) -> int:

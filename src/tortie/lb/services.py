@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import ip_address
 
 from tortie.lb.bluegreen import merged
 from tortie.lb.hosts import without_doubles
-from tortie.lb.labels import in_group, labelled, make_service, truth, without_effect
+from tortie.lb.labels import in_group, labelled, make_service, ports_by_label, truth, without_effect
 from tortie.lb.ports import choose
 from tortie.lb.service import Server, Service, server_id, server_name
 from tortie.wire.marathon_apps import App, Task
 
-_ADDRESS = re.compile(r"^[0-9A-Fa-f:.]+$")
 _ENDED = frozenset(
     f"TASK_{state}"
     for state in (
@@ -45,7 +45,7 @@ def services(
     """The services in the order of the file, and a line for everything that was left out."""
     said: list[str] = []
     apps, disabled = merged(apps, said)
-    taken = {port for app in apps for port in app.service_ports() if port} | set(choice.reserved)
+    taken = {port for app in apps for port in (*app.service_ports(), *ports_by_label(app)) if port} | choice.reserved
     found = []
     for app in sorted(apps, key=lambda a: a.id):
         if choice.own_app and app.id.replace("/", "") == choice.own_app.replace("/", ""):
@@ -91,25 +91,20 @@ def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -
 def _with_servers(
     service: Service, app: App, tasks: list[Task], disabled: Collection[str], resolve: Resolve, said: list[str]
 ) -> Service:
-    wanted = set()
+    mode, wanted = app.mode(), {}
     for task in tasks:
         ports = app.task_ports(task)
-        address = _address(task, app, resolve)
+        address = _address(task, mode, resolve)
         if address is None or service.index >= len(ports) or not 0 < ports[service.index] < 65536:
             said.append(f"{app.id}: task {task.id} left out: it has no {'port' if address else 'address'} yet")
             continue
-        wanted.add(
-            Server(
-                task.host, address, ports[service.index], check_port=_check_port(service, ports), task=task.id,
-                disabled=task.id in disabled,
-            )
-        )  # fmt: skip
+        wanted[task.host, ports[service.index], address] = task.id, _check_port(service, ports)
     servers, ids = [], set[int]()
-    for server in sorted(wanted, key=lambda s: (s.host, s.port, s.address)):
-        name = server_name(server.host, server.address, server.port)
+    for (host, port, address), (task_id, check_port) in sorted(wanted.items()):
+        name = server_name(host, address, port)
         number = server_id(name, ids)
         ids.add(number)
-        servers.append(replace(server, name=name, id=number))
+        servers.append(Server(host, address, port, name, number, check_port, task_id, task_id in disabled))
     return replace(service, servers=tuple(servers))
 
 
@@ -133,22 +128,32 @@ def _takes_part(task: Task, app: App, choice: Choice, remembered: Mapping[str, b
     return any(result.alive for result in results)
 
 
-def _address(task: Task, app: App, resolve: Resolve) -> str | None:
-    if app.mode() != "container":
+def _address(task: Task, mode: str, resolve: Resolve) -> str | None:
+    if mode != "container":
         return resolve(task.host) if task.host else None
     found = [item.ip_address for item in task.ip_addresses or () if item.ip_address]
-    return found[0] if found and _ADDRESS.match(found[0]) else None
+    return found[0] if found and _is_address(found[0]) else None
+
+
+@lru_cache(maxsize=65536)
+def _is_address(text: str) -> bool:
+    try:
+        return ip_address(text).is_unspecified is False and "%" not in text
+    except ValueError:
+        return False
 
 
 def _without_clashes(found: list[Service], choice: Choice, said: list[str]) -> list[Service]:
-    """Two services cannot listen on one port: the first in order keeps it."""
-    owners: dict[int, str] = dict.fromkeys(choice.reserved, "the balancer itself")
+    """Two services cannot listen on one port of one address: the first in order keeps it."""
+    owners: dict[int, list[tuple[str, str]]] = {port: [("*", "the balancer itself")] for port in choice.reserved}
     kept = []
     for service in found:
-        if service.port in owners:
-            said.append(f"{service.app_id}: port {service.index} left out: {service.port} is {owners[service.port]}'s")
+        others = owners.setdefault(service.port, [])
+        own = service.bind_address
+        if owner := next((name for address, name in others if "*" in (own, address) or own == address), ""):
+            said.append(f"{service.app_id}: port {service.index} left out: {service.port} is {owner}'s")
             continue
-        owners[service.port] = service.app_id
+        others.append((own, service.app_id))
         kept.append(service)
     return kept
 

@@ -16,6 +16,7 @@ from tortie.marathon.clock import after
 from tortie.marathon.deploy import rolling
 from tortie.marathon.deploy.backoff import left
 from tortie.marathon.deploy.instance import (
+    KILLING,
     STAGING,
     UNREACHABLE,
     Instance,
@@ -195,21 +196,25 @@ class Brain(Reports):
         instances = self.world.instances_of(app_id)
         if app is None:
             return rolling.stop(instances)
-        plan = next((p for p in self.world.plans.values() if app_id in p.affected), None)
+        plan = self._plan_of(app_id)
         if plan is None:
             return rolling.scale(app, instances)
         steps = [n for n, step in enumerate(plan.steps) if any(a.app == app_id and a.action != START for a in step)]
         if steps and steps[0] > plan.current:
             return rolling.Moves(done=True)
         if any(a.app == app_id and a.action == RESTART for a in plan.actions):
-            old = self._outdated(plan, app, instances)
+            old = self.outdated(app, instances)
             return rolling.roll(app, instances, lambda i: i.version in old)
         return rolling.scale(app, instances, plan.sentenced)
 
-    def _outdated(self, plan: Plan, app: App, instances: Iterable[Instance]) -> set[str]:
-        """The versions that this step replaces."""
+    def _plan_of(self, app_id: str) -> Plan | None:
+        return next((plan for plan in self.world.plans.values() if app_id in plan.affected), None)
+
+    def outdated(self, app: App, instances: Iterable[Instance]) -> set[str]:
+        """The versions of those that are to be replaced: made from another config, or from before a restart."""
+        plan = self._plan_of(app.id)
         one_of_each = {instance.version: instance for instance in instances}
-        if app.id in plan.restarts:
+        if plan is not None and app.id in plan.restarts:
             return {version for version in one_of_each if version < plan.version}
         return {version for version, one in one_of_each.items() if not self.world.up_to_date(app, one)}
 
@@ -249,7 +254,10 @@ class Brain(Reports):
         self._dirty |= plan.affected
 
     def _kill(self, instance: Instance, now: float) -> None:
-        """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back."""
+        """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back.
+
+        Everybody hears of it before the task does: balancers send it nothing more.
+        """
         app = self.world.definition_of(instance)
         self._send_kill(instance, app, now)
         if instance.state == UNREACHABLE:
@@ -257,6 +265,8 @@ class Brain(Reports):
             self._dirty.add(instance.app)
         elif instance.killed_at is None:
             self.world.put_instance(msgspec.structs.replace(instance, killed_at=now))
+            if instance.state != KILLING:
+                self.tell(instance, KILLING, "", now)
 
     def _send_kill(self, instance: Instance, app: App | None, now: float) -> None:
         policy = kill_policy(app) if app else None
@@ -269,8 +279,7 @@ class Brain(Reports):
 
     def tick(self, now: float) -> None:
         """Kills that nobody answered, launches that nobody confirmed, tasks away for too long, back-offs that end."""
-        for gone in self.results.keys() - self.world.instances.keys():
-            del self.results[gone]
+        self.forget_the_gone()
         unconfirmed = []
         for instance in list(self.world.instances.values()):
             if instance.leaving:

@@ -9,7 +9,7 @@ from tortie.marathon.clock import iso
 from tortie.marathon.deploy.backoff import Delay, after_failure
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.model.show import show_health
-from tortie.marathon.verdict import Health, after_result, overall
+from tortie.marathon.verdict import Asked, Health, LastResponse, after_result, overall
 from tortie.marathon.world import TaskFailure, World
 
 KILLED = "Task was killed since health check failed. Reason: "
@@ -22,6 +22,7 @@ class Checkups:
         self.world = world
         self.delays: dict[str, Delay] = {}
         self.results: dict[str, dict[int, Health]] = {}
+        self.asked: dict[str, Asked] = {}
         self._dirty: set[str] = set()
 
     def checked(self, instance_id: str, index: int, failure: str | None, now: float) -> bool:
@@ -64,6 +65,24 @@ class Checkups:
         """The agent ended a task whose check failed too often."""
         causes = [h.last_cause for h in self.results.get(instance.id, {}).values() if not h.alive and h.last_cause]
         self._kill_follows(instance, causes[0] if causes else message, now)
+
+    def asked_if_ready(self, instance_id: str, response: LastResponse, ready: bool, now: float) -> None:
+        """What a task answered to its readiness check; once ready, it stays so."""
+        instance = self.world.instances.get(instance_id)
+        if instance is None or instance.ready or not instance.running:
+            return
+        self.asked[instance_id] = Asked(ready, response)
+        if ready:
+            self.world.put_instance(msgspec.structs.replace(instance, ready=True))
+            self._dirty.add(instance.app)
+
+    def forget_the_gone(self) -> None:
+        """What was learned of tasks that are not there any more."""
+        known = self.world.instances.keys()
+        for gone in self.results.keys() - known:
+            del self.results[gone]
+        for gone in self.asked.keys() - known:
+            del self.asked[gone]
 
     def _before(self, instance: Instance, index: int) -> Health:
         """The results so far; those of a Marathon before this one are known by their verdict only."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from functools import partial
 
 import aiohttp
 
 from tortie.marathon.deploy.instance import Instance
-from tortie.marathon.engine import Engine
+from tortie.marathon.loops import Loops
 from tortie.marathon.model.app import App, HealthCheck
 from tortie.marathon.offers.task import health_port
 
 FIRST_WITHIN = 5.0
+NO_ADDRESS = "unable to get the task's effective IP address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,75 +28,43 @@ class Watched:
     port: int
 
 
-class Checker:
-    """Keeps one loop per running task and check, and tells the engine what each result means."""
+class Checker(Loops[Watched]):
+    """A loop for each check of each running task; what its results mean is decided by the brain."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._loops: dict[Watched, asyncio.Future[None]] = {}
-        self._changed = asyncio.Event()
-        engine.broadcast.handlers.append(self._heard)
-
-    def _heard(self, item: dict[str, object]) -> None:
-        if item["eventType"] in ("status_update_event", "group_change_success", "deployment_success"):
-            self._changed.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100, ssl=False)) as session:
-            try:
-                while True:
-                    self._changed.clear()
-                    self._keep(session)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(30):
-                            await self._changed.wait()
-            finally:
-                for loop in self._loops.values():
-                    loop.cancel()
-                await asyncio.gather(*self._loops.values(), return_exceptions=True)
-
-    def _keep(self, session: aiohttp.ClientSession) -> None:
-        want = set(self._wanted())
-        for gone in self._loops.keys() - want:
-            self._loops.pop(gone).cancel()
-        for new in want - self._loops.keys():
-            self._loops[new] = asyncio.ensure_future(self._watch(session, new))
-
-    def _wanted(self) -> list[Watched]:
-        world = self.engine.brain.world
+    def wanted(self) -> list[Watched]:
         found = []
-        checked = {key for (key, _), app in world.definitions.items() if app.health_checks}
-        for instance in (i for key in checked for i in world.instances_of(key)):
-            app = world.definition_of(instance)
-            if app is None or not instance.running:
-                continue
+        for app, instance in self.running(lambda app: bool(app.health_checks)):
             for index, check in enumerate(app.health_checks):
-                host, port = target(app, instance, check)
                 if not check.by_mesos:
+                    host, port = target(app, instance, health_port(app, check, instance.ports))
                     found.append(Watched(instance.id, index, check, host, port))
         return found
 
-    async def _watch(self, session: aiohttp.ClientSession, watched: Watched) -> None:
-        check, engine = watched.check, self.engine
+    async def watch(self, session: aiohttp.ClientSession, key: Watched) -> None:
+        check, engine = key.check, self.engine
         await asyncio.sleep(min(check.interval_seconds, FIRST_WITHIN))
         while True:
-            failure, counts = await _ask(session, watched)
+            failure, counts = await _ask(session, key)
             if counts:
-                await engine.do(partial(engine.brain.checked_here, watched.instance, watched.index, failure))
+                await engine.do(partial(engine.brain.checked_here, key.instance, key.index, failure))
             await asyncio.sleep(check.interval_seconds)
 
 
-def target(app: App, instance: Instance, check: HealthCheck) -> tuple[str, int]:
+def target(app: App, instance: Instance, port: int | None) -> tuple[str, int]:
     """Host and port to ask: the task's own address where it has one ("" when it is not known yet), else the agent's."""
     host = (instance.addresses[0] if instance.addresses else "") if app.own_address else instance.host
-    return host, health_port(app, check, instance.ports) or 0
+    return host, port or 0
+
+
+def url_of(protocol: str, host: str, port: int, path: str) -> str:
+    where = f"[{host}]" if ":" in host else host
+    return f"{protocol.lower()}://{where}:{port}{path if path.startswith('/') else '/' + path}"
 
 
 async def _ask(session: aiohttp.ClientSession, watched: Watched) -> tuple[str | None, bool]:
     """What failed (None: nothing), and whether the result counts at all."""
     if not watched.host:
-        return "Health check failed: unable to get the task's effective IP address", True
+        return f"Health check failed: {NO_ADDRESS}", True
     try:
         async with asyncio.timeout(watched.check.timeout_seconds):
             if watched.check.protocol == "TCP":
@@ -112,9 +80,7 @@ async def _ask(session: aiohttp.ClientSession, watched: Watched) -> tuple[str | 
 
 async def _get(session: aiohttp.ClientSession, watched: Watched) -> tuple[str | None, bool]:
     check = watched.check
-    host = f"[{watched.host}]" if ":" in watched.host else watched.host
-    path = check.path or "/"
-    url = f"{check.protocol.lower()}://{host}:{watched.port}{path if path.startswith('/') else '/' + path}"
+    url = url_of(check.protocol, watched.host, watched.port, check.path or "/")
     async with session.get(url, allow_redirects=False) as reply:
         if 100 <= reply.status < 200 and check.ignore_http1xx:
             return None, False

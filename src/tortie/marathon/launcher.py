@@ -112,8 +112,9 @@ class Launcher:
     def _seen_by_constraints(self, app: App) -> list[Instance]:
         if not app.constraints:
             return []
-        world = self.brain.world
-        return [i for i in world.instances_of(app.id) if not i.inactive and world.up_to_date(app, i)]
+        instances = [i for i in self.brain.world.instances_of(app.id) if not i.inactive]
+        old = self.brain.outdated(app, instances)
+        return [i for i in instances if i.version not in old]
 
     def _launch(self, app: App, left: Left, found: Match, now: float) -> mesos.TaskInfo:
         task_id = f"{ids.safe(app.id)}.{self.task_uuid()}"

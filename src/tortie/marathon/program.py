@@ -28,6 +28,7 @@ from tortie.marathon.health import Checker
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.leader import Leadership
 from tortie.marathon.pages import pages
+from tortie.marathon.readiness import Readiness
 from tortie.marathon.standby import Door
 from tortie.marathon.world import World
 from tortie.store.open import open_store
@@ -164,8 +165,8 @@ async def _lead(settings: Settings, leadership: Leadership, door: Door) -> None:
     log.info("leading name=%s apps=%d tasks=%d", leadership.name, len(engine.brain.world.tree.apps), len(items))
     assert engine.framework is not None
     try:
-        parts = (leadership.keep(), engine.run(), engine.framework.run(), Checker(engine).run(), callbacks.run())
-        await _first_failure(*parts)
+        checks = (Checker(engine).run(), Readiness(engine).run())
+        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), callbacks.run(), *checks)
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise

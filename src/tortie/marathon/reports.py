@@ -6,7 +6,7 @@ import msgspec
 
 from tortie.marathon import events
 from tortie.marathon.checkups import Checkups
-from tortie.marathon.deploy.instance import FAILURES, RUNNING, UNREACHABLE, Instance, absorb, ended, meaning
+from tortie.marathon.deploy.instance import FAILURES, KILLING, RUNNING, UNREACHABLE, Instance, absorb, ended, meaning
 from tortie.marathon.model import ids
 from tortie.marathon.world import World
 from tortie.wire import mesos
@@ -68,7 +68,9 @@ class Reports(Checkups):
 
     def _changed(self, instance: Instance, new: Instance, status: mesos.TaskStatus, now: float) -> None:
         self.world.put_instance(new)
-        if (new.state, new.addresses) != (instance.state, instance.addresses) or not instance.confirmed:
+        told_before = new.state == KILLING and instance.killed_at is not None
+        news = (new.state, new.addresses) != (instance.state, instance.addresses) or not instance.confirmed
+        if news and not told_before:
             self.tell(new, new.state, status.message or "", now)
         self._dirty.add(instance.app)
 

@@ -23,6 +23,21 @@ class Health(msgspec.Struct, frozen=True):
         return self.last_success is not None and self.last_success > (self.last_failure or 0)
 
 
+class LastResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """What a task answered when it was asked whether it is ready."""
+
+    status: int
+    content_type: str = ""
+    body: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """How far a task is with its readiness check."""
+
+    ready: bool
+    response: LastResponse
+
+
 def after_result(
     health: Health, check: HealthCheck, failure: str | None, now: float, running_since: float
 ) -> tuple[Health, bool]:

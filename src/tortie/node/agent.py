@@ -131,6 +131,7 @@ class Agent:
             self._learn_kernel()
 
     def _learn_kernel(self) -> None:
+        addresses = False
         for event in self._applier.rtnl.read():
             self.counts.kernel_events += 1
             match event:
@@ -139,13 +140,15 @@ class Agent:
                 case RouteChanged():
                     self.brain.routes.learn(event.destination, event.route)
                 case AddressesChanged():
-                    self._learn_uplink()
-                    # An interface's last address takes the routes by it along, in silence.
-                    self._applier.routes_known = False
+                    addresses = True
                 case EventsLost():
                     log.warning("kernel events were lost: listing again")
                     self._applier.routes_known = False
                     self._list_links()
+        if addresses:
+            self._learn_uplink()
+            # An interface's last address takes the routes by it along, in silence.
+            self._applier.routes_known = False
         self._wake()
 
     def _list_links(self) -> None:

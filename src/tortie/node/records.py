@@ -10,6 +10,7 @@ from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.bgp import Speaker
+from tortie.dataplane.ends import Peer
 from tortie.dataplane.render.bird import Announced
 from tortie.dataplane.render.rules import Marks
 from tortie.dataplane.render.settings import (
@@ -20,7 +21,7 @@ from tortie.dataplane.render.settings import (
     parse_port_range,
     parse_prefixes,
 )
-from tortie.dataplane.routes import Peer, PoolWay, Ways
+from tortie.dataplane.routes import PoolWay, Ways
 from tortie.dataplane.tunnels import VXLAN_ID, VXLAN_PORT, Tunnel, TunnelSettings, parse_six
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec

@@ -35,6 +35,10 @@ class Deployment(Base):
     total_steps: int = 0
 
 
+class _OneApp(msgspec.Struct):
+    app: App
+
+
 class MarathonClient:
     """Calls of one Marathon. Its errors become ours: 400 and 422 Invalid, 404 NotFound, 409 Conflict, else Unavailable.
 
@@ -77,6 +81,28 @@ class MarathonClient:
             return decode(answer)
         except Invalid as error:
             raise Unavailable(f"{where}: not the answer of a Marathon: {error}") from error
+
+    async def app_json(self, app: str) -> dict[str, Any]:
+        """An app as Marathon shows it, with its tasks."""
+        return (await self._call("GET", f"/v2/apps/{app.strip('/')}?embed=app.tasks", dict[str, dict[str, Any]]))["app"]
+
+    async def app(self, app: str) -> App:
+        where, answer = await self._ask("GET", f"/v2/apps/{app.strip('/')}?embed=app.tasks")
+        try:
+            return msgspec.json.decode(answer, type=ready(_OneApp)).app
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"{where}: not the answer of a Marathon: {error}") from error
+
+    async def post_app(self, body: Mapping[str, Any]) -> None:
+        """A new app; Conflict when there is one of its id."""
+        await self._ask("POST", "/v2/apps", body)
+
+    async def delete_app(self, app: str) -> None:
+        await self._ask("DELETE", f"/v2/apps/{app.strip('/')}")
+
+    async def kill_tasks(self, tasks: Sequence[str], *, scale: bool) -> None:
+        """End tasks; `scale`: their apps want as many fewer."""
+        await self._ask("POST", f"/v2/tasks/delete?scale={str(scale).lower()}", {"ids": list(tasks)})
 
     async def deployments(self) -> list[Deployment]:
         return await self._call("GET", "/v2/deployments", list[Deployment])

@@ -1,69 +1,95 @@
-"""Networks in sets: the kernel takes none that lies in another, and a change costs what it changes."""
+"""Networks in sets, one for each length of prefix: what is in them is what was told."""
 
 from __future__ import annotations
 
-import random
-from ipaddress import IPv4Network, ip_network
+from ipaddress import ip_address, ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.dataplane.ledger import Ledger
-from tortie.dataplane.render.live import Cover, LiveSets
-from tortie.dataplane.render.rules import selector_nets
-from tortie.policy.values import NetsChanged
+from tortie.dataplane.render.language import mask
+from tortie.dataplane.render.live import LiveSets
+from tortie.dataplane.render.rules import Listed, Marks, selector_nets, write_rules
+from tortie.model.rule import EntityRule, Rule
+from tortie.policy.compile import compile_rule
+from tortie.policy.values import MembersChanged, NetsChanged, RuleLists, SelectorGone
 
-NETS = st.builds(
-    lambda length, place: str(ip_network((place << 24, length), strict=False)),
-    st.integers(0, 30),
-    st.integers(0, 7),
-) | st.builds(
-    lambda length, place: str(ip_network((0x0A000000 + place, length), strict=False)),
-    st.integers(20, 31),
-    st.integers(0, 4095),
+SELECTOR = "has(a)"
+FOURS = st.builds(
+    lambda length, place: str(ip_network((place << 24, length), strict=False)), st.integers(0, 31), st.integers(0, 7)
+)
+SIXES = st.builds(
+    lambda length, place: str(ip_network((place << 120, length), strict=False)), st.integers(0, 127), st.integers(0, 7)
 )
 
 
-def outermost(held: set[str]) -> set[str]:
-    """Written down plainly: those that lie in no other."""
-    nets = {IPv4Network(text) for text in held}
-    return {str(net) for net in nets if not any(net != other and net.subnet_of(other) for other in nets)}
+def networks(live: LiveSets, ledger: Ledger) -> set[str]:
+    """As the kernel would find them."""
+    found = set()
+    for (selector, version), lengths in live.wide.items():
+        for length in lengths:
+            found |= {f"{first}/{length}" for first in ledger.elements(selector_nets(selector, version, length))}
+    return found
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sets(NETS, max_size=6)), max_size=12))
-def test_what_is_shown_are_the_outermost_networks(steps: list[tuple[bool, set[str]]]) -> None:
-    cover, held, shown = Cover(4), set[str](), set[str]()
+@given(st.lists(st.tuples(st.booleans(), st.sets(FOURS | SIXES, max_size=6)), max_size=12))
+def test_what_is_told_is_what_is_looked_up(steps: list[tuple[bool, set[str]]]) -> None:
+    ledger, held = Ledger(), set[str]()
+    live = LiveSets(ledger)
     for put, nets in steps:
         added, removed = (nets - held, set[str]()) if put else (set[str](), nets & held)
         held = (held | added) - removed
-        came, went = cover.change(added, removed)
-        assert not shown & set(came)
-        assert shown >= set(went)
-        shown = (shown | set(came)) - set(went)
-        assert shown == outermost(held)
-        assert bool(cover) == bool(held)
-
-
-def test_many_at_once_end_where_one_by_one_does() -> None:
-    pick = random.Random(1)
-    nets = {str(ip_network((pick.getrandbits(32), pick.randint(8, 30)), strict=False)) for _ in range(400)}
-    at_once, one_by_one, shown = Cover(4), Cover(4), set[str]()
-    whole, _ = at_once.change(nets, ())
-    for net in sorted(nets, key=lambda _: pick.random()):
-        came, went = one_by_one.change({net}, ())
-        shown = (shown | set(came)) - set(went)
-    assert shown == set(whole) == outermost(nets)
+        before = dict(live.wide)
+        came = live.learn_nets(NetsChanged(SELECTOR, frozenset(added), frozenset(removed)))
+        assert came == (live.wide != before)
+        assert networks(live, ledger) == held
+        assert len(ledger.defs) == sum(map(len, live.wide.values()))
+    live.forget(SELECTOR)
+    assert not live.wide
+    assert not ledger.defs
 
 
 def test_a_set_of_networks_is_there_while_it_has_some() -> None:
     ledger = Ledger()
     live = LiveSets(ledger)
-    four, six = (selector_nets("has(a)", version) for version in (4, 6))
-    assert live.learn_nets(NetsChanged("has(a)", frozenset({"10.0.0.0/8", "fd00::/8"}), frozenset()))
-    assert {four, six} <= ledger.defs.keys()
-    assert not live.learn_nets(NetsChanged("has(a)", frozenset({"10.1.0.0/16"}), frozenset()))
-    assert list(ledger.elements(four)) == ["10.0.0.0/8"]
-    assert live.learn_nets(NetsChanged("has(a)", frozenset(), frozenset({"fd00::/8"})))
+    eight, six = selector_nets(SELECTOR, 4, 8), selector_nets(SELECTOR, 6, 8)
+    assert live.learn_nets(NetsChanged(SELECTOR, frozenset({"10.0.0.0/8", "fd00::/8"}), frozenset()))
+    assert ledger.defs.keys() == {eight, six}
+    assert not live.learn_nets(NetsChanged(SELECTOR, frozenset({"11.0.0.0/8"}), frozenset({"10.0.0.0/8"})))
+    assert live.learn_nets(NetsChanged(SELECTOR, frozenset({"10.1.0.0/16"}), frozenset()))
+    assert live.wide == {(SELECTOR, 4): (8, 16), (SELECTOR, 6): (8,)}
+    assert live.learn_nets(NetsChanged(SELECTOR, frozenset(), frozenset({"fd00::/8"})))
     assert six not in ledger.defs
-    assert not live.learn_nets(NetsChanged("has(a)", frozenset(), frozenset({"10.0.0.0/8"})))
-    assert list(ledger.elements(four)) == ["10.1.0.0/16"]
+
+
+def test_a_rule_asks_each_length_that_is_there_and_no_other() -> None:
+    ledger = Ledger()
+    live = LiveSets(ledger)
+    rule = compile_rule(Rule(action="Allow", source=EntityRule(selector=SELECTOR)))
+    refused = compile_rule(Rule(action="Deny", source=EntityRule(not_selector=SELECTOR)))
+    selector = rule.source.selector or ""
+    live.learn_members(MembersChanged(selector, frozenset({"10.0.0.1"}), frozenset()))
+    live.learn_nets(NetsChanged(selector, frozenset({"10.1.0.0/16", "0.0.0.0/0", "fd00::/64"}), frozenset()))
+    lists, listed = RuleLists((rule, refused)), Listed("profile", "p", "ingress")
+    written = write_rules(lists, listed, ledger.defs.keys(), Marks(), wide=live.wide)
+    every, sixteen, six = (selector_nets(selector, *place) for place in ((4, 0), (4, 16), (6, 64)))
+    (own,) = ledger.defs.keys() - {every, sixteen, six}
+    assert written.rules == [
+        f"meta nfproto ipv4 ip saddr @{own} counter accept",
+        f"meta nfproto ipv4 ip saddr & 0.0.0.0 @{every} counter accept",
+        f"meta nfproto ipv4 ip saddr & 255.255.0.0 @{sixteen} counter accept",
+        f"meta nfproto ipv6 ip6 saddr & ffff:ffff:ffff:ffff:: @{six} counter accept",
+        f"meta nfproto ipv4 ip saddr != @{own} ip saddr & 0.0.0.0 != @{every} ip saddr & 255.255.0.0 != @{sixteen}"
+        " counter drop",
+        f"meta nfproto ipv6 ip6 saddr & ffff:ffff:ffff:ffff:: != @{six} counter drop",
+    ]
+    assert written.uses == {own, every, sixteen, six}
+    live.forget(SelectorGone(selector).selector)
+    assert not ledger.defs
+
+
+@given(st.integers(0, 32), st.integers(0, 128))
+def test_a_mask_is_what_a_prefix_looks_at(four: int, six: int) -> None:
+    assert ip_address(mask(4, four)) == ip_network(f"0.0.0.0/{four}").netmask
+    assert ip_address(mask(6, six)) == ip_network(f"::/{six}").netmask

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.dataplane.routes import GATEWAY, Backend, Peer, PoolWay, Ways
+from tortie.dataplane.ends import Peer
+from tortie.dataplane.routes import GATEWAY, Backend, PoolWay, Ways
 from tortie.dataplane.tunnels import VXLAN, Device, Link, Neighbour, tunnel_mac
 from tortie.dataplane.want import Route
 from tortie.model.ipam import affinity_key, block_key

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.dataplane.routes import NO_SIX, Peer, PoolWay, Ways
+from tortie.dataplane.ends import Peer
+from tortie.dataplane.routes import NO_SIX, PoolWay, Ways
 from tortie.dataplane.tunnels import (
     VXLAN6,
     Device,
@@ -101,7 +102,12 @@ def test_vxlan_of_ipv6_has_its_own_interface_mac_and_far_ends() -> None:
     assert tunnel_mac("h1", 6) != tunnel_mac("h1")
     made.set_peer("h2", Peer("10.9.0.2", address6="fd09::2", vxlan6="fd65::209", mac6="66:00:00:00:00:02"))
     assert made.neighbours["vxlan-v6"].want["fd65::209"].mac == "66:00:00:00:00:02"
+    # Whatever way the block of its address goes, a far end lies on the interface.
+    assert made.route("fd65::209/128") == Route("link", VXLAN6)
+    made.take_stale()
     made.set_pools([STRAIGHT])
+    assert {"fd65::209/128", "fd65::309/128"} <= made.take_stale()
+    assert made.route("fd65::209/128") is None
     assert (made.devices, made.neighbours["vxlan-v6"].want, made.tunnels()) == ({}, {}, frozenset())
     assert made.ends_missing()
 

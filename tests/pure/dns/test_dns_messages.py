@@ -98,6 +98,13 @@ def test_a_star_label_is_passed_over() -> None:
     assert data(ask("*.frontend.calico-stars.marathon.mesos")) == ["192.168.0.1"]
 
 
+@pytest.mark.parametrize("name", [b"\2\1*\5mesos\0", b"\3a\1*\1*\5mesos\0", b"\1*\5mesos\0"])
+def test_a_label_that_only_looks_like_a_star(name: bytes) -> None:
+    reply = raw(NAMES, b"\0\7\0\0\0\1\0\0\0\0\0\0" + name + b"\0\1\0\1")
+    assert isinstance(reply, bytes)
+    assert dns.message.from_wire(reply).rcode() == (dns.rcode.NOERROR if name[0] == 1 else dns.rcode.NXDOMAIN)
+
+
 def test_a_long_answer_is_cut_to_what_the_asker_takes_and_whole_over_tcp() -> None:
     plain = ask("many.marathon.mesos")
     assert plain.flags & dns.flags.TC

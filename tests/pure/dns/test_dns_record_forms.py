@@ -93,9 +93,9 @@ NAMES = authority(
     listed(MesosRecords(CONFIG, ("172.24.197.101",)), Zone(CONFIG.apex, dice=random.Random(1)), CLUSTER),
     *(
         listed(listing.giver, listing.zone, CLUSTER)
-        for listing in cluster_listings(Resolver("198.51.100.1", 53, MASTERS, "6yfwz"))
+        for listing in cluster_listings(Resolver((("198.51.100.1", 53),), MASTERS, "6yfwz"))
     ),
-    *host_listings("198.51.100.1"),
+    *host_listings(("198.51.100.1",)),
 )
 S1, S2, M1, M0 = "172.24.197.102", "172.24.197.103", "172.24.197.101", "172.24.197.100"
 DCOS = "dcos.thisdcos.directory"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.fuzz.found import FOUND
 from tests.fuzz.targets import TARGETS
 
-SLOW = {"store": 60}
+SLOW = {"store": 60, "dns-events": 30, "dns-state": 60}
 
 
 def spliced(seeds: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:

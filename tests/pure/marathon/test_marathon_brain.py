@@ -99,6 +99,21 @@ def test_constraints_do_not_look_at_tasks_of_the_old_config() -> None:
     assert len(story.offer()) == 2
 
 
+def test_constraints_do_not_look_at_tasks_that_a_restart_replaces() -> None:
+    story = Story()
+    story.put(app(instances=2, constraints=(("hostname", "UNIQUE"),)))
+    old = story.run()
+    story.now += 1
+    story.brain.change(lambda tree: tree, story.now, restart=["/a"])
+    story.follow()
+    assert len(story.run()) == 2
+    assert sorted(story.killed()) == old
+    story.end(*old)
+    assert story.brain.world.plans == {}
+    story.put(app(instances=3, constraints=(("hostname", "UNIQUE"),)))
+    assert story.offer() == [], "those that stay do count"
+
+
 def test_a_rolled_back_upgrade_keeps_the_tasks_that_never_changed() -> None:
     story = Story()
     story.put(app(instances=2))
@@ -161,3 +176,81 @@ def test_the_tasks_own_words_replace_those_of_a_reconciliation_that_came_first()
     assert story.brain.world.failures["/a"].message == "Container exited with status 3"
     story.say(task, "TASK_FAILED", message="Reconciliation: Latest task state", reason="REASON_RECONCILIATION")
     assert story.brain.world.failures["/a"].message == "Container exited with status 3"
+
+
+def test_that_a_task_is_about_to_go_is_told_once_and_before_the_task_hears_of_it() -> None:
+    story = Story()
+    story.put(app())
+    (task,) = story.run()
+    story.events.clear()
+    story.put(app(instances=0))
+    assert [e["taskStatus"] for e in story.heard("status_update_event")] == ["TASK_KILLING"]
+    story.say(task, "TASK_KILLING")
+    story.wait(11)
+    assert story.killed() == [task, task]
+    story.end(task)
+    assert [e["taskStatus"] for e in story.heard("status_update_event")] == ["TASK_KILLING", "TASK_KILLED"]
+    assert [e["condition"] for e in story.heard("instance_changed_event")] == ["Killing", "Killed"]
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_an_upgrade_goes_on_in_the_middle_when_marathon_starts_again(restart: bool) -> None:
+    story = Story()
+    story.put(app(instances=3))
+    old = story.run()
+    story.now += 1
+    if restart:
+        story.brain.change(lambda tree: tree, story.now, restart=["/a"])
+        story.follow()
+    else:
+        story.put(app(instances=3, labels={"new": "yes"}))
+    first, *others = story.offer()
+    story.say(first, "TASK_RUNNING")
+    (gone,) = story.killed()
+    again = Story(World.load(sorted(story.stored.items())))
+    again.now = story.now + 5
+    again.follow()
+    assert (again.brain.demand, again.leaving()) == ({}, [gone])
+    for task in others:
+        again.say(task, "TASK_RUNNING")
+    assert sorted(again.leaving()) == sorted(old)
+    again.end(*old)
+    assert again.brain.world.plans == {}
+    assert sorted(again.brain.world.instances) == sorted([first, *others])
+
+
+def test_a_deployment_over_groups_goes_by_their_dependencies() -> None:
+    """/front needs /back: nothing of it starts or is replaced before everything there is."""
+    story = Story()
+
+    def shop(version: str) -> Any:
+        def build(tree: Any) -> Any:
+            for name in ("/front/web", "/front/ui", "/back/db", "/back/queue"):
+                tree = tree.put(App(id=name, cmd="x", mem=1, labels={"version": version}))
+            return tree.put_group("/front", ("/back",))
+
+        return build
+
+    story.brain.change(shop("1"), story.now)
+    story.follow()
+    back = story.run()
+    assert sorted(task.partition(".")[0] for task in back) == ["back_db", "back_queue"]
+    front = story.run()
+    assert sorted(task.partition(".")[0] for task in front) == ["front_ui", "front_web"]
+    assert story.brain.world.plans == {}
+    story.now += 1
+    story.brain.change(shop("2"), story.now)
+    story.follow()
+    newer = story.offer()
+    assert sorted(task.partition(".")[0] for task in newer) == ["back_db", "back_queue"]
+    story.say(newer[0], "TASK_RUNNING")
+    assert story.offer() == [], "one of them is not there yet"
+    story.say(newer[1], "TASK_RUNNING")
+    story.end(*back)
+    assert sorted(task.partition(".")[0] for task in story.run()) == ["front_ui", "front_web"]
+    assert sorted(story.leaving()) == sorted(front)
+    story.end(*front)
+    assert story.brain.world.plans == {}
+    story.brain.change(lambda tree: tree.drop_group("/front").drop_group("/back"), story.now, force=True)
+    story.follow()
+    assert len(story.leaving()) == 4

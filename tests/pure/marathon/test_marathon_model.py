@@ -122,8 +122,8 @@ def test_uris_and_fetch() -> None:
 
 
 def test_what_cannot_be_honoured_is_refused_not_ignored() -> None:
-    found = problems({"readinessChecks": [{}], "residency": {"x": 1}, "secrets": {"s": {}}, "storeUrls": ["u"]})
-    assert found.keys() == {"/readinessChecks", "/residency", "/secrets", "/storeUrls"}
+    found = problems({"residency": {"x": 1}, "secrets": {"s": {}}, "storeUrls": ["u"]})
+    assert found.keys() == {"/residency", "/secrets", "/storeUrls"}
     volumes = {"container": {"docker": {"image": "i"}, "volumes": [{"containerPath": "d", "persistent": {"size": 1}}]}}
     assert any("persistent" in path for path in problems(volumes))
 

@@ -274,7 +274,7 @@ def test_who_is_asked_for_its_health_and_where(body: dict[str, Any], host: str, 
         check = app.health_checks[0]
         assert health_port(app, check, task.ports) == port
         if not check.by_mesos:
-            assert target(app, task, check) == (host, port)
+            assert target(app, task, health_port(app, check, task.ports)) == (host, port)
 
 
 def test_a_mapping_that_a_net_parameter_voids_is_announced_with_the_containers_port() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tortie.dataplane.routes import Peer
+from tortie.dataplane.ends import Peer
 from tortie.dataplane.tunnels import Link, TunnelSettings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec
 from tortie.model.kinds.ip_pool import IPPoolSpec

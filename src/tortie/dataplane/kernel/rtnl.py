@@ -145,35 +145,25 @@ class Rtnl:
 
         A route of somebody else to the same destination is left alone: that is a failure.
         """
-        failed = {destination: self._drop(destination, have) for destination in sorted(change.drop)}
-        anew: dict[str, Route] = {}
-        for destination, route in sorted(change.put.items()):
-            code, failed[destination] = self._put(destination, route, replace=destination in have)
-            if code == errno.EINVAL and route.kind == "onlink" and ":" in destination:
-                anew[destination] = route
-        # IPv6 looks up a tunnel's far end by the routes that there are, and it lies in a block that goes by it: while
-        # that still has its way of before, the kernel says that the far end is behind another interface.
-        for destination in anew:
-            self._drop(destination, have)
-        for destination, route in anew.items():
-            _, failed[destination] = self._put(destination, route, replace=False)
-        return {destination: why for destination, why in failed.items() if why}
-
-    def _drop(self, destination: str, have: Mapping[str, Route]) -> str:
-        """Why it could not be done; nothing when it was."""
-        code = self._ask(DELROUTE, 0, self._body(destination, have.get(destination, Route("any"))))
-        return os.strerror(code) if code and code not in ALREADY_GONE else ""
-
-    def _put(self, destination: str, route: Route, *, replace: bool) -> tuple[int, str]:
-        """(the kernel's error or 0, why it could not be done or nothing)."""
-        try:
-            body = self._body(destination, route)
-        except OSError:
-            return errno.ENODEV, f"no interface {route.device}"
-        code = self._ask(NEWROUTE, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL), body)
-        if code == errno.EEXIST:
-            return code, "somebody else has a route to it"
-        return code, os.strerror(code) if code else ""
+        failed: dict[str, str] = {}
+        for destination in sorted(change.drop):
+            code = self._ask(DELROUTE, 0, self._body(destination, have.get(destination, Route("any"))))
+            if code and code not in ALREADY_GONE:
+                failed[destination] = os.strerror(code)
+        # Those without a gateway first: what goes by another's gateway may need them.
+        for destination, route in sorted(change.put.items(), key=lambda put: (put[1].kind != "link", put[0])):
+            try:
+                body = self._body(destination, route)
+            except OSError:
+                failed[destination] = f"no interface {route.device}"
+                continue
+            flags = NLM_F_CREATE | (NLM_F_REPLACE if destination in have else NLM_F_EXCL)
+            code = self._ask(NEWROUTE, flags, body)
+            if code == errno.EEXIST:
+                failed[destination] = "somebody else has a route to it"
+            elif code:
+                failed[destination] = os.strerror(code)
+        return failed
 
     def read(self) -> list[KernelEvent]:
         """What has happened since the last call; empty when nothing has."""

@@ -1,9 +1,9 @@
 """Rules in nft's text as the kernel's expressions: the part of nft's language that `render` writes, and no more.
 
-A match is `FIELD [!=] VALUE`, VALUE one of a literal, a prefix, a range `A-B`, a set `@NAME`; of bits of a connection
-`FIELD [!] BIT,…`: one of them, none of them. Several fields joined by ` . ` take a set. Protocols, types and codes are
-numbers. What a field needs to be looked at (IPv4 for `ip saddr`, TCP for `tcp dport`) is asked first unless the rule
-has asked it already, as nft does. Pure.
+A match is `FIELD [!=] VALUE`, VALUE one of a literal, a prefix, a range `A-B`, a set `@NAME`; of addresses also
+`FIELD & MASK [!=] @NAME`; of bits of a connection `FIELD [!] BIT,…`: one of them, none of them. Several fields joined
+by ` . ` take a set. Protocols, types and codes are numbers. What a field needs to be looked at (IPv4 for `ip saddr`,
+TCP for `tcp dport`) is asked first unless the rule has asked it already, as nft does. Pure.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ def _match(writer: Writer, name: str, first: Field) -> None:
     if name in ("meta mark", "ct mark") and writer.accept("&"):
         _masked(writer, first)
         return
+    if first.kind == "address" and len(joined) == 1 and writer.accept("&"):
+        _prefix(writer, first)
+        return
     if name in FLAG_FIELDS:
         none = writer.accept("!")
         _flags(writer, first, FLAG_FIELDS[name], writer.take(), none=none)
@@ -142,6 +145,16 @@ def _masked(writer: Writer, one: Field) -> None:
         writer.take("==")
     data = struct.pack("=I", writer.number())
     writer.out += [one.load(x.REGISTER), x.bitwise(mask, bytes(4)), x.compare(x.NEQ if negated else x.EQ, data)]
+
+
+def _prefix(writer: Writer, one: Field) -> None:
+    """`ip saddr & 255.255.255.0 @SET`: the networks of one length."""
+    mask = (ipaddress.IPv4Address if one.size == 4 else ipaddress.IPv6Address)(writer.take()).packed
+    negated = writer.accept("!=")
+    if not negated:
+        writer.accept("==")
+    found = x.lookup(_set_name(writer.take()), negated=negated)
+    writer.out += [one.load(x.REGISTER), x.bitwise(mask, bytes(one.size)), found]
 
 
 def _literal(writer: Writer, name: str, one: Field, value: str, negated: bool) -> None:

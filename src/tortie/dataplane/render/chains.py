@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tortie.dataplane.ledger import Ledger
-from tortie.dataplane.render.rules import Listed, Written, ends_of, passes, rule_places, source_nets, write_rules
+from tortie.dataplane.render.rules import (
+    Listed,
+    Wide,
+    Written,
+    ends_of,
+    passes,
+    rule_places,
+    source_nets,
+    write_rules,
+)
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.render.stacks import Node, Stack, TierChain, failsafe_chains, write_stack, write_tier
 from tortie.policy.values import NamedPort, RuleLists
@@ -22,8 +31,10 @@ NOTE = re.compile(r"[^A-Za-z0-9_.:/ -]")
 class Chains:
     """`hold` and `release` say which stacks are needed; everything below them comes and goes along."""
 
-    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, wide: Wide) -> None:
+        """`wide`: as it is at each moment."""
         self._ledger = ledger
+        self._wide = wide
         self._settings = settings
         self._rules: dict[Owner, RuleLists] = {}
         self._held: Counter[Node] = Counter()
@@ -67,7 +78,7 @@ class Chains:
         if rules is None:
             return []
         listed = sorted(self._listed.get(owner, ()), key=lambda held: held.chain)
-        return [(held, rule_places(rules, held, live, marks, flows=flows)) for held in listed]
+        return [(held, rule_places(rules, held, live, marks, flows=flows, wide=self._wide)) for held in listed]
 
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
@@ -153,7 +164,8 @@ class Chains:
             return write_stack(node, self._settings)
         if isinstance(node, TierChain):
             return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks, flows=flows)
-        return write_rules(self._rules.get(node.owner), node, self._ledger.defs.keys(), marks, flows=flows)
+        live, wide = self._ledger.defs.keys(), self._wide
+        return write_rules(self._rules.get(node.owner), node, live, marks, flows=flows, wide=wide)
 
     def put_chain(self, name: str, written: Written, note: str = "", base: str = "") -> None:
         """Also one of no stack. The sets of its lists come along."""

@@ -11,6 +11,7 @@ Matches; `!=` may stand before the value of those marked with `*`:
     iifname "NAME" · iifname "BEGIN*" · oifname likewise
     iifname . ip saddr @SET · iifname . ip6 saddr @SET
     ip saddr* VALUE · ip daddr* VALUE · ip6 saddr* VALUE · ip6 daddr* VALUE     VALUE: ADDRESS, NETWORK or @SET
+    ip saddr & MASK* @SET · ip daddr & MASK* @SET · ip6 likewise
     th sport* VALUE · th dport* VALUE                                           VALUE: PORT, LOW-HIGH or @SET
     ip saddr . meta l4proto . th sport* @SET · ip daddr . meta l4proto . th dport* @SET · ip6 likewise
     meta l4proto . th sport @SET · meta l4proto . th dport @SET
@@ -34,6 +35,8 @@ Statements, those of one rule in this order:
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from tortie.dataplane.hits import Hit, prefix_of
@@ -61,6 +64,13 @@ def family(version: Version) -> str:
 def address(version: Version, side: Word) -> str:
     """`ip saddr` and the like."""
     return f"{'ip' if version == 4 else 'ip6'} {side}addr"
+
+
+@lru_cache(maxsize=162)
+def mask(version: Version, length: int) -> str:
+    """What of an address a prefix of this length looks at, written as an address."""
+    net = IPv4Network((0, length)) if version == 4 else IPv6Network((0, length))
+    return str(net.netmask)
 
 
 def protocol(number: int, *, negated: bool = False) -> str:

@@ -9,8 +9,9 @@ written once for each.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from tortie.dataplane.hits import Hit
@@ -30,6 +31,8 @@ from tortie.policy.values import (
 
 LOG = 'log prefix "calico-packet: " level info'
 Matches = list[str]
+Wide = Mapping[tuple[str, int], Sequence[int]]
+NO_NETS: Wide = MappingProxyType({})
 NO_SIDE = Side()
 
 
@@ -73,12 +76,14 @@ class Listed:
 @dataclass(slots=True)
 class Written:
     """Rules of one chain as they are written, and the content sets that they need. `live`: the names of the sets of
-    selectors and named ports that are there; one without members may be absent, and then nothing is asked of it."""
+    selectors and named ports that are there; one without members may be absent, and then nothing is asked of it.
+    `wide`: the prefix lengths of a selector's networks."""
 
     rules: list[str] = field(default_factory=list)
     sets: dict[str, SetDef] = field(default_factory=dict)
     uses: set[str] = field(default_factory=set)
     live: Collection[str] = ()
+    wide: Wide = field(default_factory=lambda: NO_NETS)
 
     def list_set(self, prefix: str, kind: str, values: Iterable[str], *, interval: bool) -> str:
         """`@NAME` of a set with this content."""
@@ -102,6 +107,16 @@ class Written:
         self.uses.update(found)
         return [f"@{name}" for name in found]
 
+    def asked(self, selector: str, version: Version, word: Word) -> list[tuple[str, str]]:
+        """What of a packet is looked up in which of a selector's sets."""
+        field = language.address(version, word)
+        found = [(field, at) for at in self.members(selector_set(selector, version))]
+        for length in self.wide.get((selector, version), ()):
+            name = selector_nets(selector, version, length)
+            self.uses.add(name)
+            found.append((f"{field} & {language.mask(version, length)}", f"@{name}"))
+        return found
+
     def jump(self, chain: str, word: Literal["jump", "goto"] = "jump") -> None:
         self.rules.append(f"{word} {chain}")
         self.uses.add(chain)
@@ -115,9 +130,9 @@ def selector_set(selector: str, version: int) -> str:
     return name_of(f"s{version}", selector)
 
 
-def selector_nets(selector: str, version: int) -> str:
-    """The name of the set of a selector's networks of more than one address."""
-    return name_of(f"n{version}", selector)
+def selector_nets(selector: str, version: int, length: int) -> str:
+    """The name of the set of a selector's networks with prefixes of this length."""
+    return name_of(f"n{version}_{length}", selector)
 
 
 def ends_of(nets: Sequence[str]) -> str:
@@ -138,10 +153,16 @@ def port_set(port: NamedPort, version: int) -> str:
 
 
 def write_rules(
-    rules: RuleLists | None, listed: Listed, live: Collection[str], marks: Marks, *, flows: bool = False
+    rules: RuleLists | None,
+    listed: Listed,
+    live: Collection[str],
+    marks: Marks,
+    *,
+    flows: bool = False,
+    wide: Wide = NO_NETS,
 ) -> Written:
     """One direction of a policy or profile; None: it does not exist, and closes. `flows`: what decides says so."""
-    written = Written(live=live)
+    written = Written(live=live, wide=wide)
     if rules is None:
         written.rules.append("counter drop")
         return written
@@ -152,10 +173,16 @@ def write_rules(
 
 
 def rule_places(
-    rules: RuleLists, listed: Listed, live: Collection[str], marks: Marks, *, flows: bool = False
+    rules: RuleLists,
+    listed: Listed,
+    live: Collection[str],
+    marks: Marks,
+    *,
+    flows: bool = False,
+    wide: Wide = NO_NETS,
 ) -> list[int]:
     """For each line that `write_rules` writes of rules: of which rule it is, by its place in the list."""
-    return [place for place, _ in _lines(Written(live=live), rules, listed, marks, flows=flows)]
+    return [place for place, _ in _lines(Written(live=live, wide=wide), rules, listed, marks, flows=flows)]
 
 
 def _lines(
@@ -218,7 +245,7 @@ def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:
     """The lines of matches that a rule needs: a packet matches the rule if it matches one of them. What is looked up in
     a set comes last: most packets that do not match are out before that."""
     for version in _versions(rule):
-        needs = Written(live=written.live)
+        needs = Written(live=written.live, wide=written.wide)
         parts = [
             *_icmp(rule),
             _side(needs, rule.source, "s", version),
@@ -283,14 +310,14 @@ def _side(written: Written, side: Side, word: Word, version: Version | None) -> 
             found += _ends(written, side.nets, word, version)
             wanted.append([language.match(name, one) for one in found])
         if side.selector is not None:
-            wanted.append([language.match(name, found) for found in _sets_of(written, side.selector, version)])
+            wanted.append([language.match(*one) for one in written.asked(side.selector, version, word)])
         if nets := _of_version(side.not_nets, version):
             everywhere.append(language.match(name, written.nets(version, nets), negated=True))
             ends = _ends(written, side.not_nets, word, version)
             everywhere += [language.match(name, one, negated=True) for one in ends]
         if side.not_selector is not None:
-            sets = _sets_of(written, side.not_selector, version)
-            everywhere += [language.match(name, found, negated=True) for found in sets]
+            sets = written.asked(side.not_selector, version, word)
+            everywhere += [language.match(*one, negated=True) for one in sets]
     ports, without = _ports(written, side, word, version)
     if side.ports or side.named:
         wanted.append(ports)
@@ -300,10 +327,6 @@ def _side(written: Written, side: Side, word: Word, version: Version | None) -> 
 def _ends(written: Written, nets: Sequence[str], word: Word, version: Version) -> list[str]:
     """The set of what the hosts in these networks speak from, of a source; see `ends`."""
     return written.members(selector_set(ends_of(nets), version)) if word == "s" else []
-
-
-def _sets_of(written: Written, selector: str, version: Version) -> list[str]:
-    return written.members(selector_set(selector, version), selector_nets(selector, version))
 
 
 def _ports(written: Written, side: Side, word: Word, version: Version | None) -> tuple[list[str], list[str]]:

@@ -56,7 +56,7 @@ class HostTable:
         self.claims = Claims()
         self._live = LiveSets(self.ledger)
         self._ends = TunnelEnds(self._live)
-        self._chains = Chains(self.ledger, self.settings)
+        self._chains = Chains(self.ledger, self.settings, self._live.wide)
         self._endpoints: dict[str, Resolved] = {}
         self._hosts: dict[str, ResolvedHost] = {}
         self._interfaces: Mapping[str, Sequence[str]] = {}

@@ -31,6 +31,7 @@ class Apps:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.brain = engine.brain
         self.world = engine.brain.world
 
     def app(self, app_id: str) -> App:
@@ -52,25 +53,18 @@ class Apps:
             selector = labels.parse(query["label"])
             apps = [app for app in apps if selector(app.labels)]
         embed, now = embeds(query.getlist("embed")), self.engine.clock()
-        return answer({"apps": [app_view(self.world, app, embed, now, self.engine.health) for app in apps]})
+        return answer({"apps": [app_view(self.brain, app, embed, now) for app in apps]})
 
     async def get(self, request: Request, app_id: str) -> Response:
         now = self.engine.clock()
         embed = embeds(request.query_params.getlist("embed")) | DETAIL
-        return answer({"app": app_view(self.world, self.app(app_id), embed, now, self.engine.health)})
+        return answer({"app": app_view(self.brain, self.app(app_id), embed, now)})
 
     async def below(self, request: Request, group: str) -> Response:
         if group not in self.world.tree.groups:
             raise NotFound(f"Group '{group}' does not exist")
         embed, now = embeds(request.query_params.getlist("embed")) | DETAIL, self.engine.clock()
-        return answer(
-            {
-                "*": [
-                    app_view(self.world, app, embed, now, self.engine.health)
-                    for app in self.world.tree.apps_below(group)
-                ]
-            }
-        )
+        return answer({"*": [app_view(self.brain, app, embed, now) for app in self.world.tree.apps_below(group)]})
 
     async def versions(self, _request: Request, app_id: str) -> Response:
         self.app(app_id)
@@ -114,7 +108,7 @@ class Apps:
             )
         )
         self._posted(request, [app_id])
-        shown = app_view(self.world, self.app(app_id), frozenset({"tasks"}), self.engine.clock())
+        shown = app_view(self.brain, self.app(app_id), frozenset({"tasks"}), self.engine.clock())
         shown["deployments"] = [{"id": accepted.deployment}]
         headers = {"Location": f"/v2/apps{app_id}", "Marathon-Deployment-Id": accepted.deployment}
         return answer(shown, 201, headers)

@@ -32,12 +32,12 @@ class Groups:
     async def get(self, request: Request, group: str) -> Response:
         asked = request.query_params.getlist("embed")
         embed = embeds(asked) if asked else None
-        return answer(group_view(self.world, self.world.tree, self._known(group), embed, self.engine.clock()))
+        return answer(group_view(self.engine.brain, self.world.tree, self._known(group), embed, self.engine.clock()))
 
     async def apps(self, request: Request, group: str) -> Response:
         embed, now = embeds(request.query_params.getlist("embed")), self.engine.clock()
         found = self.world.tree.apps_below(self._known(group))
-        return answer([app_view(self.world, app, embed, now) for app in found])
+        return answer([app_view(self.engine.brain, app, embed, now) for app in found])
 
     async def versions(self, _request: Request, group: str) -> Response:
         self._known(group)
@@ -45,7 +45,7 @@ class Groups:
 
     async def version(self, _request: Request, group: str, version: str) -> Response:
         tree = self._at(parse(version))
-        return answer(group_view(self.world, tree, self._known(group, tree), None, self.engine.clock()))
+        return answer(group_view(self.engine.brain, tree, self._known(group, tree), None, self.engine.clock()))
 
     def _at(self, version: str) -> Tree:
         if version not in self.world.roots:

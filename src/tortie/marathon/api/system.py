@@ -50,7 +50,7 @@ class System:
     # -- deployments and queue -----------------------------------------------------------------------------------------
 
     async def deployments(self, _request: Request) -> Response:
-        return answer([plan_view(plan) for plan in self.world.plans.values()])
+        return answer([plan_view(plan, self.engine.brain) for plan in self.world.plans.values()])
 
     async def cancel(self, request: Request, plan_id: str) -> Response:
         force = flag(request, "force")

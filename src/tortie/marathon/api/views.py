@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from tortie.marathon.brain import Brain
 from tortie.marathon.clock import iso
 from tortie.marathon.deploy.instance import STAGING, Instance
@@ -103,19 +105,33 @@ def show_failure(failure: TaskFailure) -> dict[str, Any]:
     }
 
 
-def app_view(
-    world: World, app: App, embed: Collection[str], now: float, results: Results | None = None
-) -> dict[str, Any]:
+def show_readiness(brain: Brain, app: App) -> list[dict[str, Any]]:
+    """What the app's tasks answered to its readiness check; the answer itself only where it is to be kept."""
+    found = []
+    for instance in sorted(brain.world.instances_of(app.id), key=lambda i: i.id):
+        made_from, result = brain.world.definition_of(instance), brain.asked.get(instance.id)
+        if made_from is None or result is None:
+            continue
+        for check in made_from.readiness_checks:
+            shown: dict[str, Any] = {"name": check.name, "taskId": instance.id, "ready": result.ready}
+            if check.preserve_last_response:
+                shown["lastResponse"] = msgspec.to_builtins(result.response)
+            found.append(shown)
+    return found
+
+
+def app_view(brain: Brain, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
     """The app with counts and deployments, and what `embed` asks for."""
+    world = brain.world
     instances = sorted(world.instances_of(app.id), key=lambda i: i.id)
     shown = show_app(app) | counts(instances)
     shown["deployments"] = [{"id": plan.id} for plan in world.plans.values() if app.id in plan.affected]
     if "tasks" in embed:
-        shown["tasks"] = [show_task(instance, app, results) for instance in instances]
+        shown["tasks"] = [show_task(instance, app, brain.results) for instance in instances]
     if "lastTaskFailure" in embed and (failure := world.failures.get(app.id)):
         shown["lastTaskFailure"] = show_failure(failure)
     if "readiness" in embed:
-        shown["readinessCheckResults"] = []
+        shown["readinessCheckResults"] = show_readiness(brain, app)
     if "taskStats" in embed:
         shown["taskStats"] = task_stats(app, instances, now)
     return shown
@@ -140,22 +156,22 @@ def _stats(instances: Collection[Instance], now: float) -> dict[str, Any]:
     return stats
 
 
-def group_view(world: World, tree: Tree, group: str, embed: Collection[str] | None, now: float) -> dict[str, Any]:
+def group_view(brain: Brain, tree: Tree, group: str, embed: Collection[str] | None, now: float) -> dict[str, Any]:
     """`embed` None: groups and apps, all the way down; given: only what it names."""
     shown: dict[str, Any] = {"id": group, "dependencies": list(tree.groups.get(group, ())), "version": tree.version}
     detail = frozenset(embed or ())
     if embed is None or any(name not in ("groups", "pods") for name in detail):
-        shown["apps"] = [_group_app(world, app, detail, now) for app in tree.apps_of(group)]
+        shown["apps"] = [_group_app(brain, app, detail, now) for app in tree.apps_of(group)]
     if embed is None or "groups" in detail:
-        shown["groups"] = [group_view(world, tree, below, embed, now) for below in tree.groups_of(group)]
+        shown["groups"] = [group_view(brain, tree, below, embed, now) for below in tree.groups_of(group)]
     if embed is None or "pods" in detail:
         shown["pods"] = []
     return shown
 
 
-def _group_app(world: World, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
+def _group_app(brain: Brain, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
     """Apps of groups carry nothing that was not asked for."""
-    shown = app_view(world, app, embed, now)
+    shown = app_view(brain, app, embed, now)
     if "counts" not in embed:
         for key in counts(()):
             del shown[key]
@@ -164,8 +180,13 @@ def _group_app(world: World, app: App, embed: Collection[str], now: float) -> di
     return shown
 
 
-def plan_view(plan: Plan) -> dict[str, Any]:
-    current = [{**action, "readinessCheckResults": []} for action in show_actions(plan.actions)]
+def plan_view(plan: Plan, brain: Brain) -> dict[str, Any]:
+    def waits_for(app_id: str) -> list[dict[str, Any]]:
+        app = brain.world.tree.apps.get(app_id)
+        return show_readiness(brain, app) if app is not None else []
+
+    shown = show_actions(plan.actions)
+    current = [{**action, "readinessCheckResults": waits_for(action["app"])} for action in shown]
     return {
         "id": plan.id,
         "version": plan.version,

@@ -22,7 +22,7 @@ _ONLY_AWAY = frozenset(
 class Instance(Value, frozen=True, kw_only=True):
     """A task as it is stored. `killed_at`: when we last asked for its end; `confirmed`: the master knows it;
 
-    `inactive`: unreachable for so long that another takes its place.
+    `inactive`: unreachable for so long that another takes its place; `ready`: its readiness check has passed once.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Instance(Value, frozen=True, kw_only=True):
     unreachable_at: float | None = None
     healthy: bool | None = None
     inactive: bool = False
+    ready: bool = False
     confirmed: bool = False
 
     @property

@@ -58,8 +58,9 @@ def _fullest_first(ranked: list[Instance], keys: Sequence[str], count: int) -> l
 
 
 def ready(app: App, instance: Instance) -> bool:
-    """Fit to take the place of an old one: running, and healthy where the app says what healthy means."""
-    return instance.running and (not app.health_checks or instance.healthy is True)
+    """Fit to take the place of an old one: running, healthy and ready where the app says what that means."""
+    healthy = not app.health_checks or instance.healthy is True
+    return instance.running and healthy and (not app.readiness_checks or instance.ready)
 
 
 def scale(app: App, instances: Sequence[Instance], sentenced: Collection[str] = ()) -> Moves:

@@ -109,6 +109,19 @@ class HealthCheck(Value, frozen=True, kw_only=True):
         return self.protocol == "COMMAND" or self.protocol.startswith("MESOS_")
 
 
+class ReadinessCheck(Value, frozen=True, kw_only=True):
+    """Asked of each new task while it is deployed, until it answers with one of the codes."""
+
+    name: str = "readinessCheck"
+    protocol: str = "HTTP"
+    path: str = "/"
+    port_name: str = "http-api"
+    interval_seconds: float = 30
+    timeout_seconds: float = 10
+    codes: tuple[int, ...] = msgspec.field(default=(200,), name="httpStatusCodesForReady")
+    preserve_last_response: bool = False
+
+
 class UnreachableStrategy(Value, frozen=True, kw_only=True):
     """None for both: an unreachable task keeps its place for ever (`"disabled"`)."""
 
@@ -137,6 +150,7 @@ class App(Value, frozen=True, kw_only=True):
     max_launch_delay_seconds: float = 3600
     container: Container | None = None
     health_checks: tuple[HealthCheck, ...] = ()
+    readiness_checks: tuple[ReadinessCheck, ...] = ()
     dependencies: tuple[str, ...] = ()
     upgrade_strategy: UpgradeStrategy = UpgradeStrategy()
     labels: dict[str, str] = {}
@@ -173,6 +187,15 @@ class App(Value, frozen=True, kw_only=True):
     def pinned(self) -> bool:
         """Asks for one certain address: a second task cannot run beside the first."""
         return self.docker is not None and bool(self.docker.parameter("ip") or self.docker.parameter("ip6"))
+
+    @property
+    def port_names(self) -> list[str | None]:
+        """Of its mappings, of its own address's ports, or of its definitions: those that lead to its tasks."""
+        if self.mappings:
+            return [mapping.name for mapping in self.mappings]
+        if self.ip_address is not None:
+            return [port.name for port in self.ip_address.ports]
+        return [definition.name for definition in self.port_definitions]
 
     @property
     def service_ports(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from tortie.marathon.model import ids
-from tortie.marathon.model.app import App, Docker, HealthCheck, IpAddress
+from tortie.marathon.model.app import App, Docker, HealthCheck, IpAddress, ReadinessCheck
 
 Found: TypeAlias = Iterator[tuple[str, str]]
 MOST = 2**31 - 1
@@ -33,6 +33,10 @@ def check(app: App) -> Found:
         yield from ((f"/healthChecks({index})", problem) for problem in _health(app, health))
     if sum(health.by_mesos for health in app.health_checks) > 1:
         yield "/healthChecks", "AppDefinition can contain at most one Mesos health check"
+    if len(app.readiness_checks) > 1:
+        yield "/readinessChecks", "AppDefinition can contain at most one readiness check"
+    for index, readiness in enumerate(app.readiness_checks):
+        yield from ((f"/readinessChecks({index})/{at}", problem) for at, problem in _readiness(app, readiness))
     if app.labels.get("MARATHON_SINGLE_INSTANCE_APP") == "true" and app.instances > 1:
         yield "/instances", "Single instance app may only have one instance"
     yield from _unreachable(app)
@@ -167,12 +171,25 @@ def _health(app: App, health: HealthCheck) -> Iterator[str]:
         if not health.command:
             yield "COMMAND health check must have a command"
         return
+    if health.port is not None and not 1 <= health.port <= 65535:
+        yield f"got port {health.port}, expected between 1 and 65535"
     if health.port is not None and health.port_index is not None:
         yield "HealthCheck must specify either a port or a portIndex"
     elif health.port is None:
         known = len(app.port_definitions) or (len(app.ip_address.ports) if app.ip_address else 0)
         if health.port_index is None or not 0 <= health.port_index < known:
             yield _NO_SUCH_PORT
+
+
+def _readiness(app: App, check: ReadinessCheck) -> Found:
+    if not 0 < check.interval_seconds <= MOST:
+        yield "intervalSeconds", f"must be greater than 0 and at most {MOST}"
+    if not 0 < check.timeout_seconds < check.interval_seconds:
+        yield "timeoutSeconds", "must be greater than 0 and less than intervalSeconds"
+    if not check.codes or not all(100 <= code <= 599 for code in check.codes):
+        yield "httpStatusCodesForReady", "must be one or more HTTP status codes"
+    if check.port_name not in app.port_names:
+        yield "portName", f"No port definition reference for portName {check.port_name}"
 
 
 def _unreachable(app: App) -> Found:

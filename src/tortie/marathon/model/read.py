@@ -17,6 +17,7 @@ from tortie.marathon.model.app import (
     HealthCheck,
     IpAddress,
     PortDefinition,
+    ReadinessCheck,
     UnreachableStrategy,
     UpgradeStrategy,
 )
@@ -133,6 +134,21 @@ def health_check(value: Any, place: Place) -> HealthCheck:
     )
 
 
+def readiness_check(value: Any, place: Place) -> ReadinessCheck:
+    given = fields(value, place)
+    protocol = one_of("HTTP", "HTTPS", otherwise="{} is not a valid protocol")
+    return ReadinessCheck(
+        name=take(given, place, "name", filled, "readinessCheck"),
+        protocol=take(given, place, "protocol", protocol, "HTTP"),
+        path=take(given, place, "path", text, "/"),
+        port_name=take(given, place, "portName", text, "http-api"),
+        interval_seconds=take(given, place, "intervalSeconds", number, 30),
+        timeout_seconds=take(given, place, "timeoutSeconds", number, 10),
+        codes=take(given, place, "httpStatusCodesForReady", listed(whole), (200,)),
+        preserve_last_response=take(given, place, "preserveLastResponse", flag, False),
+    )
+
+
 def unreachable_strategy(value: Any, place: Place) -> UnreachableStrategy:
     if value == "disabled":
         return UnreachableStrategy(inactive_after_seconds=None, expunge_after_seconds=None)
@@ -168,6 +184,7 @@ FIELDS: Mapping[str, tuple[str, Reader[Any]]] = {
     "maxLaunchDelaySeconds": ("max_launch_delay_seconds", number),
     "container": ("container", container),
     "healthChecks": ("health_checks", listed(health_check)),
+    "readinessChecks": ("readiness_checks", listed(readiness_check)),
     "dependencies": ("dependencies", listed(text)),
     "upgradeStrategy": ("upgrade_strategy", upgrade_strategy),
     "labels": ("labels", labels),
@@ -181,7 +198,6 @@ FIELDS: Mapping[str, tuple[str, Reader[Any]]] = {
 }
 
 UNSUPPORTED = {
-    "readinessChecks": "readiness checks are not supported",
     "residency": "resident tasks are not supported",
     "storeUrls": "there is no artifact store",
     "secrets": "Feature secrets is not enabled. Enable with --enable_features secrets)",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tortie.marathon.model.app import App, Container, HealthCheck, IpAddress, PortMapping, UnreachableStrategy
+from tortie.marathon.model.app import (
+    App,
+    Container,
+    HealthCheck,
+    IpAddress,
+    PortMapping,
+    ReadinessCheck,
+    UnreachableStrategy,
+)
 
 
 def num(value: float) -> float | int:
@@ -35,7 +43,7 @@ def show_app(app: App) -> dict[str, Any]:
         "maxLaunchDelaySeconds": num(app.max_launch_delay_seconds),
         "container": _container(app.container) if app.container else None,
         "healthChecks": [show_health(check) for check in app.health_checks],
-        "readinessChecks": [],
+        "readinessChecks": [_readiness(check) for check in app.readiness_checks],
         "dependencies": list(app.dependencies),
         "upgradeStrategy": {
             "minimumHealthCapacity": num(app.upgrade_strategy.minimum_health_capacity),
@@ -123,6 +131,19 @@ def show_health(check: HealthCheck) -> dict[str, Any]:
         "maxConsecutiveFailures": check.max_consecutive_failures,
         "ignoreHttp1xx": check.ignore_http1xx,
         "delaySeconds": num(check.delay_seconds),
+    }
+
+
+def _readiness(check: ReadinessCheck) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "protocol": check.protocol,
+        "path": check.path,
+        "portName": check.port_name,
+        "intervalSeconds": num(check.interval_seconds),
+        "timeoutSeconds": num(check.timeout_seconds),
+        "httpStatusCodesForReady": list(check.codes),
+        "preserveLastResponse": check.preserve_last_response,
     }
 
 

@@ -55,7 +55,8 @@ class Tree:
         for key, app in self.apps.items():
             wanted = [*app.dependencies, *(d for group in ids.ancestors(key) for d in self.groups.get(group, ()))]
             for other in wanted:
-                needs[key].update(found for found in self.apps if ids.within(found, other) and found != key)
+                named = {found for found in self.apps if ids.within(found, other)}
+                needs[key] |= named if other == key else named - {key}
         return needs
 
 

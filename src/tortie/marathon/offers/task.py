@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tortie.marathon.model import ids
-from tortie.marathon.model.app import App, Docker, HealthCheck, PortMapping
+from tortie.marathon.model.app import App, Docker, HealthCheck, PortMapping, ReadinessCheck
 from tortie.marathon.offers.match import Match
 from tortie.wire import mesos
 
@@ -236,13 +236,21 @@ def health_port(app: App, check: HealthCheck, ports: Sequence[int]) -> int | Non
     """
     if check.port is not None:
         return check.port
+    known = [port for _, port in _listening(app, ports, inside=app.own_address or check.by_mesos)]
     index = check.port_index or 0
-    if app.mappings:
-        inside = app.own_address or check.by_mesos
-        pairs = zip(app.mappings, host_ports(app, ports), strict=True)
-        known = [inner_port(m, port) if inside or port is None else port for m, port in pairs]
-    elif app.ip_address is not None:
-        known = [port.number for port in app.ip_address.ports]
-    else:
-        known = list(ports)
     return known[index] if 0 <= index < len(known) else None
+
+
+def readiness_port(app: App, check: ReadinessCheck, ports: Sequence[int]) -> int | None:
+    """The port of that name, where the task is asked from outside."""
+    return dict(reversed(_listening(app, ports, inside=app.own_address))).get(check.port_name)
+
+
+def _listening(app: App, ports: Sequence[int], *, inside: bool) -> list[tuple[str | None, int]]:
+    """Name and number of each of the app's ports."""
+    if app.mappings:
+        pairs = zip(app.mappings, host_ports(app, ports), strict=True)
+        return [(m.name, inner_port(m, port) if inside or port is None else port) for m, port in pairs]
+    if app.ip_address is not None:
+        return [(port.name, port.number) for port in app.ip_address.ports]
+    return [(d.name, port) for d, port in zip(app.port_definitions, ports, strict=False)]

@@ -21,7 +21,7 @@ async def passes(containers: Containers, name: str, check: wire.HealthCheck) -> 
     with anyio.move_on_after(check.timeout_seconds or None):
         try:
             return await _run(containers, name, check)
-        except (TortieError, OSError) as error:
+        except (TortieError, OSError, ValueError) as error:  # ValueError: a null byte cannot be passed on
             return False, str(error)
     return False, f"no answer within {check.timeout_seconds:g} seconds"
 

@@ -1,0 +1,1 @@
+"""The Mesos containerizer: containers without Docker, on an OCI runtime."""
