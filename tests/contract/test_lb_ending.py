@@ -12,8 +12,9 @@ from tortie.lb.ending import ended, runs
 
 
 def test_a_process_is_known_by_its_arguments_and_its_end_is_noticed() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "some.sock,mode,600"])
+
     async def main() -> None:
-        child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "some.sock,mode,600"])
         assert runs(child.pid, "python", "some.sock,")
         assert not runs(child.pid, "python", "other.sock,")
         waiting = asyncio.ensure_future(ended(child.pid))
