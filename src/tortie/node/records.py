@@ -23,6 +23,7 @@ from tortie.dataplane.render.settings import (
 )
 from tortie.dataplane.routes import PoolWay, Ways
 from tortie.dataplane.tunnels import VXLAN_ID, VXLAN_PORT, Tunnel, TunnelSettings, parse_six
+from tortie.model import checks
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
@@ -31,6 +32,7 @@ from tortie.policy.failsafes import failsafe
 from tortie.policy.hosts import node_addresses
 from tortie.policy.verdict import Failsafe
 
+MOST_VNI = 2**24 - 1
 DEFAULT_PREFIXES = Settings().interface_prefixes
 
 
@@ -40,11 +42,11 @@ def peer(spec: NodeSpec) -> Peer:
     return Peer(
         address=_address(bgp.ipv4_address),
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
-        mac=spec.vxlan_tunnel_mac_addr or "",
+        mac=_mac(spec.vxlan_tunnel_mac_addr),
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
         address6=_address6(bgp.ipv6_address),
         vxlan6=_address6(spec.ipv6_vxlan_tunnel_addr),
-        mac6=spec.vxlan_tunnel_mac_addr_v6 or "",
+        mac6=_mac(spec.vxlan_tunnel_mac_addr_v6),
     )
 
 
@@ -98,6 +100,11 @@ def _six(text: str | None) -> ipaddress.IPv6Interface | None:
         return parse_six(text) if text else None
     except Invalid:
         return None
+
+
+def _mac(text: str | None) -> str:
+    """As the kernel writes it; one that is none counts as absent."""
+    return text.lower() if text and not list(checks.mac("", text)) else ""
 
 
 def _address6(text: str | None) -> str:
@@ -169,7 +176,7 @@ def merge_settings(
         failsafes_in=_failsafes(layers.first("failsafe_inbound_host_ports"), usual.failsafes_in, problems),
         failsafes_out=_failsafes(layers.first("failsafe_outbound_host_ports"), usual.failsafes_out, problems),
         marks=_marks(layers.first("nftables_mark_mask"), layers.first("iptables_mark_mask"), problems),
-        vxlan_port=layers.first("vxlan_port") or usual.vxlan_port,
+        vxlan_port=_port(layers, problems),
         vxlan_from_workloads=bool(layers.first("allow_vxlan_packets_from_workloads")),
         ipip_from_workloads=bool(layers.first("allow_ipip_packets_from_workloads")),
         invalid_passes=bool(layers.first("disable_conntrack_invalid_check")),
@@ -193,12 +200,21 @@ def _tunnels(layers: _Layers) -> TunnelSettings:
         "vxlan-v6": layers.first("vxlan_mtuv6") or 0,
         "ipip": layers.first("ipip_mtu") or 0,
     }
-    return TunnelSettings(
-        sizes,
-        layers.first("mtu_iface_pattern") or "",
-        layers.first("vxlan_vni") or VXLAN_ID,
-        layers.first("vxlan_port") or VXLAN_PORT,
-    )
+    problems: list[str] = []
+    vni = _within(layers.first("vxlan_vni"), "vxlanVNI", MOST_VNI, VXLAN_ID, problems)
+    return TunnelSettings(sizes, layers.first("mtu_iface_pattern") or "", vni, _port(layers, []), tuple(problems))
+
+
+def _port(layers: _Layers, problems: list[str]) -> int:
+    return _within(layers.first("vxlan_port"), "vxlanPort", 65535, VXLAN_PORT, problems)
+
+
+def _within(value: int | None, name: str, most: int, usual: int, problems: list[str]) -> int:
+    """The value if it can be, else the usual one; 0 is that, too."""
+    if not value or 0 < value <= most:
+        return value or usual
+    problems.append(f"{name} {str(value)[:20]} is not between 1 and {most}: it is {usual}")
+    return usual
 
 
 def _refusal(layers: _Layers) -> Refusal:
