@@ -38,7 +38,7 @@ class FakeMaster:
     def __init__(self, *, events: bool = True, path: str = "/master/state") -> None:
         self.tasks: list[dict[str, Any]] = []
         self.leader = ""
-        self.reads = 0
+        self.reads = self.subscriptions = 0
         self.broken: str | None = None
         self.login: str | None = None
         self._events = events
@@ -100,6 +100,7 @@ class FakeMaster:
         record = b'{"type":"SUBSCRIBED"}'
         await reply.write(b"%d\n%s" % (len(record), record))
         self._streams.append(reply)
+        self.subscriptions += 1
         self._subscribed.set()
         await asyncio.Event().wait()
         return reply
