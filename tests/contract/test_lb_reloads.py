@@ -22,7 +22,7 @@ from tests.support.waiting import until
 from tortie.base.errors import Unavailable
 from tortie.lb.balancer import Balancer, Pace
 from tortie.lb.change import Have, parse_state
-from tortie.lb.haproxy import Haproxy
+from tortie.lb.haproxy import Haproxy, can_bind
 from tortie.lb.proof import Proof
 from tortie.lb.render import Settings
 from tortie.lb.service import Service
@@ -88,6 +88,11 @@ async def scene(work_dir: Path) -> AsyncIterator[Scene]:
         for pid in sorted(await haproxy.processes()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+        async def free() -> bool:
+            return not can_bind("*", PORT)
+
+        await until(free)  # the next test has the same port
 
 
 async def stop(there: Sequence[Backend]) -> None:

@@ -58,6 +58,7 @@ class Balancer:
         self._pace = pace or Pace()
         self._verdict: tuple[str, float, dict[str, str]] = ("", 0, {})
         self._wanted: Rendered | None = None
+        self._rendered: Rendered | None = None
         self._adopted = False
         self._reloaded = self._failed = float("-inf")
         self._failures: tuple[str, int] = ("", 0)
@@ -139,14 +140,14 @@ class Balancer:
 
     async def _valid(self, services: list[Service], left_out: list[str]) -> Rendered:
         """The configuration of those services that HAProxy accepts together. Servers do not count for that."""
-        rendered = render(services, self._settings)
+        rendered = self._rendered = render(services, self._settings, self._rendered)
         mark, since, refused = self._verdict
         if mark != rendered.mark or (refused and time.monotonic() - since > _JUDGE_AGAIN):
             refused = await self._judge(services, rendered)
             self._verdict = (rendered.mark, time.monotonic(), refused)
         if refused:
             left_out += refused.values()
-            rendered = render([s for s in services if s.name not in refused], self._settings)
+            rendered = render([s for s in services if s.name not in refused], self._settings, rendered)
         return rendered
 
     async def _refusals(self, rendered: Rendered) -> list[str]:
@@ -216,7 +217,7 @@ class Balancer:
 
     async def _change_servers(self, wanted: Rendered) -> bool:
         """Read back, do what is left, read back: a change that landed on a leaving worker is made again."""
-        fixed = change.fixed_backends(wanted.text, wanted.servers)
+        fixed = wanted.fixed
         for _ in range(_ROUNDS):
             commands = list(change.plan(wanted.servers, await self._have(), fixed, wanted.sticky))
             self._leaving = 0
@@ -230,7 +231,7 @@ class Balancer:
         """Servers of the front ends that are there already, while a reload for others has to wait."""
         backends = set((await self._haproxy.command("show backend")).split())
         there = {key: text for key, text in wanted.servers.items() if key[0] in backends}
-        fixed = change.fixed_backends(wanted.text, wanted.servers)
+        fixed = wanted.fixed
         for command in list(change.plan(there, await self._have(), fixed, wanted.sticky)):
             await self._run([command])
 
