@@ -198,6 +198,27 @@ def test_health_is_kept_over_a_reload_and_not_over_a_start(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+def test_what_somebody_else_changed_in_haproxy_is_put_right(tmp_path: Path) -> None:
+    async def main() -> None:
+        one, two = there = await backends(2)
+        async with scene(tmp_path) as made:
+            balancer = made.balancer()
+            await balancer.apply(wanted(shown(one, two)), made.proof)
+            key = next(key for key, have in (await made.servers()).items() if have.port == one.port)
+            await made.haproxy.command(f"set server {'/'.join(key)} state maint")
+            assert await made.ports() == {two.port}
+
+            async def mended() -> bool:
+                await balancer.tend()
+                return await made.ports() == {one.port, two.port}
+
+            await until(mended)
+            assert balancer.told.reloads == 0
+        await stop(there)
+
+    asyncio.run(main())
+
+
 def test_so_many_earlier_configurations_are_kept(tmp_path: Path) -> None:
     async def main() -> None:
         async with scene(tmp_path) as made:
