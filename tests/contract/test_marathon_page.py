@@ -65,6 +65,9 @@ async def follow(live: Live, page: Page) -> None:
     big = page.locator("tr.app", has_text="big")
     await expect(big.locator(".why")).to_contain_text("2 of 2 agents: not enough CPUs")
     await expect(page.locator("#deployments .apps")).to_have_text("/big")
+    await live.call("POST", "/v2/apps", sleeper("many", ports=[0] * 9))
+    many = page.locator("tr.app", has_text="many").locator(".addresses")
+    await expect(many).to_contain_text("and 6 more")
     for agent in live.master.agents.values():
         agent.hostname = "127.0.0.1"
     refused = {"protocol": "TCP", "port": free_port(), "intervalSeconds": 1, "maxConsecutiveFailures": 0}

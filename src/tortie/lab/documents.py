@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.base.meant import meant
 from tortie.lab.plan import MASTER, MAX_AGENTS, MAX_PUBLIC, MAX_SUBNETS, PREFIX, PUBLIC_FIRST, RESOLVER, Options, Page
 
+FILES = Path(__file__).with_name("files")
+"""What documents download or have at hand: policy, apps, programs."""
 PUBLIC = f"{PREFIX}{PUBLIC_FIRST}"
 """The first public agent, where a document has one."""
 

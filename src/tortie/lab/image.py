@@ -27,7 +27,7 @@ MTIME = 1451606400  # one fixed moment for every file: bytes do not depend on wh
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-KEPT_SECONDS = 30 * 86400.0
+KEPT_SECONDS = 7 * 86400.0
 FORMAT = 3  # part of the cache key: raise it when the way of making changes
 
 

@@ -94,14 +94,14 @@ _BALANCER_ENTRY = """#!/bin/bash
 # marathon-lb's own words: the way of hearing of changes first, then options. PORTS, which Marathon sets, is needed.
 [ -n "${PORTS:-}" ] || { echo 'marathon-lb: PORTS is not set' >&2; exit 1; }
 case ${1:-} in
-sse | poll) shift ;;
+sse | poll) ;;
 *) echo "marathon-lb: ${1:-nothing} given: expected sse or poll, then options" >&2; exit 1 ;;
 esac
 exec /usr/bin/python3 -I -c 'import sys
 sys.path[:0] = ["/opt/tortie/lib"]
 sys.argv[0] = "tortie"
 from tortie.cli.main import main
-main()' lb run --stop-haproxy "$@"
+main()' lb "$@"
 """
 BALANCER = Recipe(
     name="marathon-lb",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lab import linux
+from tortie.lab.documents import FILES
 from tortie.lab.files import File
 from tortie.lab.plan import Host
 
@@ -44,7 +45,6 @@ DEVICES = {
     "loop-control": (10, 237),
 }
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
-DOCUMENTS = Path(__file__).with_name("files")
 OWN_DATA = {
     "root": ("/root", 0o700),
     "tmp": ("/tmp", 0o1777),
@@ -163,9 +163,9 @@ def _devices(dev: Path) -> None:
 
 def documents(host: Host) -> list[File]:
     """The documents' files, in /root of the hosts where people type."""
-    if host.role not in ("outside", "agent", "public") or not DOCUMENTS.is_dir():
+    if host.role not in ("outside", "agent", "public") or not FILES.is_dir():
         return []
-    return [File(f"/root/{path.name}", path.read_text()) for path in sorted(DOCUMENTS.iterdir()) if path.is_file()]
+    return [File(f"/root/{path.name}", path.read_text()) for path in sorted(FILES.iterdir()) if path.is_file()]
 
 
 def put(root: Path, files: Sequence[File]) -> None:

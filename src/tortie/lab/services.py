@@ -17,11 +17,10 @@ from pathlib import Path
 
 from tortie.base.errors import TortieError
 from tortie.lab import artifacts, registry
-from tortie.lab.documents import DOCUMENTS
+from tortie.lab.documents import DOCUMENTS, FILES
 from tortie.lab.fileserver import FileServer
 from tortie.lab.images import images
 
-FILES = Path(__file__).parent / "files"
 RAW = "https://raw.githubusercontent.com/projectcalico/calico/master/demos/docker/"
 STARS_FILES = ("stars.json", "calico-stars-resources.json")
 RELEASES = "https://github.com/projectcalico/{}/releases/download/{}/calicoctl"

@@ -10,7 +10,7 @@ import pytest
 
 from tortie.lab import files as lab_files
 from tortie.lab.daemons import plan_of
-from tortie.lab.documents import DOCUMENTS, HELLO, check_options
+from tortie.lab.documents import DOCUMENTS, HELLO, PUBLIC, check_options
 from tortie.lab.images import NAMES
 from tortie.lab.plan import Plan
 
@@ -91,6 +91,7 @@ def test_the_balancer_is_an_app_for_the_public_agent() -> None:
     found = app("marathon-lb")
     assert found["acceptedResourceRoles"] == ["slave_public"]
     assert found["container"]["docker"]["network"] == "HOST"
+    assert ["hostname", "CLUSTER", PUBLIC] in found["constraints"], "the policy of the frontend names this one"
     assert found["args"][-6:] == [
         *("--group", "external", "--min-serv-port-ip-per-task", "10101", "--max-serv-port-ip-per-task", "10150"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tortie.lab.walks.hello import LAUNCH, PROBING, RESTRICTED, STORY, parsed
+from tortie.lab.walks.hello import LAUNCH, PROBING, RESTRICTED, STORY, parsed, policy
 from tortie.lab.walks.matrix import Party, Probe, Seen, cells, wanted
 
 HTTP, REDIS, SSH, PING = Probe("tcp", 80), Probe("tcp", 6379), Probe("tcp", 22), Probe("icmp")
@@ -69,6 +69,20 @@ def test_the_matrix_of_the_document_is_also_found_by_the_step_that_it_stands_beh
     assert STORY.aliases["6"] in STORY.stages
     assert STORY.end == "12"
     assert LAUNCH.format("database").endswith("http://172.24.197.101:8080/v2/apps -d @database.json")
+
+
+def test_the_policy_is_typed_as_the_document_prints_it() -> None:
+    assert policy("frontend-net") == [
+        "calicoctl profile frontend-net rule remove inbound allow from tag frontend-net",
+        "calicoctl profile frontend-net rule add inbound allow tcp from cidr 172.24.197.201/32 to ports 80",
+        "calicoctl profile frontend-net rule remove outbound allow",
+        "calicoctl profile frontend-net rule add outbound allow tcp to ports 6379 tag database-net",
+    ]
+    assert [line.partition(" rule ")[2] for line in policy("database-net")] == [
+        "remove inbound allow from tag database-net",
+        "add inbound allow tcp from tag frontend-net to ports 6379",
+        "remove outbound allow",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,11 @@ function addresses(app, task) {
   return task.ports.length ? task.ports.map((port) => `${task.host}:${port}`) : [task.host];
 }
 
+// The first few; the detail has them all.
+function few(list) {
+  return list.length > 4 ? [...list.slice(0, 3), `and ${list.length - 3} more`] : list;
+}
+
 function parameter(app, key) {
   return app.container?.docker?.parameters?.find((one) => one.key === key)?.value;
 }
@@ -215,7 +220,7 @@ function update(node, item) {
     el("span", {}, counted),
     el("progress", { max: Math.max(app.instances, app.tasksRunning, 1), value: app.tasksRunning, "aria-label": `${counted} running` }),
   ]);
-  const lines = app.tasks.map((task) => addresses(app, task).join(" ") || "no address yet");
+  const lines = app.tasks.map((task) => few(addresses(app, task)).join(" ") || "no address yet");
   changed(node.querySelector(".addresses"), lines.join("\n"), () => lines.map((line) => el("span", {}, line)));
   const hosts = app.tasks.map((task) => task.host);
   changed(node.querySelector(".hosts"), hosts.join("\n"), () => hosts.map((host) => el("span", {}, host)));
