@@ -39,14 +39,15 @@ def run() -> list[tuple[str, str]]:
                 ways[what] = _bare(lab, name, 110 + 10 * number, vxlan=vxlan, tracked=tracked)
             for way in ways.values():
                 way.check()
-            return [row for what in MEASURES for row in _rows(measure(ways, what), what, modes)]
+            return [row for what, how in MEASURES.items() for row in _rows(measure(ways, how), what, how.unit, modes)]
         finally:
             _end_birds(Path(directory))
             lab.close()
 
 
-def _rows(found: Figures, what: str, modes: list[str]) -> list[tuple[str, str]]:
-    return ratios(found, what, [(mode, f"{kind} {MODES[mode]}") for mode in modes for kind in ("bare", "tracked")])
+def _rows(found: Figures, what: str, unit: str, modes: list[str]) -> list[tuple[str, str]]:
+    pairs = [(mode, f"{kind} {MODES[mode]}") for mode in modes for kind in ("bare", "tracked")]
+    return ratios(found, what, unit, pairs)
 
 
 def _ours(lab: Lab, mode: str, last: int) -> Way:

@@ -36,7 +36,7 @@ def run() -> list[tuple[str, str]]:
             for way in ways.values():
                 way.check()
             pairs = [(f"ours, {where}", f"Docker, {where}") for where in (INSIDE, OUTSIDE)]
-            return [row for what in MEASURES for row in ratios(measure(ways, what), what, pairs)]
+            return [row for what, how in MEASURES.items() for row in ratios(measure(ways, how), what, how.unit, pairs)]
 
 
 def _ours(lab: Lab, outside: str) -> dict[str, Way]:
@@ -57,9 +57,10 @@ def _ours(lab: Lab, outside: str) -> dict[str, Way]:
 def _theirs(docker: DockerHost, outside: str, undo: ExitStack) -> dict[str, Way]:
     ports = [f"{PORT}:{PORT}", f"{PORT}:{PORT}/udp", f"{ECHO_PORT}:{ECHO_PORT}/udp"]
     one = _container(docker, "one", 864_001, undo)
-    two = _container(docker, "two", 864_002, undo, *(word for port in ports for word in ("-p", port)))
+    two = _container(docker, "two", 864_002, undo)
+    published = _container(docker, "published", 864_003, undo, *(word for port in ports for word in ("-p", port)))
     address = docker.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "two").stdout.strip()
-    return {f"Docker, {INSIDE}": Way(one, two, address), f"Docker, {OUTSIDE}": Way(outside, two, ADDRESS)}
+    return {f"Docker, {INSIDE}": Way(one, two, address), f"Docker, {OUTSIDE}": Way(outside, published, ADDRESS)}
 
 
 def _container(docker: DockerHost, name: str, seconds: int, undo: ExitStack, *options: str) -> str:

@@ -1,7 +1,7 @@
 """Lists of N networks that one rule asks for: a packet's cost, the load, and one network more or less.
 
-The list is NetworkSets of 1,000 networks each with one label. From one workload to another; the networks that let it in
-are on the list, a thousandth of a large one. Beside it one iptables rule for each network. Needs root, iperf3, taskset;
+The list is NetworkSets of 1,000 networks each with one label. From one workload to another; the network that lets it in
+is the last of the list. Beside it one iptables rule for each network. Needs root, iperf3, taskset;
 in namespaces of its own.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def run() -> list[tuple[str, str]]:
             if shutil.which("iptables-nft-restore"):
                 ways |= {f"{size} rules": _linear(lab, size, n) for n, size in enumerate(_linear_sizes(sizes))}
             for what in WHAT:
-                rows += _rows(measure(ways, what), what, sizes)
+                rows += _rows(measure(ways, MEASURES[what]), what, sizes)
         finally:
             lab.close()
     return rows
@@ -85,8 +86,8 @@ def _ours(lab: Lab, size: int, number: int, rows: list[tuple[str, str]]) -> Way:
     forgetful(host.netns)
     others = _networks(size - 1)
     with Prober(one.netns, TARGET) as prober:
-        took = prober.change(lambda: _load(lab, [OWN, *others]), open_=True)
-        rows.append((f"list of {_name(size)} written to first packet", f"{took:.0f} ms"))
+        took = prober.change(lambda: _load(lab, [*others, OWN]), open_=True)
+        rows.append((f"list of {_name(size)} written to first packet by its last", f"{took:.0f} ms"))
         rows.append((f"one network more or less of {_name(size)} to first packet", _changes(lab, prober, others)))
     wait_until(lambda: host.status().get("ready"), message=host.story)
     return Way(one.netns, two.netns, TARGET)
@@ -98,12 +99,13 @@ def _load(lab: Lab, nets: Sequence[str]) -> None:
 
 
 def _changes(lab: Lab, prober: Prober, others: Sequence[str]) -> str:
-    first = others[: EACH - 1]
+    last = len(others) // EACH
+    rest = others[last * EACH :]
     taken = []
     for number in range(QUICK_CHANGES if quick() else CHANGES):
         open_ = number % 2 == 1
-        nets = [*([OWN] if open_ else []), *first]
-        taken.append(prober.change(lambda nets=nets: lab.client.apply(_set(0, nets)), open_=open_))  # type: ignore[misc]
+        changed = _set(last, [*rest, OWN] if open_ else rest)
+        taken.append(prober.change(partial(lab.client.apply, changed), open_=open_))
     taken.sort()
     return f"p50 {statistics.median(taken):.1f} ms, p99 {taken[int(len(taken) * 0.99)]:.1f} ms of {len(taken)}"
 
@@ -126,4 +128,4 @@ def _rows(found: Figures, what: str, sizes: Sequence[int]) -> Iterator[tuple[str
         text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
         kind = "networks of a list" if names[0] == _name(sizes[0]) else "iptables rules"
         yield f"{what}, {' / '.join(map(str, of))} {kind}", f"{text} {unit}; slope {slope(curve):+.3f}"
-    yield from ratios(found, what, [(_name(sizes[-1]), _name(sizes[0]))])
+    yield from ratios(found, what, unit, [(_name(sizes[-1]), _name(sizes[0]))])

@@ -23,18 +23,25 @@ from tests.support.ports import free_port
 from tests.support.scheduler_master import Agent, SchedulerMaster
 from tests.support.waiting import until
 
+from bench import quick
+from tortie.marathon.api.encoded import Encoded
+from tortie.marathon.api.views import embeds
 from tortie.marathon.brain import Brain, Options
+from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.model.app import App
+from tortie.marathon.model.tree import Tree
 from tortie.marathon.world import World
 from tortie.mesos.protocol import PATH
 from tortie.mesos.resources import parse, to_wire
 from tortie.wire import mesos
 from tortie.wire.recordio import Deframer
 
-INSTANCES = 500
-AGENTS = 50
-ROLLED = 20
+INSTANCES = 20 if quick() else 500
+AGENTS = 5 if quick() else 50
+ROLLED = 3 if quick() else 20
+APPS = 30 if quick() else 1000
+ROUNDS = 1 if quick() else 3
 
 
 def _agents(hostname: str = "") -> list[Agent]:
@@ -42,7 +49,7 @@ def _agents(hostname: str = "") -> list[Agent]:
 
 
 async def _running(live: Live, wanted: int) -> bool:
-    return bool((await live.call("GET", "/v2/apps/a")).body["app"]["tasksRunning"] == wanted)
+    return bool((await live.call("GET", "/v2/apps")).body["apps"][0]["tasksRunning"] == wanted)
 
 
 async def _start(directory: Path) -> tuple[float, float]:
@@ -181,6 +188,29 @@ def _decisions() -> tuple[float, float]:
     return spent[0], spent[1]
 
 
+def _listing() -> tuple[float, float]:
+    """Milliseconds to list all apps with their tasks: for the first time, and after one task has changed."""
+    brain = Brain(World(), Options(), lambda: "p")
+    known = {f"/g/a{n}": App(id=f"/g/a{n}", cmd="x", version="1", labels={"HAPROXY_GROUP": "e"}) for n in range(APPS)}
+    brain.world.put_tree(Tree(apps=known, version="1"))
+    for n in range(APPS * 3):
+        app_id = f"/g/a{n % APPS}"
+        task = Instance(id=f"t{n}", app=app_id, version="1", agent="A", host="h", state="TASK_RUNNING", started_at=1.0)
+        brain.world.put_instance(task)
+    encoded, embed = Encoded(brain), embeds(["apps.tasks"])
+
+    def listed(now: float) -> float:
+        began = time.perf_counter()
+        msgspec.json.encode({"apps": encoded.apps(brain.world.tree.apps.values(), embed, now)})
+        return (time.perf_counter() - began) * 1000
+
+    first, later = listed(2.0), []
+    for n in range(20):
+        brain.world.put_instance(msgspec.structs.replace(brain.world.instances[f"t{n}"], healthy=True))
+        later.append(listed(3.0))
+    return first, statistics.median(later)
+
+
 def _say(brain: Brain, task: str, state: Any, now: float) -> int:
     brain.status(mesos.TaskStatus(task_id=mesos.ID(value=task), state=state), now)
     brain.settle(now)
@@ -202,7 +232,7 @@ def _offers() -> list[mesos.Offer]:
 
 def run() -> list[tuple[str, str]]:
     starts, rolls = [], []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as work:
             starts.append(asyncio.run(_start(Path(work))))
         with tempfile.TemporaryDirectory() as work:
@@ -212,6 +242,7 @@ def run() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as work:
         ours = asyncio.run(_with_our_master(Path(work)))
     starting, rolling = _decisions()
+    anew, again = _listing()
     return [
         ("the first task of an idle cluster, from PUT to RUNNING in the API", f"{first * 1000:.0f} ms"),
         (f"{INSTANCES} instances on {AGENTS} agents that answer at once", f"{many:.2f} s"),
@@ -220,4 +251,6 @@ def run() -> list[tuple[str, str]]:
         ("its first step on the event stream", f"{event * 1000:.0f} ms"),
         (f"decisions per update while {INSTANCES} start", f"{starting:.0f} us"),
         (f"decisions per update while {INSTANCES} are replaced", f"{rolling:.0f} us"),
+        (f"list of {APPS} apps with 3 tasks each, the first", f"{anew:.1f} ms"),
+        ("the same after a change", f"{again:.1f} ms"),
     ]

@@ -42,7 +42,7 @@ def run() -> list[tuple[str, str]]:
             ways = _ways(lab)
             for way in ways.values():
                 way.check()
-            return [row for what in MEASURES for row in _rows(measure(ways, what), what)]
+            return [row for what, how in MEASURES.items() for row in _rows(measure(ways, how), what, how.unit)]
         finally:
             lab.close()
 
@@ -138,7 +138,7 @@ def _endpoint(node: str, number: int) -> Resource[Any]:
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=metadata, spec=spec)
 
 
-def _rows(found: Figures, what: str) -> list[tuple[str, str]]:
+def _rows(found: Figures, what: str, unit: str) -> list[tuple[str, str]]:
     middle, largest = _name(SIZES[2]), _name(SIZES[-1])
     pairs = [(middle, CT), (middle, BARE), (largest, _name(SIZES[0])), (HIDDEN, MASQUERADE)]
     pairs += [pair for pair in ((middle, KUBE), (OURS_50, CALICO_50)) if pair[1] in found]
@@ -147,6 +147,6 @@ def _rows(found: Figures, what: str) -> list[tuple[str, str]]:
     text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
     head = f"{what}, {' / '.join(map(str, SIZES))} policies, {ENDPOINTS} endpoints"
     return [
-        (head, f"{text} {MEASURES[what].unit}; slope {slope(curve):+.3f}"),
-        *ratios(found, what, pairs),
+        (head, f"{text} {unit}; slope {slope(curve):+.3f}"),
+        *ratios(found, what, unit, pairs),
     ]

@@ -6,8 +6,11 @@ import asyncio
 import json
 import shutil
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,9 +21,11 @@ import dns.rcode
 import pytest
 from tests.support.fake_mesos_master import FakeMaster, task
 from tests.support.ports import free_port
+from tests.support.tls import authority
 from tests.support.waiting import PATIENCE, until
 
-from tortie.base.errors import Unavailable
+from tortie.base.errors import Invalid, Unavailable
+from tortie.dns import limits
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
 from tortie.dns.resolver import Resolver, run_resolver
@@ -84,6 +89,10 @@ async def wait_for(config: Config, name: str, wanted: list[str]) -> None:
     await until(there)
 
 
+async def answered(config: Config, name: str) -> bool:
+    return bool((await ask(config, name)).answer)
+
+
 NAME = "frontend-calico-stars.marathon.mesos"
 
 
@@ -136,6 +145,55 @@ def test_records_stay_while_the_master_is_away_or_talks_nonsense() -> None:
     asyncio.run(main())
 
 
+def test_a_master_that_comes_back_is_read_and_heard_again() -> None:
+    async def main() -> None:
+        async with served(refreshSeconds=3600) as (master, config):
+            await wait_for(config, NAME, ["192.168.0.1"])
+            await master.subscribed()
+            await master.stop()
+            again = FakeMaster()
+            again.tasks = [task("frontend.calico-stars", "192.168.0.2")]
+            await again.start(int(master.address.rpartition(":")[2]))
+            await wait_for(config, NAME, ["192.168.0.2"])
+            await again.subscribed()
+            again.tasks = [task("frontend.calico-stars", "192.168.0.3")]
+            await again.tell()
+            await wait_for(config, NAME, ["192.168.0.3"])
+            await again.stop()
+
+    asyncio.run(main())
+
+
+def test_a_master_behind_tls_and_a_log_in(tmp_path: Path) -> None:
+    made = authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+    context.load_verify_locations(made.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def main() -> None:
+        master = FakeMaster()
+        master.tasks = [task("frontend.calico-stars", "192.168.0.1")]
+        master.login = "Basic cmVhZGVyOnMzY3JldA=="
+        await master.start(tls=context)
+        config = make_config(
+            [master.address], refreshSeconds=3600,
+            mesosHTTPSOn=True, CACertFile=str(made.ca), CertFile=str(made.cert), KeyFile=str(made.key),
+            mesosAuthentication="basic", mesosCredentials={"principal": "reader", "secret": "s3cret"},
+        )  # fmt: skip
+        async with running(run(config)):
+            await wait_for(config, NAME, ["192.168.0.1"])
+            await master.subscribed()
+            master.tasks = []
+            await master.tell()
+            await wait_for(config, NAME, [])
+        await master.stop()
+        with pytest.raises(Invalid, match=r"cert\.pem"):
+            await run(replace(config, login=replace(config.login, key_file="/nowhere/key.pem")))
+
+    asyncio.run(main())
+
+
 def test_the_leader_that_another_master_names_is_asked() -> None:
     async def main() -> None:
         follower = FakeMaster()
@@ -175,6 +233,24 @@ def test_a_resolver_that_does_not_answer_is_a_server_failure() -> None:
                 query = dns.message.make_query(name, "A")
                 reply = await dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=PATIENCE)
                 assert reply.rcode() == wanted, name
+
+    asyncio.run(main())
+
+
+def test_one_network_gets_large_replies_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_PER_SECOND", 0)
+
+    async def main() -> None:
+        async with served(events=False) as (master, config):
+            master.tasks = [task("many", f"10.0.0.{i}", id=f"many.{i}") for i in range(60)]
+            await until(lambda: answered(config, "many.marathon.mesos"))
+            large = dns.message.make_query("many.marathon.mesos", "A", use_edns=0, payload=1232)
+            reply = await dns.asyncquery.udp(large, "127.0.0.1", port=config.port, timeout=PATIENCE)
+            assert reply.flags & dns.flags.TC
+            assert reply.answer == []
+            assert len(list((await ask(config, "many.marathon.mesos", tcp=True)).answer[0])) == 60
+            # What fits into 512 bytes is nobody's weapon.
+            assert len((await ask(config, "leader.mesos")).answer[0]) == 1
 
     asyncio.run(main())
 

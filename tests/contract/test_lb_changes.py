@@ -172,6 +172,29 @@ def test_a_task_that_is_being_killed_finishes_its_requests_and_gets_no_new_ones(
     asyncio.run(main())
 
 
+def test_all_tasks_that_are_being_killed_serve_on_until_a_new_one_answers(tmp_path: Path) -> None:
+    async def main() -> None:
+        one, two = Backend(), Backend()
+        await one.start()
+        two.port = free_port()
+        async with bench(tmp_path) as (made, http):
+            await begin(made, http, app(made.service_port, one), one.port)
+            async with Load(made) as load:
+                changing = app(made.service_port, one, two)
+                changing["tasks"][0]["state"] = "TASK_KILLING"
+                await made.show(changing)
+                await until(lambda: made.marathon.reads > 1)
+                served = one.served
+                await until(lambda: one.served > served + 20)
+                assert two.port not in await made.servers()
+                await two.start()
+                await serves_by(made, two)
+                await made.answers(http, {two.port})
+            assert set(load.statuses) == {200}
+
+    asyncio.run(main())
+
+
 def test_another_task_at_the_address_of_one_that_went_has_to_answer_for_itself(tmp_path: Path) -> None:
     async def main() -> None:
         one, two = await backends(2)

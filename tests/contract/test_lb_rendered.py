@@ -23,10 +23,11 @@ from tests.support.lb_labels import LABELS, TEMPLATE_LABELS
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
 
+from tortie.base.errors import Invalid, Unavailable
 from tortie.lb.files import Files
 from tortie.lb.render import Rendered, Settings, render
 from tortie.lb.services import Choice, services
-from tortie.lb.sources import self_signed
+from tortie.lb.sources import given_certificates, self_signed
 from tortie.lb.templates import TEMPLATES, Templates
 from tortie.wire.marathon_apps import decode
 
@@ -105,6 +106,40 @@ listen stats
         assert refusals(made, tmp_path) == []
         assert "add-header Strict-Transport-Security max-age=15768000" in made.text
         assert "use_backend tortie_lb_control if getpid" in made.text
+
+
+def test_a_certificate_of_our_own_needs_nothing_of_the_system_s_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENSSL_CONF", "/nowhere")
+    (path,) = self_signed(tmp_path, dry=False)
+    made = Path(path).read_text()
+    assert (made.count("BEGIN CERTIFICATE"), made.count("PRIVATE KEY")) == (1, 2)
+    assert Path(path).stat().st_mode & 0o077 == 0
+    assert [item.name for item in Path(path).parent.iterdir()] == ["self-signed.pem"]
+    assert self_signed(tmp_path, dry=False) == (path,)
+    assert Path(path).read_text() == made
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="openssl is not installed"):
+        self_signed(tmp_path / "other", dry=False)
+
+
+def test_certificates_of_the_operator(tmp_path: Path) -> None:
+    (good,) = self_signed(tmp_path, dry=False)
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    variables = {"HAPROXY_SSL_CERT": Path(good).read_text().replace("\n", "\\n"), "HAPROXY_SSL_CERT3": "x"}
+    assert given_certificates(good, variables, tmp_path, dry=False) == (good,)
+    del variables["HAPROXY_SSL_CERT3"]
+    (written,) = given_certificates("", variables, tmp_path, dry=False)
+    assert Path(written).read_text() == Path(good).read_text()
+    assert Path(written).stat().st_mode & 0o077 == 0
+    assert given_certificates("", {}, tmp_path, dry=False) == ()
+    assert given_certificates("/nowhere.pem", {}, tmp_path, dry=True) == ("/nowhere.pem",)
+    (tmp_path / "empty").mkdir()
+    for bad in (broken, tmp_path / "none.pem", tmp_path / "empty", tmp_path / "a b.pem"):
+        with pytest.raises(Invalid, match="certificate"):
+            given_certificates(f"{good},{bad}", {}, tmp_path, dry=False)
 
 
 class Site:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from tests.support.marathon_live import Live, marathon, names, sleeper, stars
 from tests.support.waiting import until
 
@@ -385,9 +386,10 @@ def test_methods_and_paths_that_are_not_there(tmp_path: Path) -> None:
         ping = await live.call("GET", "/ping")
         assert (ping.status, ping.body) == (200, "pong")
         assert (await live.call("GET", "/v2/leader")).body["leader"].startswith("127.0.0.1:")
-        assert (await live.call("GET", "/metrics")).body["gauges"]["service.mesosphere.marathon.app.count"][
-            "value"
-        ] == 0
+        metrics = (await live.call("GET", "/metrics")).body
+        assert metrics.keys() == {"version", "gauges", "counters", "histograms", "meters", "timers"}
+        assert metrics["gauges"]["service.mesosphere.marathon.app.count"] == {"value": 0}
+        assert metrics["gauges"]["marathon.deployments.active.gauge"] == {"value": 0}
         assert (await live.call("GET", "/v2/plugins")).body == {"plugins": []}
         assert (await live.call("HEAD", "/v2/pods")).status == 200
         for path in ("/v2/pods", "/v2/pods/::status", "/v2/pods::status", "/v2/pods%3A%3Astatus"):
@@ -423,12 +425,9 @@ def test_the_stream_of_events_in_order(tmp_path: Path) -> None:
             ((app,), problems) = await client.apps()
             assert [task.state for task in app.tasks or ()] == ["TASK_RUNNING"]
             assert problems == []
-        order = [
-            kind
-            for kind in seen
-            if kind not in ("instance_changed_event", "api_post_event", "scheduler_registered_event")
-        ]
+        order = [kind for kind in seen if kind not in ("instance_changed_event", "scheduler_registered_event")]
         assert order == [
+            "api_post_event",
             "group_change_success",
             "deployment_info",
             "deployment_step_success",
@@ -447,3 +446,40 @@ def test_the_stream_of_events_in_order(tmp_path: Path) -> None:
             assert (await reply.content.readline()) == b"event: deployment_success\r\n"
 
     run(tmp_path, story)
+
+
+def test_plans_in_events_carry_the_groups_unless_a_light_form_is_asked_for(tmp_path: Path) -> None:
+    async def story(live: Live) -> None:
+        await live.call("PUT", "/v2/groups/g", {"apps": [sleeper("a"), sleeper("other")]})
+        await live.settled()
+        async with (
+            live.session.get(f"{live.url}/v2/events") as whole,
+            live.session.get(f"{live.url}/v2/events?plan-format=light") as light,
+        ):
+            assert (await whole.content.readline()) == (await light.content.readline())
+            await live.call("PUT", "/v2/apps/g/a", {"instances": 2, "labels": {"x": "y"}})
+            await live.settled()
+            for stream in (whole, light):
+                found = await plan_of(stream)
+                apps = {
+                    key: {app["id"]: app for app in found[key]["groups"][0]["apps"]}
+                    for key in ("original", "target")
+                    if key in found
+                }
+                assert {key: [apps[key]["/g/a"][f] for f in ("instances", "labels")] for key in apps} == (
+                    {"original": [1, {}], "target": [2, {"x": "y"}]} if stream is whole else {}
+                )
+                assert all("/g/other" in listed for listed in apps.values())
+                if stream is whole:
+                    assert found["original"]["version"] < found["target"]["version"] == found["version"]
+
+    run(tmp_path, story)
+
+
+async def plan_of(stream: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Of the first deployment that the stream tells of."""
+    async for line in stream.content:
+        if line.startswith(b"data: ") and b'"deployment_info"' in line:
+            plan: dict[str, Any] = json.loads(line[6:])["plan"]
+            return plan
+    raise AssertionError("the stream ended")

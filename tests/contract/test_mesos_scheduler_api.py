@@ -270,6 +270,10 @@ def test_the_operator_stream_tells_of_tasks_and_agents(port: int, framework: Fra
     assert until("TASK_UPDATED")["task_updated"]["state"] == "TASK_RUNNING"
     agent.say("UNREGISTER")
     assert until("AGENT_REMOVED")["agent_removed"]["agent_id"]["value"] == agent.id
+    other = Framework(port, name="other").subscribe()
+    assert until("FRAMEWORK_ADDED")["framework_added"]["framework"]["framework_info"]["id"]["value"] == other.id
+    assert request(port, "POST", "/teardown", f"frameworkId={other.id}".encode())[0] == 200
+    assert until("FRAMEWORK_REMOVED")["framework_removed"]["framework_info"]["id"]["value"] == other.id
     connection.close()
 
 

@@ -41,6 +41,14 @@ LB = ("lb", "run", "--group", "external")
         (("lb", "sse"), 2, "--group is needed"),
         (("lb", "event"), 2, "event"),
         ((*LB, "--haproxy", "/nowhere/haproxy"), 5, "no such program"),
+        ((*LB, "--templates", "/nowhere"), 2, "not a directory"),
+        ((*LB, "--ssl-certs", "/nowhere.pem"), 2, "certificate /nowhere.pem: No such file"),
+        (("lb", "templates", "NONE"), 3, "no template NONE"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b"), 2, "--json"),
+        (("lb", "zdd", "-m", "a:b", "-l", "http://b", "-j", "x"), 1, "not a URL"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/nowhere"), 1, "no such file"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/"), 1, "Is a directory"),
+        (("lb", "zdd", "-m", "http://a", "-l", "http://b", "-j", "/dev/null"), 1, "JSON"),
         (("lb", "stop", "--work-dir", "/nowhere/lb"), 3, "no haproxy runs there"),
         (("dns", "run"), 2, "--config FILE is needed"),
         (("dns", "run", "--config", "/nowhere/config.json"), 3, "no such file"),
@@ -68,9 +76,24 @@ def test_wrong_use(
     arguments: tuple[str, ...],
     code: int,
     words: str,
+    tmp_path: Path,
 ) -> None:
+    if arguments[:2] == ("lb", "run"):
+        arguments = (*arguments, "--work-dir", str(tmp_path))
     assert ends(monkeypatch, *arguments) == code
     assert words in capsys.readouterr().err
+
+
+def test_a_template_is_shown_with_its_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends(monkeypatch, "lb", "templates", "HAPROXY_FRONTEND_BACKEND_GLUE") == 0
+    head, fields, text = capsys.readouterr().out.strip().splitlines()
+    assert head == "HAPROXY_FRONTEND_BACKEND_GLUE or label HAPROXY_n_FRONTEND_BACKEND_GLUE"
+    assert " backend " in fields
+    assert text == "  use_backend {backend}"
+    assert ends(monkeypatch, "lb", "templates") == 0
+    assert capsys.readouterr().out.count("# fields: ") > 40
 
 
 def test_every_problem_of_a_configuration_is_said(

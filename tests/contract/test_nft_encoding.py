@@ -132,6 +132,9 @@ limit rate over 10/minute burst 5 packets drop
 limit rate 20/second burst 100 packets counter log prefix "DFE|spoofed source" group 80 drop
 meta l4proto 6 th dport 80 counter log prefix "API12|GlobalNetworkPolicy/default.web" group 80 accept
 counter jump x
+counter reject
+limit rate 20/second burst 100 packets counter log prefix "DPI|default" group 80 reject
+log prefix "calico GlobalNetworkPolicy web ?: " level info
 counter drop
 reject
 meta l4proto 6 reject with tcp reset

@@ -195,6 +195,7 @@ class Source:
             failsafe_inbound_host_ports=some(((), ports), 0.5),
             failsafe_outbound_host_ports=some(((), ports), 0.5),
             nftables_mark_mask=some((0xF000, 0x3), 0.4),
+            nftables_filter_deny_action=some(("Reject", "Drop"), 0.5),
         )
 
     # changes

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.prober import Conversation, Prober, Stream, Tally
 from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
@@ -197,6 +198,12 @@ class World:
         self.one.start(*self.options)
         self.one.ready()
         wait_until(lambda: self.table() == grown, message="the table of an agent that starts now")
+
+
+def figures(host: Host) -> dict[str, float]:
+    """What `/metrics` says, without labels."""
+    families = text_string_to_metric_families(host.ask("/metrics") or "")
+    return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
 
 def words_of(host: Host) -> list[str]:

@@ -29,7 +29,7 @@ from tortie.dns.rename import rename_query, rename_reply
 from tortie.dns.resolver import host_listings
 from tortie.dns.resolver_options import settings
 from tortie.dns.state import Cluster, State, decode
-from tortie.dns.zone import Authority, Zone, wire_name
+from tortie.dns.zone import Authority, Zone, suffixes, wire_name
 
 ALIAS, REAL = wire_name("mesos.thisdcos.directory"), wire_name("mesos")
 
@@ -69,7 +69,7 @@ def forwarded(data: bytes, question: Question) -> None:
     back = undisguised(echo, data, question)
     assert back[:2] == data[:2]
     assert back[12:] == question.raw
-    if question.name.endswith(ALIAS):
+    if any(suffix == ALIAS for _, suffix in suffixes(question.name)):
         renamed = parse(rename_query(data, question, ALIAS, REAL))
         assert isinstance(renamed, Question)
         assert renamed.name == question.name[: -len(ALIAS)] + REAL
@@ -140,7 +140,7 @@ def heard(data: bytes) -> None:
         outcome = apply(found, decode_event(json.dumps(event).encode("utf-8", "replace")))
         for listing in listings:
             if outcome is not None and outcome.task is not None:
-                listing.task(found, outcome.task)
+                listing.tasks(found, [outcome.task])
             elif outcome is not None:
                 for _step in listing.whole(found):
                     pass

@@ -1,4 +1,4 @@
-"""Faults while the table is applied: what is forbidden never passes, what is allowed is not cut, and it converges."""
+"""Faults at the start of an agent and of its store; what goes wrong later is `test_faults_prober`'s."""
 
 from __future__ import annotations
 
@@ -10,26 +10,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from tests.kernel.netlab import Container, Host, Lab, allow_tcp, inside, own_tag, until
 from tests.kernel.test_node_kernel import go_on, in_thread, listening, passes, send_udp, stream, strip
 from tests.support.etcd_server import ETCD, EtcdServer
 
-from tortie.base.errors import TortieError
-from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.profile import PROFILE
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
-from tortie.model.resource import Metadata, Resource, encode
-from tortie.model.rule import Rule
 from tortie.store.open import open_store
-from tortie.store.port import Drop, Put
 
 pytestmark = pytest.mark.root
 
@@ -66,48 +58,6 @@ def churn(lab: Lab, number: int) -> None:
     lab.put_endpoint("h1", name, f"calig{number % 4}", f"10.65.9.{number % 4 + 1}", profiles)
 
 
-def test_kills_at_random_instants_leak_nothing_and_cut_nothing(lab: Lab) -> None:
-    """The agent, its child, or both, while the table changes all the time."""
-    host = lab.host("h1", "10.9.0.1")
-    a, b, c = trio(lab, host)
-    dice, stop = random.Random(5), threading.Event()
-
-    def change() -> None:
-        number = 0
-        while not stop.is_set():
-            churn(lab, number)
-            number += 1
-            stop.wait(0.002)
-
-    changing = threading.Thread(target=change)
-    # The allowed one ends first, with every answer in: what of the other got through had its time.
-    with (
-        stream(a.netns, c.address, answered=False) as refused,
-        stream(a.netns, b.address, answered=True) as allowed,
-        ExitStack() as stack,
-    ):
-        changing.start()
-        stack.callback(changing.join)
-        stack.callback(stop.set)
-        for _ in range(8):
-            time.sleep(dice.random() / 5)
-            assert host.agent is not None
-            child = children(host.agent.pid)
-            if child and dice.random() < 0.5:
-                os.kill(dice.choice(child), signal.SIGKILL)
-            else:
-                host.kill(signal.SIGKILL)
-                host.start()
-            go_on(allowed, refused)
-        stop.set()
-        changing.join()
-        host.ready()
-        go_on(allowed, refused)
-    assert (allowed.sent, allowed.lost) == (allowed.received, [])
-    assert (refused.received, len(refused.lost)) == (0, refused.sent)
-    settled_like_new(lab, host)
-
-
 def test_kills_during_the_first_application_leak_nothing(lab: Lab) -> None:
     """As after a reboot: a closed table, workloads already there, and an agent that does not get far."""
     host = Host("h1", lab.plug("h1", "10.9.0.1"), "10.9.0.1", lab)
@@ -135,91 +85,6 @@ def test_kills_during_the_first_application_leak_nothing(lab: Lab) -> None:
         until(lambda: passes(host.containers[0].netns, addresses["b"]), LONG)
         go_on(refused)
     assert refused.received == 0
-
-
-def test_policies_that_change_places_in_one_write_are_never_both_away(lab: Lab) -> None:
-    host = lab.host("h1", "10.9.0.1")
-    lab.profile("empty")
-    spec = GlobalNetworkPolicySpec(
-        selector="all()", ingress=(Rule(action="Allow"),), egress=(Rule(action="Allow"),), types=("Ingress", "Egress")
-    )
-    one, two = (
-        Resource(kind=GLOBAL_NETWORK_POLICY, metadata=Metadata(name=name), spec=spec) for name in ("one", "two")
-    )
-    lab.client.datastore.commit([Put(one.key, encode(one))])
-    a, b = host.container("a", "10.65.0.1", "empty"), host.container("b", "10.65.0.2", "empty")
-    until(lambda: passes(a.netns, b.address), LONG)
-    with stream(a.netns, b.address, answered=True) as allowed:
-        for number in range(40):
-            comes, goes = (two, one) if number % 2 == 0 else (one, two)
-            lab.client.datastore.commit([Put(comes.key, encode(comes)), Drop(goes.key)])
-            go_on(allowed)
-    assert (allowed.sent, allowed.lost) == (allowed.received, [])
-
-
-def settled_like_new(lab: Lab, host: Host) -> None:
-    """A host that starts now, with an empty kernel, comes to the same table."""
-    fresh = Host("h1", lab.plug("fresh", "10.9.0.9"), "10.9.0.9", lab)
-    fresh.name, socket = "h1", lab.directory / "fresh.sock"
-    fresh.start("--socket", str(socket))
-    try:
-        until(lambda: table(fresh) == table(host), LONG, "the same table as that of a host that starts now")
-    finally:
-        fresh.kill(signal.SIGTERM)
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def test_thousands_of_updates_are_few_transactions_and_end_right(lab: Lab) -> None:
-    host = lab.host("h1", "10.9.0.1")
-    a, b, c = trio(lab, host)
-    before = figures(host)
-    with stream(a.netns, c.address, answered=False) as refused:
-        for number in range(3000):
-            churn(lab, number)
-        lab.profile("n", own_tag("n"))
-        lab.profile("last", allow_tcp(1))
-        d = host.container("d", "10.65.0.4", "n")
-        until(lambda: passes(d.netns, b.address), LONG)
-    after = figures(host)
-    assert refused.received == 0
-    # How many fewer depends on how fast the machine writes: 50 a second at most, for 9,000 writes.
-    assert after["felix_nft_calls_total"] - before["felix_nft_calls_total"] < 9000
-    assert after["tortie_node_pending_events"] == 0
-    assert after["tortie_node_pass_failures_total"] == before["tortie_node_pass_failures_total"]
-    assert passes(a.netns, b.address)
-    settled_like_new(lab, host)
-
-
-def figures(host: Host) -> dict[str, float]:
-    """What `/metrics` says, without labels."""
-    text = host.ask("/metrics") or ""
-    found = {s.name: s.value for family in text_string_to_metric_families(text) for s in family.samples if not s.labels}
-    for name in ("felix_active_local_endpoints", "felix_int_dataplane_apply_time_seconds_count",
-                 "felix_route_table_num_routes", "process_resident_memory_bytes"):  # fmt: skip
-        assert name in found
-    return found
-
-
-def test_an_agent_that_was_stopped_for_long_goes_on_where_the_world_is(lab: Lab) -> None:
-    """As a machine that was suspended: time has jumped, events have come in heaps."""
-    host = lab.host("h1", "10.9.0.1")
-    a, b, c = trio(lab, host)
-    assert host.agent is not None
-    host.agent.send_signal(signal.SIGSTOP)
-    for number in range(200):
-        churn(lab, number)
-    lab.profile("n", own_tag("n"))
-    lab.client.delete(WORKLOAD_ENDPOINT, c.key.rpartition("/")[2], "libnetwork")
-    assert passes(a.netns, b.address)
-    assert not passes(a.netns, c.address)
-    host.agent.send_signal(signal.SIGCONT)
-    until(lambda: c.key not in host.status().get("endpoints", {c.key: 1}), LONG)
-    host.ready()
-    assert passes(a.netns, b.address)
-    settled_like_new(lab, host)
 
 
 @pytest.mark.skipif(ETCD is None, reason="etcd is not installed")
@@ -275,69 +140,6 @@ def reach(host: Host, port: int) -> subprocess.Popen[bytes]:
             env=os.environ | {"LAB_SOCKETS": json.dumps({"etcd": number})},
             stderr=subprocess.DEVNULL,
         )
-
-
-def test_a_disk_that_is_full_leaves_what_is_enforced_as_it_is(lab: Lab, tmp_path: Path) -> None:
-    """The store lies on a file system without room: nothing can be written there, and what is there is followed."""
-    small = tmp_path / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], check=True)
-    try:
-        lab.move(f"sqlite://{small}/store")
-        host = lab.host("h1", "10.9.0.1")
-        a, b, c = trio(lab, host)
-        fill(small)
-        with pytest.raises(TortieError, match=r"(?i)full|disk|space"):
-            churn_on(lab)
-        assert passes(a.netns, b.address)
-        assert not passes(a.netns, c.address)
-        host.kill(signal.SIGKILL)
-        host.start()
-        assert passes(a.netns, b.address)
-        assert not passes(a.netns, c.address)
-        (small / "filler").unlink()
-        lab.profile("n", own_tag("n"))
-        d = host.container("d", "10.65.0.4", "n", wait=False)
-        until(lambda: passes(d.netns, b.address), LONG)
-    finally:
-        for running in lab.hosts:
-            if running.agent is not None:
-                running.kill(signal.SIGTERM)
-        lab.client.datastore.close()
-        subprocess.run(["umount", "-l", str(small)], check=True)
-
-
-def churn_on(lab: Lab) -> None:
-    for number in range(10_000):
-        churn(lab, number)
-
-
-def fill(directory: Path) -> None:
-    with (directory / "filler").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
-
-
-def test_an_interface_that_vanishes_and_comes_back_under_load_ends_right(lab: Lab) -> None:
-    host = lab.host("h1", "10.9.0.1")
-    a, b, c = trio(lab, host)
-    with stream(a.netns, c.address, answered=False) as refused:
-        for number in range(10):
-            churn(lab, number)
-            inside(host.netns, "ip", "link", "del", b.interface)
-            churn(lab, number + 100)
-            inside(host.netns, "ip", "link", "add", b.interface, "address", "ee:ee:ee:ee:ee:ee", "type", "veth",
-                   "peer", "name", "eth0", "netns", b.netns)  # fmt: skip
-            inside(host.netns, "ip", "link", "set", b.interface, "up")
-        for words in ("link set eth0 up", f"addr add {b.address}/32 dev eth0",
-                      "route add 169.254.1.1 dev eth0", "route add default via 169.254.1.1 dev eth0"):  # fmt: skip
-            inside(b.netns, "ip", *words.split())
-        until(lambda: passes(a.netns, b.address), LONG)
-    assert refused.received == 0
-    assert host.endpoint(b)["state"] == "up"
 
 
 def test_a_start_beside_a_store_that_is_truly_empty_closes(lab: Lab, tmp_path: Path) -> None:

@@ -205,7 +205,9 @@ def test_passed_on_to_a_profile(net: Net) -> None:
 
 def test_denied_at_the_end_of_a_tier_and_of_the_profiles(net: Net) -> None:
     knock(net.client, net.server.address, 9100)
-    assert decided(net.flow(dest_port=9100, reporter="Dst")) == ("EndOfTier", "default", "", -1)
+    flow = net.flow(dest_port=9100, reporter="Dst")
+    assert decided(flow) == ("EndOfTier", "default", "", -1)
+    assert flow["policies"]["enforced"][-1]["trigger"]["name"] == "guard"
     knock(net.client, net.bare.address, 9101)
     assert decided(net.flow(dest_port=9101, reporter="Dst")) == ("Profile", "__PROFILE__", "shut", -1)
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tests.support.image_archives import Entry, config_of, layout, saved, special, tar
 
-from tortie.base.errors import Invalid, NotFound
+from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.cli.image import image
 from tortie.mesos.agent.ucr.images import Images, parse_reference
 
 pytestmark = pytest.mark.root
@@ -194,3 +196,44 @@ def test_what_was_left_half_done_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "store" / "layers" / ".half" / "etc").mkdir(parents=True)
     ours.clear()
     assert os.listdir(tmp_path / "store" / "layers") == []
+
+
+@pytest.mark.parametrize("kind", ["save", "layout", "folder"])
+def test_an_import_is_an_image_again(tmp_path: Path, kind: str) -> None:
+    layers, config = [tar(BASE), tar(ABOVE)], {"Env": ["A=b"], "Cmd": ["/bin/tool"]}
+    source = tmp_path / "source"
+    if kind == "save":
+        saved(source, layers, config)
+    elif kind == "layout":
+        layout(source, layers, config)
+    else:
+        (source / "etc").mkdir(parents=True)
+        (source / "etc" / "name").write_text("above")
+        (source / "bin").symlink_to("etc")
+    words = ["import", str(source), "team/web:v1", "--dir", str(tmp_path / "images"), "--no-docker"]
+    asked = ["--env", "C=d", "--entrypoint", '["/entry"]', "--workdir", "/srv"]
+    done = CliRunner().invoke(image, [*words, *asked], catch_exceptions=False)
+    assert done.output.startswith(f"team/web:v1: {1 if kind == 'folder' else 2} layers, ")
+    ready = images(tmp_path).get("team/web:v1")
+    assert ready.config.entrypoint == ("/entry",)
+    assert ready.config.working_dir == "/srv"
+    assert ready.config.env == (("C=d",) if kind == "folder" else ("A=b", "C=d"))
+    assert merged(ready.layers, tmp_path)["etc/name"] == b"above"
+    assert sorted(os.listdir(tmp_path / "images" / "team")) == ["web:v1.tar"]
+
+
+def test_what_cannot_be_imported_leaves_nothing(tmp_path: Path) -> None:
+    hostile = saved(tmp_path / "hostile.tar", [tar(HOSTILE[0][1])])
+    (tmp_path / "empty").mkdir()
+    for source, words in (
+        (hostile, "leads out"),
+        (tmp_path / "empty", "neither an image's layout nor a root folder"),
+        (tmp_path / "nothing", "No such file"),
+    ):
+        done = CliRunner().invoke(image, ["import", str(source), "x", "--dir", str(tmp_path / "images"), "--no-docker"])
+        assert isinstance(done.exception, TortieError)
+        assert words in str(done.exception)
+        assert os.listdir(tmp_path / "images") == []
+    for option in (("--cmd", "ls"), ("--cmd", '"ls"'), ("--env", "A"), ("--entrypoint", "[1]")):
+        done = CliRunner().invoke(image, ["import", str(hostile), "x", *option])
+        assert isinstance(done.exception, Invalid)

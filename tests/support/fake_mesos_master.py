@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def task(name: str, address: str | None = None, **more: Any) -> dict[str, Any]:
@@ -36,6 +40,7 @@ class FakeMaster:
         self.leader = ""
         self.reads = 0
         self.broken: str | None = None
+        self.login: str | None = None
         self._events = events
         self._path = path
         self._streams: list[web.StreamResponse] = []
@@ -43,16 +48,22 @@ class FakeMaster:
         self._subscribed = asyncio.Event()
         self.address = ""
 
-    async def start(self, port: int = 0) -> None:
-        app = web.Application()
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        app = web.Application(middlewares=[self._known])
         app.router.add_get(self._path, self._state)
         if self._events:
             app.router.add_post("/api/v1", self._subscribe)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
         self.address = f"127.0.0.1:{self._runner.addresses[0][1]}"
+
+    @web.middleware
+    async def _known(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.login is not None and request.headers.get("Authorization") != self.login:
+            return web.Response(status=401)
+        return await handler(request)
 
     async def stop(self) -> None:
         if self._runner is not None:

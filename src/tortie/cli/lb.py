@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import NotFound
-from tortie.cli.lb_rendering import make_settings, rendering_options
+from tortie.cli.lb_rendering import make_settings, rendering_options, show_templates
 from tortie.cli.lb_running import (
     find_program,
     hard_stop,
@@ -107,19 +107,20 @@ def stop(work_dir: Path) -> None:
 
 
 lb.add_command(zdd)
+lb.add_command(show_templates)
 
 
 def _options(options: dict[str, Any], *, stop: bool, events: bool) -> Any:
     from dataclasses import replace
 
-    from tortie.lb.run import Options, affordable
+    from tortie.lb.run import Options, open_files
     from tortie.lb.services import Choice
 
     if not options["groups"]:
         raise click.UsageError("--group is needed at least once")
     source, ports = make_source(options, events=events), _port_range(options)
     program, stop_after = find_program(options["program"]), hard_stop(options["hard_stop_after"])
-    settings = replace(make_settings(options, affordable(50000)), hard_stop=stop_after)
+    settings = replace(make_settings(options, open_files()), hard_stop=stop_after)
     choice = Choice(
         groups=options["groups"],
         ports=ports,

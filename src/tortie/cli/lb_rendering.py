@@ -36,7 +36,7 @@ def rendering_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def make_settings(options: dict[str, Any], maxconn: int) -> Any:
+def make_settings(options: dict[str, Any], open_files: int) -> Any:
     """What to listen on, with templates and certificates. Invalid names what of the operator's cannot be used."""
     from tortie.lb.render import DEFAULT_OPTIONS, Settings
     from tortie.lb.sources import default_options, template_dirs, templates
@@ -47,7 +47,7 @@ def make_settings(options: dict[str, Any], maxconn: int) -> Any:
         http_port=options["http_port"], https_port=options["https_port"], appid_port=options["appid_port"],
         stats_port=options["stats_port"], bind_http=not options["dont_bind_http_https"],
         ssl_certs=() if options["dont_bind_http_https"] else _certificates(options),
-        maxconn=maxconn, host_maps=options["haproxy_map"], group_https=options["group_https_by_vhost"],
+        open_files=open_files, host_maps=options["haproxy_map"], group_https=options["group_https_by_vhost"],
         default_options=DEFAULT_OPTIONS if found is None else found,
         templates=templates(template_dirs(options["template_dir"], os.environ), os.environ),
     )  # fmt: skip
@@ -74,3 +74,25 @@ def _certificates(options: dict[str, Any]) -> tuple[str, ...]:
     except (Unavailable, OSError) as error:
         logging.getLogger("lb").warning("nothing listens for HTTPS: %s", error)
         return ()
+
+
+@click.command("templates")
+@click.argument("names", nargs=-1)
+def show_templates(names: tuple[str, ...]) -> None:
+    """The templates, all or those of these names: who may replace each, its fields and its text.
+
+    They are marathon-lb's: a file or a variable HAPROXY_NAME for all apps, a label HAPROXY_n_NAME for one port of one.
+    """
+    from tortie.base.errors import NotFound
+    from tortie.lb.templates import TEMPLATES
+
+    wanted = [name.removeprefix("HAPROXY_") for name in names] or sorted(TEMPLATES)
+    for name in wanted:
+        if name not in TEMPLATES:
+            raise NotFound(f"no template {name}")
+    for name in wanted:
+        template = TEMPLATES[name]
+        who = f"HAPROXY_{name}" + (f" or label HAPROXY_n_{name}" if template.by_label else "")
+        fields = " ".join(sorted(template.fields)) if template.fields is not None else "none: taken as it stands"
+        text = template.text.strip("\n") or "  (made from the options)"
+        click.echo(f"{who}\n# fields: {fields}\n{text}\n")

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "tortie.cli.doctor:doctor",
     "flows": "tortie.cli.flows:flows",
     "store": "tortie.cli.store:store",
+    "image": "tortie.cli.image:image",
     "node": "tortie.cli.node:node",
     "master": "tortie.cli.mesos:master",
     "agent": "tortie.cli.mesos:agent",

@@ -286,7 +286,7 @@ async def _run(logger: logging.Logger, options: Options, beside: Sequence[Compan
         backend=options.networking_backend,
         bird=Bird(Path(options.bird_directory)),
     )
-    logger.info("node %s address=%s address6=%s store=%s", name, options.address, options.address6, options.store)
+    logger.info("node %s address=%s address6=%s store=%s", name, options.address, options.address6 or "", options.store)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_end_on_signal, tasks.cancel_scope, logger)
         tasks.start_soon(serve, application(agent), [listener])

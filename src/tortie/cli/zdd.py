@@ -94,11 +94,11 @@ async def _deploy(options: dict[str, Any]) -> bool:
         max_wait=options["max_wait"], resume=options["resume"], complete=complete, dry_run=options["dry_run"],
         pre_kill_hook=options["pre_kill_hook"],
     )  # fmt: skip
-    definition = read_definition(_read(options["file"]))
     client = MarathonClient(
         checked_url("--marathon", options["marathon"]), user=credentials(options["auth_credentials"]),
         ca=options["marathon_ca_cert"],
     )  # fmt: skip
+    definition = read_definition(_read(options["file"]))
     async with client as marathon:
         ask = (lambda _: True) if options["force"] else _ask
         return await Deployer(marathon, plan, ask, lambda line: click.echo(line, err=True)).deploy(

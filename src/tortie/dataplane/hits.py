@@ -81,6 +81,11 @@ def short(name: str) -> str:
     return f"{ODD.sub('-', name[:ENDS])}~{digest}_{ODD.sub('-', name[-ENDS:])}"
 
 
+def plain(text: str) -> str:
+    """A text that a rule may carry in quotes."""
+    return re.sub(r'[^ -~]|"', "?", text)
+
+
 def full_name(found: str, known: Iterable[str]) -> str:
     """The one of the known names that was shortened to this; what is not among them stays as it is."""
     return next((name for name in known if short(name) == found), found) if "~" in found else found

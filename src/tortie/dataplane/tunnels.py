@@ -57,12 +57,13 @@ def tunnel_mac(node: str, version: Version = 4) -> str:
 @dataclass(frozen=True, slots=True)
 class TunnelSettings:
     """What settings say of tunnels. `sizes`: the MTU of each, 0 or absent: what fits; `pattern`: the interfaces whose
-    MTU counts, empty: the one with this host's address."""
+    MTU counts, empty: the one with this host's address. `problems`: what was set and cannot be."""
 
     sizes: Mapping[Tunnel, int] = field(default_factory=dict)
     pattern: str = ""
     vni: int = VXLAN_ID
     port: int = VXLAN_PORT
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def measure(
     uplinks: Mapping[Version, Uplink], links: Mapping[str, Link], settings: TunnelSettings, used: Collection[Tunnel]
 ) -> Room:
     """The room for packets on the uplinks, or where the settings' pattern says; of the tunnels in use only."""
-    problems: list[str] = []
+    problems = list(settings.problems)
     counted = _counted(links, settings.pattern, problems)
     least = min(counted.values(), default=None)
     hosts: dict[Version, int] = {v: uplink.mtu if least is None else least for v, uplink in uplinks.items()}

@@ -14,7 +14,18 @@ from tortie.dns.zone import Apex
 
 _LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 SOURCES = ("netinfo", "mesos", "docker", "host")
-_TLS_AND_AUTH = ("cacertfile", "certfile", "keyfile", "mesosauthentication", "iamconfigfile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """How the masters are spoken to: TLS with files in PEM, a principal with its secret."""
+
+    tls: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    principal: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +59,7 @@ class Config:
     set_truncate_bit: bool = True
     enumeration_on: bool = True
     ip_sources: tuple[str, ...] = ("netinfo", "mesos", "host")
+    login: Login = Login()
     file: str = ""
 
     @property
@@ -72,6 +84,8 @@ class Config:
             "EnumerationOn": self.enumeration_on, "Masters": list(self.masters), "Zk": "", "Domain": self.domain,
             "Resolvers": list(self.resolvers or ()), "IPSources": list(self.ip_sources), "File": self.file,
             "ZoneResolvers": {zone: list(hosts) for zone, hosts in self.zone_resolvers.items()},
+            "MesosHTTPSOn": self.login.tls, "CACertFile": self.login.ca_file, "CertFile": self.login.cert_file,
+            "KeyFile": self.login.key_file, "MesosAuthentication": "basic" if self.login.principal else "",
         }  # fmt: skip
 
 
@@ -87,7 +101,8 @@ class _Reader:
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.problems.append(f"{key}: {value!r} is not {words}")
+            shown = "what is there" if key == "secret" else repr(value)
+            self.problems.append(f"{key}: {shown} is not {words}")
             return default
         return value
 
@@ -123,6 +138,8 @@ class _Reader:
                 good.append(check(item))
             except ValueError as error:
                 self.problems.append(f"{key}: {error}")
+        if len(set(good)) != len(good) and len(set(items)) == len(items):
+            self.problems.append(f"{key}: an item is there twice")
         return tuple(good)
 
 
@@ -179,7 +196,7 @@ def parse(text: str | bytes, file: str = "") -> Config:
     if not isinstance(data, dict):
         raise Invalid(f"{file or 'configuration'}: not a JSON object")
     read = _Reader(data)
-    config = replace(_network(read), **_names(read), file=file)
+    config = replace(_network(read), **_names(read), login=_login(read), file=file)
     read.problems += _across(read, config)
     if read.problems:
         raise Invalid(*(f"{file or 'configuration'}: {problem}" for problem in read.problems))
@@ -253,8 +270,29 @@ def _across(read: _Reader, config: Config) -> Iterator[str]:
         yield f"masters: name at least one Mesos master as HOST:PORT{zk}"
     if not config.dns_on and not config.http_on:
         yield "dnsOn and httpOn are both false: nothing to do"
-    if read.flag("mesosHTTPSOn", False):
-        yield "mesosHTTPSOn: TLS to the master is not supported"
-    for key in _TLS_AND_AUTH:
-        if read.data.get(key):
-            yield f"{key}: logging in to the master is not supported"
+    if bool(config.login.cert_file) != bool(config.login.key_file):
+        yield "CertFile and KeyFile: one does not go without the other"
+    if not config.login.tls and (config.login.cert_file or config.login.ca_file):
+        yield "CACertFile, CertFile: they go with mesosHTTPSOn"
+
+
+def _login(read: _Reader) -> Login:
+    way = read.text("mesosAuthentication", "")
+    given = dict(read._typed("mesosCredentials", {}, dict, "an object"))
+    credentials = _Reader(given)
+    principal, secret = credentials.text("principal", ""), credentials.text("secret", "")
+    read.problems += [f"mesosCredentials.{problem}" for problem in credentials.problems]
+    if way == "iam" or read.text("IAMConfigFile", ""):
+        read.problems.append("mesosAuthentication: logging in by IAM is not supported")
+    elif way not in ("", "basic"):
+        read.problems.append(f"mesosAuthentication: {way!r} is neither basic nor empty")
+    elif way == "basic" and not (principal and secret):
+        read.problems.append("mesosAuthentication: basic needs mesosCredentials with principal and secret")
+    return Login(
+        tls=read.flag("mesosHTTPSOn", False),
+        ca_file=read.text("CACertFile", ""),
+        cert_file=read.text("CertFile", ""),
+        key_file=read.text("KeyFile", ""),
+        principal=principal if way == "basic" else "",
+        secret=secret if way == "basic" else "",
+    )

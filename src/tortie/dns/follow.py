@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,11 +30,15 @@ _AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Masters:
-    """Whom to follow. `refresh`: seconds between two readings that nothing asked for."""
+    """Whom to follow. `refresh`: seconds between two readings that nothing asked for; `while_hearing`: the same, if it
+    is more, while events are heard."""
 
     addresses: tuple[str, ...]
     refresh: float
     timeout: float
+    while_hearing: float = 0.0
+    tls: ssl.SSLContext | None = None
+    headers: Mapping[str, str] | None = None
 
 
 class Follower:
@@ -48,12 +53,18 @@ class Follower:
         self._heard: list[Event] | None = None
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._resolved_at = 0.0
+        self._hearing = False
         self._reachable: bool | None = None
 
     async def run(self) -> None:
         """Until cancelled. A master that is away changes nothing: the records stay."""
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-            master = MesosMaster(http, self._masters.addresses, self._masters.timeout)
+        masters = self._masters
+        connector = aiohttp.TCPConnector(ssl=masters.tls) if masters.tls else None
+        async with (
+            aiohttp.ClientSession(headers=masters.headers, connector=connector) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            master = MesosMaster(http, masters.addresses, masters.timeout, tls=masters.tls is not None)
             group.create_task(self._hear(master))
             group.create_task(self._resolve())
             while True:
@@ -87,7 +98,7 @@ class Follower:
         if self._reachable is not True:
             log.info("reading state from %s", master.leader)
         self._reachable = True
-        return self._masters.refresh
+        return max(self._masters.refresh, self._masters.while_hearing) if self._hearing else self._masters.refresh
 
     async def _list(self) -> None:
         for listing in self._listings:
@@ -104,18 +115,17 @@ class Follower:
                 listing.changes = 0
                 listing.zone.stamp(int(time.time()))
 
-    def _tell(self, event: Event) -> None:
-        """An event changes the answers at once; what it does not tell whole is read."""
+    def _tell(self, events: list[Event]) -> None:
+        """Events change the answers at once; what they do not tell whole is read."""
         if self._heard is not None:
-            self._heard.append(event)
-        changed = apply(self.cluster, event)
-        if changed is None:
-            return
-        if changed is RELOAD or changed.task is None:
+            self._heard += events
+        self._hearing = True
+        outcomes = [apply(self.cluster, event) for event in events]
+        if RELOAD in outcomes:
             self._stale.set()
-            return
-        for listing in self._listings:
-            listing.task(self.cluster, changed.task)
+        tasks = {changed.task for changed in outcomes if changed is not None and changed.task is not None}
+        for listing in self._listings if tasks else ():
+            listing.tasks(self.cluster, tasks)
         self._stamp()
 
     async def _hear(self, master: MesosMaster) -> None:
@@ -131,6 +141,7 @@ class Follower:
             except Unavailable as problem:
                 log.debug("event stream: %s", problem)
                 self._stale.set()
+            self._hearing = False
             await asyncio.sleep(pause)
 
     async def _resolve(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ _FIXED = ("fixed",)
 
 
 class Listing:
-    """One zone's records. `whole` goes through all of a cluster, `task` through one task; `zone` follows.
+    """One zone's records. `whole` goes through all of a cluster, `tasks` through some of it; `zone` follows.
 
     `changes` counts the names that were made anew.
     """
@@ -29,7 +29,7 @@ class Listing:
         self._touched: set[str] = set()
 
     def whole(self, cluster: Cluster) -> Iterator[None]:
-        """Step by step: between two steps the caller may do something else, and tasks may change by `task`.
+        """Step by step: between two steps the caller may do something else, and tasks may change by `tasks`.
 
         Names are made when all is read: one whose task is replaced is never without an answer.
         """
@@ -61,10 +61,11 @@ class Listing:
             self._set(self._touched.pop())
             yield
 
-    def task(self, cluster: Cluster, key: TaskKey) -> None:
-        """One task as the cluster has it now."""
+    def tasks(self, cluster: Cluster, keys: Iterable[TaskKey]) -> None:
+        """Some tasks as the cluster has them now: a name that several of them share is made once."""
         others, self._touched = self._touched, set()
-        self._task(cluster, key)
+        for key in keys:
+            self._task(cluster, key)
         for name in self._touched:
             self._set(name)
         self._touched = others

@@ -17,7 +17,9 @@ from tortie.dns.zone import Authority, Zone
 
 log = logging.getLogger("dns")
 
-_REFRESH = 60.0
+_REFRESH = 30.0
+_WHILE_HEARING = 300.0
+"""Every host has a resolver: together they should not keep the master busy with what it has told them already."""
 _STATE_TIMEOUT = 60.0
 
 
@@ -87,7 +89,7 @@ async def run_resolver(resolver: Resolver, forwarder: Forwarder) -> None:
         if listings:
             from tortie.dns.follow import Follower, Masters
 
-            masters = Masters(resolver.masters, _REFRESH, _STATE_TIMEOUT)
+            masters = Masters(resolver.masters, _REFRESH, _STATE_TIMEOUT, _WHILE_HEARING)
             group.create_task(Follower(masters, listings, names).run())
         if http is not None:
             from tortie.dns.resolver_http import make_app

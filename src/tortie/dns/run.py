@@ -16,6 +16,7 @@ from tortie.dns.listing import Listing
 from tortie.dns.message import Forward, handle
 from tortie.dns.records import MesosRecords
 from tortie.dns.server import Server, shuffler
+from tortie.dns.source import headers_of, tls_of
 from tortie.dns.zone import Authority, Zone
 from tortie.web.serve import serve, tcp_listener
 
@@ -29,7 +30,9 @@ class NameServer:
         self.config = config
         self.listing = Listing(MesosRecords(config, own), Zone(config.apex))
         self.authority = Authority([self.listing.zone])
-        masters = Masters(config.masters, float(config.refresh_seconds), float(config.state_timeout_seconds))
+        refresh, timeout = float(config.refresh_seconds), float(config.state_timeout_seconds)
+        login = config.login
+        masters = Masters(config.masters, refresh, timeout, tls=tls_of(login), headers=headers_of(login))
         self.follower = Follower(masters, [self.listing], self.authority)
         self._dice = shuffler()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 
 import aiohttp
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.dns.config import Login
 from tortie.dns.events import Event
 from tortie.dns.events import decode as decode_event
 from tortie.dns.state import State, decode, pid_host_port
@@ -78,11 +81,15 @@ class MesosMaster:
                 raise Invalid(f"{url}: {error}") from error
         raise Unavailable(f"{self._scheme}://{address}: none of {', '.join(_PATHS)} is there")
 
-    async def hear(self, tell: Callable[[Event], None]) -> None:
-        """Tell every event of the leader's stream, until it ends. NoStream when the leader offers none."""
-        if not self.leader:
+    async def hear(self, tell: Callable[[list[Event]], None]) -> None:
+        """Tell the events of the leader's stream, those together that came together, until it ends or another leads.
+
+        NoStream when the leader offers none.
+        """
+        leader = self.leader
+        if not leader:
             raise Unavailable("no leader is known yet")
-        url = f"{self._scheme}://{self.leader}/api/v1"
+        url = f"{self._scheme}://{leader}/api/v1"
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         limit = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT)
         frames = Deframer()
@@ -91,10 +98,34 @@ class MesosMaster:
                 if reply.status != 200:
                     raise NoStream(f"{url}: HTTP {reply.status}")
                 async for chunk in reply.content.iter_any():
-                    for record in frames.feed(chunk):
-                        tell(decode_event(record))
+                    if events := [decode_event(record) for record in frames.feed(chunk)]:
+                        tell(events)
+                    if self.leader != leader:
+                        return
         except (aiohttp.ClientError, OSError, TimeoutError, Invalid) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
+
+
+def headers_of(login: Login) -> dict[str, str]:
+    """What every call to a master carries."""
+    if not login.principal:
+        return {}
+    pair = base64.b64encode(f"{login.principal}:{login.secret}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def tls_of(login: Login) -> ssl.SSLContext | None:
+    """Masters are known by the given authority, else by the system's. Invalid names a file that cannot be used."""
+    if not login.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=login.ca_file or None)
+        if login.cert_file:
+            context.load_cert_chain(login.cert_file, login.key_file)
+    except OSError as error:  # ssl.SSLError is one; both say little of the file
+        files = [file for file in (login.ca_file, login.cert_file, login.key_file) if file]
+        raise Invalid(f"{', '.join(files)}: {error.strerror or error}") from error
+    return context
 
 
 def _leader_address(state: State) -> str:

@@ -10,9 +10,10 @@ import functools
 import itertools
 import random
 import struct
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 
 from tortie.dns.book import AAAA, SRV, A, NameRecords
 
@@ -59,11 +60,14 @@ NOT_READY = Answer(2)
 """SERVFAIL: an asker goes to its next server and remembers nothing."""
 
 
+_LENGTHS = [bytes((length,)) for length in range(64)]
+
+
 @functools.lru_cache(maxsize=4096)
 def wire_name(name: str) -> bytes:
     """A name of letters, digits, dashes and underscores as the DNS writes it; "" is the root."""
     parts = name.encode("ascii").split(b".") if name else ()
-    return b"".join(bytes((len(part),)) + part for part in parts) + b"\0"
+    return b"".join([_LENGTHS[len(part)] + part for part in parts]) + b"\0"
 
 
 def suffixes(name: bytes) -> Iterator[tuple[int, bytes]]:
@@ -80,9 +84,14 @@ def _record(owner: bytes, rtype: int, ttl: int, data: bytes) -> bytes:
     return owner + struct.pack("!HHIH", rtype, 1, ttl, len(data)) + data
 
 
+@functools.lru_cache(maxsize=65536)
+def _packed(text: str) -> bytes:
+    return ip_address(text).packed
+
+
 def _addresses(owner: bytes, ttl: int, four: Iterable[str], six: Iterable[str]) -> list[bytes]:
-    chunks = [_record(owner, A, ttl, IPv4Address(text).packed) for text in four]
-    return chunks + [_record(owner, AAAA, ttl, IPv6Address(text).packed) for text in six]
+    chunks = [_record(owner, A, ttl, _packed(text)) for text in four]
+    return chunks + [_record(owner, AAAA, ttl, _packed(text)) for text in six]
 
 
 def _answer(chunks: list[bytes], extra: list[bytes] | None = None, dice: random.Random | None = None) -> Answer:
@@ -123,6 +132,12 @@ def encode_name(found: NameRecords, apex: Apex, dice: random.Random) -> dict[int
     return answers
 
 
+class _OfName(dict[int, Answer]):
+    """The answers of one name, or of all names that own the same addresses."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Zone:
     """One zone's answers. `set` brings one name up to date, `stamp` the serial; until `ready` nothing is served."""
 
@@ -135,6 +150,7 @@ class Zone:
         self.ready = False
         self.serial = 0
         self._dice = dice or random.Random()
+        self._alike: weakref.WeakValueDictionary[NameRecords, _OfName] = weakref.WeakValueDictionary()
         self._below: dict[str, int] = {}
         self._at_apex = NameRecords()
         self._denials: dict[bytes, tuple[Answer, Answer]] = {}
@@ -149,12 +165,21 @@ class Zone:
         wire = wire_name(name)
         known = wire in self.answers
         if found is not None:
-            self.answers[wire] = encode_name(found, self.apex, self._dice)
+            self.answers[wire] = self._encoded(found)
             if not known:
                 self._parents(name, 1)
         elif known:
             del self.answers[wire]
             self._parents(name, -1)
+
+    def _encoded(self, found: NameRecords) -> Mapping[int, Answer]:
+        """A task's names all own one address: they share their answers."""
+        if found.srv:
+            return encode_name(found, self.apex, self._dice)
+        answers = self._alike.get(found)
+        if answers is None:
+            answers = self._alike[found] = _OfName(encode_name(found, self.apex, self._dice))
+        return answers
 
     def stamp(self, serial: int) -> None:
         """The serial from now on, in the SOA and in every denial."""

@@ -30,21 +30,32 @@ def strangers(services: Collection[Service], answered: Mapping[Key, Who]) -> Ite
     """The servers that have not answered yet."""
     for service in services:
         for server in service.servers:
-            who = answered.get((service.name, server.name))
-            if who is None or not who.is_(server):
+            if not _knows(service, server, answered):
                 yield (service.name, server.name), service, server
 
 
 def admit(services: Collection[Service], answered: Mapping[Key, Who]) -> list[Service]:
-    """The services with the servers that answered; with all of them where none of those takes requests, for there is
-    nothing to lose.
+    """The services with the servers that may get requests.
+
+    Those are the servers that answered. Where none did, those whose tasks are being killed go on meanwhile: a killed
+    task has its grace to do so. Where there is none of these either, all may: there is nothing to lose.
     """
     found = []
     for service in services:
-        unknown = {key[1] for key, _, _ in strangers([service], answered)}
-        known = tuple(server for server in service.servers if server.name not in unknown)
-        found.append(replace(service, servers=known) if unknown and not all(s.disabled for s in known) else service)
+        known = [server for server in service.servers if _knows(service, server, answered)]
+        if any(not server.disabled for server in known):
+            servers = tuple(known)
+        else:
+            names = {server.name for server in known}
+            leaving = [s for s in service.leaving if s.name not in names and _knows(service, s, answered)]
+            servers = (*known, *leaving) if leaving else service.servers
+        found.append(service if servers == service.servers else replace(service, servers=servers))
     return found
+
+
+def _knows(service: Service, server: Server, answered: Mapping[Key, Who]) -> bool:
+    who = answered.get((service.name, server.name))
+    return who is not None and who.is_(server)
 
 
 def pause_before_reload(now: float, last: float, interval: float, old_workers: int) -> float:

@@ -24,6 +24,21 @@ async def ended(pid: int) -> None:
         os.close(descriptor)
 
 
+def runs(pid: int, name: str, argument: str) -> bool:
+    """Whether this process is that program, started with such an argument: a pid may have become somebody else's.
+
+    The arguments cannot be read while a process executes something: then its name has to do.
+    """
+    try:
+        found, _, fields = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        if fields.split()[0] == "Z":
+            return False
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except (OSError, IndexError):
+        return False
+    return argument in arguments if arguments else found.startswith(name)
+
+
 def reap_strangers(own: int) -> None:
     """As process 1 of a container: take leave of processes that were left to us, but for the child `own`.
 

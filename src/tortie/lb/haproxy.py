@@ -19,13 +19,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
-from tortie.lb.ending import ended
+from tortie.lb.ending import ended, runs
 from tortie.lb.files import Files
 
 log = logging.getLogger("lb")
 
 _ANSWER_WITHIN = 10.0
 _LOADED_WITHIN = 20.0
+_WRITTEN_WITHIN = 5.0
 _LOG_LIMIT = 1024 * 1024
 _MASTER, _WORKER, _OLD = "master", "worker", "old worker"
 
@@ -44,6 +45,7 @@ class Haproxy:
         self._master = work_dir / "master.sock"
         self._worker = work_dir / "haproxy.sock"
         self._child: subprocess.Popen[bytes] | None = None
+        self._seen = 0
 
     async def processes(self) -> dict[int, str]:
         """Process ids with their role (`master`, `worker`, `old worker`); nothing when no HAProxy runs.
@@ -56,20 +58,30 @@ class Haproxy:
             with suppress(Unavailable):
                 if found := _parse_processes(await _converse(self._master, "show proc")):
                     return found
-            if not self.master():
+            if not (self.master() or self._being_written()):
                 return {}
             if time.monotonic() > until:
                 raise Unavailable(f"haproxy runs but does not answer on {self._master}")
             await asyncio.sleep(0.02)
 
     def master(self) -> int:
-        """The pid of the master, 0 when there is none: the pid of the file may have become somebody else's."""
+        """The pid of the master, 0 when there is none.
+
+        Its file is empty for a moment whenever it executes itself anew, as it does after each start and reload: what
+        was found in it before counts as well.
+        """
+        if self._child is not None and self._child.poll() is None:
+            return self._child.pid
+        with suppress(OSError, ValueError, IndexError):
+            self._seen = int(self._pid.read_text().split()[0])
+        return self._seen if runs(self._seen, "haproxy", f"{self._master},") else 0
+
+    def _being_written(self) -> bool:
+        """Whether a master may be about to write down its pid."""
         try:
-            pid = int(self._pid.read_text().split()[0])
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        except (OSError, ValueError, IndexError):
-            return 0
-        return pid if f"{self._master}," in arguments else 0
+            return not self._pid.read_bytes() and time.time() - self._pid.stat().st_mtime < _WRITTEN_WITHIN
+        except OSError:
+            return False
 
     async def ended(self) -> None:
         """Returns when the master that is there now has ended; at once when there is none."""
@@ -216,9 +228,11 @@ def _parse_processes(text: str) -> dict[int, str]:
 
 def _with_parent() -> tuple[str, ...]:
     """The kernel ends what is started like this when the process that started it has gone, even by SIGKILL."""
+    if os.getpid() == 1:
+        return ()  # a container ends with its first process
     program = shutil.which("setpriv")
     if program is None:
-        log.warning("no program setpriv: haproxy is left behind if this process is killed outside of a container")
+        log.warning("no program setpriv: haproxy is left behind if this process is killed")
         return ()
     return (program, "--pdeathsig", "TERM")
 

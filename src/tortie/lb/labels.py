@@ -19,6 +19,7 @@ _TRUE = frozenset(("true", "t", "yes", "y"))
 _HOST = re.compile(r"^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?)\Z")
 _WORD = re.compile(r"^(?:(?![\"'\\#$])[!-~])+\Z")
 _SECRET = re.compile(r"^(?:(?![\"'\\#])[!-~])+\Z")
+_APP_ID = re.compile(r"^/[A-Za-z0-9/._-]+\Z")
 _PLACE = re.compile(r"^[A-Za-z0-9/._~:%+@!&=?,;-]+\Z")
 _ADDRESS = re.compile(r"^[0-9A-Fa-f:.*]+\Z")
 _LINE = re.compile(r"^(?:(?![\"'\\#])[ -~])*\Z")
@@ -113,7 +114,7 @@ def without_effect(app: App, ports: int) -> Iterator[str]:
 
 def make_service(app: App, index: int, port: int, *, own_templates: bool = True) -> Service:
     """The service without its servers. `own_templates`: whether templates by label are allowed."""
-    if not re.fullmatch(r"[A-Za-z0-9/._-]+", app.id):
+    if not _APP_ID.match(app.id):
         raise ValueError(f"app id {app.id!r} has characters that cannot stand in a configuration")
     own = _own(app, index)
     vhosts = _vhosts(own)
@@ -208,5 +209,7 @@ def _health(app: App, index: int) -> HealthCheck | None:
         if check.protocol.upper() != "COMMAND" and (check.port_index or 0) == index:
             if check.path is not None and not _WORD.match(check.path):
                 raise ValueError(f"health check path {check.path!r} is not allowed")
+            if not 0 <= (check.port or 0) < 65536:
+                raise ValueError(f"health check port {check.port} is none")
             return check
     return None

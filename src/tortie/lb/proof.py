@@ -16,7 +16,7 @@ log = logging.getLogger("lb")
 
 _WITHIN = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-_AT_ONCE = 64
+_AT_ONCE, _A_SECOND = 64, 50
 _SETTLE = 0.1
 _GOOD = re.compile(rb"HTTP/\d\.\d [23]\d\d")
 
@@ -35,14 +35,15 @@ class Proof:
 
     def adopt(self, services: Sequence[Service], have: Mapping[Key, Have]) -> None:
         """Servers that an HAProxy of an earlier program serves by have answered to that one."""
-        for key, _, server in strangers(services, self._answered):
-            now = have.get(key)
-            if now and now.serves and (now.address, now.port) == (server.address, server.port):
-                self._answered[key] = Who(server.address, server.port, server.task)
+        for service in services:
+            for server in (*service.servers, *service.leaving):
+                now = have.get((service.name, server.name))
+                if now and now.serves and (now.address, now.port) == (server.address, server.port):
+                    self._know(service, server)
 
     async def sift(self, services: Sequence[Service]) -> list[Service]:
         """The services with the servers that may get requests now; the others are tried until they answer or go."""
-        there = {(service.name, server.name) for service in services for server in service.servers}
+        there = {(s.name, server.name) for s in services for server in (*s.servers, *s.leaving)}
         self._answered = {key: who for key, who in self._answered.items() if key in there}
         unknown = {key: (service, server) for key, service, server in strangers(services, self._answered)}
         for key, (tried, task) in list(self._tries.items()):
@@ -70,9 +71,12 @@ class Proof:
                 break
             log.debug("%s/%s does not answer yet: %s", *key, why)
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 1.5)
-        self._answered[key] = Who(server.address, server.port, server.task)
+            pause = min(max(_LONGEST_PAUSE, len(self._tries) / _A_SECOND), pause * 1.5)
+        self._know(service, server)
         self._changed()
+
+    def _know(self, service: Service, server: Server) -> None:
+        self._answered[service.name, server.name] = Who(server.address, server.port, server.task)
 
 
 async def refusal(service: Service, server: Server) -> str:

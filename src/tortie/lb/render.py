@@ -39,6 +39,8 @@ class Settings:
     bind_http: bool = True
     ssl_certs: tuple[str, ...] = ()
     maxconn: int = 50000
+    open_files: int = 0
+    """As many as HAProxy may have; 0 is no limit."""
     hard_stop: str = "5m"
     host_maps: bool = True
     group_https: bool = False
@@ -84,9 +86,9 @@ def render(services: Collection[Service], settings: Settings) -> Rendered:
     routes = Routes(weighed, by_map, maps, catch_all([service for service, _ in weighed]), settings.templates)
     shared = [block for block in _shared(ordered, routes, fields, settings, maps_dir) if block]
     behind = [(s, backs.back(s, settings.templates, fields[s.name])) for s in ordered]
-    fixed = "\n".join([*_head(settings, ""), *shared, *(back.fixed for _, back in behind)])
+    fixed = "\n".join([*_head(settings, "", len(ordered)), *shared, *(back.fixed for _, back in behind)])
     mark = MARK + hashlib.sha256(fixed.encode()).hexdigest()[:24]
-    blocks = [*_head(settings, mark), *shared]
+    blocks = [*_head(settings, mark, len(ordered)), *shared]
     servers = {}
     for service, back in behind:
         blocks += (back.text, *back.servers)
@@ -138,16 +140,17 @@ def _secure(routes: Routes, settings: Settings, maps_dir: str) -> Iterator[str]:
     yield from https_front(head.format_map({"sslCerts": crt(settings.ssl_certs)}), routes, maps_dir)
 
 
-def _head(settings: Settings, mark: str) -> Iterator[str]:
+def _head(settings: Settings, mark: str, services: int) -> Iterator[str]:
     yield "# Written by `tortie lb`; changes made here are lost."
     given = settings.templates.given.get("HEAD")
     if given is not None:
         limits = (line for line in _limits(settings) if line.split()[0] not in given.split())
         yield from (given, "\nglobal", *limits, _own(settings, mark), _control(settings))
         return
+    most = connections(settings, services)
     yield f"""\
 global
-  maxconn {settings.maxconn}
+  maxconn {most}
   spread-checks 5"""
     yield from (*_limits(settings), _own(settings, mark))
     yield f"""\
@@ -157,7 +160,7 @@ defaults
   mode http
   retries 3
   backlog 10000
-  maxconn {min(10000, settings.maxconn)}
+  maxconn {min(10000, most)}
   timeout connect 3s
   timeout client 30s
   timeout server 30s
@@ -180,6 +183,17 @@ listen stats
   stats uri /haproxy?stats
   stats show-desc
 {_control(settings)}"""
+
+
+def connections(settings: Settings, services: int) -> int:
+    """How many connections the limit of open files allows: HAProxy refuses to start above it.
+
+    Each has two files. Listeners have theirs, twice while a reload hands them over; a quarter is left for checks: how
+    many servers there are must not matter, for they come and go without a reload.
+    """
+    if not settings.open_files:
+        return settings.maxconn
+    return max(100, min(settings.maxconn, (settings.open_files * 3 // 4 - 200 - 2 * services) // 2))
 
 
 def _limits(settings: Settings) -> tuple[str, ...]:

@@ -52,10 +52,10 @@ def only_one(work_dir: Path) -> Iterator[None]:
         yield
 
 
-def affordable(wanted: int) -> int:
-    """As many connections as the limit of open files allows; HAProxy refuses to start above it."""
+def open_files() -> int:
+    """As many as a program of ours may have; 0 is no limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if hard == resource.RLIM_INFINITY else max(100, min(wanted, (hard - 200) // 2))
+    return 0 if hard == resource.RLIM_INFINITY else hard
 
 
 async def run(options: Options) -> None:

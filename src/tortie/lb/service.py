@@ -53,6 +53,8 @@ class Service:
     health: HealthCheck | None = None
     health_port_index: int | None = None
     servers: tuple[Server, ...] = ()
+    leaving: tuple[Server, ...] = ()
+    """Servers whose tasks are being killed: they finish what they have, and serve on while there is nobody else."""
     templates: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The app's own templates, by marathon-lb's name without HAPROXY_n_."""
     name: str = field(init=False, repr=False)

@@ -14,6 +14,7 @@ from tortie.lb.ports import choose
 from tortie.lb.service import Server, Service, server_id, server_name
 from tortie.wire.marathon_apps import App, Task
 
+_KILLING = "TASK_KILLING"
 _ENDED = frozenset(
     f"TASK_{state}"
     for state in (
@@ -55,13 +56,18 @@ def services(
             if not port or not in_group(app, index, choice.groups):
                 continue
             try:
+                if not 0 < port < 65536:
+                    raise ValueError(f"{port} is not a port")
                 service = make_service(app, index, port, own_templates=choice.own_templates)
             except ValueError as error:
                 said.append(f"{app.id}: port {index} left out: {error}")
                 continue
             if truth(labelled(app, index, "ENABLED"), not choice.strict):
                 tasks = [t for t in app.tasks or () if _takes_part(t, app, choice, remembered or {})]
-                found.append(_with_servers(service, app, tasks, disabled, resolve, said))
+                going = [t for t in app.tasks or () if t.state == _KILLING]
+                servers = _servers(service, app, tasks, disabled, resolve, said)
+                leaving = _servers(service, app, going, disabled, resolve, [])
+                found.append(replace(service, servers=servers, leaving=leaving))
         if any(in_group(app, index, choice.groups) for index in range(len(ports))):
             said += [f"{app.id}: {line}" for line in without_effect(app, len(ports))]
     kept = _without_clashes(sorted(found, key=lambda s: (s.app_id, s.port)), choice, said)
@@ -88,9 +94,11 @@ def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -
     return ports
 
 
-def _with_servers(
+def _servers(
     service: Service, app: App, tasks: list[Task], disabled: Collection[str], resolve: Resolve, said: list[str]
-) -> Service:
+) -> tuple[Server, ...]:
+    if not tasks:
+        return ()
     mode, wanted = app.mode(), {}
     for task in tasks:
         ports = app.task_ports(task)
@@ -105,7 +113,7 @@ def _with_servers(
         number = server_id(name, ids)
         ids.add(number)
         servers.append(Server(host, address, port, name, number, check_port, task_id, task_id in disabled))
-    return replace(service, servers=tuple(servers))
+    return tuple(servers)
 
 
 def _check_port(service: Service, ports: list[int]) -> int:
@@ -146,14 +154,18 @@ def _is_address(text: str) -> bool:
 def _without_clashes(found: list[Service], choice: Choice, said: list[str]) -> list[Service]:
     """Two services cannot listen on one port of one address: the first in order keeps it."""
     owners: dict[int, list[tuple[str, str]]] = {port: [("*", "the balancer itself")] for port in choice.reserved}
-    kept = []
+    kept, names = [], set[str]()
     for service in found:
+        if service.name in names:
+            said.append(f"{service.app_id}: port {service.index} left out: there is another {service.name}")
+            continue
         others = owners.setdefault(service.port, [])
         own = service.bind_address
         if owner := next((name for address, name in others if "*" in (own, address) or own == address), ""):
             said.append(f"{service.app_id}: port {service.index} left out: {service.port} is {owner}'s")
             continue
         others.append((own, service.app_id))
+        names.add(service.name)
         kept.append(service)
     return kept
 

@@ -123,20 +123,25 @@ def self_signed(work_dir: Path, *, dry: bool) -> tuple[str, ...]:
 def _make(path: Path) -> None:
     if shutil.which("openssl") is None:
         raise Unavailable("openssl is not installed")
-    key = path.with_suffix(".key")
+    key, certificate, config = (path.with_suffix(end) for end in (".key", ".crt", ".cnf"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.write_text("[req]\ndistinguished_name = name\n[name]\n")  # images lack the system's
         done = subprocess.run(
-            ["openssl", "req", "-x509", "-sha256", "-nodes", "-newkey", "rsa:2048", "-days", _DAYS,
-             "-subj", f"/CN={socket.gethostname()[:60]}", "-keyout", os.fspath(key), "-out", os.fspath(path) + ".new"],
+            ["openssl", "req", "-config", config, "-x509", "-sha256", "-nodes", "-newkey", "rsa:2048", "-days", _DAYS,
+             "-subj", f"/CN={_host_name()}", "-keyout", key, "-out", certificate],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         if done.returncode:
             raise Unavailable(f"openssl: {done.stderr.strip()[-300:]}")
-        _write(path.with_suffix(".both"), Path(os.fspath(path) + ".new").read_text() + key.read_text())
+        _write(path.with_suffix(".both"), certificate.read_text() + key.read_text())
         path.with_suffix(".both").rename(path)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"openssl: {error}") from error
     finally:
-        for left in (key, Path(os.fspath(path) + ".new")):
+        for left in (key, certificate, config):
             left.unlink(missing_ok=True)
+
+
+def _host_name() -> str:
+    return "".join(char for char in socket.gethostname() if char.isalnum() or char in ".-")[:60] or "balancer"

@@ -176,6 +176,7 @@ _GONE = {
 _ADDED = re.compile(r"^(\s*)(req|rsp)i?add\s+((?:[^\\\s:]|\\.)+):(?:\\?\s)?((?:[^\\\s]|\\.)*)(.*)$")
 _LUA = re.compile(r"^(\s*)http-request use-service lua\.(?:get\w+|signalmlb\w+)(.*)$")
 _LUA_FILE = re.compile(r"^\s*lua-load\s+/marathon-lb/")
+_OWN_PORT = re.compile(r"^\s*bind\s+([0-9A-Za-z.:*-]*|\{bindAddr\}):\{servicePort\}(\s|\{sslCert\}|\{bindOptions\}|$)")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -218,6 +219,8 @@ def _check_section(lines: list[str], section: str) -> None:
         word = line.split()[0]
         if word in _SECTIONS and not (number == 0 and word == section):
             raise ValueError(f"it begins a section: {line.strip()!r}")
+        if word == "bind" and not (section == "frontend" and _OWN_PORT.match(line)):
+            raise ValueError(f"a label can listen on {{servicePort}} only: {line.strip()!r}")
         if word.startswith("."):
             raise ValueError(f"a label cannot steer how the file is read: {line.strip()!r}")
         if number == 0 and section and line.split()[1:2] not in (["{backend}"], ["user_{backend}"]):

@@ -95,7 +95,7 @@ class Brain(Reports):
         Raises NotValid, or Locked unless forced; then nothing has changed.
         """
         new, plan = self.propose(build, now, paths=paths, restart=restart, sentenced=sentenced)
-        held = [other for other in self.world.plans.values() if other.affected & plan.affected]
+        held = [other for other in self.world.plans.values() if not other.affected.isdisjoint(plan.affected)]
         if held and not force:
             raise Locked([other.id for other in held])
         for other in held:
@@ -132,7 +132,7 @@ class Brain(Reports):
         world.out.events.append(events.event("group_change_success", now, groupId=group, version=new.version))
         if not plan.steps:
             world.out.events.append(events.deployment("deployment_success", plan, now))
-            self._dirty |= plan.affected
+            self._dirty.update(plan.affected)
             return
         for action in (action for step in plan.steps for action in step if action.action == RESTART):
             self.delays.pop(action.app, None)
@@ -140,7 +140,7 @@ class Brain(Reports):
         world.out.events.append(events.deployment("deployment_info", plan, now))
         for app_id, before in plan.before.items():
             world.out.events += events.checks_changed(app_id, before, plan.after[app_id], now)
-        self._dirty |= plan.affected
+        self._dirty.update(plan.affected)
 
     def cancel(self, plan_id: str, now: float, *, force: bool) -> Accepted | None:
         """Stops a deployment: rolled back by a new one, or (forced) left where it is. Raises NotFound."""
@@ -174,7 +174,7 @@ class Brain(Reports):
             for app_id in sorted(touched):
                 self._move(app_id, now)
             for plan in list(self.world.plans.values()):
-                if touched & plan.affected:
+                if not touched.isdisjoint(plan.affected):
                     self._advance(plan, now)
 
     def _move(self, app_id: str, now: float) -> None:
@@ -237,7 +237,7 @@ class Brain(Reports):
             out.append(events.deployment("deployment_info", further, now))
         else:
             self._end(further, "deployment_success", now)
-        self._dirty |= plan.affected
+        self._dirty.update(plan.affected)
 
     def launched(self, instance: Instance, now: float) -> None:
         """A task that was in demand and is about to be launched: known before Mesos hears of it."""
@@ -251,7 +251,7 @@ class Brain(Reports):
     def _end(self, plan: Plan, kind: str, now: float) -> None:
         self.world.drop_plan(plan)
         self.world.out.events.append(events.deployment(kind, plan, now))
-        self._dirty |= plan.affected
+        self._dirty.update(plan.affected)
 
     def _kill(self, instance: Instance, now: float) -> None:
         """An unreachable task cannot be asked: it is forgotten, and killed as a stranger if it comes back.

@@ -53,10 +53,19 @@ class Subscriber:
 
 
 class Callbacks:
-    """A listener of the broadcast; `urls` says who wants to hear. What comes while one is skipped is lost to it."""
+    """A listener of the broadcast; `urls` says who wants to hear. What comes while one is skipped is lost to it.
 
-    def __init__(self, urls: Callable[[], Iterable[str]], clock: Callable[[], float]) -> None:
+    `expand` gives an event the form in which it is sent.
+    """
+
+    def __init__(
+        self,
+        urls: Callable[[], Iterable[str]],
+        expand: Callable[[dict[str, Any]], dict[str, Any]],
+        clock: Callable[[], float],
+    ) -> None:
         self.urls = urls
+        self.expand = expand
         self.clock = clock
         self._subscribers: dict[str, Subscriber] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -68,7 +77,7 @@ class Callbacks:
         wanted = list(self.urls())
         for gone in self._subscribers.keys() - set(wanted):
             self._end(self._subscribers.pop(gone))
-        body = msgspec.json.encode(event) if wanted else b""
+        body = msgspec.json.encode(self.expand(event)) if wanted else b""
         for url in wanted:
             queue = self._known(url, self._session).queue
             if queue.full():

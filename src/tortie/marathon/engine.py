@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 from tortie.base.errors import TortieError, Unavailable
@@ -84,10 +86,12 @@ class Engine:
 
     # -- what the framework hears --------------------------------------------------------------------------------------
 
-    async def on_event(self, event: mesos.Event) -> None:
-        handler = _HANDLERS.get(event.type)
-        if handler is not None:
-            await handler(self, event)
+    async def on_events(self, events: Sequence[mesos.Event]) -> None:
+        """Updates that came together are one decision, and one write."""
+        for kind, group in groupby(events, key=lambda event: event.type):
+            handler = _HANDLERS.get(kind)
+            if handler is not None:
+                await handler(self, list(group))
 
     async def on_disconnect(self) -> None:
         await self.do(self._disconnected)
@@ -97,9 +101,10 @@ class Engine:
         self.brain.world.out.events.append(make("scheduler_disconnected_event", now))
 
 
-async def _subscribed(engine: Engine, event: mesos.Event) -> None:
-    assert event.subscribed is not None
-    framework_id = event.subscribed.framework_id.value
+async def _subscribed(engine: Engine, events: Sequence[mesos.Event]) -> None:
+    subscribed = events[-1].subscribed
+    assert subscribed is not None
+    framework_id = subscribed.framework_id.value
     master = engine.framework.leader if engine.framework else None
 
     def decide(now: float) -> None:
@@ -112,19 +117,23 @@ async def _subscribed(engine: Engine, event: mesos.Event) -> None:
     await engine.do(decide)
 
 
-async def _offers(engine: Engine, event: mesos.Event) -> None:
-    offers = event.offers.offers if event.offers else []
-    await engine.do(lambda now: engine.launcher.offers(offers, now))
+async def _offers(engine: Engine, events: Sequence[mesos.Event]) -> None:
+    for offers in [event.offers.offers for event in events if event.offers is not None]:
+        await engine.do(partial(engine.launcher.offers, offers))
 
 
-async def _update(engine: Engine, event: mesos.Event) -> None:
-    if event.update is not None:
-        status = event.update.status
-        await engine.do(lambda now: engine.brain.status(status, now))
+async def _updates(engine: Engine, events: Sequence[mesos.Event]) -> None:
+    statuses = [event.update.status for event in events if event.update is not None]
+
+    def decide(now: float) -> None:
+        for status in statuses:
+            engine.brain.status(status, now)
+
+    await engine.do(decide)
 
 
-_HANDLERS: dict[str, Callable[[Engine, mesos.Event], Awaitable[Any]]] = {
+_HANDLERS: dict[str, Callable[[Engine, Sequence[mesos.Event]], Awaitable[Any]]] = {
     "SUBSCRIBED": _subscribed,
     "OFFERS": _offers,
-    "UPDATE": _update,
+    "UPDATE": _updates,
 }

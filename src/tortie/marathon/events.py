@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tortie.marathon.clock import iso
@@ -87,16 +87,22 @@ def show_actions(actions: Sequence[Action]) -> list[dict[str, str]]:
     return [{"action": a.action, "type": a.action, "app": a.app} for a in actions]
 
 
-def show_plan(plan: Plan, original: Any = None, target: Any = None) -> dict[str, Any]:
-    """`original` and `target` are whole groups; a light plan leaves them out."""
-    shown: dict[str, Any] = {"id": plan.id, "version": plan.version}
-    if original is not None:
-        shown |= {"original": original, "target": target}
-    return shown | {"steps": [{"actions": show_actions(step)} for step in plan.steps]}
+class PlanEvent(dict[str, Any]):
+    """An event about a deployment. It is light; with `plan` the groups before and after can be added."""
+
+    def __init__(self, plan: Plan, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.plan = plan
 
 
-def deployment(kind: str, plan: Plan, now: float) -> dict[str, Any]:
+def show_plan(plan: Plan) -> dict[str, Any]:
+    steps = [{"actions": show_actions(step)} for step in plan.steps]
+    return {"id": plan.id, "version": plan.version, "steps": steps}
+
+
+def deployment(kind: str, plan: Plan, now: float) -> PlanEvent:
     """`deployment_info` and `deployment_step_*` carry the step, `deployment_success` and `_failed` the id."""
     if kind in ("deployment_success", "deployment_failed"):
-        return event(kind, now, id=plan.id, plan=show_plan(plan))
-    return event(kind, now, plan=show_plan(plan), currentStep={"actions": show_actions(plan.actions)})
+        return PlanEvent(plan, event(kind, now, id=plan.id, plan=show_plan(plan)))
+    step = {"actions": show_actions(plan.actions)}
+    return PlanEvent(plan, event(kind, now, plan=show_plan(plan), currentStep=step))

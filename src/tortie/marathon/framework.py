@@ -33,7 +33,8 @@ class Stream:
 
 
 class Framework:
-    """Keeps a subscription to whichever of `masters` leads, and hands its events to `on_event` one by one.
+    """Keeps a subscription to whichever of `masters` leads, and hands its events to `on_events`: in order, as many at
+    once as have come.
 
     Calls made while there is no subscription are dropped: what they were for is found again after the next one.
     """
@@ -42,14 +43,14 @@ class Framework:
         self,
         masters: Sequence[str],
         info: Callable[[], mesos.FrameworkInfo],
-        on_event: Callable[[mesos.Event], Awaitable[None]],
+        on_events: Callable[[Sequence[mesos.Event]], Awaitable[None]],
         on_disconnect: Callable[[], Awaitable[None]],
         *,
         max_pause: float = 15.0,
     ) -> None:
         self.masters = [master if "//" in master else f"http://{master}" for master in masters]
         self.info = info
-        self.on_event = on_event
+        self.on_events = on_events
         self.on_disconnect = on_disconnect
         self.max_pause = max_pause
         self.leader: str | None = None
@@ -117,18 +118,16 @@ class Framework:
             data = await self._next(reply, patience)
             if not data:
                 raise Unavailable(f"{where} closed the stream")
-            for record in deframer.feed(data):
-                event = _event(record)
-                if event is None:
-                    continue
-                if event.type == "ERROR" and event.error is not None:
-                    raise _refusal(event.error.message)
+            events = [event for record in deframer.feed(data) if (event := _event(record)) is not None]
+            for event in events:
                 if event.type == "SUBSCRIBED" and event.subscribed is not None:
                     self.leader = where
                     self.subscriptions += 1
                     self._stream = Stream(where + PATH, stream_id, event.subscribed.framework_id.value)
                     patience = (event.subscribed.heartbeat_interval_seconds or 15.0) * MISSED_BEATS
-                await self.on_event(event)
+            await self.on_events(events)
+            for error in (event.error for event in events if event.type == "ERROR" and event.error is not None):
+                raise _refusal(error.message)
 
     async def _next(self, reply: aiohttp.ClientResponse, patience: float) -> bytes:
         """The next bytes; Unavailable when heartbeats stay away or a call was refused."""

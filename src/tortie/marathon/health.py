@@ -44,7 +44,8 @@ class Checker(Loops[Watched]):
         check, engine = key.check, self.engine
         await asyncio.sleep(min(check.interval_seconds, FIRST_WITHIN))
         while True:
-            failure, counts = await _ask(session, key)
+            async with self.slots:
+                failure, counts = await _ask(session, key)
             if counts:
                 await engine.do(partial(engine.brain.checked_here, key.instance, key.index, failure))
             await asyncio.sleep(check.interval_seconds)

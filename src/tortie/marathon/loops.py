@@ -16,17 +16,23 @@ from tortie.marathon.engine import Engine
 from tortie.marathon.model.app import App
 
 K = TypeVar("K")
+AT_ONCE = 400
 MOMENTS = ("status_update_event", "group_change_success", "deployment_success")
 log = logging.getLogger("marathon.checks")
 
 
 class Loops(ABC, Generic[K]):
-    """`wanted` says what is to be watched now, `watch` does it for one of them until cancelled or done."""
+    """`wanted` says what is to be watched now, `watch` does it for one of them until cancelled or done.
+
+    A question waits for one of the `slots` before its own time begins: many that nobody answers make the others later,
+    not wrong. Each has a connection of its own: one that stays open would hide that a policy has closed.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._loops: dict[K, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
+        self.slots = asyncio.Semaphore(AT_ONCE)
         engine.broadcast.handlers.append(self._heard)
 
     @abstractmethod
@@ -52,7 +58,8 @@ class Loops(ABC, Generic[K]):
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100, ssl=False)) as session:
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=False)
+        async with aiohttp.ClientSession(connector=connector) as session:
             try:
                 while True:
                     self._changed.clear()

@@ -10,6 +10,7 @@ import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tortie.base.errors import TortieError
@@ -19,6 +20,7 @@ from tortie.marathon.api.site import Site, application
 from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import About, System
 from tortie.marathon.api.tasks import Tasks
+from tortie.marathon.api.views import with_groups
 from tortie.marathon.brain import Brain, Options
 from tortie.marathon.callbacks import Callbacks
 from tortie.marathon.engine import Engine
@@ -93,10 +95,11 @@ def build(
             principal=settings.principal,
         )
 
-    engine.framework = Framework(settings.masters, info, engine.on_event, engine.on_disconnect)
+    engine.framework = Framework(settings.masters, info, engine.on_events, engine.on_disconnect)
     about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
     subscriptions = Subscriptions(engine, settings.endpoints)
-    callbacks = Callbacks(subscriptions.urls, engine.clock)
+    engine.broadcast.expand = partial(with_groups, brain)
+    callbacks = Callbacks(subscriptions.urls, engine.broadcast.expand, engine.clock)
     engine.broadcast.handlers.append(callbacks.heard)
     site = Site(Apps(engine), Groups(engine), Tasks(engine), System(engine, leadership, about), subscriptions)
     return engine, application(site, pages()), callbacks

@@ -41,7 +41,8 @@ class Readiness(Loops[Awaited]):
     async def watch(self, session: aiohttp.ClientSession, key: Awaited) -> None:
         engine = self.engine
         while True:
-            response = await _ask(session, key)
+            async with self.slots:
+                response = await _ask(session, key)
             ready = response.status in key.check.codes
             await engine.do(partial(engine.brain.asked_if_ready, key.instance, response, ready))
             if ready:

@@ -11,24 +11,32 @@ OUTSTANDING = 1024
 
 
 class Broadcast:
-    """Every published event goes to every listener that wants its type."""
+    """Every published event goes to every listener that wants its type.
+
+    `expand` gives an event as those see it who did not ask for a light form.
+    """
 
     def __init__(self) -> None:
-        self._listeners: list[tuple[asyncio.Queue[dict[str, Any]], Collection[str]]] = []
+        self._listeners: list[tuple[asyncio.Queue[dict[str, Any]], Collection[str], bool]] = []
         self.handlers: list[Callable[[dict[str, Any]], None]] = []
+        self.expand: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: event
 
     def publish(self, event: dict[str, Any]) -> None:
-        for queue, kinds in self._listeners:
-            if (not kinds or event["eventType"] in kinds) and not queue.full():
-                queue.put_nowait(event)
+        whole: dict[str, Any] | None = None
+        for queue, kinds, light in self._listeners:
+            if (kinds and event["eventType"] not in kinds) or queue.full():
+                continue
+            if not light and whole is None:
+                whole = self.expand(event)
+            queue.put_nowait(event if light or whole is None else whole)
         for handler in self.handlers:
             handler(event)
 
     @contextmanager
-    def listen(self, kinds: Collection[str] = ()) -> Iterator[asyncio.Queue[dict[str, Any]]]:
+    def listen(self, kinds: Collection[str] = (), *, light: bool = True) -> Iterator[asyncio.Queue[dict[str, Any]]]:
         """A queue of the events of these types (none: all), for as long as the context lasts."""
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(OUTSTANDING)
-        entry = (queue, kinds)
+        entry = (queue, kinds, light)
         self._listeners.append(entry)
         try:
             yield queue

@@ -141,6 +141,7 @@ class Agent:
                     self.brain.routes.learn(event.destination, event.route)
                 case AddressesChanged():
                     addresses = True
+                    self._note_tunnels(self._links.get(event.index))
                 case EventsLost():
                     log.warning("kernel events were lost: listing again")
                     self._applier.routes_known = False
@@ -153,6 +154,7 @@ class Agent:
 
     def _list_links(self) -> None:
         self._links = self._applier.rtnl.links()
+        self._applier.tunnels.stale = True
         self._applier.configured.clear()
         self._learn_uplink()
         self.brain.set_up(link.name for link in self._links.values() if link.up)
@@ -164,15 +166,17 @@ class Agent:
         self.brain.ways.set_links(
             {link.name: Link(addresses.get(link.name, ()), link.mtu, link.up) for link in self._links.values()}
         )
-        self._applier.tunnels.stale = True
+
+    def _note_tunnels(self, *links: LinkState | None) -> None:
+        """After an event about a tunnel: its MAC or something else that is not kept here may have changed."""
+        if {link.name for link in links if link} & KINDS.keys():
+            self._applier.tunnels.stale = True
 
     def _learn_link(self, index: int, state: LinkState | None) -> None:
         old = self._links.pop(index, None)
         if state is not None:
             self._links[index] = state
-        if {link.name for link in (old, state) if link} & KINDS.keys():
-            # Its MAC or something else that is not kept here may have changed.
-            self._applier.tunnels.stale = True
+        self._note_tunnels(old, state)
         if old == state:
             return
         if any(self.brain.ways.measures(link.name) for link in (old, state) if link):

@@ -72,7 +72,10 @@ def status(agent: Agent) -> dict[str, Any]:
             "overflown": agent.flows.records.book.overflown,
         },
         "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
-        "settings": {"problems": list(brain.table.settings.problems)},
+        "settings": {
+            "problems": list(brain.table.settings.problems),
+            "ignored": list(brain.table.settings.ignored),
+        },
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
         "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
     }

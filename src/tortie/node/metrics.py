@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from tortie.dataplane.kernel import sysctl
 from tortie.model.kinds.host_endpoint import HOST_ENDPOINT
 from tortie.model.kinds.node import NODE
 from tortie.model.kinds.profile import PROFILE
@@ -25,6 +26,7 @@ def collect(agent: Agent, states: Mapping[str, str]) -> Iterator[Metric]:
     """`states`: of each endpoint of this host."""
     yield from _counters(agent)
     yield from _gauges(agent, states)
+    yield from _conntrack()
     yield _passes(agent)
     yield _labelled("tortie_node_endpoints", "Endpoints of this host", "state", _counted(states.values()))
     drops: dict[str, int] = dict(Counter(drop.software or "other" for drop in agent.foreign.drops))
@@ -118,6 +120,14 @@ def _gauges(agent: Agent, states: Mapping[str, str]) -> Iterator[Metric]:
         ("tortie_node_last_pass_seconds", "The last pass took", counts.last_pass_seconds),
     ):
         yield GaugeMetricFamily(name, text, value=value)
+
+
+def _conntrack() -> Iterator[Metric]:
+    """Where the first comes to the second, new conversations are dropped whatever policy says."""
+    for name, text in (("count", "Conversations in this host's table"), ("max", "Conversations that it has room for")):
+        found = sysctl.number(f"net/netfilter/nf_conntrack_{name}")
+        if found is not None:
+            yield GaugeMetricFamily(f"tortie_node_conntrack_{name}", text, value=found)
 
 
 def _named(names: Mapping[str, object], *beginnings: str) -> int:

@@ -12,7 +12,7 @@ from tortie.base.errors import Invalid
 from tortie.dataplane.bgp import Speaker
 from tortie.dataplane.ends import Peer
 from tortie.dataplane.render.bird import Announced
-from tortie.dataplane.render.rules import Marks
+from tortie.dataplane.render.rules import Marks, Refusal
 from tortie.dataplane.render.settings import (
     Hiding,
     Settings,
@@ -23,6 +23,7 @@ from tortie.dataplane.render.settings import (
 )
 from tortie.dataplane.routes import PoolWay, Ways
 from tortie.dataplane.tunnels import VXLAN_ID, VXLAN_PORT, Tunnel, TunnelSettings, parse_six
+from tortie.model import checks
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.kinds.node import NodeBgp, NodeSpec
@@ -31,6 +32,7 @@ from tortie.policy.failsafes import failsafe
 from tortie.policy.hosts import node_addresses
 from tortie.policy.verdict import Failsafe
 
+MOST_VNI = 2**24 - 1
 DEFAULT_PREFIXES = Settings().interface_prefixes
 
 
@@ -40,11 +42,11 @@ def peer(spec: NodeSpec) -> Peer:
     return Peer(
         address=_address(bgp.ipv4_address),
         vxlan=_address(spec.ipv4_vxlan_tunnel_addr),
-        mac=spec.vxlan_tunnel_mac_addr or "",
+        mac=_mac(spec.vxlan_tunnel_mac_addr),
         ipip=_address(bgp.ipv4_ipip_tunnel_addr),
         address6=_address6(bgp.ipv6_address),
         vxlan6=_address6(spec.ipv6_vxlan_tunnel_addr),
-        mac6=spec.vxlan_tunnel_mac_addr_v6 or "",
+        mac6=_mac(spec.vxlan_tunnel_mac_addr_v6),
     )
 
 
@@ -100,6 +102,11 @@ def _six(text: str | None) -> ipaddress.IPv6Interface | None:
         return None
 
 
+def _mac(text: str | None) -> str:
+    """As the kernel writes it; one that is none counts as absent."""
+    return text.lower() if text and not list(checks.mac("", text)) else ""
+
+
 def _address6(text: str | None) -> str:
     """An IPv6 address without its mask."""
     found = _six(text)
@@ -124,55 +131,96 @@ def pool_ways(pools: Iterable[IPPoolSpec]) -> list[PoolWay]:
     return found
 
 
+class _Layers:
+    """Of each field the first layer's value that is set."""
+
+    def __init__(self, *layers: FelixConfigurationSpec | None) -> None:
+        self._layers = [spec for spec in layers if spec is not None]
+        self._asked: set[str] = set()
+
+    def first(self, field: str) -> Any:
+        """None: it is set nowhere."""
+        self._asked.add(field)
+        return next((value for spec in self._layers if (value := getattr(spec, field)) is not None), None)
+
+    def ignored(self) -> tuple[str, ...]:
+        """The fields that are set and that nobody has asked for, by their names in the store."""
+        kind = FelixConfigurationSpec
+        names = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+        found = {name for spec in self._layers for name, _ in spec.unknown}
+        for field in names.keys() - self._asked - {"unknown"}:
+            if any(getattr(spec, field) is not None for spec in self._layers):
+                found.add(names[field])
+        return tuple(sorted(found))
+
+
 def merge_settings(
     default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None, pools: Iterable[IPPoolSpec] = ()
 ) -> Settings:
     """The node's own fields win, one by one. What cannot be is as if it were not set, and told in `problems`."""
-    layers = [spec for spec in (own, default) if spec is not None]
+    layers = _Layers(own, default)
     problems: list[str] = []
     listed = list(pools)
     usual = Settings()
+    # What the tunnels ask for means something, too.
+    _tunnels(layers)
     return Settings(
-        interface_prefixes=_prefixes(_first(layers, "interface_prefix"), problems),
-        endpoint_to_host=_first(layers, "default_endpoint_to_host_action") or "Drop",
-        host_services=_first(layers, "host_services") == "Enabled",
-        foreign_accept=_first(layers, "foreign_accept") == "Enabled",
-        flows=_first(layers, "flow_logs") == "Enabled",
+        interface_prefixes=_prefixes(layers.first("interface_prefix"), problems),
+        endpoint_to_host=layers.first("default_endpoint_to_host_action") or "Drop",
+        host_services=layers.first("host_services") == "Enabled",
+        foreign_accept=layers.first("foreign_accept") == "Enabled",
+        flows=layers.first("flow_logs") == "Enabled",
         pools=_cidrs(listed),
         masqueraded=_cidrs(pool for pool in listed if pool.nat_outgoing and not pool.disabled),
         hiding=_hiding(layers, problems),
-        failsafes_in=_failsafes(layers, "failsafe_inbound_host_ports", usual.failsafes_in, problems),
-        failsafes_out=_failsafes(layers, "failsafe_outbound_host_ports", usual.failsafes_out, problems),
-        marks=_marks(_first(layers, "nftables_mark_mask"), _first(layers, "iptables_mark_mask"), problems),
-        vxlan_port=_first(layers, "vxlan_port") or usual.vxlan_port,
-        vxlan_from_workloads=bool(_first(layers, "allow_vxlan_packets_from_workloads")),
-        ipip_from_workloads=bool(_first(layers, "allow_ipip_packets_from_workloads")),
-        invalid_passes=bool(_first(layers, "disable_conntrack_invalid_check")),
-        floating=_first(layers, "floating_ips") == "Enabled",
-        spoofing=_first(layers, "workload_source_spoofing") == "Any",
+        failsafes_in=_failsafes(layers.first("failsafe_inbound_host_ports"), usual.failsafes_in, problems),
+        failsafes_out=_failsafes(layers.first("failsafe_outbound_host_ports"), usual.failsafes_out, problems),
+        marks=_marks(layers.first("nftables_mark_mask"), layers.first("iptables_mark_mask"), problems),
+        vxlan_port=_port(layers, problems),
+        vxlan_from_workloads=bool(layers.first("allow_vxlan_packets_from_workloads")),
+        ipip_from_workloads=bool(layers.first("allow_ipip_packets_from_workloads")),
+        invalid_passes=bool(layers.first("disable_conntrack_invalid_check")),
+        refusal=_refusal(layers),
+        log=layers.first("log_prefix") or usual.log,
+        floating=layers.first("floating_ips") == "Enabled",
+        spoofing=layers.first("workload_source_spoofing") == "Any",
         problems=tuple(problems),
+        ignored=layers.ignored(),
     )
 
 
 def tunnel_settings(default: FelixConfigurationSpec | None, own: FelixConfigurationSpec | None) -> TunnelSettings:
     """What the settings say of tunnels between hosts; the node's own fields win."""
-    layers = [spec for spec in (own, default) if spec is not None]
+    return _tunnels(_Layers(own, default))
+
+
+def _tunnels(layers: _Layers) -> TunnelSettings:
     sizes: dict[Tunnel, int] = {
-        "vxlan": _first(layers, "vxlan_mtu") or 0,
-        "vxlan-v6": _first(layers, "vxlan_mtuv6") or 0,
-        "ipip": _first(layers, "ipip_mtu") or 0,
+        "vxlan": layers.first("vxlan_mtu") or 0,
+        "vxlan-v6": layers.first("vxlan_mtuv6") or 0,
+        "ipip": layers.first("ipip_mtu") or 0,
     }
-    return TunnelSettings(
-        sizes,
-        _first(layers, "mtu_iface_pattern") or "",
-        _first(layers, "vxlan_vni") or VXLAN_ID,
-        _first(layers, "vxlan_port") or VXLAN_PORT,
-    )
+    problems: list[str] = []
+    vni = _within(layers.first("vxlan_vni"), "vxlanVNI", MOST_VNI, VXLAN_ID, problems)
+    return TunnelSettings(sizes, layers.first("mtu_iface_pattern") or "", vni, _port(layers, []), tuple(problems))
 
 
-def _first(layers: Iterable[FelixConfigurationSpec], field: str) -> Any:
-    """The first layer's value that is set."""
-    return next((value for spec in layers if (value := getattr(spec, field)) is not None), None)
+def _port(layers: _Layers, problems: list[str]) -> int:
+    return _within(layers.first("vxlan_port"), "vxlanPort", 65535, VXLAN_PORT, problems)
+
+
+def _within(value: int | None, name: str, most: int, usual: int, problems: list[str]) -> int:
+    """The value if it can be, else the usual one; 0 is that, too."""
+    if not value or 0 < value <= most:
+        return value or usual
+    problems.append(f"{name} {str(value)[:20]} is not between 1 and {most}: it is {usual}")
+    return usual
+
+
+def _refusal(layers: _Layers) -> Refusal:
+    """As said of the dataplane that this is, else of the older one."""
+    said = layers.first("nftables_filter_deny_action") or layers.first("iptables_filter_deny_action")
+    return "reject" if said == "Reject" else "drop"
 
 
 def _prefixes(text: str | None, problems: list[str]) -> tuple[str, ...]:
@@ -193,14 +241,14 @@ def _marks(ours: int | None, older: int | None, problems: list[str]) -> Marks:
         return Settings().marks
 
 
-def _hiding(layers: Sequence[FelixConfigurationSpec], problems: list[str]) -> Hiding:
+def _hiding(layers: _Layers, problems: list[str]) -> Hiding:
     """Of natOutgoing."""
-    ports, interface = _first(layers, "nat_port_range"), _first(layers, "iptables_nat_outgoing_interface_filter")
+    ports, interface = layers.first("nat_port_range"), layers.first("iptables_nat_outgoing_interface_filter")
     return Hiding(
-        _parsed(_ipv4, _first(layers, "nat_outgoing_address"), problems),
+        _parsed(_ipv4, layers.first("nat_outgoing_address"), problems),
         _parsed(parse_port_range, None if ports is None else str(ports), problems),
         _parsed(parse_interface_filter, interface, problems),
-        _first(layers, "nat_outgoing_exclusions") == "IPPoolsAndHostIPs",
+        layers.first("nat_outgoing_exclusions") == "IPPoolsAndHostIPs",
     )
 
 
@@ -220,10 +268,9 @@ def _parsed(parse: Callable[[str], str], text: str | None, problems: list[str]) 
 
 
 def _failsafes(
-    layers: Iterable[FelixConfigurationSpec], field: str, usual: tuple[Failsafe, ...], problems: list[str]
+    ports: Sequence[HostPort] | None, usual: tuple[Failsafe, ...], problems: list[str]
 ) -> tuple[Failsafe, ...]:
     """A list of its own takes the place of the usual one, an empty one closes every way."""
-    ports: Sequence[HostPort] | None = _first(layers, field)
     if ports is None:
         return usual
     found = []

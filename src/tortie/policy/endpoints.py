@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tortie.base.numbers import whole
@@ -77,16 +78,18 @@ def network_set(resource: Resource[Any], known: Container[str] = ()) -> Party:
 
 def addresses(networks: Sequence[str]) -> tuple[str, ...]:
     """Addresses without their /32 or /128; what is not an address of a single host is left out."""
-    found = []
-    for text in networks:
-        try:
-            address = ipaddress.ip_interface(text).ip
-        except ValueError:
-            continue
-        special = address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified
-        if not special and address != BROADCAST:
-            found.append(str(address))
-    return _once(found)
+    return _once([found for text in networks if (found := _address(text)) is not None])
+
+
+# Who learns of an endpoint asks several times, one right after the other.
+@lru_cache(maxsize=1 << 10)
+def _address(text: str) -> str | None:
+    try:
+        address = ipaddress.ip_interface(text).ip
+    except ValueError:
+        return None
+    special = address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified
+    return None if special or address == BROADCAST else str(address)
 
 
 def _floating(nats: Sequence[Nat], own: Sequence[str]) -> tuple[tuple[str, str], ...]:

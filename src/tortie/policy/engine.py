@@ -51,7 +51,8 @@ class _Lists:
 
 
 Memo = dict[tuple[frozenset[str], tuple[str, ...], bool], _Lists]
-"""By the selectors and profiles of endpoints, of hosts' ones or not, as long as no policy changes."""
+"""By the selectors and profiles of endpoints, of hosts' ones or not."""
+MEMO = 4096
 NOTHING: frozenset[Owner] = frozenset()
 
 
@@ -67,6 +68,7 @@ class PolicyEngine:
         self.node = node
         self.sets = Sets()
         self._rendered = rendered
+        self._renders_all = rendered >= frozenset(Construct)
         self._chosen: LabelIndex[str] = LabelIndex()
         self._parties: dict[str, Party] = {}
         self._local: dict[str, Resolved | ResolvedHost] = {}
@@ -81,6 +83,7 @@ class PolicyEngine:
         self._users: dict[Use, set[Owner]] = {}
         self._lacking: dict[Owner, tuple[str, ...]] = {}
         self._waiting: set[str] | None = None
+        self._memo: Memo = {}
         self.set_profile(DEFAULT_ALLOW_NAME, DEFAULT_ALLOW.spec)
 
     def evaluator(self) -> Evaluator:
@@ -135,9 +138,8 @@ class PolicyEngine:
     def release(self) -> Iterator[list[Changed]]:
         """The changes of the endpoints that waited, one after the other; to be taken to its end."""
         waiting, self._waiting = self._waiting or set(), None
-        memo: Memo = {}
         for key in sorted(waiting):
-            yield self._settle((key,), memo)
+            yield self._settle((key,))
 
     def has(self, key: str) -> bool:
         """There is such an endpoint of this host."""
@@ -193,6 +195,7 @@ class PolicyEngine:
     def set_tier(self, name: str, tier: Tier | None) -> list[Changed]:
         if self._tiers.get(name) == tier:
             return []
+        self._memo.clear()
         if tier is None:
             del self._tiers[name]
         else:
@@ -238,6 +241,7 @@ class PolicyEngine:
         old = self._policies.get(name)
         if old == policy:
             return set()
+        self._memo.clear()
         touched: set[str] = set()
         if policy is not None:
             self._policies[name] = policy
@@ -320,16 +324,15 @@ class PolicyEngine:
             self._lacking[owner] = tuple(f"{owner[0]} {owner[1]}: {what.value} cannot be enforced" for what in found)
         return self._lacking[owner]
 
-    def _settle(self, keys: Iterable[str], memo: Memo | None = None) -> list[Changed]:
+    def _settle(self, keys: Iterable[str]) -> list[Changed]:
         """Bring the lists of endpoints up to date: what they begin to list is told first, what nobody lists last."""
         if self._waiting is not None:
             self._waiting.update(keys)
             return []
         found: list[Changed] = []
-        memo = {} if memo is None else memo
         for key in sorted(keys):
             old, party = self._local.get(key), self._parties.get(key)
-            lists = self._lists(key, party, memo) if party else None
+            lists = self._lists(key, party) if party else None
             begun, ended = self._listing.put(key, lists.owners if lists else NOTHING)
             for owner in sorted(begun):
                 found += self._begin(owner)
@@ -359,11 +362,13 @@ class PolicyEngine:
         self._lacking.pop(owner, None)
         return [_rules_changed(owner, None), *self._unfollow(owner, _uses(self._rules.get(owner)))]
 
-    def _lists(self, key: str, party: Party, memo: Memo) -> _Lists:
+    def _lists(self, key: str, party: Party) -> _Lists:
         selectors = frozenset(self._selecting.get(key, ()))
         place = selectors, party.profiles, party.host
-        if (known := memo.get(place)) is not None:
+        if (known := self._memo.get(place)) is not None:
             return known
+        if len(self._memo) >= MEMO:
+            self._memo.clear()
         policies = [self._policies[name] for text in selectors for name in self._by_selector.get(text, ())]
         normal = self._host_tiers(policies, "normal")
         untracked = pre_dnat = forward = HostTiers()
@@ -376,11 +381,11 @@ class PolicyEngine:
         refs = {ref for part in parts for tier in (*part.ingress, *part.egress) for ref in tier.policies}
         owners = frozenset((*profiles, *(("policy", ref.id) for ref in refs)))
         enforced = {*profiles, *(("policy", ref.id) for ref in refs if not ref.staged)}
-        found = memo[place] = _Lists(normal, untracked, pre_dnat, forward, owners, tuple(sorted(enforced)))
+        found = self._memo[place] = _Lists(normal, untracked, pre_dnat, forward, owners, tuple(sorted(enforced)))
         return found
 
     def _resolved(self, party: Party, lists: _Lists) -> Resolved | ResolvedHost:
-        problems = tuple([text for owner in lists.enforced for text in self._lacks(owner)])
+        problems = () if self._renders_all else tuple([text for owner in lists.enforced for text in self._lacks(owner)])
         if not party.host:
             return Resolved(
                 party.interface,

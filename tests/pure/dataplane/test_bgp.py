@@ -275,6 +275,19 @@ def test_filters_come_before_our_own_words_and_speak_of_their_sessions() -> None
     assert "export filter { 'bgp_my-filter_exportV4'(false); announce4(false); reject; };" in found
 
 
+def test_a_filter_of_ipv6_is_asked_by_the_sessions_of_ipv6() -> None:
+    made = speakers("h1", **SIX)
+    narrow = FilterRule(action="Reject", cidr="fd65::/64", match_operator="In", prefix_length=PrefixLength(min=123))
+    made.set_filter("six", BGPFilterSpec(export_v6=(narrow,)))
+    for name, address in (("four", "10.9.0.254"), ("six", "fd09::254")):
+        made.set_peer(name, BGPPeerSpec(peer_ip=address, as_number=65001, filters=("six",)))
+    found = text(made)
+    assert "if (net ~ [ fd65::/64{123,128} ]) then { reject; }" in found
+    sessions_of = {part.split(" ")[0]: part for part in found.split("protocol bgp ")[1:]}
+    assert "'bgp_six_exportV6'(false); announce6(false);" in sessions_of["Global_fd09__254"]
+    assert "'bgp_six_exportV4'(false); announce4(false);" in sessions_of["Global_10_9_0_254"]
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tests.support.fake_table import FakeTable
 
 from tortie.dataplane.render import base, rules
 from tortie.dataplane.render.settings import Settings
+from tortie.dataplane.render.stacks import Stack
 from tortie.dataplane.render.table import HostTable
 from tortie.dataplane.steps import Members
 from tortie.model.kinds.profile import ProfileSpec
@@ -21,7 +23,7 @@ from tortie.policy.compile import compile_rule
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.values import EndpointChanged, MembersChanged, ProfileChanged, Resolved, RuleLists, SelectorGone
 
-MARKS = rules.Marks()
+MANNER = rules.Manner()
 
 
 def chain_of(profile: str) -> str:
@@ -164,7 +166,7 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
         source=EntityRule(nets=("10.0.0.0/8", "172.16.0.0/12"), not_nets=("10.1.0.0/16", "10.3.0.0/16")),
         destination=EntityRule(ports=(80, 443), not_ports=("1:5", 9)),
     )
-    written = rules.write_rules(RuleLists((compile_rule(rule),)), rules.Listed("profile", "p", "ingress"), (), MARKS)
+    written = rules.write_rules(RuleLists((compile_rule(rule),)), rules.Listed("profile", "p", "ingress"), (), MANNER)
     assert "{" not in " ".join(written.rules)
     assert len(written.sets) == 4
 
@@ -172,13 +174,13 @@ def test_no_list_of_more_than_one_item_is_written_into_a_rule() -> None:
 def test_a_rule_for_the_other_family_is_not_made_wider_by_leaving_it_out() -> None:
     rule = Rule(action="Allow", ip_version=4, source=EntityRule(nets=("fd00::/8",)))
     listed = rules.Listed("profile", "p", "ingress")
-    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
+    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MANNER).rules == ["return"]
 
 
 def test_a_rule_about_icmp_of_the_other_family_matches_nothing() -> None:
     rule = Rule(action="Allow", protocol="ICMPv6", icmp=Icmp(type=128), source=EntityRule(not_nets=("10.0.0.0/8",)))
     listed = rules.Listed("profile", "p", "ingress")
-    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MARKS).rules == ["return"]
+    assert rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), MANNER).rules == ["return"]
 
 
 def test_a_selector_that_goes_takes_its_sets_along() -> None:
@@ -301,3 +303,34 @@ def test_a_rule_with_a_selector_is_written_for_both_families_once_it_has_members
         kernel.carry_out(plan, table.ledger)
         table.ledger.settled(plan)
         assert (six in kernel.sets) == (wanted is both)
+
+
+def lines(action: Any, manner: rules.Manner, **of: Any) -> list[str]:
+    listed = rules.Listed("policy", "NetworkPolicy/blue/web", "ingress", **of)
+    rule = Rule(action=action, destination=EntityRule(), protocol="TCP")
+    return rules.write_rules(RuleLists((compile_rule(rule),)), listed, (), manner).rules
+
+
+def test_a_refusal_is_an_answer_only_where_the_kernel_can_give_one() -> None:
+    manner = rules.Manner(refusal="reject")
+    assert lines("Deny", manner) == ["meta l4proto 6 counter reject"]
+    for silent in ({"silent": True}, {"hook": "preDNAT"}, {"hook": "untracked"}):
+        assert lines("Deny", manner, **silent) == ["meta l4proto 6 counter drop"]
+    quiet, loud = Stack("host", "egress", profiles=("p",)), Stack("workload", "egress", profiles=("p",))
+    assert quiet.children()[0].chain != loud.children()[0].chain
+
+
+def test_a_line_of_the_log_begins_as_told() -> None:
+    for told, found in (
+        ("calico-packet", "calico-packet"),
+        ("%k %n %p %% %t", "NetworkPolicy web blue/web % %t"),
+        ('a" accept; drop "\n', "a? accept; drop ??"),
+        ("x" * 200, "x" * 120),
+    ):
+        assert lines("Log", rules.Manner(log=told)) == [f'meta l4proto 6 counter log prefix "{found}: " level info']
+
+
+def test_what_goes_on_unanswered_is_told_of_once() -> None:
+    goes_on, begins = lines("Allow", rules.Manner(flows=True))
+    assert goes_on == "ct status confirmed meta l4proto 6 counter accept"
+    assert begins.startswith("meta l4proto 6 counter log prefix")

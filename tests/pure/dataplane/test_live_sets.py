@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tortie.dataplane.ledger import Ledger
 from tortie.dataplane.render.language import mask
 from tortie.dataplane.render.live import LiveSets
-from tortie.dataplane.render.rules import Listed, Marks, selector_nets, write_rules
+from tortie.dataplane.render.rules import Listed, Manner, selector_nets, write_rules
 from tortie.model.rule import EntityRule, Rule
 from tortie.policy.compile import compile_rule
 from tortie.policy.values import MembersChanged, NetsChanged, RuleLists, SelectorGone
@@ -72,7 +72,7 @@ def test_a_rule_asks_each_length_that_is_there_and_no_other() -> None:
     live.learn_members(MembersChanged(selector, frozenset({"10.0.0.1"}), frozenset()))
     live.learn_nets(NetsChanged(selector, frozenset({"10.1.0.0/16", "0.0.0.0/0", "fd00::/64"}), frozenset()))
     lists, listed = RuleLists((rule, refused)), Listed("profile", "p", "ingress")
-    written = write_rules(lists, listed, ledger.defs.keys(), Marks(), wide=live.wide)
+    written = write_rules(lists, listed, ledger.defs.keys(), Manner(), live.wide)
     every, sixteen, six = (selector_nets(selector, *place) for place in ((4, 0), (4, 16), (6, 64)))
     (own,) = ledger.defs.keys() - {every, sixteen, six}
     assert written.rules == [

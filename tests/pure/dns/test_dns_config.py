@@ -52,8 +52,16 @@ def test_the_domain_shapes_the_names_of_the_soa() -> None:
         ({"externalOn": "yes"}, "not true or false"),
         ({"zoneResolvers": {"a.mesos": ["10.0.0.1"]}}, "answers for mesos itself"),
         ({"zoneResolvers": {"corp": []}}, "at least one item"),
-        ({"mesosHTTPSOn": True}, "not supported"),
-        ({"mesosAuthentication": "basic"}, "not supported"),
+        ({"resolvers": ["10.0.0.1", "10.0.0.1:53"]}, "there twice"),
+        ({"zoneResolvers": {"corp": ["10.0.0.1"], "lab.corp": ["10.0.0.2"]}}, "one zone hides another"),
+        ({"mesosHTTPSOn": True, "CertFile": "/c"}, "one does not go without the other"),
+        ({"CACertFile": "/c"}, "go with mesosHTTPSOn"),
+        ({"mesosAuthentication": "basic"}, "needs mesosCredentials"),
+        ({"mesosAuthentication": "basic", "mesosCredentials": {"principal": "p"}}, "needs mesosCredentials"),
+        ({"mesosAuthentication": "basic", "mesosCredentials": {"principal": "p", "secret": 7}}, "mesosCredentials.sec"),
+        ({"mesosAuthentication": "kerberos"}, "neither basic nor empty"),
+        ({"mesosAuthentication": "iam"}, "IAM is not supported"),
+        ({"IAMConfigFile": "/x"}, "IAM is not supported"),
     ],
 )
 def test_a_bad_value_is_named(keys: dict[str, Any], words: str) -> None:
@@ -76,8 +84,11 @@ def test_a_file_that_is_no_json_object_is_refused(text: str) -> None:
 
 
 def test_the_shown_configuration_holds_no_credentials() -> None:
-    shown = config(mesosCredentials={"principal": "p", "secret": "s3cret"}).public(7)
-    assert "s3cret" not in json.dumps(shown)
+    made = config(mesosAuthentication="basic", mesosCredentials={"principal": "p", "secret": "s3cret"})
+    shown = made.public(7)
+    assert made.login.secret == "s3cret"
+    assert "s3cret" not in json.dumps(shown) + repr(made)
+    assert shown["MesosAuthentication"] == "basic"
     assert shown["SOASerial"] == 7
     assert shown["IPSources"] == ["netinfo", "mesos", "host"]
 

@@ -63,7 +63,7 @@ def test_a_task_has_its_name_from_the_update_that_tells_of_running_to_the_one_th
     ]
     for heard, expected in story:
         assert apply(found, heard) == Changed(KEY)
-        listing.task(found, KEY)
+        listing.tasks(found, [KEY])
         assert data(asked(names, "web.marathon.mesos")) == expected
     assert KEY not in found.tasks
     assert told(listing) == told(mesos(start()))
@@ -74,7 +74,7 @@ def test_a_cluster_that_was_heard_gives_the_records_of_one_that_was_read() -> No
     discovery = {"name": "web.group", "ports": {"ports": [{"number": 80, "name": "http", "protocol": "tcp"}]}}
     for heard in (added(discovery=discovery), updated("TASK_RUNNING", "192.168.0.1")):
         apply(found, heard)
-    listing.task(found, KEY)
+    listing.tasks(found, [KEY])
     document = state([task("web", "192.168.0.1", id="web.1", discovery=discovery)])
     document["frameworks"][0]["id"] = "f-0"
     assert told(listing) == told(mesos(cluster([], document)))
@@ -109,7 +109,7 @@ def test_the_tasks_of_two_frameworks_may_have_one_id() -> None:
     found = cluster([], document)
     listing = mesos(found)
     assert apply(found, updated("TASK_LOST")) == Changed(KEY)
-    listing.task(found, KEY)
+    listing.tasks(found, [KEY])
     names = authority(listing)
     assert data(asked(names, "web.m0.mesos")) == []
     assert data(asked(names, "web.m1.mesos")) == ["192.168.0.1"]

@@ -11,8 +11,8 @@ ONE, TWO = (Server("h", f"10.0.0.{n}", 80, name=f"s{n}", task=f"t{n}") for n in 
 ANSWERED = Who("10.0.0.1", 80, "t1")
 
 
-def service(*servers: Server) -> Service:
-    return Service(app_id="/a", index=0, port=1, servers=servers)
+def service(*servers: Server, leaving: tuple[Server, ...] = ()) -> Service:
+    return Service(app_id="/a", index=0, port=1, servers=servers, leaving=leaving)
 
 
 def admitted(*servers: Server, **answered: Who) -> tuple[Server, ...]:
@@ -31,6 +31,15 @@ def test_those_that_answered_or_all_where_none_did() -> None:
 def test_who_answered_there_was_somebody_else(who: Who) -> None:
     found = strangers([service(ONE)], {("a_1", "s1"): who})
     assert [key for key, _, _ in found] == [("a_1", "s1")]
+
+
+def test_servers_whose_tasks_are_being_killed_go_on_until_another_answers() -> None:
+    answered = {("a_1", "s1"): ANSWERED}
+    assert admit([service(TWO, leaving=(ONE,))], answered)[0].servers == (ONE,)
+    assert admit([service(leaving=(ONE,))], answered)[0].servers == (ONE,)
+    both = answered | {("a_1", "s2"): Who("10.0.0.2", 80, "t2")}
+    assert admit([service(TWO, leaving=(ONE,))], both)[0].servers == (TWO,)
+    assert admit([service(TWO, leaving=(ONE,))], {})[0].servers == (TWO,), "nobody ever heard of it"
 
 
 def test_servers_set_aside_by_a_deployment_are_no_reason_to_wait() -> None:

@@ -53,6 +53,50 @@ def test_a_value_that_does_not_belong_in_its_place_leaves_only_its_app_out(name:
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"portDefinitions": [{"port": 70000}]}, "70000 is not a port"),
+        ({"portDefinitions": [{"port": -1}]}, "-1 is not a port"),
+        ({"healthChecks": [{"protocol": "HTTP", "path": "/ x"}]}, "health check path '/ x' is not allowed"),
+        ({"healthChecks": [{"protocol": "TCP", "port": 99999}]}, "health check port 99999 is none"),
+    ],
+)
+def test_numbers_that_marathon_would_not_give_leave_only_their_app_out(more: dict[str, Any], words: str) -> None:
+    found, said = made(host_app("/good", 10001, [1]), host_app("/bad", 10002, [2]) | more)
+    assert [s.app_id for s in found] == ["/good"]
+    assert said == [f"/bad: port 0 left out: {words}"]
+
+
+@pytest.mark.parametrize("app_id", ["-f", "/a b", "/a\nglobal", "/", "/é"])
+def test_an_app_whose_id_cannot_stand_in_a_configuration_is_left_out(app_id: str) -> None:
+    found, said = made(host_app("/good", 10001, [1]), host_app(app_id, 10002, [2]))
+    assert [s.app_id for s in found] == ["/good"]
+    assert len(said) == 1
+
+
+def test_extreme_checks_stay_within_what_haproxy_takes() -> None:
+    check = {"protocol": "HTTP", "intervalSeconds": 1e9, "timeoutSeconds": 0, "maxConsecutiveFailures": -7}
+    (service,), _ = made(host_app("/a", 10001, [1]) | {"healthChecks": [check]})
+    text = render([service], Settings()).text
+    assert " check inter 86400s fall 1 port 1\n" in text
+    assert "  timeout check 1s\n" in text
+
+
+def test_two_apps_whose_names_look_alike_in_the_configuration() -> None:
+    found, said = made(
+        host_app("/a/b", 10001, [1], HAPROXY_0_BIND_ADDR="127.0.0.1"),
+        host_app("/a_b", 10001, [2], HAPROXY_0_BIND_ADDR="127.0.0.2"),
+        host_app("/c", 10001, [3], HAPROXY_0_BIND_ADDR="127.0.0.2"),
+        host_app("/d", 10001, [4], HAPROXY_0_BIND_ADDR="127.0.0.2"),
+    )
+    assert [s.app_id for s in found] == ["/a/b", "/c"]
+    assert said == [
+        "/a_b: port 0 left out: there is another a_b_10001",
+        "/d: port 0 left out: 10001 is /c's",
+    ]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("BACKEND_HEAD", "\nbackend {backend}\n  nothing {unknown}", "unknown field {unknown}"),
@@ -65,6 +109,11 @@ def test_a_value_that_does_not_belong_in_its_place_leaves_only_its_app_out(name:
         ("BACKEND_HEAD", "\nbackend {backend}\n\nfrontend all\n  bind *:22", "begins a section"),
         ("BACKEND_HTTP_OPTIONS", "  option forwardfor\nglobal\n  user root", "begins a section"),
         ("BACKEND_HTTP_OPTIONS", "  .if 0", "cannot steer"),
+        ("HTTP_FRONTEND_ACL", "  bind *:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:22,*:{servicePort}", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind *:{servicePort},*:22", "can listen on {servicePort} only"),
+        ("FRONTEND_HEAD", "\nfrontend {backend}\n  bind unix@/run/x", "can listen on {servicePort} only"),
         ("BACKEND_HTTP_OPTIONS", "  option\x00", "control character"),
         ("HTTP_BACKEND_PROXYPASS_GLUE", '  reqirep "^a" "b"', "use http-request replace-path"),
         ("HTTP_BACKEND_REVPROXY_GLUE", "  rspirep a b", "use http-response replace-header"),
@@ -76,6 +125,15 @@ def test_a_template_that_cannot_be_used_leaves_only_its_app_out(name: str, text:
     assert len(said) == 1
     assert said[0].startswith(f"/bad: port 0 left out: label HAPROXY_0_{name}: ")
     assert words in said[0]
+
+
+@pytest.mark.parametrize(
+    "where", ["{bindAddr}:{servicePort}{sslCert}{bindOptions}", ":::{servicePort} v6only", "*:{servicePort}"]
+)
+def test_a_front_end_by_label_may_listen_on_its_port(where: str) -> None:
+    (service,), _ = made(labelled("FRONTEND_HEAD", f"\nfrontend {{backend}}\n  bind {where}\n  mode {{mode}}"))
+    filled = where.format(bindAddr="*", servicePort="10002", sslCert="", bindOptions="")
+    assert f"\nfrontend bad_10002\n  bind {filled}\n  mode http\n" in render([service], Settings()).text
 
 
 def test_templates_by_label_may_be_forbidden() -> None:

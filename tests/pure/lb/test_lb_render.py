@@ -10,7 +10,7 @@ import pytest
 from tests.support.fake_marathon import host_app, stars_app
 
 from tortie.lb import change
-from tortie.lb.render import Rendered, Settings, render
+from tortie.lb.render import Rendered, Settings, connections, render
 from tortie.lb.services import Choice, services
 from tortie.wire.marathon_apps import decode
 
@@ -66,6 +66,14 @@ def test_another_check_of_the_same_servers_needs_a_reload() -> None:
     checks = [{"protocol": "TCP", "intervalSeconds": seconds} for seconds in (5, 6)]
     one, two = (rendered(host_app("/a", 10001, [1]) | {"healthChecks": [check]}) for check in checks)
     assert one.mark != two.mark
+
+
+@pytest.mark.parametrize(
+    ("open_files", "services", "most"),
+    [(0, 1000, 50000), (1_000_000, 1000, 50000), (20000, 0, 7400), (20000, 1000, 6400), (1024, 1000, 100)],
+)
+def test_listeners_and_checks_have_their_share_of_the_open_files(open_files: int, services: int, most: int) -> None:
+    assert connections(Settings(open_files=open_files), services) == most
 
 
 def test_what_a_configuration_binds_is_read_back() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.marathon_live import management_ui, probe
 
+from tortie.marathon.api.views import show_offer
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.health import target
 from tortie.marathon.model.app import App, PortDefinition
@@ -179,8 +180,21 @@ def test_constraints(constraint: tuple[str, ...], others: tuple[str, ...], holds
 def test_attributes_are_compared_as_text(attribute: dict[str, Any], text: str) -> None:
     found = attribute_text(mesos.convert(attribute | {"name": "x"}, mesos.Attribute))
     assert found == text
+    shown = show_offer(mesos.convert(msg_of(attribute), mesos.Offer))["attributes"]
+    assert shown == [{"name": "x"} | attribute_shown(attribute)]
     assert allowed((("x", "IS", text),), "h1", {"x": found}, ())
     assert allowed((("x", "IS", f"{text}.0"),), "h1", {"x": found}, ()) == (text == "3")
+
+
+def msg_of(attribute: dict[str, Any]) -> dict[str, Any]:
+    ids = {"id": {"value": "O"}, "framework_id": {"value": "F"}, "agent_id": {"value": "A"}, "hostname": "h"}
+    return ids | {"attributes": [attribute | {"name": "x"}]}
+
+
+def attribute_shown(attribute: dict[str, Any]) -> dict[str, Any]:
+    """As the queue shows it: the value without the message around it."""
+    ((kind, value),) = ((k, v) for k, v in attribute.items() if k != "type")
+    return {kind: next(iter(value.values()))}
 
 
 def test_what_is_reserved_for_a_role_is_used_by_who_accepts_it() -> None:

@@ -94,6 +94,13 @@ def test_a_host_in_order_has_nothing_to_say() -> None:
         ),
         ({"status": STATUS | {"tunnels": {"reason": "no free address"}}}, "problem", "route", "no free address", ""),
         ({"status": STATUS | {"bgp": {"problems": ["no secret"]}}}, "problem", "route", "bgp: no secret", ""),
+        (
+            {"status": STATUS | {"routes": {"mtu": 1400}}},
+            "problem",
+            "mtu",
+            "larger than 1400, what the node",
+            "mtu 1400",
+        ),
         ({"tunnels": ("vxlan-v6",)}, "problem", "mtu", "larger than 1430", "ip link set calia mtu 1430"),
         ({"status": STATUS | {"unreadable": {"/k": "broken"}}}, "problem", "store", "/k cannot be read: broken", ""),
         ({"store": "etcd://x:1", "store_reason": "refused"}, "problem", "store", "refused", "calicoctl get nodes"),

@@ -136,7 +136,11 @@ def records(of_interval: int = 1000) -> Records:
     known = Directory()
     known.set_workload("a", workload("web", "10.0.0.1"))
     known.set_workload("b", workload("db", "10.0.0.2"))
-    policies = Policies(lambda: [WEB], lambda name: "default" if name == WEB else "")
+    policies = Policies(
+        lambda: [WEB],
+        lambda name: "default" if name == WEB else "",
+        lambda own, way, tier: WEB if (own, way, tier) == (address("10.0.0.2"), "ingress", "default") else "",
+    )
     return Records(known, policies, Book(of_interval=of_interval))
 
 
@@ -170,6 +174,7 @@ def test_a_conversation_from_its_first_packet_to_its_end() -> None:
         "action": "Allow",
         "policy_index": 0,
         "rule_index": 2,
+        "trigger": None,
     }
     assert found.conversations == 0
 
@@ -199,6 +204,19 @@ def test_staged_policies_are_told_beside() -> None:
     (flow,) = listed(found)
     assert [hit["kind"] for hit in flow["policies"]["enforced"]] == ["EndOfTier"]
     assert [hit["name"] for hit in flow["policies"]["pending"]] == ["next"]
+
+
+def test_the_end_of_a_tier_names_the_policy_that_made_it_be_asked() -> None:
+    found = records()
+    found.learn(told("DPI|default"), 1000.0)
+    found.learn(told("DPE|default"), 1000.0)
+    hits = {flow["reporter"]: flow["policies"]["enforced"][0]["trigger"] for flow in listed(found)}
+    assert hits == {
+        "Dst": {"kind": "GlobalNetworkPolicy", "namespace": "", "name": "default.web", "tier": "default"},
+        "Src": None,
+    }
+    lines = list(words.table(listed(found, filters='{"reporter": "Dst"}'), lambda seconds: "00:00:00"))
+    assert " ".join(lines[-1].split()) == "entering: end of tier default, behind global policy default.web"
 
 
 def test_others_messages_are_counted_and_left_alone() -> None:

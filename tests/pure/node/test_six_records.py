@@ -33,9 +33,11 @@ def test_a_node_is_read_with_both_families() -> None:
     spec = NodeSpec(
         bgp=NodeBgp(ipv4_address="10.9.0.2/24", ipv6_address="FD09::2/64"),
         ipv6_vxlan_tunnel_addr="fd65::209",
-        vxlan_tunnel_mac_addr_v6="66:00:00:00:00:02",
+        vxlan_tunnel_mac_addr="not a MAC",
+        vxlan_tunnel_mac_addr_v6="66:AA:00:00:00:02",
     )
-    assert records.peer(spec) == Peer("10.9.0.2", address6="fd09::2", vxlan6="fd65::209", mac6="66:00:00:00:00:02")
+    # The kernel writes a MAC in small letters; one that is none is as if there were none.
+    assert records.peer(spec) == Peer("10.9.0.2", address6="fd09::2", vxlan6="fd65::209", mac6="66:aa:00:00:00:02")
     assert "fd65::209" in records.addresses(spec)
     # Both sides of a session compare the addresses: they are spelt in one way.
     assert records.subnet6(spec) == "fd09::2/64"
@@ -64,6 +66,15 @@ def test_settings_of_tunnels_are_the_nodes_own_before_the_clusters() -> None:
     sizes = {"vxlan": 1350, "vxlan-v6": 1300, "ipip": 1390}
     assert records.tunnel_settings(default, own) == TunnelSettings(sizes, "^eth", 7, 8472)  # type: ignore[arg-type]
     assert not any(records.tunnel_settings(None, None).sizes.values())
+
+
+@pytest.mark.parametrize("value", [-1, 2**24, 10**30])
+def test_numbers_of_vxlan_that_cannot_be_are_told_and_the_usual_ones_taken(value: int) -> None:
+    wrong = FelixConfigurationSpec(vxlan_vni=value, vxlan_port=value)
+    found, merged = records.tunnel_settings(wrong, None), records.merge_settings(wrong, None)
+    assert (found.vni, found.port, merged.vxlan_port) == (4096, 4789, 4789)
+    assert "vxlanVNI" in found.problems[0]
+    assert "vxlanPort" in merged.problems[0]
 
 
 def test_a_host_without_a_word_has_the_address_of_its_node() -> None:

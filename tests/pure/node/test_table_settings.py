@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tortie.dataplane.render.rules import Marks
+from tortie.dataplane.render.rules import Manner, Marks
 from tortie.dataplane.render.settings import Hiding, Settings
 from tortie.model.kinds.felix_configuration import FelixConfigurationSpec, HostPort
 from tortie.model.kinds.ip_pool import IPPoolSpec
@@ -71,3 +71,17 @@ def test_hiding() -> None:
     )
     assert found.hiding == Hiding("10.0.0.1", "1024-2000", "eth*", True)
     assert found.problems == ()
+
+
+def test_what_means_nothing_here_is_named() -> None:
+    default = FelixConfigurationSpec(bpf_enabled=True, vxlan_port=4790, reporting_ttl="90s", unknown=(("newest", "1"),))
+    own = FelixConfigurationSpec(health_port=9099)
+    assert merge_settings(default, own).ignored == ("bpfEnabled", "healthPort", "newest", "reportingTTL")
+    assert merged(flow_logs="Disabled", failsafe_inbound_host_ports=(), log_prefix="x").ignored == ()
+
+
+def test_what_a_refusal_is_and_how_a_line_of_the_log_begins() -> None:
+    assert merged().manner == Manner(refusal="drop", log="calico-packet")
+    assert merged(iptables_filter_deny_action="Reject").manner.refusal == "reject"
+    assert merged(nftables_filter_deny_action="Drop", iptables_filter_deny_action="Reject").manner.refusal == "drop"
+    assert merged(log_prefix="seen %n").manner.log == "seen %n"

@@ -165,6 +165,8 @@ def _decode(name: str, raw: bytes) -> str:
     return str(int.from_bytes(raw, sys.byteorder if name in IN_HOST_ORDER else "big"))
 
 
+# Many endpoints go to one stack.
+@lru_cache(maxsize=1 << 10)
 def encode_verdict(verdict: str) -> bytes:
     """The data of a map element: `drop`, `accept`, `goto CHAIN`, `jump CHAIN`."""
     word, _, chain = verdict.partition(" ")

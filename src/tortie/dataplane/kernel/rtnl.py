@@ -78,7 +78,9 @@ class RouteChanged:
 
 @dataclass(frozen=True, slots=True)
 class AddressesChanged:
-    """Some address of the host came or went."""
+    """Some address of the interface with this index came or went."""
+
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Rtnl:
             self._names[state.index] = state.name
             return LinkChanged(state.index, state)
         if part.kind in (NEWADDR, DELADDR):
-            return AddressesChanged()
+            return AddressesChanged(int(struct.unpack_from("=I", part.body, 4)[0]))
         if part.kind in (NEWROUTE, DELROUTE):
             route = self._route(part)
             if route is not None:

@@ -8,6 +8,14 @@ from pathlib import Path
 ROOT = Path("/proc/sys")
 
 
+def number(name: str) -> int | None:
+    """A `net/…` setting; None where it cannot be read."""
+    try:
+        return int((ROOT / name).read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def change(name: str, old: str, new: str) -> dict[str, str]:
     """Write a `net/…` setting if it has the value `old`; what failed, with the reason. An absent one is no failure."""
     try:

@@ -74,11 +74,11 @@ class Chains:
     def places(self, owner: Owner) -> list[tuple[Listed, list[int]]]:
         """The chains that are there of a policy or profile; for each of their lines of rules, of which rule it is."""
         rules, live = self._rules.get(owner), self._ledger.defs.keys()
-        marks, flows = self._settings.marks, self._settings.flows
         if rules is None:
             return []
         listed = sorted(self._listed.get(owner, ()), key=lambda held: held.chain)
-        return [(held, rule_places(rules, held, live, marks, flows=flows, wide=self._wide)) for held in listed]
+        manner = self._settings.manner
+        return [(held, rule_places(rules, held, live, manner, self._wide)) for held in listed]
 
     def knows(self, owner: Owner) -> bool:
         return owner in self._rules
@@ -159,13 +159,12 @@ class Chains:
         self.put_chain(node.chain, self._written(node), NOTE.sub("?", node.title)[:100])
 
     def _written(self, node: Node) -> Written:
-        marks, flows = self._settings.marks, self._settings.flows
         if isinstance(node, Stack):
             return write_stack(node, self._settings)
         if isinstance(node, TierChain):
-            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), marks, flows=flows)
-        live, wide = self._ledger.defs.keys(), self._wide
-        return write_rules(self._rules.get(node.owner), node, live, marks, flows=flows, wide=wide)
+            return write_tier(node, lambda listed: passes(self._rules.get(listed.owner), listed), self._settings.manner)
+        rules, live = self._rules.get(node.owner), self._ledger.defs.keys()
+        return write_rules(rules, node, live, self._settings.manner, self._wide)
 
     def put_chain(self, name: str, written: Written, note: str = "", base: str = "") -> None:
         """Also one of no stack. The sets of its lists come along."""

@@ -30,7 +30,7 @@ Statements, those of one rule in this order:
     meta mark set meta mark & NUMBER · meta mark set meta mark | BIT
     dnat ip|ip6 to ADDRESS · snat ip|ip6 to ADDRESS[:LOW-HIGH] · masquerade[ to :LOW-HIGH]
     iifname vmap @MAP · oifname vmap @MAP · ip saddr vmap @MAP · ip daddr vmap @MAP · ip6 likewise
-    accept · drop · return · jump CHAIN · goto CHAIN
+    accept · drop · reject · return · jump CHAIN · goto CHAIN
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def told(hit: Hit) -> str:
     return f'log prefix "{prefix_of(hit)}" group {FLOW_GROUP}'
 
 
-def refused(hit: Hit, *, flows: bool) -> list[str]:
-    """Drop, with a record of some."""
-    return [line(FEW, "counter", told(hit), "drop"), "counter drop"] if flows else ["counter drop"]
+def refused(hit: Hit, *, flows: bool, end: str = "drop") -> list[str]:
+    """Not let through, with a record of some."""
+    return [*([line(FEW, "counter", told(hit), end)] if flows else []), line("counter", end)]
 
 
 def line(*parts: str) -> str:

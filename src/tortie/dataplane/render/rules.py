@@ -9,11 +9,13 @@ written once for each.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from tortie.dataplane import hits
 from tortie.dataplane.hits import Hit
 from tortie.dataplane.render import language
 from tortie.dataplane.render.language import ICMP, Version, Word
@@ -29,8 +31,10 @@ from tortie.policy.values import (
     Side,
 )
 
-LOG = 'log prefix "calico-packet: " level info'
+LONGEST_LOG = 120
+NAMES = re.compile(r"%[knp%]")
 Matches = list[str]
+Refusal = Literal["drop", "reject"]
 Wide = Mapping[tuple[str, int], Sequence[int]]
 NO_NETS: Wide = MappingProxyType({})
 NO_SIDE = Side()
@@ -46,15 +50,27 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """What is the same in all rules of a host. `flows`: what decides says so; `refusal`: what Deny means where the
+    kernel can answer; `log`: how a line of the kernel's log begins."""
+
+    marks: Marks = Marks()
+    flows: bool = False
+    refusal: Refusal = "drop"
+    log: str = "calico-packet"
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """The rules of a policy or profile in one direction, as those who jump there need them: what allowing means depends
-    on the hook, and a staged policy only counts."""
+    on the hook, and a staged policy only counts. `silent`: some packets come along where the kernel cannot answer."""
 
     kind: Literal["policy", "profile"]
     name: str
     direction: Direction
     hook: Hook = "normal"
     staged: bool = False
+    silent: bool = False
 
     @property
     def owner(self) -> tuple[Literal["policy", "profile"], str]:
@@ -64,7 +80,7 @@ class Listed:
     def chain(self) -> str:
         kind = "pr" if self.kind == "profile" else "st" if self.staged else "p"
         way = "i" if self.direction == "ingress" else "o"
-        hook = {"normal": "", "untracked": "u", "preDNAT": "d"}[self.hook]
+        hook = {"normal": "", "untracked": "u", "preDNAT": "d"}[self.hook] + ("h" if self.silent else "")
         return name_of(f"{kind}{way}{hook}", self.name)
 
     @property
@@ -153,44 +169,30 @@ def port_set(port: NamedPort, version: int) -> str:
 
 
 def write_rules(
-    rules: RuleLists | None,
-    listed: Listed,
-    live: Collection[str],
-    marks: Marks,
-    *,
-    flows: bool = False,
-    wide: Wide = NO_NETS,
+    rules: RuleLists | None, listed: Listed, live: Collection[str], manner: Manner, wide: Wide = NO_NETS
 ) -> Written:
-    """One direction of a policy or profile; None: it does not exist, and closes. `flows`: what decides says so."""
+    """One direction of a policy or profile; None: it does not exist, and closes."""
     written = Written(live=live, wide=wide)
     if rules is None:
         written.rules.append("counter drop")
         return written
-    written.rules += [line for _, line in _lines(written, rules, listed, marks, flows=flows)]
+    written.rules += [line for _, line in _lines(written, rules, listed, manner)]
     if not written.rules:
         written.rules.append("return")
     return written
 
 
 def rule_places(
-    rules: RuleLists,
-    listed: Listed,
-    live: Collection[str],
-    marks: Marks,
-    *,
-    flows: bool = False,
-    wide: Wide = NO_NETS,
+    rules: RuleLists, listed: Listed, live: Collection[str], manner: Manner, wide: Wide = NO_NETS
 ) -> list[int]:
     """For each line that `write_rules` writes of rules: of which rule it is, by its place in the list."""
-    return [place for place, _ in _lines(Written(live=live, wide=wide), rules, listed, marks, flows=flows)]
+    return [place for place, _ in _lines(Written(live=live, wide=wide), rules, listed, manner)]
 
 
-def _lines(
-    written: Written, rules: RuleLists, listed: Listed, marks: Marks, *, flows: bool
-) -> Iterator[tuple[int, str]]:
+def _lines(written: Written, rules: RuleLists, listed: Listed, manner: Manner) -> Iterator[tuple[int, str]]:
     for place, rule in enumerate(rules.of(listed.direction)):
         for matches in _alternatives(written, rule):
-            for first, ending in _endings(rule, place, listed, marks, flows=flows, asks=bool(matches)):
+            for first, ending in _endings(rule, place, listed, manner, asks=bool(matches)):
                 yield place, language.line(first, *matches, ending)
 
 
@@ -201,19 +203,17 @@ def passes(rules: RuleLists | None, listed: Listed) -> bool:
     return any(rule.action == "Pass" for rule in rules.of(listed.direction))
 
 
-def _endings(
-    rule: CompiledRule, place: int, listed: Listed, marks: Marks, *, flows: bool, asks: bool
-) -> list[tuple[str, str]]:
-    """What stands before the matches and what behind them, in each line that a rule needs. `flows`: it says that it
-    decided. `asks`: something of a packet.
+def _endings(rule: CompiledRule, place: int, listed: Listed, manner: Manner, *, asks: bool) -> list[tuple[str, str]]:
+    """What stands before the matches and what behind them, in each line that a rule needs. `asks`: something of a
+    packet.
 
     What allows a conversation says so of its first packet: those that follow while nobody has answered yet pass by a
     line that only decides, and what begins is asked only whether it is such a one. Whatever may go on and on is told in
     part, and decided by a second line; so is what asks nothing, where that costs nothing.
     """
-    end = _end(rule, listed, marks)
+    end = _end(rule, listed, manner)
     decided = language.line("counter", end)
-    if rule.action == "Log" or not flows:
+    if rule.action == "Log" or not manner.flows:
         return [("", decided)]
     kind = "staged" if listed.staged else listed.kind
     told = language.told(Hit(rule.action, kind, listed.direction, listed.name, place))
@@ -224,21 +224,29 @@ def _endings(
     return [(language.BEGINS, language.line(language.MANY, "counter", told, end)), ("", decided)]
 
 
-def _end(rule: CompiledRule, listed: Listed, marks: Marks) -> str:
+def _end(rule: CompiledRule, listed: Listed, manner: Manner) -> str:
     if listed.staged:
         return "" if rule.action == "Log" else "return"
     if rule.action == "Log":
-        return LOG
+        return logged(listed, manner)
     if rule.action == "Deny":
-        return "drop"
+        return "drop" if listed.silent or listed.hook != "normal" else manner.refusal
     if rule.action == "Pass":
         # In a profile it ends that profile only.
-        leave = language.set_mark(marks.passed) if listed.kind == "policy" else ""
+        leave = language.set_mark(manner.marks.passed) if listed.kind == "policy" else ""
         return language.line(leave, "return")
     if listed.kind == "profile" or listed.hook == "normal":
         return "accept"
     notrack = "notrack" if listed.hook == "untracked" else ""
-    return language.line(notrack, language.set_mark(marks.accepted), "accept")
+    return language.line(notrack, language.set_mark(manner.marks.accepted), "accept")
+
+
+def logged(listed: Listed, manner: Manner) -> str:
+    """A line in the kernel's log, as Felix begins it: `%k`, `%n`, `%p` are kind, name, and name with its namespace."""
+    *kind, name = listed.name.split("/") if listed.kind == "policy" else ("Profile", listed.name)
+    words = {"%k": kind[0] if kind else "", "%n": name, "%p": "/".join([*kind[1:], name]), "%%": "%"}
+    text = NAMES.sub(lambda found: words[found[0]], manner.log)
+    return f'log prefix "{hits.plain(text)[:LONGEST_LOG]}: " level info'
 
 
 def _alternatives(written: Written, rule: CompiledRule) -> Iterable[Matches]:

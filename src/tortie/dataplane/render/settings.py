@@ -8,7 +8,7 @@ from typing import Literal
 
 from tortie.base.errors import Invalid
 from tortie.dataplane.render.language import Version
-from tortie.dataplane.render.rules import Marks
+from tortie.dataplane.render.rules import Manner, Marks, Refusal
 from tortie.policy.verdict import FAILSAFE_IN, FAILSAFE_OUT, VXLAN, Failsafe
 
 DEFAULT_MARKS = Marks()
@@ -39,7 +39,8 @@ class Settings:
     `pools`: every pool, disabled ones too; `masqueraded`: those whose addresses are hidden behind the host's own when
     they speak to what is in no pool. `tunnels`: the encapsulations in use between hosts.
     `invalid_passes`: what connection tracking finds invalid is for policy, not dropped. `flows`: what
-    decides about a conversation tells of it. `problems`: what was set and cannot be, in words.
+    decides about a conversation tells of it. `refusal`, `log`: as of `Manner`. `problems`: what was set and cannot be,
+    in words; `ignored`: what was set and means nothing here.
     """
 
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -60,7 +61,10 @@ class Settings:
     spoofing: bool = False
     foreign_accept: bool = False
     flows: bool = False
+    refusal: Refusal = "drop"
+    log: str = Manner().log
     problems: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def knows_hosts(self) -> bool:
@@ -72,7 +76,12 @@ class Settings:
         """What the chains of policies and endpoints depend on."""
         failsafes = (self.failsafes_in, self.failsafes_out)
         encapsulated = (self.vxlan_port, self.vxlan_from_workloads, self.ipip_from_workloads)
-        return (self.marks, failsafes, self.flows, encapsulated, self.invalid_passes)
+        return (self.manner, failsafes, encapsulated, self.invalid_passes)
+
+    @property
+    def manner(self) -> Manner:
+        """What rules of policies and profiles have in common."""
+        return Manner(self.marks, self.flows, self.refusal, self.log)
 
 
 def parse_prefixes(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Literal
 from tortie.dataplane.hits import FORWARDED, Hit
 from tortie.dataplane.render import language
 from tortie.dataplane.render.language import Word
-from tortie.dataplane.render.rules import Listed, Marks, Written
+from tortie.dataplane.render.rules import Listed, Manner, Written
 from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.want import name_of
 from tortie.policy.values import Direction, Hook, TierRef, Tiers
@@ -33,22 +33,25 @@ FAILSAFES: dict[tuple[StackKind, Direction], str] = {
 
 @dataclass(frozen=True, slots=True)
 class TierChain:
-    """A tier as a group of endpoints sees it."""
+    """A tier as a group of endpoints sees it. `silent`: as of `Listed`."""
 
     direction: Direction
     hook: Hook
     tier: TierRef
+    silent: bool = False
 
     @property
     def chain(self) -> str:
-        return _tier_name(self.direction, self.hook, self.tier)
+        return _tier_name(self)
 
     @property
     def title(self) -> str:
         return f"tier {self.tier.name} {self.direction}"
 
     def children(self) -> tuple[Listed, ...]:
-        return tuple(Listed("policy", p.id, self.direction, self.hook, p.staged) for p in self.tier.policies)
+        return tuple(
+            Listed("policy", p.id, self.direction, self.hook, p.staged, self.silent) for p in self.tier.policies
+        )
 
     @property
     def ends(self) -> bool:
@@ -79,10 +82,16 @@ class Stack:
         return self.kind if self.kind in ("untracked", "preDNAT") else "normal"
 
     def _tiers(self) -> tuple[TierChain, ...]:
-        return tuple(TierChain(self.direction, self.hook, tier) for tier in self.tiers)
+        return tuple(TierChain(self.direction, self.hook, tier, self.silent) for tier in self.tiers)
 
     def children(self) -> tuple[TierChain | Listed, ...]:
-        return (*self._tiers(), *(Listed("profile", name, self.direction) for name in self.profiles))
+        profiles = (Listed("profile", name, self.direction, silent=self.silent) for name in self.profiles)
+        return (*self._tiers(), *profiles)
+
+    @property
+    def silent(self) -> bool:
+        """What a host sends itself comes along behind its routing too, where nothing can be rejected."""
+        return self.kind == "host" and self.direction == "egress"
 
     @property
     def enforced(self) -> bool:
@@ -93,22 +102,22 @@ Node = Stack | TierChain | Listed
 
 
 @lru_cache(maxsize=1 << 10)
-def _tier_name(direction: Direction, hook: Hook, tier: TierRef) -> str:
-    policies = [f"{'staged ' if policy.staged else ''}{policy.id}" for policy in tier.policies]
-    way = "i" if direction == "ingress" else "o"
-    return name_of(f"t{way}", hook, tier.name, tier.default_action, *policies)
+def _tier_name(tier: TierChain) -> str:
+    policies = [f"{'staged ' if policy.staged else ''}{policy.id}" for policy in tier.tier.policies]
+    way = ("i" if tier.direction == "ingress" else "o") + ("h" if tier.silent else "")
+    return name_of(f"t{way}", tier.hook, tier.tier.name, tier.tier.default_action, *policies)
 
 
 @lru_cache(maxsize=1 << 10)
 def _stack_name(stack: Stack) -> str:
     way = "i" if stack.direction == "ingress" else "e"
-    tiers = [_tier_name(stack.direction, stack.hook, tier) for tier in stack.tiers]
+    tiers = [child.chain for child in stack._tiers()]
     return name_of(f"{PREFIXES[stack.kind]}{way}", *tiers, "", *stack.profiles)
 
 
-def write_tier(tier: TierChain, passing: Callable[[Listed], bool], marks: Marks, *, flows: bool = False) -> Written:
+def write_tier(tier: TierChain, passing: Callable[[Listed], bool], manner: Manner) -> Written:
     """`passing`: whether a policy's chain may pass."""
-    written = Written()
+    written, marks = Written(), manner.marks
     chains = tier.children()
     if any(map(passing, chains)):
         # Nobody else may have set it.
@@ -119,7 +128,9 @@ def write_tier(tier: TierChain, passing: Callable[[Listed], bool], marks: Marks,
             leave = language.clear_mark(marks.passed)
             written.rules.append(language.line(language.has_mark(marks.passed), leave, "return"))
     if tier.ends:
-        written.rules += language.refused(Hit("Deny", "tier", tier.direction, tier.tier.name), flows=flows)
+        end = "drop" if tier.silent else manner.refusal
+        hit = Hit("Deny", "tier", tier.direction, tier.tier.name)
+        written.rules += language.refused(hit, flows=manner.flows, end=end)
     return written
 
 
@@ -134,10 +145,11 @@ def write_stack(stack: Stack, settings: Settings) -> Written:
         written.rules += _encapsulated(settings)
     for child in stack.children():
         written.jump(child.chain)
+    flows, end = settings.flows, "drop" if stack.silent else settings.refusal
     if stack.kind in ("workload", "host"):
-        written.rules += language.refused(Hit("Deny", "no profile", stack.direction), flows=settings.flows)
+        written.rules += language.refused(Hit("Deny", "no profile", stack.direction), flows=flows, end=end)
     elif stack.kind == "forward" and stack.enforced:
-        written.rules += language.refused(Hit("Deny", "fixed", stack.direction, FORWARDED), flows=settings.flows)
+        written.rules += language.refused(Hit("Deny", "fixed", stack.direction, FORWARDED), flows=flows, end=end)
     return written
 
 

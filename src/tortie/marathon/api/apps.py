@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -9,13 +10,15 @@ from starlette.responses import Response
 
 from tortie.base.errors import Conflict, NotFound
 from tortie.marathon.api import labels
+from tortie.marathon.api.changes import change
+from tortie.marathon.api.encoded import Encoded
 from tortie.marathon.api.replies import answer, deployed, flag, json_body
 from tortie.marathon.api.tasks import kill_tasks
 from tortie.marathon.api.views import app_view, embeds, show_task, tasks_text
+from tortie.marathon.brain import Accepted
 from tortie.marathon.clock import parse
 from tortie.marathon.engine import Engine
 from tortie.marathon.errors import BadJson, NotValid
-from tortie.marathon.events import event
 from tortie.marathon.model import ids
 from tortie.marathon.model.app import App
 from tortie.marathon.model.place import Place, fields, need, text
@@ -33,6 +36,7 @@ class Apps:
         self.engine = engine
         self.brain = engine.brain
         self.world = engine.brain.world
+        self.encoded = Encoded(engine.brain)
 
     def app(self, app_id: str) -> App:
         found = self.world.tree.apps.get(app_id)
@@ -53,18 +57,18 @@ class Apps:
             selector = labels.parse(query["label"])
             apps = [app for app in apps if selector(app.labels)]
         embed, now = embeds(query.getlist("embed")), self.engine.clock()
-        return answer({"apps": [app_view(self.brain, app, embed, now) for app in apps]})
+        return answer({"apps": self.encoded.apps(apps, embed, now)})
 
     async def get(self, request: Request, app_id: str) -> Response:
         now = self.engine.clock()
         embed = embeds(request.query_params.getlist("embed")) | DETAIL
-        return answer({"app": app_view(self.brain, self.app(app_id), embed, now)})
+        return answer({"app": self.encoded.apps([self.app(app_id)], embed, now)[0]})
 
     async def below(self, request: Request, group: str) -> Response:
         if group not in self.world.tree.groups:
             raise NotFound(f"Group '{group}' does not exist")
         embed, now = embeds(request.query_params.getlist("embed")) | DETAIL, self.engine.clock()
-        return answer({"*": [app_view(self.brain, app, embed, now) for app in self.world.tree.apps_below(group)]})
+        return answer({"*": self.encoded.apps(self.world.tree.apps_below(group), embed, now)})
 
     async def versions(self, _request: Request, app_id: str) -> Response:
         self.app(app_id)
@@ -102,12 +106,7 @@ class Apps:
                 raise Conflict(f"An app with id [{app_id}] already exists.")
             return tree.put(app)
 
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(
-                build, now, base=app_id, paths={app_id: ""}, force=flag(request, "force")
-            )
-        )
-        self._posted(request, [app_id])
+        accepted = await self._change(request, build, {app_id: ""}, base=app_id)
         shown = app_view(self.brain, self.app(app_id), frozenset({"tasks"}), self.engine.clock())
         shown["deployments"] = [{"id": accepted.deployment}]
         headers = {"Location": f"/v2/apps{app_id}", "Marathon-Deployment-Id": accepted.deployment}
@@ -124,13 +123,8 @@ class Apps:
         exists = app_id in self.world.tree.apps
         if not exists and not may_create:
             self.app(app_id)
-        change = self._change_of(app_id, body, Place(), partial=partial)
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(
-                change, now, base=app_id, paths={app_id: ""}, force=flag(request, "force")
-            )
-        )
-        self._posted(request, [app_id])
+        update_one = self._change_of(app_id, body, Place(), partial=partial)
+        accepted = await self._change(request, update_one, {app_id: ""}, base=app_id)
         return deployed(accepted, 200 if exists else 201, {} if exists else {"Location": f"/v2/apps{app_id}"})
 
     def _change_of(self, app_id: str, body: Any, place: Place, *, partial: bool) -> Any:
@@ -145,11 +139,11 @@ class Apps:
         if place.problems:
             raise BadJson(place.problems)
 
-        def change(tree: Tree) -> Tree:
+        def updated(tree: Tree) -> Tree:
             known = tree.apps.get(app_id) if partial else None
             return tree.put(update(known, read) if known else create(app_id, read))
 
-        return change
+        return updated
 
     async def put_many(self, request: Request) -> Response:
         return await self._many(request, may_create=True, partial=flag(request, "partialUpdate", True))
@@ -178,15 +172,11 @@ class Apps:
             raise BadJson(problems.problems)
 
         def build(tree: Tree) -> Tree:
-            for change in changes:
-                tree = change(tree)
+            for one in changes:
+                tree = one(tree)
             return tree
 
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(build, now, paths=named, force=flag(request, "force"))
-        )
-        self._posted(request, named)
-        return deployed(accepted)
+        return deployed(await self._change(request, build, named))
 
     async def delete(self, request: Request, app_id: str) -> Response:
         def build(tree: Tree) -> Tree:
@@ -194,19 +184,11 @@ class Apps:
                 raise NotFound(f"App '{app_id}' does not exist")
             return tree.drop(app_id)
 
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(build, now, base=app_id, force=flag(request, "force", True))
-        )
-        return deployed(accepted)
+        return deployed(await change(self.engine, request, build, base=app_id, forced=True))
 
     async def restart(self, request: Request, app_id: str) -> Response:
         self.app(app_id)
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(
-                lambda tree: tree, now, base=app_id, force=flag(request, "force"), restart=[app_id]
-            )
-        )
-        return deployed(accepted)
+        return deployed(await change(self.engine, request, lambda tree: tree, base=app_id, restart=[app_id]))
 
     async def kill_all(self, request: Request, app_id: str) -> Response:
         self.app(app_id)
@@ -221,13 +203,15 @@ class Apps:
             raise NotFound(f"Task '{task_id}' does not exist")
         return await kill_tasks(self.engine, request, [instance], "task")
 
-    def _posted(self, request: Request, app_ids: Any) -> None:
-        """Tells listeners that apps were posted, each with its definition."""
-        client = request.client.host if request.client else ""
-        for app_id in app_ids:
-            if app := self.world.tree.apps.get(app_id):
-                about = {"clientIp": client, "uri": request.url.path, "appDefinition": show_app(app)}
-                self.engine.broadcast.publish(event("api_post_event", self.engine.clock(), **about))
+    async def _change(
+        self, request: Request, build: Callable[[Tree], Tree], paths: Mapping[str, str], base: str = ids.ROOT
+    ) -> Accepted:
+        """A change that posts the apps that `paths` names."""
+
+        def posted(tree: Tree) -> list[App]:
+            return [tree.apps[app_id] for app_id in paths if app_id in tree.apps]
+
+        return await change(self.engine, request, build, base=base, paths=paths, posted=posted)
 
 
 def _same_version(version: Any, app: App | None) -> bool:

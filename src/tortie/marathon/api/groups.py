@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tortie.base.errors import Conflict, Invalid, NotFound
+from tortie.marathon.api.changes import change
 from tortie.marathon.api.replies import answer, deployed, flag, json_body
 from tortie.marathon.api.views import app_view, embeds, group_view
+from tortie.marathon.brain import Accepted
 from tortie.marathon.clock import parse
 from tortie.marathon.engine import Engine
-from tortie.marathon.events import event, show_actions
+from tortie.marathon.events import show_actions
 from tortie.marathon.model import ids
+from tortie.marathon.model.app import App
 from tortie.marathon.model.group import GroupUpdate, apply_group, read_group
-from tortie.marathon.model.show import show_app
 from tortie.marathon.model.tree import Tree
 
 
@@ -64,12 +68,7 @@ class Groups:
                 raise Conflict(f"Group {update.id} is already created. Use PUT to change this group.")
             return apply_group(tree, update)
 
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(
-                build, now, base=update.id, paths=update.paths, force=flag(request, "force")
-            )
-        )
-        self._posted(request, update.id)
+        accepted = await self._change(request, build, update.id, update.paths)
         return deployed(accepted, 201, {"Location": f"/v2/groups{update.id}"})
 
     async def put(self, request: Request, group: str) -> Response:
@@ -85,11 +84,7 @@ class Groups:
         if flag(request, "dryRun"):
             _, plan = brain.propose(build, self.engine.clock(), paths=paths)
             return answer({"steps": [{"actions": show_actions(step)} for step in plan.steps]})
-        accepted = await self.engine.do(
-            lambda now: brain.change(build, now, base=base, paths=paths, force=flag(request, "force"))
-        )
-        self._posted(request, base)
-        return deployed(accepted)
+        return deployed(await self._change(request, build, base, paths))
 
     def _changed(self, tree: Tree, update: GroupUpdate) -> Tree:
         if update.version is None:
@@ -109,13 +104,14 @@ class Groups:
         def build(tree: Tree) -> Tree:
             return tree.drop_group(self._known(group, tree))
 
-        accepted = await self.engine.do(
-            lambda now: self.engine.brain.change(build, now, base=group, force=flag(request, "force"))
-        )
-        return deployed(accepted)
+        return deployed(await change(self.engine, request, build, base=group))
 
-    def _posted(self, request: Request, group: str) -> None:
-        client = request.client.host if request.client else ""
-        for app in self.world.tree.apps_below(group):
-            about = {"clientIp": client, "uri": request.url.path, "appDefinition": show_app(app)}
-            self.engine.broadcast.publish(event("api_post_event", self.engine.clock(), **about))
+    async def _change(
+        self, request: Request, build: Callable[[Tree], Tree], group: str, paths: Mapping[str, str]
+    ) -> Accepted:
+        """A change that posts every app of the group."""
+
+        def posted(tree: Tree) -> list[App]:
+            return tree.apps_below(group)
+
+        return await change(self.engine, request, build, base=group, paths=paths, posted=posted)

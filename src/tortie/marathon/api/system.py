@@ -108,14 +108,24 @@ class System:
     async def metrics(self, _request: Request) -> Response:
         world, now = self.world, self.engine.clock()
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        prefix = "service.mesosphere.marathon."
+        prefix, newer = "service.mesosphere.marathon.", "marathon."
+        running = sum(i.running for i in world.instances.values())
+        staged = sum(i.state == "TASK_STAGING" for i in world.instances.values())
+        uptime = now - self.engine.started
         gauges = {
             f"{prefix}app.count": len(world.tree.apps),
             f"{prefix}group.count": len(world.tree.groups),
-            f"{prefix}task.running.count": sum(i.running for i in world.instances.values()),
-            f"{prefix}task.staged.count": sum(i.state == "TASK_STAGING" for i in world.instances.values()),
+            f"{prefix}task.running.count": running,
+            f"{prefix}task.staged.count": staged,
             f"{prefix}deployment.count": len(world.plans),
-            f"{prefix}uptime": int((now - self.engine.started) * 1000),
+            f"{prefix}uptime": int(uptime * 1000),
+            f"{prefix}leaderDuration": int(uptime * 1000),
+            f"{newer}apps.active.gauge": len(world.tree.apps),
+            f"{newer}groups.active.gauge": len(world.tree.groups),
+            f"{newer}tasks.running.gauge": running,
+            f"{newer}tasks.staged.gauge": staged,
+            f"{newer}deployments.active.gauge": len(world.plans),
+            f"{newer}uptime.gauge.seconds": uptime,
             "process.memory.rss.max": usage.ru_maxrss * 1024,
             "process.cpu.seconds": usage.ru_utime + usage.ru_stime,
         }
@@ -131,17 +141,18 @@ class System:
         if "text/event-stream" not in accept and "*/*" not in accept and accept:
             return message("Not Acceptable", 406)
         kinds = frozenset(request.query_params.getlist("event_type"))
+        light = request.query_params.get("plan-format") == "light"
         remote = request.client.host if request.client else ""
         headers = {**NO_STORE, "X-Accel-Buffering": "no", "Connection": "close"}
-        stream = self._frames(kinds, remote)
+        stream = self._frames(kinds, remote, light=light)
         return StreamingResponse(stream, headers=headers, media_type="text/event-stream;charset=utf-8")
 
-    async def _frames(self, kinds: frozenset[str], remote: str) -> AsyncIterator[bytes]:
+    async def _frames(self, kinds: frozenset[str], remote: str, *, light: bool) -> AsyncIterator[bytes]:
         """The stream's own attachment first, then events as they come; an empty line keeps it alive."""
         broadcast = self.engine.broadcast
         attached = event("event_stream_attached", self.engine.clock(), remoteAddress=remote)
         try:
-            with broadcast.listen(kinds) as queue:
+            with broadcast.listen(kinds, light=light) as queue:
                 yield frame(attached)
                 broadcast.publish(attached)
                 if not kinds or "event_stream_attached" in kinds:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tortie.marathon.api.changes import change
 from tortie.marathon.api.replies import answer, deployed, flag, json_body, message
 from tortie.marathon.api.views import show_task, tasks_text
 from tortie.marathon.deploy.instance import RUNNING, STAGING, Instance
@@ -22,7 +23,7 @@ STATES = {"running": RUNNING, "staging": STAGING}
 
 async def kill_tasks(engine: Engine, request: Request, chosen: Sequence[Instance], key: str) -> Response:
     """Kills them: replaced by others, or with `scale=true` by a deployment that lowers the instances."""
-    scale, wipe, force = flag(request, "scale"), flag(request, "wipe"), flag(request, "force")
+    scale, wipe = flag(request, "scale"), flag(request, "wipe")
     if scale and wipe:
         return message("You cannot use scale and wipe at the same time.", 400)
     if scale:
@@ -35,7 +36,7 @@ async def kill_tasks(engine: Engine, request: Request, chosen: Sequence[Instance
             return tree
 
         sentenced = [instance.id for instance in chosen]
-        return deployed(await engine.do(lambda now: engine.brain.change(build, now, force=force, sentenced=sentenced)))
+        return deployed(await change(engine, request, build, sentenced=sentenced))
     killed = await engine.do(lambda now: engine.brain.kill(chosen, now))
     apps = engine.brain.world.tree.apps
     shown = [show_task(instance, apps.get(instance.app)) for instance in killed]

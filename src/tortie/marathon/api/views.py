@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -11,8 +12,8 @@ import msgspec
 from tortie.marathon.brain import Brain
 from tortie.marathon.clock import iso
 from tortie.marathon.deploy.instance import STAGING, Instance
-from tortie.marathon.deploy.plan import Plan
-from tortie.marathon.events import show_actions, show_addresses
+from tortie.marathon.deploy.plan import Plan, revert
+from tortie.marathon.events import PlanEvent, show_actions, show_addresses
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.model import ids
 from tortie.marathon.model.app import App
@@ -122,12 +123,23 @@ def show_readiness(brain: Brain, app: App) -> list[dict[str, Any]]:
 
 def app_view(brain: Brain, app: App, embed: Collection[str], now: float) -> dict[str, Any]:
     """The app with counts and deployments, and what `embed` asks for."""
+
+    def shown(instance: Instance) -> Any:
+        return show_task(instance, app, brain.results)
+
+    return show_app(app) | beside(brain, app, embed, now, shown)
+
+
+def beside(
+    brain: Brain, app: App, embed: Collection[str], now: float, task: Callable[[Instance], Any]
+) -> dict[str, Any]:
+    """What is shown of an app beside its definition; `task` shows one of its tasks."""
     world = brain.world
     instances = sorted(world.instances_of(app.id), key=lambda i: i.id)
-    shown = show_app(app) | counts(instances)
+    shown: dict[str, Any] = dict(counts(instances))
     shown["deployments"] = [{"id": plan.id} for plan in world.plans.values() if app.id in plan.affected]
     if "tasks" in embed:
-        shown["tasks"] = [show_task(instance, app, brain.results) for instance in instances]
+        shown["tasks"] = [task(instance) for instance in instances]
     if "lastTaskFailure" in embed and (failure := world.failures.get(app.id)):
         shown["lastTaskFailure"] = show_failure(failure)
     if "readiness" in embed:
@@ -178,6 +190,21 @@ def _group_app(brain: Brain, app: App, embed: Collection[str], now: float) -> di
     if "deployments" not in embed:
         del shown["deployments"]
     return shown
+
+
+def with_groups(brain: Brain, event: dict[str, Any]) -> dict[str, Any]:
+    """An event about a deployment with the whole tree before and after it, as the original's plans have them."""
+    if not isinstance(event, PlanEvent):
+        return event
+    plan, world = event.plan, brain.world
+    after = world.tree_at(plan.version) if plan.version in world.roots else world.tree
+    earlier = max((version for version in world.roots if version < plan.version), default=plan.version)
+    before = replace(revert(after, plan), version=earlier)
+    shown = {
+        "original": group_view(brain, before, ids.ROOT, None, 0.0),
+        "target": group_view(brain, after, ids.ROOT, None, 0.0),
+    }
+    return {**event, "plan": event["plan"] | shown}
 
 
 def plan_view(plan: Plan, brain: Brain) -> dict[str, Any]:
@@ -244,12 +271,19 @@ def show_offer(offer: mesos.Offer) -> dict[str, Any]:
         if resource.set is not None:
             shown["set"] = resource.set.item
         resources.append(shown)
-    attributes = [
-        {"name": a.name} | ({"text": a.text.value} if a.text else {"scalar": a.scalar.value} if a.scalar else {})
-        for a in offer.attributes
-    ]
+    attributes = [{"name": a.name, **_attribute(a)} for a in offer.attributes]
     about = {"id": offer.id.value, "hostname": offer.hostname, "agentId": offer.agent_id.value}
     return about | {"resources": resources, "attributes": attributes}
+
+
+def _attribute(attribute: mesos.Attribute) -> dict[str, Any]:
+    if attribute.text is not None:
+        return {"text": attribute.text.value}
+    if attribute.scalar is not None:
+        return {"scalar": attribute.scalar.value}
+    if attribute.ranges is not None:
+        return {"ranges": [{"begin": r.begin, "end": r.end} for r in attribute.ranges.range]}
+    return {"set": attribute.set.item if attribute.set is not None else []}
 
 
 def tasks_text(world: World) -> str:

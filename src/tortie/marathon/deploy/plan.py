@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 import msgspec
@@ -21,7 +21,8 @@ class Action(Value, frozen=True, kw_only=True):
 class Plan(Value, frozen=True, kw_only=True):
     """A deployment as it is stored: where it goes, where it came from, how far it is.
 
-    `before` and `after` hold the affected apps (None: absent) and groups; `sentenced` the tasks to be killed first.
+    `before` and `after` hold the affected apps, the same in both (None: absent); `sentenced` the tasks to be killed
+    first.
     """
 
     id: str
@@ -36,8 +37,8 @@ class Plan(Value, frozen=True, kw_only=True):
     restarts: tuple[str, ...] = ()
 
     @property
-    def affected(self) -> frozenset[str]:
-        return frozenset(self.before.keys() | self.after.keys())
+    def affected(self) -> Set[str]:
+        return self.before.keys()
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -68,12 +68,12 @@ def scale(app: App, instances: Sequence[Instance], sentenced: Collection[str] = 
 
     An instance that is being killed holds its place until it is gone.
     """
-    doomed = [i for i in instances if i.active and i.id in sentenced]
+    doomed = [i for i in instances if i.id in sentenced and i.active] if sentenced else []
     active = [i for i in instances if i.active and i.id not in sentenced]
-    leaving = sum(i.leaving for i in instances) + len(doomed)
+    leaving = sum(i.leaving for i in instances if not i.active) + len(doomed)
     surplus = victims(app, active, len(active) - app.instances)
     launch = app.instances - len(active) - leaving
-    done = sum(ready(app, i) for i in active) == app.instances == len(active) and not leaving
+    done = len(active) == app.instances and not leaving and all(ready(app, i) for i in active)
     return Moves(max(0, launch), (*doomed, *surplus), done)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tortie.mesos.master import offers, registry
 from tortie.mesos.master.cluster import Agent, Cluster, Framework, HangUp, RecoveredAgent, Task
-from tortie.mesos.master.state import operator_agent
+from tortie.mesos.master.state import operator_agent, operator_framework
 from tortie.mesos.master.tasks import (
     announce_task,
     announce_update,
@@ -76,6 +76,7 @@ def _compare(cluster: Cluster, agent: Agent, request: AgentSubscribe, now: float
             framework = Framework(info.id.value, info, now, disconnected=now, recovered=True)
             cluster.frameworks[framework.id] = framework
             cluster.outbox.append(registry.keep_framework(framework))
+            cluster.announce("FRAMEWORK_ADDED", framework=operator_framework(framework))
     theirs = {(t.framework_id.value, t.info.task_id.value): t for t in request.tasks}
     for key, task in list(agent.tasks.items()):
         if key not in theirs:

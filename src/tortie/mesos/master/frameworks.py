@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from tortie.mesos.master import offers, registry
 from tortie.mesos.master.cluster import Cluster, Framework, HangUp, Say
+from tortie.mesos.master.state import operator_framework
 from tortie.mesos.master.tasks import announce_update, master_status, to_completed
 from tortie.mesos.master.validate import bad_id
 from tortie.mesos.protocol import MasterMessage
@@ -48,6 +51,7 @@ def subscribe(cluster: Cluster, request: wire.Subscribe, stream: str, now: float
         return None
     framework_id = info.id.value if info.id else _new_id(cluster)
     framework = cluster.frameworks.get(framework_id)
+    kind = "FRAMEWORK_UPDATED" if framework else "FRAMEWORK_ADDED"
     if framework is None:
         framework = Framework(framework_id, _with_id(info, framework_id), now)
         cluster.frameworks[framework_id] = framework
@@ -57,6 +61,7 @@ def subscribe(cluster: Cluster, request: wire.Subscribe, stream: str, now: float
     framework.suppressed = set(request.suppressed_roles)
     framework.filters.clear()
     cluster.outbox.append(registry.keep_framework(framework))
+    cluster.announce(kind, framework=operator_framework(framework))
     cluster.say(
         framework,
         wire.Event(
@@ -140,3 +145,4 @@ def remove(cluster: Cluster, framework: Framework, now: float) -> None:
     while len(cluster.completed) > cluster.settings.max_completed_frameworks:
         cluster.completed.pop(next(iter(cluster.completed)))
     cluster.outbox.append(registry.keep_framework(framework, completed=True))
+    cluster.announce("FRAMEWORK_REMOVED", framework_info=msgspec.to_builtins(framework.info))

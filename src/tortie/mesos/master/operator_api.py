@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from tortie.mesos.http import RecordStream, Refusal, document, posted_json
 from tortie.mesos.master import frameworks, state
-from tortie.mesos.master.cluster import Framework, Say
+from tortie.mesos.master.cluster import Say
 from tortie.mesos.master.runtime import Master
 from tortie.mesos.resources import total
 from tortie.wire import mesos as wire
@@ -93,8 +93,8 @@ class OperatorApi:
     def _get_frameworks(self) -> dict[str, Any]:
         cluster = self.master.cluster
         return {
-            "frameworks": [_framework(f) for f in cluster.frameworks.values()],
-            "completed_frameworks": [_framework(f) for f in cluster.completed.values()],
+            "frameworks": [state.operator_framework(f) for f in cluster.frameworks.values()],
+            "completed_frameworks": [state.operator_framework(f) for f in cluster.completed.values()],
         }
 
     def _get_executors(self) -> dict[str, Any]:
@@ -138,13 +138,3 @@ READS = frozenset(
         "GET_ROLES",
     }
 )
-
-
-def _framework(framework: Framework) -> dict[str, Any]:
-    return {
-        "framework_info": msgspec.to_builtins(framework.info),
-        "active": framework.connected,
-        "connected": framework.connected,
-        "recovered": framework.recovered,
-        "registered_time": {"nanoseconds": int(framework.registered * 1e9)},
-    }

@@ -286,6 +286,17 @@ def operator_agent(agent: Agent, offered: Resources) -> dict[str, Any]:
     }
 
 
+def operator_framework(framework: Framework) -> dict[str, Any]:
+    """GetFrameworks.Framework of the operator API."""
+    return {
+        "framework_info": msgspec.to_builtins(framework.info),
+        "active": framework.connected,
+        "connected": framework.connected,
+        "recovered": framework.recovered,
+        "registered_time": {"nanoseconds": int(framework.registered * 1e9)},
+    }
+
+
 def operator_task(task: Task) -> dict[str, Any]:
     """The Task message of the v1 API."""
     info = task.info

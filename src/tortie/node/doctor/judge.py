@@ -186,9 +186,13 @@ def _mtu(seen: Seen) -> Iterator[Finding]:
         return
     name, size = seen.uplink
     overhead = max((TUNNELS[tunnel].overhead for tunnel in seen.tunnels), default=0)
-    large = sorted(device for device, mtu in seen.workloads.items() if mtu > size - overhead)
+    fits, why = size - overhead, f"what {name} ({size}) takes with {overhead} bytes around it"
+    told = (seen.status or {}).get("routes", {}).get("mtu", fits)
+    if seen.tunnels and told < fits:
+        fits, why = told, "what the node says that fits between hosts"
+    large = sorted(device for device, mtu in seen.workloads.items() if mtu > fits)
     if large:
         few = ", ".join(large[:3]) + (f" and {len(large) - 3} more" if len(large) > 3 else "")
-        said = f"{few}: larger than {size - overhead}, what {name} ({size}) takes with {overhead} bytes around it"
-        mend = tuple(f"ip link set {device} mtu {size - overhead}" for device in large[:3])
+        said = f"{few}: larger than {fits}, {why}"
+        mend = tuple(f"ip link set {device} mtu {fits}" for device in large[:3])
         yield Finding("problem", "mtu", said, mend)

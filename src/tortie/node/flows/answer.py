@@ -181,6 +181,10 @@ def shown(key: FlowKey, sums: Sums, start: int, end: int) -> dict[str, Any]:
 
 
 def _hit(hit: PolicyHit) -> dict[str, Any]:
+    trigger = None
+    if hit.trigger is not None:
+        kind, namespace, name = hit.trigger
+        trigger = {"kind": kind, "namespace": namespace, "name": name, "tier": hit.tier}
     return {
         "kind": hit.kind,
         "namespace": hit.namespace,
@@ -189,6 +193,7 @@ def _hit(hit: PolicyHit) -> dict[str, Any]:
         "action": hit.action,
         "policy_index": hit.index,
         "rule_index": hit.rule,
+        "trigger": trigger,
     }
 
 

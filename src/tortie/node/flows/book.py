@@ -26,7 +26,8 @@ Reporter = Literal["Src", "Dst"]
 
 @dataclass(frozen=True, slots=True)
 class PolicyHit:
-    """A rule that a flow met. `index`: its turn among these; `rule` -1: the end of the tier or of the profiles."""
+    """A rule that a flow met. `index`: its turn among these; `rule` -1: the end of the tier or of the profiles.
+    `trigger`: at the end of a tier, kind, namespace and name of the last policy that made the tier be asked."""
 
     kind: str
     namespace: str
@@ -35,6 +36,7 @@ class PolicyHit:
     action: Action
     index: int
     rule: int
+    trigger: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

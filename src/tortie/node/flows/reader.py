@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from tortie.base.errors import TortieError
 from tortie.dataplane.conversations import Counted, Decided
+from tortie.dataplane.hits import short
 from tortie.dataplane.kernel import sysctl
 from tortie.dataplane.kernel.telling import Counts, Decisions, Endings
 from tortie.dataplane.render.language import FLOW_GROUP
@@ -21,6 +23,7 @@ from tortie.node.brain import Brain
 from tortie.node.flows.book import Interval
 from tortie.node.flows.records import Policies, Records
 from tortie.node.health import Signal
+from tortie.policy.values import Direction
 
 RETRY_SECONDS = 10.0
 # What is beyond waits in the kernel and is dropped there, and counted. A message costs about 20 microseconds.
@@ -42,7 +45,7 @@ class FlowReader:
     """
 
     def __init__(self, brain: Brain, changed: Callable[[], None]) -> None:
-        policies = Policies(brain.engine.policy_ids, brain.engine.tier_of_policy)
+        policies = Policies(brain.engine.policy_ids, brain.engine.tier_of_policy, self._last_policy)
         self.records = Records(brain.directory, policies)
         self.reason = "not started yet"
         self._listeners: list[MemoryObjectSendStream[Interval]] = []
@@ -53,6 +56,16 @@ class FlowReader:
         self._endings: Endings | None = None
         self._counts: Counts | None = None
         self._lost = self._overruns = 0
+
+    def _last_policy(self, address: bytes, direction: Direction, tier: str) -> str:
+        """Of a workload; of a host endpoint nothing is said."""
+        owner = self._brain.table.claims.owner(str(ipaddress.ip_address(address)))
+        endpoint = self._brain.table.endpoint(owner.key) if owner is not None else None
+        tiers = endpoint.tiers(direction) if endpoint is not None else ()
+        found = [
+            policy.id for held in tiers if short(held.name) == tier for policy in held.policies if not policy.staged
+        ]
+        return found[-1] if found else ""
 
     @property
     def lost(self) -> int:

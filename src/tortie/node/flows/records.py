@@ -34,11 +34,18 @@ class _Conversation:
 
 
 class Policies:
-    """What is known of policies: the ids of all, and the tier of one."""
+    """What is known of policies: the ids of all, the tier of one, and the last one that a tier has for whoever has an
+    address, in one direction."""
 
-    def __init__(self, ids: Callable[[], Iterable[str]], tier: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        ids: Callable[[], Iterable[str]],
+        tier: Callable[[str], str],
+        last: Callable[[bytes, Direction, str], str] = lambda *_: "",
+    ) -> None:
         self.ids = ids
         self.tier = tier
+        self.last = last
 
 
 class Records:
@@ -131,8 +138,8 @@ class Records:
 
     def _key(self, five: Five, trace: list[Hit]) -> tuple[FlowKey, tuple[Labels, Labels]]:
         (source, source_labels), (destination, destination_labels) = map(self._directory.find, five[:2])
+        own = five.destination if trace[-1].direction == "ingress" else five.source
         if trace[-1].kind == "no profile":
-            own = five.destination if trace[-1].direction == "ingress" else five.source
             trace = [*trace[:-1], replace(trace[-1], name=", ".join(self._directory.profiles(own)))]
         enforced = [hit for hit in trace if hit.kind != "staged"]
         pending = [hit for hit in trace if hit.kind == "staged"]
@@ -143,22 +150,28 @@ class Records:
             destination,
             five.protocol,
             five.destination_port,
-            tuple(self._policy_hit(hit, place) for place, hit in enumerate(enforced)),
-            tuple(self._policy_hit(hit, place) for place, hit in enumerate(pending)),
+            tuple(self._policy_hit(hit, place, own) for place, hit in enumerate(enforced)),
+            tuple(self._policy_hit(hit, place, own) for place, hit in enumerate(pending)),
         )
         return key, (source_labels, destination_labels)
 
-    def _policy_hit(self, hit: Hit, index: int) -> PolicyHit:
+    def _policy_hit(self, hit: Hit, index: int, own: bytes) -> PolicyHit:
+        """`own`: whose address the hit is about."""
         rule = END_OF_LIST if hit.rule is None else hit.rule
         if hit.kind in ("policy", "staged"):
-            kind, *namespace, name = hit.name.split("/")
-            tier = self._policies.tier(hit.name)
-            return PolicyHit(OWN_KINDS.get(kind, kind), "".join(namespace), name, tier, hit.action, index, rule)
+            return PolicyHit(*_parts(hit.name), self._policies.tier(hit.name), hit.action, index, rule)
         if hit.kind == "tier":
-            return PolicyHit("EndOfTier", "", "", hit.name, hit.action, index, rule)
+            last = self._policies.last(own, hit.direction, hit.name)
+            return PolicyHit("EndOfTier", "", "", hit.name, hit.action, index, rule, _parts(last) if last else None)
         if hit.kind == "fixed":
             return PolicyHit("Fixed", "", hit.name, "", hit.action, index, rule)
         return PolicyHit("Profile", "", hit.name, "__PROFILE__", hit.action, index, rule)
+
+
+def _parts(policy: str) -> tuple[str, str, str]:
+    """Kind, namespace and name of a policy's id."""
+    kind, *namespace, name = policy.split("/")
+    return OWN_KINDS.get(kind, kind), "".join(namespace), name
 
 
 def _sums(

@@ -99,11 +99,16 @@ def _hit(hit: Mapping[str, Any]) -> str:
     if kind == "Fixed":
         return str(hit["name"])
     if kind == "EndOfTier":
-        return f"end of tier {hit['tier']}"
+        last = f", behind {_owner(hit['trigger'])}" if hit["trigger"] else ""
+        return f"end of tier {hit['tier']}{last}"
     if kind == "Profile":
         if rule >= 0:
             return f"profile {hit['name']}, rule {rule + 1}"
         return f"profile {hit['name']}: no rule matched" if hit["name"] else "no policy is about it, and no profile"
-    own = "/".join(filter(None, (kind.replace("Calico", ""), hit["namespace"], hit["name"])))
     tier = "" if hit["tier"] in ("", "default") else f" of tier {hit['tier']}"
-    return f"{owner_words('policy', own)}{tier}, rule {rule + 1}"
+    return f"{_owner(hit)}{tier}, rule {rule + 1}"
+
+
+def _owner(hit: Mapping[str, Any]) -> str:
+    own = "/".join(filter(None, (hit["kind"].replace("Calico", ""), hit["namespace"], hit["name"])))
+    return owner_words("policy", own)
