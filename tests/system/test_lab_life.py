@@ -423,13 +423,15 @@ def test_a_second_up_finds_the_lab_and_another_changes_nothing(lab: Lab) -> None
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["hello"], "hello"),
+        (["net-modules"], "net-modules"),
         (["--bare"], "--bare"),
         (["--store", "mysql"], "--store mysql"),
         (["--routing", "ospf"], "--routing ospf"),
         (["--runtime", "ucr"], "--runtime ucr"),
         (["--subnets", "2"], "--routing direct"),
-        (["--public-agents", "1"], "--public-agents"),
+        (["--public-agents", "99"], "--public-agents 99"),
+        (["hello", "--public-agents", "0"], "--public-agents 0"),
+        (["hello", "--until", "13"], "13"),
         (["stars", "--until", "99"], "99"),
         (["--name", "../x"], "../x"),
         (["--daemons", "nonsense"], "nonsense"),
