@@ -93,8 +93,11 @@ class Master:
 
     async def _tell(self, event: dict[str, Any]) -> float:
         record = json.dumps(event).encode()
-        for stream in self._streams:
-            await stream.write(b"%d\n%s" % (len(record), record))
+        for stream in self._streams[:]:
+            try:
+                await stream.write(b"%d\n%s" % (len(record), record))
+            except ConnectionError:  # that reader has gone
+                self._streams.remove(stream)
         return time.monotonic()
 
     def move(self, number: int, to: str) -> float:

@@ -22,9 +22,10 @@ from typing import Any
 from tests.differential.net import within
 from tests.kernel.netlab import Container, Host, inside, until
 
+from bench import quick
 from tortie.dataplane import interfaces
 
-ROUNDS, SECONDS = 3, 1
+ROUNDS, QUICK_ROUNDS, SECONDS = 3, 1, 1
 BURSTS, PACKETS, TRIPS, FLOWS, CONVERSATIONS = 10, 30, 60, 40, 15
 """In one batch."""
 BATCHES = 50
@@ -225,9 +226,9 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def measure(ways: Mapping[str, Way], what: Measure, rounds: int = ROUNDS) -> Figures:
+def measure(ways: Mapping[str, Way], what: Measure) -> Figures:
     """Every way in turn, some rounds."""
-    whole = what.whole
+    whole, rounds = what.whole, QUICK_ROUNDS if quick() else ROUNDS
     if whole is None:
         return _in_batches(ways, what, rounds)
     found: Figures = {name: [] for name in ways}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.kernel.netlab import Lab, inside, own_tag, until
 
+from bench import quick
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, open_socket
 from tortie.dataplane.kernel.nft import table_flags
 from tortie.dataplane.kernel.table import KernelTable
@@ -26,8 +27,8 @@ from tortie.dataplane.steps import AddSet, Members
 from tortie.lab.walks.prober import enter
 from tortie.model.rule import Rule
 
-CHANGES, SETS, REPEATS = 50, 2000, 200
-SIZES = (10, 100, 1000)
+CHANGES, QUICK_CHANGES, SETS, REPEATS = 50, 10, 2000, 200
+SIZES, QUICK_SIZES = (10, 100, 1000), (10, 100)
 
 
 def run() -> list[tuple[str, str]]:
@@ -48,7 +49,7 @@ def _changes(lab: Lab) -> list[tuple[str, str]]:
     source = host.container("c1", "10.67.0.1", "source")
     target = host.container("c2", "10.67.0.2", "changing")
     taken: list[float] = []
-    for _ in range(CHANGES):
+    for _ in range(QUICK_CHANGES if quick() else CHANGES):
         started: list[float] = []
 
         def write(started: list[float] = started) -> None:
@@ -113,16 +114,16 @@ def _elements(lab: Lab) -> list[tuple[str, str]]:
 
 def _growth(lab: Lab) -> list[tuple[str, str]]:
     """One more endpoint, a changed label, a changed rule, beside N endpoints with N profiles on one host."""
-    found = {}
-    for size in SIZES:
+    found, sizes = {}, QUICK_SIZES if quick() else SIZES
+    for size in sizes:
         netns = lab.plug(f"g{size}", "10.9.9.1")
         found[size] = json.loads(inside(netns, sys.executable, "-m", "bench._growth", str(size), str(lab.directory)))
-    head = " / ".join(map(str, SIZES))
+    head = " / ".join(map(str, sizes))
     rows = {"start": "ms", "endpoint": "ms", "label": "ms", "rule": "ms", "memory": "MB"}
     return [
         (
             f"N endpoints and profiles, {name}, N = {head}",
-            " / ".join(f"{found[n][name]:.1f}" for n in SIZES) + f" {unit}",
+            " / ".join(f"{found[n][name]:.1f}" for n in sizes) + f" {unit}",
         )
         for name, unit in rows.items()
     ]

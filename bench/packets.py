@@ -11,12 +11,14 @@ from __future__ import annotations
 import shutil
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.kernel.netlab import Host, Lab, inside, own_tag
 
 from bench import _peers as peers
+from bench import quick
 from bench._paths import MEASURES, Figures, Way, measure, ratios, routed, slope
 from tortie.model.kinds.global_network_policy import GLOBAL_NETWORK_POLICY, GlobalNetworkPolicySpec
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
@@ -24,12 +26,12 @@ from tortie.model.resource import Metadata, Resource, encode
 from tortie.model.rule import EntityRule, Rule
 from tortie.store.port import Put
 
-SIZES = (1, 100, 1_000, 10_000)
+SIZES, QUICK_SIZES = (1, 100, 1_000, 10_000), (1, 10, 100, 200)
 ENDPOINTS = 1_000
 OWN = 50
 BATCH = 100
 CT, BARE, KUBE = "conntrack only", "no rules", "iptables"
-HIDDEN, MASQUERADE = f"{SIZES[2]} policies, natOutgoing", "conntrack and masquerade"
+HIDDEN, MASQUERADE = "natOutgoing", "conntrack and masquerade"
 OURS_50, CALICO_50 = f"{OWN} policies of its own", f"iptables with {OWN}"
 RULE = "ct state established,related accept"
 
@@ -39,15 +41,16 @@ def run() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as directory:
         lab = Lab(Path(directory))
         try:
-            ways = _ways(lab)
+            sizes = QUICK_SIZES if quick() else SIZES
+            ways = _ways(lab, sizes)
             for way in ways.values():
                 way.check()
-            return [row for what, how in MEASURES.items() for row in _rows(measure(ways, how), what, how.unit)]
+            return [row for what, how in MEASURES.items() for row in _rows(measure(ways, how), what, how.unit, sizes)]
         finally:
             lab.close()
 
 
-def _ways(lab: Lab) -> dict[str, Way]:
+def _ways(lab: Lab, sizes: Sequence[int]) -> dict[str, Way]:
     ways = {BARE: _plain(lab, "q", 11), CT: _plain(lab, "r", 12), MASQUERADE: _plain(lab, "v", 14)}
     _nft(lab.hosts[1], RULE)
     _nft(lab.hosts[2], RULE, "ip saddr 10.66.0.0/16 ip daddr != 10.66.0.0/16 masquerade")
@@ -56,10 +59,10 @@ def _ways(lab: Lab) -> dict[str, Way]:
         peers.load(lab.hosts[3].netns, peers.kube("10.66.0.2", ENDPOINTS))
         ways[CALICO_50] = _plain(lab, "u", 15)
         peers.load(lab.hosts[4].netns, peers.calico(("vethu1", "vethu2"), OWN))
-    for number, size in enumerate(SIZES):
+    for number, size in enumerate(sizes):
         ways[_name(size)] = _policed(lab, number, size)
-    ways[HIDDEN] = _policed(lab, len(SIZES), SIZES[2], nat=True)
-    ways[OURS_50] = _policed(lab, len(SIZES) + 1, SIZES[2], own=OWN)
+    ways[HIDDEN] = _policed(lab, len(sizes), sizes[2], nat=True)
+    ways[OURS_50] = _policed(lab, len(sizes) + 1, sizes[2], own=OWN)
     return ways
 
 
@@ -138,14 +141,14 @@ def _endpoint(node: str, number: int) -> Resource[Any]:
     return Resource(kind=WORKLOAD_ENDPOINT, metadata=metadata, spec=spec)
 
 
-def _rows(found: Figures, what: str, unit: str) -> list[tuple[str, str]]:
-    middle, largest = _name(SIZES[2]), _name(SIZES[-1])
-    pairs = [(middle, CT), (middle, BARE), (largest, _name(SIZES[0])), (HIDDEN, MASQUERADE)]
+def _rows(found: Figures, what: str, unit: str, sizes: Sequence[int]) -> list[tuple[str, str]]:
+    middle, largest = _name(sizes[2]), _name(sizes[-1])
+    pairs = [(middle, CT), (middle, BARE), (largest, _name(sizes[0])), (HIDDEN, MASQUERADE)]
     pairs += [pair for pair in ((middle, KUBE), (OURS_50, CALICO_50)) if pair[1] in found]
     pairs.append((OURS_50, CT))
-    curve = {size: found[_name(size)] for size in SIZES}
+    curve = {size: found[_name(size)] for size in sizes}
     text = " / ".join(f"{statistics.median(values):.3g}" for values in curve.values())
-    head = f"{what}, {' / '.join(map(str, SIZES))} policies, {ENDPOINTS} endpoints"
+    head = f"{what}, {' / '.join(map(str, sizes))} policies, {ENDPOINTS} endpoints"
     return [
         (head, f"{text} {unit}; slope {slope(curve):+.3f}"),
         *ratios(found, what, unit, pairs),

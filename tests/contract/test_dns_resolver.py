@@ -106,13 +106,18 @@ def test_dcos_names_are_answered_from_the_masters_state_and_its_events_alone() -
             await found.subscribed()
             seen = found.reads
             await until(lambda: found.reads > seen or found.reads >= 2)  # the reading that follows the subscription
-            found.broken = "{"  # from here on only events tell
+            found.broken = "{"  # from here on only events tell, also after a reading in vain
+            seen = found.reads
+            await found.tell()
+            await until(lambda: found.reads > seen)
+            first = found.subscriptions
             await found.tell("TASK_UPDATED", framework_id={"value": "f-0"}, status=status("192.168.0.9"))
             await wait_for(port, WEB, ["192.168.0.9"])
             killed = status("192.168.0.9") | {"state": "TASK_KILLED"}
             await found.tell("TASK_UPDATED", framework_id={"value": "f-0"}, status=killed, state="TASK_KILLED")
             await wait_for(port, WEB, [])
             assert (await ask(port, WEB)).rcode() == dns.rcode.NXDOMAIN
+            assert found.subscriptions == first
 
     asyncio.run(main())
 

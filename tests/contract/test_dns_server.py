@@ -209,6 +209,30 @@ def test_the_leader_that_another_master_names_is_asked() -> None:
     asyncio.run(main())
 
 
+def test_the_stream_of_a_new_leader_is_heard_while_the_old_ones_goes_on() -> None:
+    async def main() -> None:
+        second = FakeMaster()
+        second.tasks = [task("frontend.calico-stars", "192.168.0.2")]
+        await second.start()
+        async with served(refreshSeconds=3600) as (first, config):
+            await wait_for(config, NAME, ["192.168.0.1"])
+            await first.subscribed()
+            first.leader = second.address
+
+            async def moved() -> bool:
+                await first.tell()
+                return second.heard
+
+            await until(moved)
+            await wait_for(config, NAME, ["192.168.0.2"])
+            second.tasks = [task("frontend.calico-stars", "192.168.0.3")]
+            await second.tell()
+            await wait_for(config, NAME, ["192.168.0.3"])
+        await second.stop()
+
+    asyncio.run(main())
+
+
 def test_names_outside_the_domain_are_refused_or_forwarded() -> None:
     async def main() -> None:
         async with served() as (_, config):

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 from tortie.base.errors import Unavailable
 from tortie.lb.balancer import Balancer, Pace
 from tortie.lb.change import Have, parse_state
-from tortie.lb.haproxy import Haproxy
+from tortie.lb.haproxy import Haproxy, can_bind
 from tortie.lb.proof import Proof
 from tortie.lb.render import Settings
 from tortie.lb.service import Service
@@ -88,6 +88,11 @@ async def scene(work_dir: Path) -> AsyncIterator[Scene]:
         for pid in sorted(await haproxy.processes()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+        async def free() -> bool:
+            return not can_bind("*", PORT)
+
+        await until(free)  # the next test has the same port
 
 
 async def stop(there: Sequence[Backend]) -> None:
@@ -189,6 +194,27 @@ def test_health_is_kept_over_a_reload_and_not_over_a_start(tmp_path: Path) -> No
             assert made.haproxy.master() != master
             assert await made.ports() == {one.port}
         await one.stop()
+
+    asyncio.run(main())
+
+
+def test_what_somebody_else_changed_in_haproxy_is_put_right(tmp_path: Path) -> None:
+    async def main() -> None:
+        one, two = there = await backends(2)
+        async with scene(tmp_path) as made:
+            balancer = made.balancer()
+            await balancer.apply(wanted(shown(one, two)), made.proof)
+            key = next(key for key, have in (await made.servers()).items() if have.port == one.port)
+            await made.haproxy.command(f"set server {'/'.join(key)} state maint")
+            assert await made.ports() == {two.port}
+
+            async def mended() -> bool:
+                await balancer.tend()
+                return await made.ports() == {one.port, two.port}
+
+            await until(mended)
+            assert balancer.told.reloads == 0
+        await stop(there)
 
     asyncio.run(main())
 

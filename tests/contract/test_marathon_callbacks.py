@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import until
 
 from tortie.base.errors import Invalid
-from tortie.marathon.callbacks import LONGEST_SKIP, Subscriber, check_url
+from tortie.marathon.callbacks import LONGEST_SKIP, OUTSTANDING, OUTSTANDING_BYTES, Subscriber, check_url
 
 
 class Listener:
@@ -111,6 +111,25 @@ def test_who_fails_is_skipped_for_longer_and_longer() -> None:
     assert one.skip_until == 100.0 + LONGEST_SKIP
     one.answered(ok=True, now=100.0)
     assert (one.failures, one.skip_until) == (0, 0.0)
+
+
+def test_what_waits_for_a_slow_one_is_bounded_and_the_newest_stays() -> None:
+    async def story() -> None:
+        one = Subscriber()
+        for n in range(OUTSTANDING + 10):
+            one.put(b"%d" % n)
+        assert (one.queue.qsize(), await one.next()) == (OUTSTANDING, b"10")
+        large = b"x" * (OUTSTANDING_BYTES // 3)
+        for _ in range(5):
+            one.put(large)
+        assert one.waiting <= OUTSTANDING_BYTES
+        found = [await one.next() for _ in range(one.queue.qsize())]
+        assert found[-1] == large
+        assert one.waiting == 0
+        one.put(b"x" * (OUTSTANDING_BYTES + 1))
+        assert one.queue.qsize() == 1
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("url", ["http://", "http:///x", "http://h:99999/", "http://h:x/", "http://a b/", "mailto:x@y"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.async_api import Page, async_playwright, expect
 from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.marathon_live import Live, marathon, sleeper, stars
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
@@ -67,6 +68,12 @@ async def follow(live: Live, page: Page) -> None:
     await live.call("POST", "/v2/apps", sleeper("many", ports=[0] * 9))
     many = page.locator("tr.app", has_text="many").locator(".addresses")
     await expect(many).to_contain_text("and 6 more")
+    for agent in live.master.agents.values():
+        agent.hostname = "127.0.0.1"
+    refused = {"protocol": "TCP", "port": free_port(), "intervalSeconds": 1, "maxConsecutiveFailures": 0}
+    await live.call("POST", "/v2/apps", sleeper("sick", healthChecks=[refused]))
+    sick = page.locator("tr.app", has_text="sick")
+    await expect(sick.locator(".why")).to_contain_text("1 of 1 tasks not healthy: ConnectionRefusedError")
     await ui.get_by_role("button").click()
     await expect(page.locator("tr.detail")).to_contain_text(task["id"])
     await page.keyboard.press("/")

@@ -38,7 +38,7 @@ class FakeMaster:
     def __init__(self, *, events: bool = True, path: str = "/master/state") -> None:
         self.tasks: list[dict[str, Any]] = []
         self.leader = ""
-        self.reads = 0
+        self.reads = self.subscriptions = 0
         self.broken: str | None = None
         self.login: str | None = None
         self._events = events
@@ -72,11 +72,19 @@ class FakeMaster:
     async def tell(self, kind: str = "FRAMEWORK_UPDATED", **body: Any) -> None:
         """An event with its body; without one it says only that something changed."""
         record = json.dumps({"type": kind} | ({kind.lower(): body} if body else {})).encode()
-        for stream in self._streams:
-            await stream.write(b"%d\n%s" % (len(record), record))
+        for stream in self._streams[:]:
+            try:
+                await stream.write(b"%d\n%s" % (len(record), record))
+            except ConnectionError:  # that reader has gone
+                self._streams.remove(stream)
 
     async def subscribed(self) -> None:
         await self._subscribed.wait()
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody has subscribed."""
+        return self._subscribed.is_set()
 
     async def _state(self, _: web.Request) -> web.Response:
         self.reads += 1
@@ -92,6 +100,7 @@ class FakeMaster:
         record = b'{"type":"SUBSCRIBED"}'
         await reply.write(b"%d\n%s" % (len(record), record))
         self._streams.append(reply)
+        self.subscriptions += 1
         self._subscribed.set()
         await asyncio.Event().wait()
         return reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -18,7 +18,8 @@ from tortie.wire import mesos
 class Story:
     """Brain and launcher with agents that have room for everything; time is set by hand."""
 
-    def __init__(self, world: World | None = None) -> None:
+    def __init__(self, world: World | None = None, ports: Sequence[tuple[int, int]] = ()) -> None:
+        self.ports = ports
         numbers: Iterator[int] = count(1)
         self.brain = Brain(world or World(), Options(), lambda: f"plan-{next(numbers)}")
         self.launcher = Launcher(self.brain, random.Random(1), lambda: f"u{next(numbers)}")
@@ -52,6 +53,9 @@ class Story:
         resources = [
             mesos.Resource(name=name, type="SCALAR", scalar=mesos.Scalar(value=100.0)) for name in ("cpus", "mem")
         ]
+        if self.ports:
+            ranges = mesos.Ranges(range=[mesos.Range(begin=begin, end=end) for begin, end in self.ports])
+            resources.append(mesos.Resource(name="ports", type="RANGES", ranges=ranges))
         named = [mesos.ID(value=f"O{n}") for n in (1, 2)]
         offers = [
             mesos.Offer(

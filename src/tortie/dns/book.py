@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 A, AAAA, SRV, HOLLOW = 1, 28, 33, 0
 """Types of records; a hollow one only says that the name exists."""
@@ -20,11 +20,10 @@ Entry: TypeAlias = tuple[str, int, str | Service]
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class NameRecords:
+class NameRecords(NamedTuple):
     """What one name owns, in a fixed order: two equal values have equal answers.
 
-    `targets`: one address of each family for each target of `srv`.
+    `targets`: one address of each family for each target of `srv`. A tuple: one is made for every name.
     """
 
     a: tuple[str, ...] = ()
@@ -53,7 +52,9 @@ class Entries:
 
 def fits(name: str) -> bool:
     """Whether the DNS can carry the name."""
-    return len(name) <= 253 and all(0 < len(part) <= 63 for part in name.split("."))
+    if not name or ".." in name or name[0] == "." or name[-1] == ".":
+        return False
+    return len(name) <= 63 or (len(name) <= 253 and max(map(len, name.split("."))) <= 63)
 
 
 class Book:
@@ -107,10 +108,18 @@ class Book:
         found = self._owned.get(name)
         if found is None:
             return None
+        if len(found) == 1:
+            return self._single(*next(iter(found)))
         a = sorted(str(data) for kind, data in found if kind == A)
         aaaa = sorted(str(data) for kind, data in found if kind == AAAA)
         srv = sorted(data for _, data in found if isinstance(data, tuple))
         return NameRecords(tuple(a), tuple(aaaa), tuple(srv), self._targets(srv) if srv else ())
+
+    def _single(self, kind: int, data: str | Service) -> NameRecords:
+        """The records of a name that owns one: most do."""
+        if isinstance(data, tuple):
+            return NameRecords(srv=(data,), targets=self._targets([data]))
+        return NameRecords((data,)) if kind == A else NameRecords(aaaa=(data,)) if kind == AAAA else NameRecords()
 
     def _targets(self, services: list[Service]) -> tuple[tuple[str, str], ...]:
         found = []

@@ -43,6 +43,7 @@ class Server:
     forwarder: Forwarder
     queries: int = 0
     _wild: bool = False
+    _batch: int = 1
     _tcp_open: Counter[str] = field(default_factory=Counter)
     _large: LargeReplies = field(default_factory=LargeReplies)
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -91,9 +92,12 @@ class Server:
             self.close()
 
     def _drain(self, sock: socket.socket, group: asyncio.TaskGroup) -> None:
-        """Answer what has arrived, a batch at most: other work on the loop gets its turn."""
+        """Answer what has arrived, a batch at most: other work on the loop gets its turn.
+
+        A batch is as long as those before it were: asking a socket in vain costs as much as an answer.
+        """
         back: list[Control] = []
-        for _ in range(_BATCH):
+        for _ in range(self._batch):
             try:
                 if self._wild:
                     query, controls, _, peer = sock.recvmsg(_MAX_QUERY, _CONTROL_SPACE)
@@ -101,6 +105,7 @@ class Server:
                 else:
                     query, peer = sock.recvfrom(_MAX_QUERY)
             except BlockingIOError:
+                self._batch = max(1, self._batch // 2)
                 return
             except OSError as error:  # an ICMP error of an earlier reply
                 log.debug("receive: %s", error)
@@ -110,6 +115,7 @@ class Server:
                 group.create_task(self._pass_on(sock, query, reply.question, back, peer))
             elif reply is not None:
                 self._say(sock, reply, back, peer)
+        self._batch = min(2 * self._batch, _BATCH)
 
     def _say(self, sock: socket.socket, reply: bytes, back: list[Control], peer: Any) -> None:
         if len(reply) > LARGE and not self._large.allowed(peer[0], time.monotonic()):

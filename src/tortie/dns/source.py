@@ -100,7 +100,7 @@ class MesosMaster:
                 async for chunk in reply.content.iter_any():
                     if events := [decode_event(record) for record in frames.feed(chunk)]:
                         tell(events)
-                    if self.leader != leader:
+                    if self.leader not in ("", leader):
                         return
         except (aiohttp.ClientError, OSError, TimeoutError, Invalid) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error

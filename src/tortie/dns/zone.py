@@ -115,12 +115,12 @@ def encode_name(found: NameRecords, apex: Apex, dice: random.Random) -> dict[int
     four = _addresses(_OWNER, apex.ttl, found.a, ())
     six = _addresses(_OWNER, apex.ttl, (), found.aaaa)
     services, extra = [], []
+    wires = {target: wire_name(target) for target, _ in found.srv}
     for target, port in found.srv:
-        data = struct.pack("!HHH", 0, apex.srv_weight, port) + wire_name(target)
+        data = struct.pack("!HHH", 0, apex.srv_weight, port) + wires[target]
         services.append(_record(_OWNER, SRV, apex.ttl, data))
     for target, address in found.targets:
-        four_six = ([], [address]) if ":" in address else ([address], [])
-        extra += _addresses(wire_name(target), apex.ttl, *four_six)
+        extra.append(_record(wires[target], AAAA if ":" in address else A, apex.ttl, _packed(address)))
     answers = {}
     for rtype, chunks in ((A, four), (AAAA, six), (SRV, services)):
         if chunks:
@@ -203,7 +203,8 @@ class Zone:
         return _PLAIN_NODATA if rtype == SRV else nxdomain
 
     def _parents(self, name: str, by: int) -> None:
-        """Every name between a name and the apex exists even when it owns nothing (RFC 8020)."""
+        """Every name between a name and the apex exists even when it owns nothing (RFC 8020): names count at the
+        name above them, and so does that one as long as it has any."""
         domain = f".{self.apex.domain}"
         parent = name.partition(".")[2]
         while parent.endswith(domain):
@@ -212,8 +213,9 @@ class Zone:
                 self._below[parent] = count
             else:
                 del self._below[parent]
-            if count in (0, by):
-                (self.empty.add if count else self.empty.discard)(wire_name(parent))
+            if count != max(by, 0):  # neither the first nor the last
+                return
+            (self.empty.add if count else self.empty.discard)(wire_name(parent))
             parent = parent.partition(".")[2]
 
     def _soa(self) -> bytes:

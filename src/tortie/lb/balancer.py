@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tortie.base.errors import Unavailable
@@ -20,6 +20,7 @@ log = logging.getLogger("lb")
 _ROUNDS = 3
 _REST = 2.0
 _SOON = 0.1
+_FEW = 16
 _JUDGE_AGAIN = 60.0
 
 
@@ -34,6 +35,15 @@ class Pace:
     retry: float = 10.0
     tries: int = 10
     archive: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What a worker was seen to have; `since`: when all of it was looked at."""
+
+    rendered: Rendered
+    worker: int
+    since: float
 
 
 @dataclass
@@ -58,10 +68,14 @@ class Balancer:
         self._pace = pace or Pace()
         self._verdict: tuple[str, float, dict[str, str]] = ("", 0, {})
         self._wanted: Rendered | None = None
+        self._rendered: Rendered | None = None
         self._adopted = False
         self._reloaded = self._failed = float("-inf")
         self._failures: tuple[str, int] = ("", 0)
-        self._leaving, self._soon = 0, _SOON
+        self._leaving: set[str] = set()
+        self._soon = _SOON
+        self._settled: _Settled | None = None
+        self._binds: tuple[str, dict[tuple[str, int], str]] = ("", {})
         self.force_reload = False
         self.told = Told()
 
@@ -85,9 +99,11 @@ class Balancer:
             await self._start(wanted)
         if wanted is None:
             return _REST
-        if not self.force_reload and await self._haproxy.loaded() == wanted.mark:
+        mark, worker = await self._haproxy.worker()
+        if not self.force_reload and mark == wanted.mark:
+            self.told.reload_waits = 0.0
             self._write(wanted)
-            if await self._change_servers(wanted):
+            if await self._change_servers(wanted, worker):
                 return self._next_look()
             log.warning("the runtime API refused a change: reloading")
         self.told.reload_waits = await self._pause(wanted)
@@ -95,7 +111,7 @@ class Balancer:
             await self._change_what_goes(wanted)
             return self.told.reload_waits
         await self._reload(wanted)
-        if not await self._change_servers(wanted):
+        if not await self._change_servers(wanted, 0):
             raise Unavailable("haproxy: servers are not as wanted after a reload")
         return self._next_look()
 
@@ -126,7 +142,7 @@ class Balancer:
 
     def _bindable(self, services: Sequence[Service], left_out: list[str], *, running: bool) -> list[Service]:
         """Services whose port nobody else has taken: a reload with a taken port would fail as a whole."""
-        held = change.binds(self._files.text()) if running else {}
+        held = self._held() if running else {}
         kept = []
         for service in services:
             key = (service.bind_address, service.port)
@@ -137,16 +153,24 @@ class Balancer:
                 kept.append(service)
         return kept
 
+    def _held(self) -> dict[tuple[str, int], str]:
+        """Where the configuration in place listens. Its mark stands for that."""
+        text = self._files.text()
+        mark = mark_of(text)
+        if not mark or mark != self._binds[0]:
+            self._binds = mark, change.binds(text)
+        return self._binds[1]
+
     async def _valid(self, services: list[Service], left_out: list[str]) -> Rendered:
         """The configuration of those services that HAProxy accepts together. Servers do not count for that."""
-        rendered = render(services, self._settings)
+        rendered = self._rendered = render(services, self._settings, self._rendered)
         mark, since, refused = self._verdict
         if mark != rendered.mark or (refused and time.monotonic() - since > _JUDGE_AGAIN):
             refused = await self._judge(services, rendered)
             self._verdict = (rendered.mark, time.monotonic(), refused)
         if refused:
             left_out += refused.values()
-            rendered = render([s for s in services if s.name not in refused], self._settings)
+            rendered = render([s for s in services if s.name not in refused], self._settings, rendered)
         return rendered
 
     async def _refusals(self, rendered: Rendered) -> list[str]:
@@ -211,27 +235,53 @@ class Balancer:
         self.told.reloads += 1
         log.info("reloaded haproxy, %d servers may change without", len(wanted.servers))
 
-    async def _have(self) -> dict[change.Key, change.Have]:
-        return change.parse_state(await self._haproxy.command("show servers state"))
+    async def _have(self, backends: Collection[str] = ()) -> dict[change.Key, change.Have]:
+        """The servers of these, or of all."""
+        if not backends:
+            return change.parse_state(await self._haproxy.command("show servers state"))
+        found: dict[change.Key, change.Have] = {}
+        for backend in sorted(backends):
+            found |= change.parse_state(await self._haproxy.command(f"show servers state {backend}"))
+        return found
 
-    async def _change_servers(self, wanted: Rendered) -> bool:
-        """Read back, do what is left, read back: a change that landed on a leaving worker is made again."""
-        fixed = change.fixed_backends(wanted.text, wanted.servers)
+    async def _change_servers(self, wanted: Rendered, worker: int) -> bool:
+        """Read back, do what is left, read back: a change that landed on a leaving worker is made again.
+
+        Now and then all servers are looked at. In between, when this worker was seen to be as wanted a moment ago,
+        only those of back ends that are to change: with thousands of servers that is what a change costs.
+        """
+        near, since = self._near(wanted, worker)
+        if near is not None and not near:
+            return True
+        self._settled = None
+        want: Mapping[change.Key, str] = wanted.servers
+        if near:
+            want = {key: text for key, text in want.items() if key[0] in near}
         for _ in range(_ROUNDS):
-            commands = list(change.plan(wanted.servers, await self._have(), fixed, wanted.sticky))
-            self._leaving = 0
+            commands = list(change.plan(want, await self._have(near or ()), wanted.fixed, wanted.sticky))
+            self._leaving = set()
             if not await self._run(commands):
                 return False
             if not any(command.must for command in commands):
+                self._settled = _Settled(wanted, worker, since)
                 return True
-        return change.settled(wanted.servers, await self._have(), fixed)
+        return change.settled(want, await self._have(near or ()), wanted.fixed)
+
+    def _near(self, wanted: Rendered, worker: int) -> tuple[set[str] | None, float]:
+        """The back ends to look at, None for all of them; and when all were looked at."""
+        seen, now = self._settled, time.monotonic()
+        if seen is None or seen.worker != worker or not worker or now - seen.since >= _REST:
+            return None, now
+        differing = seen.rendered.servers.items() ^ wanted.servers.items()
+        near = {key[0] for key, _ in differing} | self._leaving
+        return (near, seen.since) if len(near) <= _FEW else (None, now)
 
     async def _change_what_goes(self, wanted: Rendered) -> None:
         """Servers of the front ends that are there already, while a reload for others has to wait."""
+        self._settled = None
         backends = set((await self._haproxy.command("show backend")).split())
         there = {key: text for key, text in wanted.servers.items() if key[0] in backends}
-        fixed = change.fixed_backends(wanted.text, wanted.servers)
-        for command in list(change.plan(there, await self._have(), fixed, wanted.sticky)):
+        for command in list(change.plan(there, await self._have(), wanted.fixed, wanted.sticky)):
             await self._run([command])
 
     async def _run(self, commands: list[change.Command]) -> bool:
@@ -244,5 +294,5 @@ class Balancer:
                 log.warning("haproxy: %s: %s", command.text, answer.strip())
                 return False
             else:
-                self._leaving += 1
+                self._leaving.add(command.text.split()[-1].partition("/")[0])
         return True

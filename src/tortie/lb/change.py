@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
+_LISTENS = re.compile(r"^\s*(?:frontend|listen)\s+(\S+)|^\s*bind\s+(\S*):(\d+)(?!\S)", re.MULTILINE)
 Key = tuple[str, str]
 _MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
 _DRAIN = 0x08 | 0x10
@@ -124,7 +125,7 @@ def fixed_backends(text: str, servers: Mapping[Key, str]) -> set[str]:
         words = line.split()
         if words[:1] in (["backend"], ["listen"]) and len(words) > 1:
             backend = words[1]
-        elif words[:1] == ["server"] and (backend, words[1]) not in servers:
+        elif words[:1] == ["server"] and (backend, *words[1:2]) not in servers:
             found.add(backend)
     return found
 
@@ -132,10 +133,10 @@ def fixed_backends(text: str, servers: Mapping[Key, str]) -> set[str]:
 def binds(text: str) -> dict[tuple[str, int], str]:
     """Where a configuration listens: address and port, with the section's name."""
     section, found = "", {}
-    for line in text.splitlines():
-        words = line.split()
-        if words[:1] in (["frontend"], ["listen"]) and len(words) > 1:
-            section = words[1]
-        elif words[:1] == ["bind"] and (match := re.fullmatch(r"(.*):(\d+)", words[1])):
-            found[match[1], int(match[2])] = section
+    for match in _LISTENS.finditer(text):
+        name, address, port = match.groups()
+        if name:
+            section = name
+        else:
+            found[address, int(port)] = section
     return found

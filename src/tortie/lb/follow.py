@@ -17,7 +17,7 @@ from tortie.lb.balancer import Balancer
 from tortie.lb.ending import reap_strangers
 from tortie.lb.haproxy import Haproxy
 from tortie.lb.proof import Proof
-from tortie.lb.services import Choice, resolvable, services
+from tortie.lb.services import Choice, Known, resolvable, services
 from tortie.wire.marathon import MarathonClient
 from tortie.wire.marathon_apps import App
 
@@ -84,6 +84,7 @@ class Follower:
         self._resolve_after: dict[str, float] = {}
         self._alive: OrderedDict[str, bool] = OrderedDict()
         self._apps: list[App] | None = None
+        self._known = Known()
         self._unreadable: list[str] = []
         self._changed = False
         self._failures = 0
@@ -156,7 +157,7 @@ class Follower:
         changed, self._changed = self._changed, False
         try:
             if changed and self._apps is not None:
-                found, left_out = services(self._apps, self._choice, self._addresses.get, self._alive)
+                found, left_out = services(self._apps, self._choice, self._addresses.get, self._alive, self._known)
                 rest = await self._balancer.apply(found, proof)
                 self.seen.waiting = proof.waiting()
                 self.seen.left_out = sorted({*self._unreadable, *left_out, *told.left_out})

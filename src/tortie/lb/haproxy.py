@@ -91,11 +91,16 @@ class Haproxy:
 
     async def loaded(self) -> str:
         """The mark of the configuration that the worker runs; empty when none answers."""
+        return (await self.worker())[0]
+
+    async def worker(self) -> tuple[str, int]:
+        """The mark of its configuration and its pid; empty and 0 when none answers."""
         try:
             text = await self.command("show info")
         except Unavailable:
-            return ""
-        return next((line[12:].strip() for line in text.splitlines() if line.startswith("description:")), "")
+            return "", 0
+        info = dict(line.partition(": ")[::2] for line in text.splitlines())
+        return info.get("description", "").strip(), int(info.get("Pid", 0))
 
     async def command(self, text: str) -> str:
         """One command of the runtime API and its answer."""

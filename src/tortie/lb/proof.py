@@ -18,6 +18,7 @@ _WITHIN = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _AT_ONCE, _A_SECOND = 64, 50
 _SETTLE = 0.1
+_SPARE = 1000
 _GOOD = re.compile(rb"HTTP/\d\.\d [23]\d\d")
 
 
@@ -31,6 +32,7 @@ class Proof:
         self._changed = changed
         self._answered: dict[Key, Who] = {}
         self._tries: dict[Key, tuple[Server, asyncio.Task[None]]] = {}
+        self._done: dict[int, Service] = {}
         self._few = asyncio.Semaphore(_AT_ONCE)
 
     def adopt(self, services: Sequence[Service], have: Mapping[Key, Have]) -> None:
@@ -43,9 +45,8 @@ class Proof:
 
     async def sift(self, services: Sequence[Service]) -> list[Service]:
         """The services with the servers that may get requests now; the others are tried until they answer or go."""
-        there = {(s.name, server.name) for s in services for server in (*s.servers, *s.leaving)}
-        self._answered = {key: who for key, who in self._answered.items() if key in there}
-        unknown = {key: (service, server) for key, service, server in strangers(services, self._answered)}
+        open_ = [service for service in services if self._done.get(id(service)) is not service]
+        unknown = {key: (service, server) for key, service, server in strangers(open_, self._answered)}
         for key, (tried, task) in list(self._tries.items()):
             if key not in unknown or unknown[key][1] != tried or unknown[key][1].task != tried.task:
                 task.cancel()
@@ -56,7 +57,22 @@ class Proof:
             self._tries[key] = (server, self._spawn(self._try_on(key, service, server)))
         if fresh:
             await asyncio.wait([self._tries[key][1] for key in fresh], timeout=_SETTLE)
-        return admit(services, self._answered)
+        admitted = dict(zip(map(id, open_), admit(open_, self._answered), strict=True))
+        unproven = {key[0] for key in unknown}
+        # A service that did not change is the very same value: nothing is to be done for it the next time.
+        self._done = {
+            id(s): s
+            for s in services
+            if admitted.get(id(s), s) is s and (id(s) not in admitted or s.name not in unproven)
+        }
+        self._forget(services)
+        return [admitted.get(id(service), service) for service in services]
+
+    def _forget(self, services: Sequence[Service]) -> None:
+        """Servers that went. They do no harm: another task has to answer for itself."""
+        if len(self._answered) > 2 * sum(len(service.servers) for service in services) + _SPARE:
+            there = {(s.name, server.name) for s in services for server in (*s.servers, *s.leaving)}
+            self._answered = {key: who for key, who in self._answered.items() if key in there}
 
     def waiting(self) -> list[str]:
         """The servers that have not answered, as `backend/name`."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tortie.lb import backs
+from tortie.lb import backs, change
 from tortie.lb.fields import fields_of
 from tortie.lb.fronts import (
     Routes,
@@ -55,11 +55,22 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """What one service has of its own in the file."""
+
+    service: Service
+    fields: dict[str, str]
+    users: str
+    front: str
+    back: backs.Back
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
     """`mark` names everything that needs a reload; `servers` may change at run time, by backend and name.
 
-    `files` are those that the text names, by path. A path tells the content: files never change.
-    `sticky` are the backends with cookies.
+    `files` are those that the text names, by path. A path tells the content: files never change. `sticky` are the
+    backends with cookies among them, `fixed` those with other servers. The rest is there to render from again.
     """
 
     text: str
@@ -67,6 +78,10 @@ class Rendered:
     servers: Mapping[tuple[str, str], str]
     files: Mapping[str, str]
     sticky: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
+    maps_dir: str = field(default="", compare=False, repr=False)
+    settings: Settings | None = field(default=None, compare=False, repr=False)
+    pieces: Mapping[str, Piece] = field(default_factory=dict, compare=False, repr=False)
 
 
 MARK = "tortie-"
@@ -75,28 +90,62 @@ _MAX_RELOADS = 20
 """A worker that is still there after so many reloads is ended; reloads are paced so that it does not come to that."""
 
 
-def render(services: Collection[Service], settings: Settings) -> Rendered:
-    """The whole file. The mark stands in the worker's description, so a running worker tells what it has loaded."""
+def render(services: Collection[Service], settings: Settings, before: Rendered | None = None) -> Rendered:
+    """The whole file. The mark stands in the worker's description, so a running worker tells what it has loaded.
+
+    `before`: an earlier result; what services that are still the same had of their own is taken from it.
+    """
     ordered = list(services)
     by_map = mapped(ordered, settings.templates) if settings.host_maps else frozenset()
     maps = map_files(ordered, by_map, apps=settings.host_maps) if settings.host_maps else {}
     maps_dir = f"{settings.work_dir}/maps/{_digest(maps)}" if maps else f"{settings.work_dir}/maps"
-    fields = {service.name: fields_of(service, maps_dir) for service in ordered}
-    weighed = [(service, fields[service.name]) for service in by_weight(ordered)]
-    routes = Routes(weighed, by_map, maps, catch_all([service for service, _ in weighed]), settings.templates)
-    shared = [block for block in _shared(ordered, routes, fields, settings, maps_dir) if block]
-    behind = [(s, backs.back(s, settings.templates, fields[s.name])) for s in ordered]
-    fixed = "\n".join([*_head(settings, "", len(ordered)), *shared, *(back.fixed for _, back in behind)])
+    same = before is not None and before.settings is settings and before.maps_dir == maps_dir
+    pieces = _pieces(ordered, settings.templates, maps_dir, before.pieces if before is not None and same else {})
+    routes = Routes(
+        [(service, pieces[service.name].fields) for service in by_weight(ordered)],
+        by_map, maps, catch_all(by_weight(ordered)), settings.templates,
+    )  # fmt: skip
+    fronts = [block for block in _shared_fronts(routes, settings, maps_dir) if block]
+    users = [piece.users for piece in pieces.values() if piece.users]
+    shared = [*users, *fronts, *(piece.front for piece in pieces.values())]
+    fixed = "\n".join([*_head(settings, "", len(ordered)), *shared, *(piece.back.fixed for piece in pieces.values())])
     mark = MARK + hashlib.sha256(fixed.encode()).hexdigest()[:24]
     blocks = [*_head(settings, mark, len(ordered)), *shared]
     servers = {}
-    for service, back in behind:
-        blocks += (back.text, *back.servers)
-        for name, options in (back.options or {}).items():
-            servers[service.name, name] = options
-    sticky = frozenset(service.name for service, back in behind if service.sticky and back.options is not None)
-    files = {f"{maps_dir}/{name}": text for name, text in maps.items()}
-    return Rendered("\n".join(blocks) + "\n", mark, servers, files, sticky)
+    for piece in pieces.values():
+        blocks += (piece.back.text, *piece.back.servers)
+        for name, options in (piece.back.options or {}).items():
+            servers[piece.service.name, name] = options
+    changing = {name for name, piece in pieces.items() if piece.back.options is not None}
+    return Rendered(
+        text="\n".join(blocks) + "\n",
+        mark=mark,
+        servers=servers,
+        files={f"{maps_dir}/{name}": text for name, text in maps.items()},
+        sticky=frozenset(name for name in changing if pieces[name].service.sticky),
+        fixed=frozenset(change.fixed_backends("\n".join([*_head(settings, "", len(ordered)), *fronts]), {}))
+        | (pieces.keys() - changing),
+        maps_dir=maps_dir,
+        settings=settings,
+        pieces=pieces,
+    )
+
+
+def _pieces(
+    services: list[Service], templates: Templates, maps_dir: str, before: Mapping[str, Piece]
+) -> dict[str, Piece]:
+    found = {}
+    for service in services:
+        last = before.get(service.name)
+        if last is None or last.service is not service:
+            fields = fields_of(service, maps_dir)
+            last = Piece(
+                service, fields,
+                "\n".join(backs.users(service, templates, fields)), "\n".join(backs.front(service, templates, fields)),
+                backs.back(service, templates, fields),
+            )  # fmt: skip
+        found[service.name] = last
+    return found
 
 
 def mark_of(text: str) -> str:
@@ -109,13 +158,8 @@ def _digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
 
-def _shared(
-    services: list[Service], routes: Routes, fields: Mapping[str, dict[str, str]], settings: Settings, maps_dir: str
-) -> Iterator[str]:
-    """Everything between the head and the back ends."""
+def _shared_fronts(routes: Routes, settings: Settings, maps_dir: str) -> Iterator[str]:
     templates = settings.templates
-    for service in services:
-        yield from backs.users(service, templates, fields[service.name])
     if settings.bind_http:
         head = f"\nfrontend marathon_http_in\n  bind *:{settings.http_port}\n{_HTTP}"
         yield from http_front(templates.given.get("HTTP_FRONTEND_HEAD", head), routes, maps_dir)
@@ -124,8 +168,6 @@ def _shared(
     yield from appid_front(templates.given.get("HTTP_FRONTEND_APPID_HEAD", head), routes, maps_dir, by_map=by_map)
     if settings.bind_http and settings.ssl_certs:
         yield from _secure(routes, settings, maps_dir)
-    for service in services:
-        yield from backs.front(service, templates, fields[service.name])
 
 
 def _secure(routes: Routes, settings: Settings, maps_dir: str) -> Iterator[str]:

@@ -38,40 +38,87 @@ class Choice:
 
 
 Resolve = Callable[[str], str | None]
+Known = dict[str, tuple[tuple[object, ...], list[Service], list[str]]]
+"""By app: what its services followed from, and they."""
 
 
 def services(
-    apps: Collection[App], choice: Choice, resolve: Resolve, remembered: Mapping[str, bool] | None = None
+    apps: Collection[App],
+    choice: Choice,
+    resolve: Resolve,
+    remembered: Mapping[str, bool] | None = None,
+    known: Known | None = None,
 ) -> tuple[list[Service], list[str]]:
-    """The services in the order of the file, and a line for everything that was left out."""
+    """The services in the order of the file, and a line for everything that was left out.
+
+    `known` spares work from call to call with the same choice: services of an app as it was are the very same ones.
+    """
     said: list[str] = []
     apps, disabled = merged(apps, said)
     taken = {port for app in apps for port in (*app.service_ports(), *ports_by_label(app)) if port} | choice.reserved
-    found = []
-    for app in sorted(apps, key=lambda a: a.id):
+    found: list[Service] = []
+    before, after = known if known is not None else {}, Known()
+    for app in apps:
         if choice.own_app and app.id.replace("/", "") == choice.own_app.replace("/", ""):
             continue
         ports = _service_ports(app, choice, taken, said)
-        for index, port in enumerate(ports):
-            if not port or not in_group(app, index, choice.groups):
-                continue
-            try:
-                if not 0 < port < 65536:
-                    raise ValueError(f"{port} is not a port")
-                service = make_service(app, index, port, own_templates=choice.own_templates)
-            except ValueError as error:
-                said.append(f"{app.id}: port {index} left out: {error}")
-                continue
-            if truth(labelled(app, index, "ENABLED"), not choice.strict):
-                tasks = [t for t in app.tasks or () if _takes_part(t, app, choice, remembered or {})]
-                going = [t for t in app.tasks or () if t.state == _KILLING]
-                servers = _servers(service, app, tasks, disabled, resolve, said)
-                leaving = _servers(service, app, going, disabled, resolve, [])
-                found.append(replace(service, servers=servers, leaving=leaving))
-        if any(in_group(app, index, choice.groups) for index in range(len(ports))):
-            said += [f"{app.id}: {line}" for line in without_effect(app, len(ports))]
+        basis = _basis(app, ports, choice, disabled, resolve, remembered or {})
+        last = before.get(app.id)
+        if last is None or last[0] != basis:
+            last = (basis, *_of_app(app, ports, choice, disabled, resolve, remembered or {}))
+        after[app.id] = last
+        found += last[1]
+        said += last[2]
+    if known is not None:
+        known.clear()
+        known.update(after)
     kept = _without_clashes(sorted(found, key=lambda s: (s.app_id, s.port)), choice, said)
     return without_doubles(kept, said), said
+
+
+def _basis(
+    app: App,
+    ports: list[int],
+    choice: Choice,
+    disabled: Collection[str],
+    resolve: Resolve,
+    remembered: Mapping[str, bool],
+) -> tuple[object, ...]:
+    """Everything that the services of an app follow from."""
+    tasks = app.tasks or ()
+    addresses = [resolve(task.host) for task in tasks] if app.mode() != "container" else ()
+    alive = [remembered.get(task.id) for task in tasks] if choice.health_check and app.health_checks else ()
+    return app, ports, addresses, alive, [task.id in disabled for task in tasks] if disabled else ()
+
+
+def _of_app(
+    app: App,
+    ports: list[int],
+    choice: Choice,
+    disabled: Collection[str],
+    resolve: Resolve,
+    remembered: Mapping[str, bool],
+) -> tuple[list[Service], list[str]]:
+    found, said = [], []
+    for index, port in enumerate(ports):
+        if not port or not in_group(app, index, choice.groups):
+            continue
+        try:
+            if not 0 < port < 65536:
+                raise ValueError(f"{port} is not a port")
+            service = make_service(app, index, port, own_templates=choice.own_templates)
+        except ValueError as error:
+            said.append(f"{app.id}: port {index} left out: {error}")
+            continue
+        if truth(labelled(app, index, "ENABLED"), not choice.strict):
+            tasks = [t for t in app.tasks or () if _takes_part(t, app, choice, remembered)]
+            going = [t for t in app.tasks or () if t.state == _KILLING]
+            servers = _servers(service, app, tasks, disabled, resolve, said)
+            leaving = _servers(service, app, going, disabled, resolve, [])
+            found.append(replace(service, servers=servers, leaving=leaving))
+    if any(in_group(app, index, choice.groups) for index in range(len(ports))):
+        said += [f"{app.id}: {line}" for line in without_effect(app, len(ports))]
+    return found, said
 
 
 def _service_ports(app: App, choice: Choice, taken: set[int], said: list[str]) -> list[int]:

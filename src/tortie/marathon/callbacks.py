@@ -16,6 +16,7 @@ from tortie.base.errors import Invalid
 
 PATIENCE = aiohttp.ClientTimeout(total=10)
 OUTSTANDING = 1024
+OUTSTANDING_BYTES = 16 * 1024 * 1024
 MOST = 100
 LONGEST_SKIP = 3600.0
 log = logging.getLogger("marathon.callbacks")
@@ -39,12 +40,27 @@ def check_url(url: str) -> str:
 
 @dataclass(slots=True)
 class Subscriber:
-    """`failures` in a row; nothing is sent before `skip_until`."""
+    """`failures` in a row; nothing is sent before `skip_until`. `waiting`: bytes in the queue."""
 
-    queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(OUTSTANDING))
+    queue: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    waiting: int = 0
     failures: int = 0
     skip_until: float = 0.0
     loop: asyncio.Future[None] | None = None
+
+    def put(self, body: bytes) -> None:
+        """The oldest make room where too much waits."""
+        while self.queue.qsize() and (
+            self.queue.qsize() >= OUTSTANDING or self.waiting + len(body) > OUTSTANDING_BYTES
+        ):
+            self.waiting -= len(self.queue.get_nowait())
+        self.waiting += len(body)
+        self.queue.put_nowait(body)
+
+    async def next(self) -> bytes:
+        body = await self.queue.get()
+        self.waiting -= len(body)
+        return body
 
     def answered(self, ok: bool, now: float) -> None:
         """After n failures in a row, 2^n seconds of silence."""
@@ -71,7 +87,7 @@ class Callbacks:
         self._session: aiohttp.ClientSession | None = None
 
     def heard(self, event: dict[str, Any]) -> None:
-        """Queues an event for everybody; the oldest makes room where too many wait."""
+        """Queues an event for everybody."""
         if self._session is None:
             return
         wanted = list(self.urls())
@@ -79,10 +95,7 @@ class Callbacks:
             self._end(self._subscribers.pop(gone))
         body = msgspec.json.encode(self.expand(event)) if wanted else b""
         for url in wanted:
-            queue = self._known(url, self._session).queue
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(body)
+            self._known(url, self._session).put(body)
 
     def _known(self, url: str, session: aiohttp.ClientSession) -> Subscriber:
         subscriber = self._subscribers.get(url)
@@ -112,7 +125,7 @@ class Callbacks:
     async def _deliver(self, session: aiohttp.ClientSession, url: str, subscriber: Subscriber) -> None:
         headers = {"Content-Type": "application/json"}
         while True:
-            body = await subscriber.queue.get()
+            body = await subscriber.next()
             if self.clock() < subscriber.skip_until:
                 continue
             try:

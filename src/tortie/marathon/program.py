@@ -10,17 +10,16 @@ import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from tortie.base.errors import TortieError
 from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
+from tortie.marathon.api.plans import WholePlans
 from tortie.marathon.api.site import Site, application
 from tortie.marathon.api.subscriptions import Subscriptions
 from tortie.marathon.api.system import About, System
 from tortie.marathon.api.tasks import Tasks
-from tortie.marathon.api.views import with_groups
 from tortie.marathon.brain import Brain, Options
 from tortie.marathon.callbacks import Callbacks
 from tortie.marathon.engine import Engine
@@ -98,7 +97,7 @@ def build(
     engine.framework = Framework(settings.masters, info, engine.on_events, engine.on_disconnect)
     about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
     subscriptions = Subscriptions(engine, settings.endpoints)
-    engine.broadcast.expand = partial(with_groups, brain)
+    engine.broadcast.expand = WholePlans(brain)
     callbacks = Callbacks(subscriptions.urls, engine.broadcast.expand, engine.clock)
     engine.broadcast.handlers.append(callbacks.heard)
     site = Site(Apps(engine), Groups(engine), Tasks(engine), System(engine, leadership, about), subscriptions)

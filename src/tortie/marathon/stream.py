@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 OUTSTANDING = 1024
+OUTSTANDING_LARGE = 16
 
 
 class Broadcast:
     """Every published event goes to every listener that wants its type.
 
-    `expand` gives an event as those see it who did not ask for a light form.
+    `expand` gives an event as those see it who did not ask for a light form: few of these wait for anybody.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,9 @@ class Broadcast:
                 continue
             if not light and whole is None:
                 whole = self.expand(event)
-            queue.put_nowait(event if light or whole is None else whole)
+            told = event if light or whole is None else whole
+            if told is event or queue.qsize() < OUTSTANDING_LARGE:
+                queue.put_nowait(told)
         for handler in self.handlers:
             handler(event)
 

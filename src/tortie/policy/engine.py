@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tortie.base.shares import Shares
 from tortie.model.kinds.profile import DEFAULT_ALLOW, DEFAULT_ALLOW_NAME, ProfileSpec
 from tortie.model.kinds.workload_endpoint import WorkloadEndpointSpec
 from tortie.model.resource import Resource
-from tortie.policy import endpoints, order
+from tortie.policy import endpoints
 from tortie.policy.compile import compile_profile
 from tortie.policy.endpoints import Party
 from tortie.policy.labels import Gained, LabelIndex, discard
+from tortie.policy.lists import Lists, Owner, lists_of, resolved
 from tortie.policy.order import Tier
 from tortie.policy.policies import compile_policy
 from tortie.policy.sets import Sets, Use
@@ -22,9 +22,7 @@ from tortie.policy.values import (
     CompiledPolicy,
     Construct,
     EndpointChanged,
-    Hook,
     HostEndpointChanged,
-    HostTiers,
     NetsChanged,
     PolicyChanged,
     ProfileChanged,
@@ -34,23 +32,7 @@ from tortie.policy.values import (
 )
 from tortie.policy.verdict import Evaluator
 
-Owner = tuple[Literal["policy", "profile"], str]
-"""Whoever has rules."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lists:
-    """What endpoints list that the same selectors match. `enforced`: whose rules close when they cannot be enforced."""
-
-    normal: HostTiers
-    untracked: HostTiers
-    pre_dnat: HostTiers
-    forward: HostTiers
-    owners: frozenset[Owner]
-    enforced: tuple[Owner, ...]
-
-
-Memo = dict[tuple[frozenset[str], tuple[str, ...], bool], _Lists]
+Memo = dict[tuple[frozenset[str], tuple[str, ...], bool], Lists]
 """By the selectors and profiles of endpoints, of hosts' ones or not."""
 MEMO = 4096
 NOTHING: frozenset[Owner] = frozenset()
@@ -336,7 +318,7 @@ class PolicyEngine:
             begun, ended = self._listing.put(key, lists.owners if lists else NOTHING)
             for owner in sorted(begun):
                 found += self._begin(owner)
-            new = self._resolved(party, lists) if party and lists else None
+            new = resolved(party, lists, self._problems(lists)) if party and lists else None
             if new != old:
                 found.append(self._store(key, old, new))
             for owner in sorted(ended):
@@ -362,7 +344,7 @@ class PolicyEngine:
         self._lacking.pop(owner, None)
         return [_rules_changed(owner, None), *self._unfollow(owner, _uses(self._rules.get(owner)))]
 
-    def _lists(self, key: str, party: Party) -> _Lists:
+    def _lists(self, key: str, party: Party) -> Lists:
         selectors = frozenset(self._selecting.get(key, ()))
         place = selectors, party.profiles, party.host
         if (known := self._memo.get(place)) is not None:
@@ -370,47 +352,11 @@ class PolicyEngine:
         if len(self._memo) >= MEMO:
             self._memo.clear()
         policies = [self._policies[name] for text in selectors for name in self._by_selector.get(text, ())]
-        normal = self._host_tiers(policies, "normal")
-        untracked = pre_dnat = forward = HostTiers()
-        if party.host:
-            untracked = self._host_tiers(policies, "untracked")
-            pre_dnat = HostTiers(self._host_tiers(policies, "preDNAT").ingress)
-            forward = self._host_tiers([policy for policy in policies if policy.forward], "normal")
-        profiles: list[Owner] = [("profile", name) for name in party.profiles]
-        parts = (normal, untracked, pre_dnat, forward)
-        refs = {ref for part in parts for tier in (*part.ingress, *part.egress) for ref in tier.policies}
-        owners = frozenset((*profiles, *(("policy", ref.id) for ref in refs)))
-        enforced = {*profiles, *(("policy", ref.id) for ref in refs if not ref.staged)}
-        found = self._memo[place] = _Lists(normal, untracked, pre_dnat, forward, owners, tuple(sorted(enforced)))
+        found = self._memo[place] = lists_of(party, policies, self._tiers)
         return found
 
-    def _resolved(self, party: Party, lists: _Lists) -> Resolved | ResolvedHost:
-        problems = () if self._renders_all else tuple([text for owner in lists.enforced for text in self._lacks(owner)])
-        if not party.host:
-            return Resolved(
-                party.interface,
-                party.members,
-                party.profiles,
-                lists.normal.ingress,
-                lists.normal.egress,
-                problems,
-                party.floating,
-                party.spoofed,
-            )
-        return ResolvedHost(
-            party.interface,
-            party.members,
-            party.profiles,
-            lists.normal,
-            lists.untracked,
-            lists.pre_dnat,
-            lists.forward,
-            problems,
-        )
-
-    def _host_tiers(self, policies: Iterable[CompiledPolicy], hook: Hook) -> HostTiers:
-        found = [policy for policy in policies if policy.hook == hook]
-        return HostTiers(order.tiers(found, self._tiers, "ingress"), order.tiers(found, self._tiers, "egress"))
+    def _problems(self, lists: Lists) -> tuple[str, ...]:
+        return () if self._renders_all else tuple([text for owner in lists.enforced for text in self._lacks(owner)])
 
 
 def _uses(rules: RuleLists | None) -> frozenset[Use]:

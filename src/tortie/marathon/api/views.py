@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -12,8 +11,8 @@ import msgspec
 from tortie.marathon.brain import Brain
 from tortie.marathon.clock import iso
 from tortie.marathon.deploy.instance import STAGING, Instance
-from tortie.marathon.deploy.plan import Plan, revert
-from tortie.marathon.events import PlanEvent, show_actions, show_addresses
+from tortie.marathon.deploy.plan import Plan
+from tortie.marathon.events import show_actions, show_addresses
 from tortie.marathon.launcher import Launcher
 from tortie.marathon.model import ids
 from tortie.marathon.model.app import App
@@ -190,21 +189,6 @@ def _group_app(brain: Brain, app: App, embed: Collection[str], now: float) -> di
     if "deployments" not in embed:
         del shown["deployments"]
     return shown
-
-
-def with_groups(brain: Brain, event: dict[str, Any]) -> dict[str, Any]:
-    """An event about a deployment with the whole tree before and after it, as the original's plans have them."""
-    if not isinstance(event, PlanEvent):
-        return event
-    plan, world = event.plan, brain.world
-    after = world.tree_at(plan.version) if plan.version in world.roots else world.tree
-    earlier = max((version for version in world.roots if version < plan.version), default=plan.version)
-    before = replace(revert(after, plan), version=earlier)
-    shown = {
-        "original": group_view(brain, before, ids.ROOT, None, 0.0),
-        "target": group_view(brain, after, ids.ROOT, None, 0.0),
-    }
-    return {**event, "plan": event["plan"] | shown}
 
 
 def plan_view(plan: Plan, brain: Brain) -> dict[str, Any]:

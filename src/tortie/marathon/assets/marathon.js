@@ -69,7 +69,7 @@ async function fetchAll() {
   asked = 0;
   busy = true;
   try {
-    const paths = ["apps?embed=apps.tasks&embed=apps.lastTaskFailure", "deployments", "queue"];
+    const paths = ["apps?embed=apps.tasks&embed=apps.lastTaskFailure&embed=apps.readiness", "deployments", "queue"];
     const answers = await Promise.all(paths.map((path) => fetch(`../v2/${path}`).then(answer)));
     apps = answers[0].apps;
     deployments = answers[1];
@@ -101,6 +101,21 @@ export function stateOf(app) {
 }
 
 function why(app) {
+  return [launches(app), sickness(app), readiness(app)].filter(Boolean).join("; ");
+}
+
+function sickness(app) {
+  const failed = app.tasks.map((task) => (task.healthCheckResults ?? []).find((one) => !one.alive)).filter(Boolean);
+  const cause = failed.find((one) => one.lastFailureCause)?.lastFailureCause;
+  return failed.length ? `${failed.length} of ${app.tasks.length} tasks not healthy${cause ? `: ${cause}` : ""}` : "";
+}
+
+function readiness(app) {
+  const unready = (app.readinessCheckResults ?? []).filter((one) => !one.ready).length;
+  return unready ? `${unready} of ${app.tasks.length} tasks not ready yet` : "";
+}
+
+function launches(app) {
   const entry = queue.get(app.id);
   if (!entry) return "";
   if (!entry.delay.overdue) return `tasks failed; next try in ${entry.delay.timeLeftSeconds} s`;
