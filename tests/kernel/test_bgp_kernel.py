@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
+from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, sh
 from tests.support.machine import needs_ipv6
 from tests.support.waiting import wait_until
 
@@ -302,3 +302,9 @@ def test_a_reflector_brings_ipv6_to_those_who_do_not_speak_with_each_other(lab: 
     reaches6(a, b)
     reaches(a, b)
     assert "via fd09::2 dev eth0 proto bird" in route6(one.netns, "fd65::200/122")
+    one.kill(signal.SIGTERM)
+    said = sh(*one.uninstall(), "--force")
+    assert "removed BIRD and its routes" in said
+    wait_until(lambda: daemon(one) is None, SECONDS)
+    left = inside(one.netns, "ip", "route") + inside(one.netns, "ip", "-6", "route")
+    assert not any(word in left for word in ("proto bird", "proto 80"))
