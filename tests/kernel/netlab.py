@@ -77,6 +77,16 @@ class Host:
         return self.lab.directory / f"{self.name}.sock"
 
     @property
+    def bird(self) -> str:
+        """The directory of its BIRD."""
+        return str(self.lab.directory / f"{self.name}-bird")
+
+    def uninstall(self) -> list[str]:
+        """The command. Without the directory it would end this machine's BIRD."""
+        words = ("-m", "tests.kernel.run_node", "uninstall", "--bird-directory", self.bird)
+        return self.words(sys.executable, *words)
+
+    @property
     def log(self) -> Path:
         return self.lab.directory / f"{self.name}.log"
 
@@ -92,7 +102,7 @@ class Host:
                     "--no-docker",
                     "--no-cni",
                     "--bird-directory",
-                    str(self.lab.directory / f"{self.name}-bird"),
+                    self.bird,
                     *options,
                 ),
             ],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.kernel.netlab import Container, Host, Lab, inside, own_tag
+from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, sh
 from tests.support.machine import needs_ipv6
 from tests.support.waiting import wait_until
 
@@ -221,6 +221,17 @@ def test_without_the_mesh_and_without_bgp_the_routes_go(lab: Lab) -> None:
     one, two, a, b = pair(lab)
     established(one, "10.9.0.2")
     reaches(a, b)
+    two.kill(signal.SIGTERM)
+    two.start("--networking-backend", "direct")
+    two.ready()
+    wait_until(lambda: daemon(two) is None, SECONDS)
+    wait_until(lambda: "via 10.9.0.1 dev eth0 proto 80" in route(two.netns, "10.65.0.0/26"), SECONDS)
+    # What BGP had brought has gone with it: it would stay for ever.
+    assert "proto bird" not in inside(two.netns, "ip", "route")
+    two.kill(signal.SIGTERM)
+    two.start("--networking-backend", "bird")
+    two.ready()
+    established(one, "10.9.0.2")
     off = BGPConfigurationSpec(node_to_node_mesh_enabled=False)
     lab.client.apply(Resource(kind=BGP_CONFIGURATION, metadata=Metadata(name="default"), spec=off))
     gone(one.netns, "10.65.1.0/26")
@@ -266,7 +277,7 @@ def test_sessions_of_ipv6_are_shown_and_end_with_the_address(lab: Lab, monkeypat
     one.start("--networking-backend", "bird", "--address6", "none")
     one.ready()
     established(one, "10.9.0.2")
-    wait_until(lambda: not route6(one.netns, "fd65::200/122"), SECONDS)
+    wait_until(lambda: not route6(one.netns, "fd65::200/122"), SECONDS, one.story)
     reaches(a, b)
     wait_until(lambda: "No IPv6 peers found." in six_of_status(), SECONDS, six_of_status)
 
@@ -291,3 +302,9 @@ def test_a_reflector_brings_ipv6_to_those_who_do_not_speak_with_each_other(lab: 
     reaches6(a, b)
     reaches(a, b)
     assert "via fd09::2 dev eth0 proto bird" in route6(one.netns, "fd65::200/122")
+    one.kill(signal.SIGTERM)
+    said = sh(*one.uninstall(), "--force")
+    assert "removed BIRD and its routes" in said
+    wait_until(lambda: daemon(one) is None, SECONDS)
+    left = inside(one.netns, "ip", "route") + inside(one.netns, "ip", "-6", "route")
+    assert not any(word in left for word in ("proto bird", "proto 80"))

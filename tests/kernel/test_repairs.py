@@ -172,7 +172,7 @@ def test_an_uninstallation_leaves_what_was_there_before(lab: Lab) -> None:
     lab.profile("n", own_tag("n"))
     lab.block("10.65.0.0/26", "h1")
     a = host.container("a", "10.65.0.1", "n")
-    run = [*host.words(sys.executable, "-m", "tests.kernel.run_node", "uninstall")]
+    run = host.uninstall()
 
     def refused(word: str) -> bool:
         done = subprocess.run(run, capture_output=True, text=True, check=False)

@@ -4,14 +4,13 @@ who has no IPv6 address, or one that others have too."""
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, until
+from tests.kernel.netlab import Container, Host, Lab, inside, own_tag, sh, until
 from tests.support.machine import needs_ipv6, needs_vxlan
 from tests.support.waiting import PATIENCE
 
@@ -238,7 +237,7 @@ def test_vxlan_over_ipv6_is_mended(lab: Lab) -> None:
     reaches(a, b)
     assert inside(one.netns, "cat", "/sys/class/net/vxlan-v6.calico/ifindex") == index
     one.kill(signal.SIGTERM)
-    said = inside(one.netns, sys.executable, "-m", "tests.kernel.run_node", "uninstall", "--force")
+    said = sh(*one.uninstall(), "--force")
     assert f"removed route {BLOCK6}" in said
     assert not mtu(one, "vxlan-v6.calico")
     assert "proto 80" not in inside(one.netns, "ip", "-6", "route")

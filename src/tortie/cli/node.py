@@ -242,13 +242,15 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
 
 @node.command()
 @click.option("--interface-prefix", default="cali", show_default=True)
+@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, envvar=_variable("bird_directory"))
 @click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
-def uninstall(interface_prefix: str, force: bool) -> None:
-    """Take everything of the node out of this host's kernel: routes, tunnels, what foreignAccept wrote, the table."""
+def uninstall(interface_prefix: str, bird_directory: str, force: bool) -> None:
+    """Take everything of the node out of this host's kernel: routes, BIRD's too, tunnels, what foreignAccept wrote, the
+    table."""
     from tortie.node.uninstall import uninstall as remove
 
     _check_root()
-    for name in remove(parse_prefixes(interface_prefix), force=force):
+    for name in remove(parse_prefixes(interface_prefix), Bird(Path(bird_directory)), force=force):
         click.echo(f"removed {name}")
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from tortie.base.errors import Unavailable
+from tortie.dataplane.bgp_status import KINDS
 from tortie.node.bird_socket import DIRECTORY, NAME, ask
 
 log = logging.getLogger("tortie.node")
 
 SECONDS = 10.0
+LEARNED, ROUTE = "show route where source = RTS_BGP", "1007"
 
 
 class Bird:
@@ -52,8 +55,14 @@ class Bird:
         self._taken = text
 
     def stop(self) -> None:
-        """End our BIRD, if one is there; it takes the routes that it brought along."""
+        """End our BIRD, if one is there, and first its sessions: the routes that they brought go with them. It is told
+        to leave in the kernel what it has when it ends."""
         if self.alive():
+            for kind in KINDS:
+                ask(self.socket, f'disable "{kind}_*"')
+            ends = time.monotonic() + SECONDS
+            while time.monotonic() < ends and any(line.startswith(ROUTE) for line in ask(self.socket, LEARNED)):
+                time.sleep(0.05)
             ask(self.socket, "down")
             log.info("bird ended: nothing is to be brought by BGP")
 

@@ -13,9 +13,10 @@ from tortie.dataplane.kernel.rtnl import Rtnl
 from tortie.dataplane.tunnels import KINDS
 from tortie.dataplane.want import TABLE
 from tortie.node import foreign
+from tortie.node.bird import Bird
 
 
-def uninstall(prefixes: Sequence[str], *, force: bool) -> list[str]:
+def uninstall(prefixes: Sequence[str], bird: Bird, *, force: bool) -> list[str]:
     """What was removed; the table goes last. Conflict, and nothing done, while a node owns the table, or (without
     `force`) while workloads are there: nothing would guard them any more."""
     rtnl = Rtnl()
@@ -25,7 +26,7 @@ def uninstall(prefixes: Sequence[str], *, force: bool) -> list[str]:
             left = sorted(link.name for link in rtnl.links().values() if link.name.startswith(tuple(prefixes)))
             if left and not force:
                 raise Conflict(f"{len(left)} workloads are still here ({left[0]} is one): nothing would guard them")
-            done = [*foreign.remove(), *_drop_routes(rtnl), *_drop_tunnels()]
+            done = [*foreign.remove(), *_end(bird), *_drop_routes(rtnl), *_drop_tunnels()]
             if present:
                 nft.drop_table(sock)
                 done.append(f"table {TABLE}")
@@ -45,6 +46,13 @@ def _own(sock: socket.socket) -> bool:
         if (nft.table_flags(sock) or 0) & nft.OWNER:
             raise Conflict(f"table {TABLE} belongs to a node that runs: end that first") from error
     return True
+
+
+def _end(bird: Bird) -> list[str]:
+    if not bird.alive():
+        return []
+    bird.stop()
+    return ["BIRD and its routes"]
 
 
 def _drop_routes(rtnl: Rtnl) -> list[str]:

@@ -51,7 +51,6 @@ class Configuration:
 def configuration(bgp: Bgp, announced: Announced, log: str) -> Configuration:
     """What BIRD cannot be told is left out whole: a session without its filter would say too much."""
     bgp, problems = _sound(bgp)
-    versions = sorted({ipaddress.ip_address(address).version for address in bgp.addresses})
     lines = [
         f'log "{log}" 1048576 "{log}.1" {{ info, remote, warning, error, auth, fatal, bug }};',
         f"router id {bgp.router_id};",
@@ -60,7 +59,8 @@ def configuration(bgp: Bgp, announced: Announced, log: str) -> Configuration:
     ]
     for name, spec in bgp.filters.items():
         lines += _filter(name, spec)
-    for version in versions:
+    # Both families on every host: a family that went away would leave in the kernel what it had brought.
+    for version in (4, 6):
         lines += _family(bgp, announced, version)
     for session in bgp.sessions:
         lines += _session(session, bgp)
