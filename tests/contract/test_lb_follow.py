@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import ssl
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.balancing import app, backends, bench, needs_haproxy
+from tests.support.balancing import app, backends, bench, end_haproxy, needs_haproxy
 from tests.support.fake_marathon import FakeMarathon, host_app
 from tests.support.ports import free_port
 from tests.support.tls import authority
@@ -84,8 +83,7 @@ def test_while_marathon_hangs_haproxy_is_looked_after_and_says_why(tmp_path: Pat
             await made.marathon.subscribed()
             made.marathon.held = asyncio.Event()
             await made.marathon.tell()
-            for pid in sorted(await made.haproxy.processes()):
-                os.kill(pid, signal.SIGKILL)
+            end_haproxy(made.work_dir)
             await made.answers(http, {one.port})
             made.marathon.held.set()
             made.marathon.status = 500

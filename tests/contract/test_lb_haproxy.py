@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from functools import partial
 from pathlib import Path
 
-from tests.support.balancing import Load, app, backends, bench, needs_haproxy
+from tests.support.balancing import Load, app, backends, bench, end_haproxy, needs_haproxy
 from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
@@ -121,8 +120,7 @@ def test_haproxy_killed_is_started_again_on_its_configuration_while_marathon_is_
             made.start()
             await made.answers(http, {one.port})
             made.marathon.status = 503
-            for pid in sorted(await made.haproxy.processes()):
-                os.kill(pid, signal.SIGKILL)
+            end_haproxy(made.work_dir)
             await made.answers(http, {one.port})
 
     asyncio.run(main())

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.balancing import Backend, backends, needs_haproxy
+from tests.support.balancing import Backend, backends, end_haproxy, needs_haproxy
 from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -85,9 +85,7 @@ async def scene(work_dir: Path) -> AsyncIterator[Scene]:
             for task in tries:
                 task.cancel()
     finally:
-        for pid in sorted(await haproxy.processes()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_haproxy(work_dir)
 
         async def free() -> bool:
             return not can_bind("*", PORT)
