@@ -17,11 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.support.balancing import Fleet, Load, bench
+import aiohttp
+from tests.support.balancing import Bench, Fleet, Load, bench
 from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import until, wait_until
@@ -34,7 +36,7 @@ from tortie.lb.service import Server, Service, server_id, server_name
 ROUNDS, SECONDS = 5, 2
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 PATH = os.environ["PATH"] + ":/usr/sbin"
-CHANGES, SCALINGS, ROLLINGS = 100, 100, 20
+CHANGES, SCALINGS, ROLLINGS, RELOADS = 100, 100, 20, 20
 
 DEFAULTS = """
 defaults
@@ -243,6 +245,20 @@ async def _first_requests(directory: Path, others: int, behind: int) -> Iterator
     )
 
 
+async def reload(made: Bench, http: aiohttp.ClientSession, wanted: int) -> None:
+    async with http.get(f"http://127.0.0.1:{made.stats_port}/_mlb_signal/usr1"):
+        pass
+
+    async def done() -> bool:
+        return bool((await made.state(http))["haproxy"].get("reloads", 0) >= wanted)
+
+    await until(done)
+
+
+async def only_one_worker(made: Bench) -> bool:
+    return sorted((await made.haproxy.processes()).values()) == ["master", "worker"]
+
+
 async def losses(directory: Path) -> Iterator[tuple[str, str]]:
     """Requests that fail while an app is scaled and deployed anew all the time."""
     rows = []
@@ -289,6 +305,14 @@ async def losses(directory: Path) -> Iterator[tuple[str, str]]:
             )
         state = (await made.state(http))["haproxy"]
         rows.append(("reloads for all of these", str(state["reloads"] - begun)))
+        load = Load(made, workers=12, limit=10_000_000, hosts=[fleet.host for fleet in fleets])
+        async with load:
+            for number in range(RELOADS):
+                await reload(made, http, state["reloads"] + number + 1)
+        sent = sum(load.statuses.values())
+        rows.append((f"requests that failed, {RELOADS} reloads by hand", f"{sent - load.statuses[200]} of {sent:,}"))
+        await until(partial(only_one_worker, made))
+        state = (await made.state(http))["haproxy"]
         rows.append(("processes of HAProxy afterwards", ", ".join(state["processes"].values())))
         for fleet in fleets:
             fleet.kill(1000)

@@ -20,6 +20,7 @@ import dns.message
 import dns.rcode
 import pytest
 from tests.support.fake_mesos_master import FakeMaster, task
+from tests.support.names import running
 from tests.support.ports import free_port
 from tests.support.tls import authority
 from tests.support.waiting import PATIENCE, until
@@ -39,18 +40,6 @@ def make_config(masters: list[str], **keys: Any) -> Config:
         "httpPort": free_port(), "refreshSeconds": 1,
     }  # fmt: skip
     return parse(json.dumps(plain | keys))
-
-
-@asynccontextmanager
-async def running(main: Any) -> AsyncIterator[None]:
-    """The daemon beside the test; its own failure fails the test."""
-    task_ = asyncio.ensure_future(main)
-    try:
-        yield
-        assert not task_.done() or task_.result()
-    finally:
-        task_.cancel()
-        await asyncio.gather(task_, return_exceptions=True)
 
 
 @asynccontextmanager

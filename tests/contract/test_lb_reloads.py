@@ -219,6 +219,25 @@ def test_what_somebody_else_changed_in_haproxy_is_put_right(tmp_path: Path) -> N
     asyncio.run(main())
 
 
+def test_the_log_of_haproxy_does_not_grow_for_ever(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scene(tmp_path) as made:
+            balancer = made.balancer(Pace(interval=0))
+            await balancer.apply(wanted(shown()), made.proof)
+            log = tmp_path / "haproxy.log"
+            with log.open("ab") as file:
+                file.write(b"x" * 2_000_000)
+            await balancer.tend()
+            assert log.stat().st_size < 1_000_000
+            assert (tmp_path / "haproxy.log.1").stat().st_size > 2_000_000
+            balancer.force_reload = True
+            await balancer.tend()
+            await until(lambda: b"worker" in log.read_bytes(), message=log.read_bytes)
+            assert b"\0" not in log.read_bytes(), "what is said later is at the beginning"
+
+    asyncio.run(main())
+
+
 def test_so_many_earlier_configurations_are_kept(tmp_path: Path) -> None:
     async def main() -> None:
         async with scene(tmp_path) as made:

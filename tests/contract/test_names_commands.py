@@ -105,3 +105,12 @@ def test_every_problem_of_a_configuration_is_said(
     said = capsys.readouterr().err
     for words in ("masters", "port: 0", "'magic'"):
         assert words in said
+
+
+@pytest.mark.parametrize("text", ["often", "0", "-5", "nan", "inf"])
+def test_a_poll_interval_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setenv("POLL_INTERVAL", text)
+    assert ends(monkeypatch, "lb", "poll", "--group", "external") == 2
+    assert "POLL_INTERVAL" in capsys.readouterr().err

@@ -65,6 +65,7 @@ iifname != "cali*" drop
 oifname "eth0" counter drop
 iifname . ip saddr @src4 accept
 meta nfproto ipv4 iifname . ip saddr @src4 ip daddr != 127.0.0.0/8 accept
+meta nfproto ipv4 ip saddr 192.168.0.0/16 iifname . ip saddr @src4 ip daddr != 127.0.0.0/8 accept
 meta nfproto ipv6 iifname . ip6 saddr @src6 accept
 meta nfproto ipv4 meta l4proto 6 ip saddr @s4 th dport 80 accept
 meta nfproto ipv4 ip daddr != @s4 drop

@@ -82,7 +82,7 @@ class Host:
         return str(self.lab.directory / f"{self.name}-bird")
 
     def uninstall(self) -> list[str]:
-        """The command, to be run where the agent does not. Without the directory it would end this machine's BIRD."""
+        """The command. Without the directory it would end this machine's BIRD."""
         words = ("-m", "tests.kernel.run_node", "uninstall", "--bird-directory", self.bird)
         return self.words(sys.executable, *words)
 

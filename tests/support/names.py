@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +21,18 @@ from tortie.dns.state import Cluster, decode
 from tortie.dns.zone import Authority, Zone
 
 CONFIG = Config(masters=("172.24.197.101:5050",))
+
+
+@asynccontextmanager
+async def running(main: Any) -> AsyncIterator[None]:
+    """A daemon beside the test; its own failure fails the test."""
+    daemon = asyncio.ensure_future(main)
+    try:
+        yield
+        assert not daemon.done() or daemon.result()
+    finally:
+        daemon.cancel()
+        await asyncio.gather(daemon, return_exceptions=True)
 
 
 def cluster(tasks: list[dict[str, Any]], document: dict[str, Any] | None = None) -> Cluster:

@@ -151,6 +151,8 @@ def handle(
     query: bytes, names: Authority, dice: random.Random, *, tcp: bool, recursion: bool, mark_cut: bool
 ) -> bytes | Forward | None:
     """The reply, a question to pass on, or None to drop. Names of a zone that is not open yet answer SERVFAIL."""
+    if not tcp and (said := names.remembered.get(query[2:])) is not None:
+        return query[:2] + said
     question = parse(query)
     if question is None:
         return None
@@ -168,4 +170,7 @@ def handle(
     if answer is NOT_READY:
         return error(question, SERVFAIL, recursion=recursion)
     limit = TCP_SIZE if tcp else udp_limit(question)
-    return respond(question, answer, dice, limit, recursion=recursion, mark_cut=mark_cut)
+    reply = respond(question, answer, dice, limit, recursion=recursion, mark_cut=mark_cut)
+    if answer.count == 1 and not tcp and len(query) <= _PLAIN_SIZE:
+        names.remember(query, reply)
+    return reply

@@ -20,6 +20,7 @@ from tortie.dns.book import AAAA, SRV, A, NameRecords
 NS, SOA, PTR, TXT, OPT, ANY = 2, 6, 12, 16, 41, 255
 _OWNER = b"\xc0\x0c"
 _MAX_WHOLE = 65000
+_MAX_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class Zone:
         self.ready = False
         self.serial = 0
         self._dice = dice or random.Random()
+        self.remembered: dict[bytes, bytes] = {}
         self._alike: weakref.WeakValueDictionary[NameRecords, _OfName] = weakref.WeakValueDictionary()
         self._below: dict[str, int] = {}
         self._at_apex = NameRecords()
@@ -158,6 +160,7 @@ class Zone:
 
     def set(self, name: str, found: NameRecords | None) -> None:
         """What the name owns from now on; None when it is gone."""
+        self.remembered.clear()
         if name == self.apex.domain:
             self._at_apex = found or NameRecords()
             self.answers[self.wire] = self._apex_answers()
@@ -183,6 +186,7 @@ class Zone:
 
     def stamp(self, serial: int) -> None:
         """The serial from now on, in the SOA and in every denial."""
+        self.remembered.clear()
         self.serial = self.apex.fixed_serial or serial
         for wire in (self.wire, *self.aliases):
             denial = _record(wire, SOA, min(self.apex.ttl, self.apex.minttl), self._soa())
@@ -246,10 +250,17 @@ def _without_stars(name: bytes) -> bytes:
 
 
 class Authority:
-    """All zones of a server. The deepest zone that a name lies in answers, once it is open."""
+    """All zones of a server. The deepest zone that a name lies in answers, once it is open.
+
+    `remembered`: whole replies that are the same each time, without their ids, by queries without theirs. Every change
+    of a zone forgets them.
+    """
 
     def __init__(self, zones: Iterable[Zone]) -> None:
         self.zones = tuple(zones)
+        self.remembered: dict[bytes, bytes] = {}
+        for zone in self.zones:
+            zone.remembered = self.remembered
         self._at = {wire: zone for zone in self.zones for wire in (zone.wire, *zone.aliases)}
         self._open: tuple[Answers, ...] = ()
 
@@ -258,6 +269,12 @@ class Authority:
         if not zone.ready:
             zone.ready = True
             self._open += (zone.answers,)
+
+    def remember(self, query: bytes, reply: bytes) -> None:
+        """As many as are asked for often; strangers may ask in as many spellings as they like."""
+        if len(self.remembered) >= _MAX_REMEMBERED:
+            self.remembered.clear()
+        self.remembered[query[2:]] = reply[2:]
 
     def find(self, name: bytes, rtype: int) -> Answer | None:
         """The answer for a lower-cased wire name; None when it lies in none of the zones."""

@@ -97,6 +97,7 @@ class Balancer:
         wanted = self._wanted
         if not await self._haproxy.processes():
             await self._start(wanted)
+        self._haproxy.trim_log()
         if wanted is None:
             return _REST
         mark, worker = await self._haproxy.worker()

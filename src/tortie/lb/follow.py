@@ -29,7 +29,7 @@ EVENTS = (
 )  # fmt: skip
 _CLOSEST = 0.05
 """Seconds between two looks at Marathon at least: what happens meanwhile is seen in one."""
-_AFTER_FAILURE = 5.0
+_AFTER_FAILURE, _BETWEEN_FAILURES = 5.0, 1.0
 _FIRST_READ = 2.0
 """Seconds that a Marathon may take to answer before HAProxy is started on what it had."""
 _WATCH = 0.5
@@ -111,6 +111,8 @@ class Follower:
             while True:
                 self._wake.clear()
                 rest = await self._apply_once(proof)
+                if self._balancer.told.failure:
+                    await asyncio.sleep(_BETWEEN_FAILURES)  # an HAProxy that ends at once would wake us again and again
                 await _either(self._wake, rest)
 
     def _again(self) -> None:

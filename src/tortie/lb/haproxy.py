@@ -125,10 +125,8 @@ class Haproxy:
         The health of servers that an earlier process knew is not taken over: it may be hours old.
         """
         self.state.unlink(missing_ok=True)
+        self.trim_log()
         begin = self._log_size()
-        if begin > _LOG_LIMIT:
-            self._log.write_bytes(b"")
-            begin = 0
         arguments = [
             *(_with_parent() if self._tied else ()),
             self._program,
@@ -177,6 +175,12 @@ class Haproxy:
     def _complaint(self, begin: int) -> str:
         alerts = [line for line in self._log_since(begin).splitlines() if "ALERT" in line]
         return "; ".join(alerts[-4:]) or "it says nothing"
+
+    def trim_log(self) -> None:
+        """HAProxy says a line or two for each change, for ever: what is above the limit goes beside, once."""
+        if self._log_size() > _LOG_LIMIT:
+            shutil.copyfile(self._log, self._log.with_name(f"{self._log.name}.1"))
+            os.truncate(self._log, 0)
 
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pure.policy.test_engine import STEPS
@@ -189,6 +190,24 @@ def test_a_selector_that_goes_takes_its_sets_along() -> None:
     table.learn(MembersChanged("has(a)", frozenset({"10.0.0.2"}), frozenset()))
     table.learn(SelectorGone("has(a)"))
     assert contents(table) == before
+
+
+@pytest.mark.parametrize(
+    ("pools", "asked"),
+    [((), ""), (("10.0.0.0/8",), "ip saddr 10.0.0.0/8 "), (("10.0.0.0/8", "fd00::/8"), "ip saddr 10.0.0.0/8 "),
+     (("10.0.0.0/8", "172.16.0.0/12"), "")],
+)  # fmt: skip
+def test_sources_are_looked_up_once_and_those_outside_of_the_only_pool_later(
+    pools: tuple[str, ...], asked: str
+) -> None:
+    chains = base.base_chains(Settings(pools=pools))
+    first, second = chains["raw_pre"][0].rules
+    assert first == f"meta nfproto ipv4 {asked}iifname . ip saddr @src4 ip daddr != 127.0.0.0/8 accept"
+    assert second == 'iifname "cali*" goto spoof'
+    assert chains["spoof"][0].rules[:2] == [
+        "meta nfproto ipv4 ip daddr 127.0.0.0/8 counter drop",
+        "meta nfproto ipv4 iifname . ip saddr @src4 accept",
+    ]
 
 
 def test_settings_change_the_way_to_the_host() -> None:

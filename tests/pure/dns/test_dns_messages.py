@@ -199,6 +199,36 @@ def test_answers_of_unchanged_names_stay_and_changed_ones_are_made_anew() -> Non
     assert data(asked_of(authority(listing), "frontend.calico-stars.marathon.mesos")) == ["192.168.0.2"]
 
 
+def test_a_remembered_reply_is_the_one_that_would_be_made_and_ends_with_the_next_change() -> None:
+    listing = mesos(cluster(STARS))
+    names = authority(listing)
+    name, asked = "frontend.calico-stars.marathon.mesos", set()
+    for size in (None, 1232, 512):
+        query = dns.message.make_query(name, "A", id=7, use_edns=size is not None, payload=size).to_wire()
+        first = raw(names, query)
+        assert raw(names, query) == first == raw(names, query, tcp=True)
+        other = raw(names, b"\1\2" + query[2:])
+        assert isinstance(first, bytes)
+        assert other == b"\1\2" + first[2:]
+        asked.add(first)
+    assert len(asked) == 2
+    for spelling in (name.upper(), name.title()):
+        assert str(asked_of(names, spelling).question[0].name) == f"{spelling}."
+    relist(listing, cluster([task("frontend.calico-stars", "192.168.0.9", discovery=DISCOVERY)]))
+    assert data(asked_of(names, name)) == ["192.168.0.9"]
+    relist(listing, cluster([]))
+    assert data(asked_of(names, name)) == []
+
+
+def test_spellings_of_a_name_are_not_remembered_without_bound() -> None:
+    names = authority(mesos(cluster(STARS)))
+    for number in range(6000):
+        # The id counts not, the client's flags and sizes do.
+        query = dns.message.make_query("frontend.calico-stars.marathon.mesos", "A", use_edns=0, payload=512 + number)
+        assert raw(names, query.to_wire())
+    assert 0 < len(names.remembered) <= 4096
+
+
 TASKS = st.lists(
     st.tuples(st.sampled_from(["a", "b", "c.b"]), st.sampled_from(["10.0.0.1", "10.0.0.2", "fd01::1"])), max_size=5
 )

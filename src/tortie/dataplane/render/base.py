@@ -75,7 +75,7 @@ def base_chains(settings: Settings, work: Work = NOTHING, extras: Extras = NO_EX
     names = _workloads(settings)
     found = {
         "raw_pre": (_raw_pre(settings, work), _filter("prerouting", -300)),
-        "spoof": (_written(*_spoof(settings, extras.spoofers), uses=(SOURCES6,)), ""),
+        "spoof": (_written(*_spoof(settings, extras.spoofers), uses=(SOURCES4, SOURCES6)), ""),
         "fwd_from": (
             _written(ESTABLISHED, f"iifname vmap @{FROM}", *(f"iifname {n} counter drop" for n in names), uses=(FROM,)),
             _filter("forward", -4),
@@ -107,11 +107,13 @@ def _written(*rules: str, uses: Sequence[str] = ()) -> Written:
 
 def _raw_pre(settings: Settings, work: Work) -> Written:
     """Legal sources of workloads first, in one look-up: that is most of the packets, and the name of an interface is
-    dear to look at."""
+    dear to look at. What comes from outside of the only pool is asked more cheaply whether it is a workload's."""
     early = language.clear_mark(settings.marks.accepted) if work.has(RAW_IN, PRE) else ""
+    pools = [net for net in settings.pools if ":" not in net]
+    inside = language.match(language.address(4, "s"), pools[0]) if len(pools) == 1 else ""
     written = _written(
         early,
-        f"{IPV4} iifname . ip saddr @{SOURCES4} ip daddr != {TO_LOOPBACK} accept",
+        language.line(IPV4, inside, f"iifname . ip saddr @{SOURCES4} ip daddr != {TO_LOOPBACK} accept"),
         *(f"iifname {ours} goto spoof" for ours in _workloads(settings)),
         *_untracked_tunnels(settings, language.TO_US),
         uses=(SOURCES4, "spoof"),
@@ -128,11 +130,13 @@ def _untracked_tunnels(settings: Settings, local: str) -> list[str]:
 
 
 def _spoof(settings: Settings, spoofers: Sequence[str]) -> tuple[str, ...]:
-    """Packets of workloads whose source is not on their interface's list, or that are for the host's loopback."""
+    """Packets of workloads whose source is not in the pool or not on their interface's list, or that are for the host's
+    loopback."""
     dhcp = f"{IPV4} ip saddr 0.0.0.0 meta l4proto 17 th sport 68 th dport 67 accept"
     return (
         dhcp if settings.host_services else "",
         f"{IPV4} ip daddr {TO_LOOPBACK} counter drop",
+        f"{IPV4} iifname . ip saddr @{SOURCES4} accept",
         *spoofers,
         f"{IPV6} iifname . ip6 saddr @{SOURCES6} accept",
         f"{IPV6} ip6 saddr fe80::/10 accept",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from tortie.lab.documents import FILES, PUBLIC
 from tortie.lab.plan import RESOLVER
@@ -117,8 +118,21 @@ def look_launched(walk: Walk) -> None:
     own = len(addresses) == len(found) and all(address.startswith("192.168.") for address in addresses)
     walk.check("each task has an address of its own", own, str(sorted(addresses)))
     walk.check("none has ports of its host", not any(task["ports"] for task in found), str(found))
+    walk.wait("every task to listen", lambda: all(map(_listens(walk), found)), PATIENCE)
     walk.add_peers()
     walk.matrix(RESTRICTED)
+
+
+def _listens(walk: Walk) -> Callable[[dict[str, Any]], bool]:
+    """Whether a task takes connections from its own host: it runs a moment before it does. The matrix tells if not."""
+    names = {host.address: host.name for host in walk.hosts}
+
+    def listens(task: dict[str, Any]) -> bool:
+        port = 80 if task["appId"] == "/frontend" else 6379
+        line = f"exec 3<>/dev/tcp/{task['ipAddresses'][0]['ipAddress']}/{port}"
+        return walk.lab.hosts[names[task["host"]]].run(["timeout", "10", "bash", "-c", line]).returncode == 0
+
+    return listens
 
 
 def addresses_of(walk: Walk, app: str) -> list[str]:

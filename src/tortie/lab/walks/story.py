@@ -40,7 +40,7 @@ class Story:
     peers_from: str
     """The step that adds the second containers, by its key."""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """Other names of steps: as the document, or somebody who read it quickly, would call them."""
+    """Other names of steps, and of matrices that stand behind another step: as somebody would look for them."""
     stage_now: Callable[[Walk, str], Stage] | None = None
     """The stage that a running lab should be at, where more than its last step decides."""
 
@@ -51,11 +51,11 @@ class Story:
 
     def index(self, key: str) -> int:
         """Position of a step; Invalid lists the steps."""
-        wanted = self.aliases.get(key, key)
-        for index, step in enumerate(self.steps):
-            if step.key == wanted:
-                return index
-        raise Invalid(f"{self.name} has no step {key}; it has {', '.join(step.key for step in self.steps)}")
+        keys = [step.key for step in self.steps]
+        wanted = key if key in keys else self.aliases.get(key, key)
+        if wanted not in keys:
+            raise Invalid(f"{self.name} has no step {key}; it has {', '.join(keys)}")
+        return keys.index(wanted)
 
     def replay(self, lab: Lab, progress: Progress, until: str | None = None, after: str | None = None) -> None:
         """Type the document's commands up to a step; StepFailed names the first that does not do as it says."""
@@ -85,7 +85,7 @@ class Story:
 
     def check_step(self, lab: Lab, progress: Progress, key: str) -> Report:
         """Compare one step's matrix with what the running lab lets through; nothing of the document is typed."""
-        stage = self.aliases.get(key, key)
+        stage = key if key in self.stages else self.aliases.get(key, key)
         if stage not in self.stages:
             listed = ", ".join(self.stages)
             raise Invalid(f"step {key} of {self.name} has no matrix; those with one: {listed}")
