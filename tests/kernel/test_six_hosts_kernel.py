@@ -171,11 +171,11 @@ def test_vxlan_carries_ipv6_and_leaves_when_the_pool_does_without(lab: Lab) -> N
     assert not ping(a.netns, b.six, 1430 - HEADERS + 1)
     assert refused(one.container("c", "10.65.1.2", "m", six="fd65::102"), b.six)
     assert one.status()["routes"]["mtu"] == 1430
-    # The host speaks from its own end of the tunnel, and policy knows it by that.
+    # The host speaks from its own end of the tunnel, and a rule that names the host means that, too.
     end = lab.client.get(NODE, "h1").spec.ipv6_vxlan_tunnel_addr
     assert f"src {end} " in inside(one.netns, "ip", "-6", "route", "get", b.six)
     assert not ping(one.netns, b.six)
-    lab.profile("n", own_tag("n"), Rule(action="Allow", source=EntityRule(nets=(f"{end}/128",))))
+    lab.profile("n", own_tag("n"), Rule(action="Allow", source=EntityRule(nets=("fd09::1/128",))))
     until(lambda: ping(one.netns, b.six), message=two.story)
     pools(lab, vxlan_mode="CrossSubnet")
     goes(one, BLOCK6, "via fd09::2 dev eth0")

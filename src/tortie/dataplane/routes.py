@@ -152,7 +152,10 @@ class Ways:
 
     def tunnel_ends(self) -> dict[str, frozenset[str]]:
         """By the address of each node that has tunnels the addresses of their ends: its packets come from these."""
-        ends = {peer.address: frozenset(filter(None, (peer.vxlan, peer.ipip))) for peer in self._peers.values()}
+        ends: dict[str, frozenset[str]] = {}
+        for peer in self._peers.values():
+            ends[peer.address] = frozenset(filter(None, (peer.vxlan, peer.ipip)))
+            ends[peer.address6] = frozenset(filter(None, [peer.vxlan6]))
         return {address: found for address, found in ends.items() if address and found}
 
     def encapsulations(self) -> frozenset[Encapsulation]:

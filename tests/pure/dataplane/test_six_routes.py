@@ -95,6 +95,7 @@ def test_vxlan_of_ipv6_has_its_own_interface_mac_and_far_ends() -> None:
     assert made.devices == {VXLAN6: Device(VXLAN6, "vxlan", "fd65::109", "fd09::1", "eth0", 1430, mac)}
     assert made.devices[VXLAN6].version == 6
     assert made.neighbours["vxlan"].want == {}
+    assert made.tunnel_ends()["fd09::2"] == frozenset({"fd65::209"})
     assert made.neighbours["vxlan-v6"].want == {
         "fd65::209": Neighbour(tunnel_mac("h2", 6), "fd09::2"),
         "fd65::309": Neighbour(tunnel_mac("far", 6), "fd08::1"),
