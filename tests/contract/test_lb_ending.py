@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+from tests.support.waiting import wait_until
 
 from tortie.lb.ending import ended, runs
 
 
 def test_a_process_is_known_by_its_arguments_and_its_end_is_noticed() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "some.sock,mode,600"])
+    # Popen returns while the kernel still puts the arguments in place: until then only the name can be read.
+    wait_until(lambda: "some.sock," in Path(f"/proc/{child.pid}/cmdline").read_text())
 
     async def main() -> None:
         assert runs(child.pid, "python", "some.sock,")
