@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any
 import anyio
 import anyio.from_thread
 
+from tortie.ipam.audit import Source
 from tortie.node.agent import Agent
 from tortie.store.port import Datastore
+from tortie.wire.docker import DockerClient
 
 Companion = Callable[[Agent, Datastore], Coroutine[Any, Any, None]]
 """It runs until cancelled."""
@@ -48,15 +49,14 @@ async def _docker(agent: Agent, datastore: Datastore) -> None:
 
 async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, cni: CniPaths | None) -> None:
     """The clean-up asks each plug-in what lives; what none speaks for stays."""
-    from tortie.ipam.audit import Source
     from tortie.node.collect import collect_addresses
 
     node = agent.brain.node
     sources: list[Source] = []
-    async with AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(anyio.create_task_group())
+    # No AsyncExitStack: it can tie the contexts of cancellations to a ring, which anyio follows for ever.
+    async with DockerClient() as client, anyio.create_task_group() as tasks:
         if docker:
-            sources.append(await _docker_source(stack, datastore, node))
+            sources.append(_docker_source(client, datastore, node))
         if cni is not None:
             from tortie.ipam.allocator import Allocator
             from tortie.plugins.cni.plugin import Plugin
@@ -75,11 +75,10 @@ async def _cni_and_collect(agent: Agent, datastore: Datastore, *, docker: bool, 
         await collect_addresses(datastore, node, sources)
 
 
-async def _docker_source(stack: AsyncExitStack, datastore: Datastore, node: str) -> Any:
+def _docker_source(client: DockerClient, datastore: Datastore, node: str) -> Source:
     from tortie.plugins.docker.engine import DockerEngine
     from tortie.plugins.docker.source import docker_source
-    from tortie.wire.docker import DockerClient
 
-    engine = DockerEngine(await stack.enter_async_context(DockerClient()))
+    engine = DockerEngine(client)
     # Asked from the collector's worker thread.
     return docker_source(datastore, lambda: anyio.from_thread.run(engine.endpoint_ids), node=node)
