@@ -98,13 +98,16 @@ def test_flows_name_who_was_refused_and_by_which_profile(lab: Lab) -> None:
     shown = tortie("flows", "--denied", "--name", NAME).stdout
     assert "entering: profile backend: no rule matched" in shown
     assert max(map(len, shown.splitlines())) <= 80
-    counted = tortie("why", "client", "frontend", "tcp/9000", "--counters", "--json", "--name", NAME)
-    assert counted.returncode == 0, counted.stderr
-    rules = {
-        (item["name"], item["direction"], item["rule"]): item["packets"]
-        for item in json.loads(counted.stdout)["counters"]
-    }
-    assert rules["frontend", "ingress", 4] > 0
+
+    def counted() -> bool:
+        """Probes come every few seconds, and a chain that was written anew counts from nothing."""
+        ran = tortie("why", "client", "frontend", "tcp/9000", "--counters", "--json", "--name", NAME)
+        assert ran.returncode == 0, ran.stderr
+        items = json.loads(ran.stdout)["counters"]
+        rules = {(item["name"], item["direction"], item["rule"]): item["packets"] for item in items}
+        return bool(rules["frontend", "ingress", 4])
+
+    wait_until(counted)
 
 
 @pytest.fixture(scope="module")
