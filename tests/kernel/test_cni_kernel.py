@@ -11,16 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.kernel.netlab import Lab, inside, until
 from tests.kernel.test_node_kernel import answered, passes
 from tests.support.cni_runtime import Runtime
 from tests.support.waiting import PATIENCE
 
+from tortie.base.errors import Unavailable
+from tortie.ipam.allocator import Allocator
 from tortie.model.ipam import HANDLES
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.plugins.cni.asking import read_asking
+from tortie.plugins.cni.call import read_call
 from tortie.plugins.cni.install import install
+from tortie.plugins.cni.names import endpoint_resource
+from tortie.plugins.cni.plugin import Plugin
+from tortie.store.open import open_store
 
 pytestmark = pytest.mark.root
 
@@ -272,3 +280,22 @@ def test_addresses_alone_and_another_plugins_addresses(lab: Lab, tmp_path: Path)
     refused = node.run("ADD", TWO, path, ipam={"type": "other-ipam"})
     assert (refused.code, refused.json["code"], refused.json["msg"]) == (1, 111, "all taken")
     nothing_left(lab, node)
+
+
+def test_a_removal_that_takes_too_long_fails_as_what_can_be_kept_for_later(tmp_path: Path) -> None:
+    class Slow:
+        async def wait_removed(self, key: str, timeout: float) -> None:
+            raise Unavailable(f"endpoint {key} is still programmed")
+
+    store = open_store(f"sqlite://{tmp_path}")
+    there: Any = Slow()
+    plugin = Plugin(datastore=store, gate=there, addresses=Allocator(store, "n"), node="n")
+    call = read_call(
+        "calico",
+        {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": ONE, "CNI_IFNAME": "eth0", "CNI_PATH": "/x"},
+        b'{"name":"blue"}',
+    )
+    endpoint = endpoint_resource("n", call, read_asking(call), addresses=["192.168.0.1"], mac="02:00:00:00:00:01")
+    with pytest.raises(Unavailable, match="still programmed"):
+        anyio.run(plugin.retire, endpoint)
+    store.close()
