@@ -173,9 +173,12 @@ def test_what_is_left_out_and_what_waits_is_on_a_page_and_in_metrics(tmp_path: P
             page = await get("/_mlb")
             assert "&lt;no-such-option&gt;" in page
             assert "tortie.css" in page
-            metrics = await get("/_mlb/metrics")
-            assert "tortie_lb_left_out 1" in metrics
-            assert "tortie_lb_as_wanted 1" in metrics
+
+            async def counted() -> bool:
+                metrics = await get("/_mlb/metrics")
+                return "tortie_lb_left_out 1" in metrics and "tortie_lb_as_wanted 1" in metrics
+
+            await until(counted)
             assert "haproxy_process_" in await get("/metrics")
             await made.marathon.subscribed()
             reads = made.marathon.reads
