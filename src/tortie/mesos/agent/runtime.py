@@ -45,6 +45,9 @@ class Settings:
     remove_delay: float = 6 * 3600.0
     gc_delay: float = 7 * 86400.0
     kill_orphans: bool = True
+    cni_config_dir: str = ""
+    cni_plugins_dir: str = ""
+    cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
