@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tortie.base.errors import Invalid
 from tortie.model.kinds.profile import PROFILE
-from tortie.model.resource import validate
+from tortie.model.resource import problems
 from tortie.plugins.netmodules import launcher, names
 from tortie.plugins.netmodules.asking import (
     Allocate,
@@ -233,7 +233,7 @@ def test_profiles_in_their_order_and_what_they_are_when_they_are_made() -> None:
     assert public.spec.ingress[0].source.selector == ""
     assert group == network_profile("star-1")
     for profile in (default, public, group):
-        assert list(validate(profile)) == []
+        assert problems(profile) == []
         assert profile.kind is PROFILE
 
 
@@ -265,7 +265,7 @@ def test_the_launcher_stands_alone(tmp_path: Path) -> None:
     def run(stdin: bytes) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run([str(written[0])], env={}, input=stdin, capture_output=True, cwd="/", check=False)
 
-    for stdin in (request("allocate", ALLOCATE), b"nonsense", b""):
+    for stdin in (request("jump", {}), b"nonsense", b""):
         said = run(stdin)
         assert (said.returncode, "agent of this host" in json.loads(said.stdout)["error"]) == (1, True)
     for args in (request("release", {"ips": ["192.168.0.1"]}), request("cleanup", {"container_id": CONTAINER})):

@@ -23,6 +23,7 @@ from tortie.plugins.launching import (
 )
 
 CLEANUPS = ("cleanup", "release")
+PATIENT = ("allocate", "reserve", "isolate")
 
 
 def main() -> int:
@@ -49,11 +50,11 @@ def process_in(stdin: bytes) -> bytes:
 
 
 def reach(stdin: bytes) -> sockets.socket:
-    """A clean-up does not wait for an agent that is away: it is kept for it."""
+    """Waits for an agent that is away: a clean-up does not, it is kept for it."""
     try:
         return connect(0)
     except OSError:
-        if command_of(stdin) in CLEANUPS:
+        if command_of(stdin) not in PATIENT:
             raise
         return connect(time.monotonic() + PATIENCE)
 
