@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.era3.ipam_report import report_of
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.ipam.assign import Pool, pool_of
 from tortie.ipam.audit import Audit, Source, Survey
 from tortie.ipam.check import GRACE_SECONDS, Finding
