@@ -21,7 +21,10 @@ MAKING = 120.0
 
 
 async def start(program: Path, given: Mapping[str, object], make: Sequence[str], begin: Sequence[str]) -> None:
-    """A shim (`program`: as `compile_program` made it) that has made its container. Raises Invalid with the runtime's words; it has ended then."""
+    """A shim (`program`: as `compile_program` made it) that has made its container.
+
+    Raises Invalid with the runtime's words; it has ended then.
+    """
     settings = [f"{name}={value}" for name, value in given.items()]
     command = [sys.executable, "-I", "-S", str(program), *settings, "--", *make, "--", *begin]
     try:
