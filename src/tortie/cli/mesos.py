@@ -149,6 +149,7 @@ def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
         ip=options["ip"],
         work_dir=work_dir,
         fetcher_cache=Path(options["fetcher_cache_dir"]),
+        containerizers=options["containerizers"].split(","),
         docker=options["docker"],
         docker_socket=options["docker_socket"].removeprefix("unix://"),
         default_grace=max(options["executor_shutdown_grace_period"], options["docker_stop_timeout"]),

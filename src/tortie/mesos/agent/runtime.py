@@ -6,7 +6,7 @@ import logging
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from anyio.abc import TaskGroup
 
 from tortie.base.errors import Invalid, TortieError
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
-from tortie.mesos.agent.containers import Containers
+from tortie.mesos.agent.choice import DOCKER, containerizer_for, nobody
+from tortie.mesos.agent.containerizer import Containerizer
 from tortie.mesos.agent.fetcher import Fetcher
 from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
@@ -37,6 +38,7 @@ class Settings:
     ip: str
     work_dir: Path
     fetcher_cache: Path
+    containerizers: Sequence[str] = (DOCKER,)
     docker: str = "docker"
     docker_socket: str = "/var/run/docker.sock"
     default_grace: float = 5.0
@@ -47,17 +49,18 @@ class Settings:
 
 
 class Agent:
-    """Raises Invalid when the work directory belongs to an agent that was not like this one."""
+    """`containerizers` by name, in the order in which they are asked. Raises Invalid when the work directory belongs to
+    an agent that was not like this one."""
 
-    def __init__(self, info: wire.AgentInfo, settings: Settings) -> None:
+    def __init__(self, info: wire.AgentInfo, settings: Settings, containerizers: Mapping[str, Containerizer]) -> None:
         self.settings = settings
         self.workdir = WorkDir(settings.work_dir)
         self.info = _same_as_before(self.workdir, info)
         self.clock = SteadyClock()
         self.started = self.clock()
-        self.containers = Containers(str(settings.work_dir), docker=settings.docker, socket=settings.docker_socket)
+        self.containerizers = containerizers
         fetcher = Fetcher(settings.fetcher_cache)
-        self.life = Life(self.containers, fetcher, self.clock, self.changed, settings.default_grace)
+        self.life = Life(containerizers, fetcher, self.clock, self.changed, settings.default_grace)
         self.link = MasterLink(settings.master, self._greeting, self._heard)
         self.tasks: dict[tuple[str, str], LiveTask] = {}
         self.completed: deque[LiveTask] = deque(maxlen=1000)
@@ -153,6 +156,7 @@ class Agent:
         saved = TaskCheckpoint(
             framework=asked.framework, info=asked.task, container_id=str(uuid.uuid4()), state="TASK_STAGING"
         )
+        saved.containerizer = containerizer_for(asked.task, list(self.containerizers)) or ""
         task = LiveTask(host, saved, self.workdir.sandbox(self.id, saved))
         task.keep()
         self.tasks[key] = task
@@ -163,15 +167,10 @@ class Agent:
         self._group.start_soon(self._whole_life, task)
 
     async def _whole_life(self, task: LiveTask) -> None:
-        info = task.saved.info
-        if info.executor is not None or info.container is None or info.container.type != "DOCKER":
-            text = (
-                "Failed to launch container: None of the enabled containerizers (docker) could create a container "
-                "for the provided TaskInfo/ExecutorInfo message"
-            )
-            self.life.fail(task, text)
-        else:
+        if task.saved.containerizer:
             await self.life.live(task)
+        else:
+            self.life.fail(task, nobody(list(self.containerizers)))
         if task.saved.abandoned:
             self._done_with(task)
 
@@ -247,28 +246,36 @@ class Agent:
     async def _sweep(self) -> None:
         """Containers of ours that no task knows, containers and sandboxes that ended long ago."""
         while True:
-            try:
-                await self.sweep_once()
-            except (TortieError, OSError) as error:
-                log.debug("sweep: %s", error)
+            for name in self.containerizers:
+                try:
+                    await self.sweep_once(name)
+                except (TortieError, OSError) as error:
+                    log.debug("sweep: %s", error)
+            await self._sweep_sandboxes()
             await anyio.sleep(SWEEP)
 
-    async def sweep_once(self) -> None:
-        listed = await self.containers.owned()
+    async def sweep_once(self, containerizer: str) -> None:
+        by = self.containerizers[containerizer]
+        listed = await by.owned()
         live = {task.saved.container_id for task in self.tasks.values()}
-        for name, container_id, state in listed:
+        for name, container_id, has_ended in listed:
             if container_id in live:
                 continue
-            if state != "exited":
-                if self.settings.kill_orphans:
+            if not has_ended:
+                if containerizer != DOCKER or self.settings.kill_orphans:
                     log.warning("container %s belongs to no task, removing it", name)
-                    await self.containers.remove(name)
-            elif await self.containers.ended_before(name, self.clock() - self.settings.remove_delay):
-                await self.containers.remove(name)
+                    await by.remove(name)
+            elif await by.ended_before(name, self.clock() - self.settings.remove_delay):
+                await by.remove(name)
+
+    async def _sweep_sandboxes(self) -> None:
         kept = {task.sandbox for task in self.tasks.values()}
-        for path in self.workdir.old_sandboxes(self.clock() - self.settings.gc_delay):
-            if path not in kept:
-                await anyio.to_thread.run_sync(shutil.rmtree, path, True)
+        try:
+            for path in self.workdir.old_sandboxes(self.clock() - self.settings.gc_delay):
+                if path not in kept:
+                    await anyio.to_thread.run_sync(shutil.rmtree, path, True)
+        except OSError as error:
+            log.debug("sweep: %s", error)
 
 
 def _same_as_before(workdir: WorkDir, info: wire.AgentInfo) -> wire.AgentInfo:
