@@ -148,15 +148,18 @@ def accepts_json(request: Request) -> bool:
 
 
 class RecordStream:
-    """An endless reply: one record a chunk. `ended` is called once when either side ends it."""
+    """An endless reply: one record a chunk, `written` anew if so asked. `ended` is called once when either side ends
+    it."""
 
     def __init__(
         self,
         records: MemoryObjectReceiveStream[bytes],
         ended: Callable[[], None],
         headers: Mapping[str, str],
+        written: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.records = records
+        self.written = written
         self.ended = ended
         self.headers = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
 
@@ -166,7 +169,8 @@ class RecordStream:
                 group.start_soon(self._until_left, receive, group.cancel_scope)
                 await send({"type": "http.response.start", "status": 200, "headers": self.headers})
                 async for record in self.records:
-                    await send({"type": "http.response.body", "body": frame(record), "more_body": True})
+                    body = frame(self.written(record) if self.written else record)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 group.cancel_scope.cancel()
         finally:

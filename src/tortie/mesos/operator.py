@@ -7,7 +7,13 @@ from typing import Any
 
 import msgspec
 
+from tortie.mesos.protocol import VERSION
 from tortie.wire import mesos as wire
+
+
+def version() -> dict[str, Any]:
+    """/version, and the beginning of /state."""
+    return {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": "tortie"}
 
 
 def task(
@@ -36,7 +42,8 @@ def task(
         "kill_policy": info.kill_policy,
         "user": info.command.user if info.command else None,
     }
-    return built({name: value for name, value in document.items() if value is not None})
+    shown: dict[str, Any] = built({name: value for name, value in document.items() if value is not None})
+    return shown
 
 
 def built(value: Any) -> Any:

@@ -53,7 +53,7 @@ FETCH = (
     "chmod +x ./calicoctl",
     "sudo mv ./calicoctl /usr/bin/",
 )
-POLICY_FILE = FILES / "hello-policy.sh"
+POLICY_FILE = FILES / "hello" / "hello-policy.sh"
 """The commands of steps 5 and 6; also in /root, for whoever types the document."""
 FRONTEND_RULES = (
     f"Inbound rules:\n   1 allow tcp from cidr {PUBLIC}/32 to ports 80\n"

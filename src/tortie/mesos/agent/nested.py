@@ -1,4 +1,4 @@
-"""Containers inside tasks' containers: sessions that live as long as their reader, and commands that live on their own."""
+"""Containers inside tasks' containers: sessions, which live as long as their reader, and others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Parent:
 
 
 class NestedContainers:
-    """`parent` finds a task's container by its id. Errors are TortieErrors, in the original's words where it has some."""
+    """`parent` finds a task's container by its id. Errors are TortieErrors, in the original's words where it has any."""
 
     def __init__(self, streams: Streams | None, parent: Callable[[str], Parent | None], spawn: Spawn) -> None:
         self.streams = streams
@@ -78,15 +78,13 @@ class NestedContainers:
     def _streams(self, container_id: wire.ContainerID) -> Streams:
         parent = self.parent(root_of(container_id))
         if self.streams is None or (parent is not None and parent.docker):
-            raise Invalid(
-                f"Container {path_of(container_id)} is not run by the Mesos containerizer: nothing can be attached to it"
-            )
+            raise Invalid(f"Container {path_of(container_id)} is not run by the Mesos containerizer: no sessions there")
         return self.streams
 
     # -- beginning -----------------------------------------------------------------------------------------------------
 
     async def launch(self, asked: v1.LaunchNested, *, session: bool) -> Nested | None:
-        """None: it exists already. A session begins when its output is read; others at once, with files of their own."""
+        """None: it exists already. A session begins when its output is read, another at once, with files of its own."""
         container_id = asked.container_id
         wanted = session_of(asked)
         parent = self.parent(wanted.parent)
@@ -167,6 +165,12 @@ class NestedContainers:
                 log.warning("container %s could not be removed: %s", path_of(nested.container_id), error)
         if limit.cancelled_caught:
             log.warning("container %s could not be removed within %g s", path_of(nested.container_id), REMOVING)
+
+    async def end_all_in(self, root: str) -> None:
+        """The task's container has ended: nothing in it goes on."""
+        for nested in self.running():
+            if root_of(nested.container_id) == root:
+                await self.end(nested)
 
     async def wait(self, container_id: wire.ContainerID) -> int:
         found = self.find(container_id)

@@ -35,7 +35,9 @@ def check_id(container_id: wire.ContainerID) -> None:
     depth, at = 0, container_id
     while True:
         if not _NAME.fullmatch(at.value):
-            raise Invalid(f"'ContainerID.value' '{at.value[:140]}' is empty, too long or has characters that are invalid")
+            raise Invalid(
+                f"'ContainerID.value' '{at.value[:140]}' is empty, too long or has characters that are invalid"
+            )
         if at.parent is None:
             return
         depth, at = depth + 1, at.parent

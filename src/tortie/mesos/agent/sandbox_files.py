@@ -1,10 +1,10 @@
-"""Files that the agent writes in a task's sandbox, which belongs to the task: nothing is written through a link there."""
+"""Files that the agent writes in a sandbox, which belongs to its task: it follows no link there."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tortie.base.errors import Invalid
@@ -48,10 +48,8 @@ def _directory(root: Path, *names: str) -> Iterator[int]:
     at = os.open(root, _DIRECTORY)
     try:
         for name in names:
-            try:
+            with suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=at)
-            except FileExistsError:
-                pass
             below = os.open(name, _DIRECTORY, dir_fd=at)
             os.close(at)
             at = below
