@@ -82,7 +82,8 @@ def _command(name: str, arguments: list[str], session: Session) -> int:
     try:
         line = grammar.line(found, arguments)
     except BadUsage as error:
-        tell(f"Command not recognized: {error}\n\n{grammar.usage(found)}".rstrip())
+        word = next((word for word in arguments if not word.startswith("-")), "")
+        tell(f"Command not recognized: {error}\n\n{grammar.usage(found, word)}".rstrip())
         return 1
     import importlib
 

@@ -39,7 +39,7 @@ def frameworks(
 def tasks(state: Document, wanted: str | None = None, *, completed: bool = False, all_: bool = False) -> list[Document]:
     """Those whose id holds `wanted`, or is like it where it is a pattern. Living ones, or `completed` ones, or both."""
     lists = ("tasks", "completed_tasks") if completed or all_ else ("tasks",)
-    found = []
+    found: list[Document] = []
     for framework in frameworks(state, inactive=True, completed=True):
         for task in (task for name in lists for task in members(framework, name)):
             name = str(task.get("id", ""))

@@ -1,4 +1,4 @@
-"""`dcos task log`: the end of a task's files, from its agent, or from the host's journal where the cluster has those."""
+"""`dcos task log`: the end of a task's files, from its agent, or from its host's journal where the cluster has it."""
 
 from __future__ import annotations
 
