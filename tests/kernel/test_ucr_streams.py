@@ -7,6 +7,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tests.support.ucr_containers import Box
 from tests.support.waiting import until
 
+from tortie.base import cgroups
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.mesos.agent.streams import Session
 
@@ -150,29 +152,27 @@ def test_what_a_session_started_ends_with_it_and_the_task_lives(tmp_path: Path) 
             await streams.launch(asked)
             reading = Reading(box, asked.id)
             await until(lambda: "up" in reading.out)
-            await until(lambda: len(sleepers()) == 3, message=sleepers)
+            await until(lambda: len(sleepers(box)) == 3, message=lambda: sleepers(box))
             await streams.remove(asked.id)
-            assert sleepers() == []
+            assert sleepers(box) == []
             with pytest.raises(Unavailable):
                 await reading.task
             assert (await box.made.look(f"mesos-{parent}")).running
             # One that ends by itself does not wait for those who still hold its output.
             status, out, _ = await ran(box, session(parent, "setsid sleep 2003 & echo done"))
             assert (status, out) == (0, "done\n")
-            assert sleepers() == []
+            assert sleepers(box) == []
 
     told(tmp_path, story)
 
 
-def sleepers() -> list[str]:
+def sleepers(box: Box) -> list[int]:
+    """Processes of sessions of these tests that sleep."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0].endswith(b"sleep") and words[1].startswith(b"200"):
-            found.append(path.parent.name)
+    for pid in cgroups.processes(cgroups.controlled_by("pids") / box.cgroup):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found += [pid] if words[0].endswith(b"sleep") and words[1].startswith(b"200") else []
     return found
 
 
@@ -241,10 +241,10 @@ def test_sessions_of_an_agent_that_was_killed_are_ended(tmp_path: Path) -> None:
             asked = session(parent, "sleep 2000")
             await box.made.streams.launch(asked)
             reading = Reading(box, asked.id)
-            await until(lambda: len(sleepers()) == 1)
+            await until(lambda: len(sleepers(box)) == 1)
             later = box.containers()
             assert [entry[1:] for entry in await later.owned()] == [(parent, False)]
-            assert sleepers() == []
+            assert sleepers(box) == []
             with pytest.raises(Unavailable):
                 await reading.task
             await later.close()
@@ -257,7 +257,7 @@ def test_a_command_in_a_container_has_its_time(tmp_path: Path) -> None:
         async with box.running() as parent:
             with pytest.raises(Unavailable, match=r"no answer within 0\.5 seconds"):
                 await box.made.run_in(f"mesos-{parent}", ["sleep", "2000"], environment={}, timeout=0.5)
-            assert sleepers() == []
+            assert sleepers(box) == []
             said = await box.made.run_in(
                 f"mesos-{parent}", ["sh", "-c", "echo $A; exit 3"], environment={"A": "b"}, timeout=0
             )
