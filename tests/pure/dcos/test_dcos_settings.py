@@ -127,7 +127,7 @@ def test_a_whole_configuration_is_checked() -> None:
     first, second = settings.problems(found)
     assert "('colour' was unexpected)" in first
     assert "Path: core.timeout" in second
-    with pytest.raises(DcosError, match="doesn't fully specify a value - possible properties are:\ncore.colour"):
+    with pytest.raises(DcosError, match=r"doesn't fully specify a value - possible properties are:\ncore\.colour"):
         settings.without(found, "core")
     with pytest.raises(DcosError, match=r"Property 'core.dcos_ur' doesn't exist; did you mean core.dcos_url\?"):
         settings.without(found, "core.dcos_ur")

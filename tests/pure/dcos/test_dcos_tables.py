@@ -115,7 +115,7 @@ def test_nodes_with_the_leading_master_known_by_its_address() -> None:
         "master.mesos.  172.24.197.101  master-id  master (leader)  N/A    N/A",
         "master.mesos.  172.24.197.109     N/A     master           N/A    N/A",
     ]
-    with pytest.raises(DcosError, match='Field "attributes.nothing" is invalid'):
+    with pytest.raises(DcosError, match=r'Field "attributes\.nothing" is invalid'):
         tables.check_fields([agent()], ["X:attributes.nothing"])
 
 

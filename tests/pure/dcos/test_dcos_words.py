@@ -52,7 +52,7 @@ def test_one_task_is_meant() -> None:
     assert str(caught.value) == (
         "There are multiple tasks with ID matching [web]. Please choose one:\n\tweb.1\n\tweb.12"
     )
-    with pytest.raises(DcosError, match='^Cannot find a task with ID containing "nothing"$'):
+    with pytest.raises(DcosError, match=r'^Cannot find a task with ID containing "nothing"$'):
         of.task(shown, "nothing")
 
 
@@ -60,7 +60,7 @@ def test_one_agent_is_meant() -> None:
     shown = state(slaves=[agent("S1"), agent("S12"), agent("T")])
     assert of.agent(shown, "S1")["id"] == "S1"
     assert of.address(of.agent(shown, "T")) == "10.0.1.190"
-    with pytest.raises(DcosError, match="There are multiple agents with that ID. Please choose one:\n\tS1\n\tS12"):
+    with pytest.raises(DcosError, match=r"There are multiple agents with that ID\. Please choose one:\n\tS1\n\tS12"):
         of.agent(shown, "S")
     with pytest.raises(DcosError, match='No agent found with ID "x"'):
         of.agent(shown, "x")
