@@ -48,7 +48,7 @@ class Parent:
 
 
 class NestedContainers:
-    """`parent` finds a task's container by its id. Errors are TortieErrors, in the original's words where it has any."""
+    """`parent` finds a task's container by its id. Errors are TortieErrors, in the original's words if it has any."""
 
     def __init__(self, streams: Streams | None, parent: Callable[[str], Parent | None], spawn: Spawn) -> None:
         self.streams = streams

@@ -6,7 +6,7 @@ import logging
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from anyio.abc import TaskGroup
 
 from tortie.base.errors import Invalid, TortieError
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
-from tortie.mesos.agent.choice import DOCKER, containerizer_for, nobody
+from tortie.mesos.agent.choice import DOCKER, MESOS, containerizer_for, nobody
 from tortie.mesos.agent.containerizer import Containerizer
 from tortie.mesos.agent.fetcher import Fetcher
+from tortie.mesos.agent.left_networks import LeftNetworks
 from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
 from tortie.mesos.agent.nested import NestedContainers, Parent
+from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.streams import Streams
 from tortie.mesos.clock import SteadyClock
 from tortie.mesos.protocol import AcknowledgeUpdate, AgentCall, AgentSubscribe, MasterMessage, RunTask, StatusUpdate
@@ -48,18 +50,22 @@ class Settings:
     remove_delay: float = 6 * 3600.0
     gc_delay: float = 7 * 86400.0
     kill_orphans: bool = True
+    cni_config_dir: str = ""
+    cni_plugins_dir: str = ""
+    cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Agent:
-    """`containerizers` by name, in the order in which they are asked; `streams` of the containers that the Mesos one
-    runs. Raises Invalid when the work directory belongs to an agent that was not like this one."""
+    """`containerizers` by name, in the order in which they are asked; `networks` and `streams`: those of the containers
+    that the Mesos one runs. Raises Invalid when the work directory belongs to an agent that was not like this one."""
 
     def __init__(
         self,
         info: wire.AgentInfo,
         settings: Settings,
         containerizers: Mapping[str, Containerizer],
+        networks: Networks | None = None,
         streams: Streams | None = None,
     ) -> None:
         self.settings = settings
@@ -68,6 +74,7 @@ class Agent:
         self.clock = SteadyClock()
         self.started = self.clock()
         self.containerizers = containerizers
+        self.networks = networks
         fetcher = Fetcher(settings.fetcher_cache)
         self.life = Life(containerizers, fetcher, self.clock, self.changed, settings.default_grace)
         self.link = MasterLink(settings.master, self._greeting, self._heard)
@@ -97,6 +104,8 @@ class Agent:
             group.start_soon(self.link.run)
             group.start_soon(self._send_updates)
             group.start_soon(self._sweep)
+            if self.networks is not None:
+                group.start_soon(LeftNetworks(self.networks, self._with_networks).run)
 
     # -- what was here before ------------------------------------------------------------------------------------------
 
@@ -292,6 +301,12 @@ class Agent:
                     await by.remove(name)
             elif await by.ended_before(name, self.clock() - self.settings.remove_delay):
                 await by.remove(name)
+
+    async def _with_networks(self) -> Collection[str]:
+        """Containers that have networks or are about to: of tasks, and those that wait to be swept."""
+        live = {task.saved.container_id for task in self.tasks.values() if not task.terminal}
+        swept = await self.containerizers[MESOS].owned() if MESOS in self.containerizers else ()
+        return live | {container_id for _, container_id, has_ended in swept if not has_ended}
 
     async def _sweep_sandboxes(self) -> None:
         kept = {task.sandbox for task in self.tasks.values()}
