@@ -154,9 +154,10 @@ def test_defaults_are_stars_with_two_agents() -> None:
 @pytest.mark.parametrize(
     ("document", "change", "named"),
     [
-        ("net-modules", {}, "document net-modules"),
-        ("environments", {}, "document environments"),
-        ("nonsense", {}, "nonsense"),
+        ("net-modules", {"agents": 3}, "document net-modules has exactly 2 agents"),
+        ("net-modules", {"public_agents": 1}, "document net-modules has exactly 2 agents, and no public one"),
+        ("environment", {}, "no document 'environment'.*environments"),
+        ("nonsense", {}, "nonsense'; there are stars, hello, net-modules, environments"),
         ("stars", {"later": {"--bare": True}}, "--bare"),
         ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
         ("stars", {"subnets": 0}, "--subnets 0"),
@@ -164,7 +165,7 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("hello", {"public_agents": 0}, "--public-agents 0: expected 1 to 54"),
         ("stars", {"store": "zookeeper"}, "--store zookeeper: there are sqlite and etcd"),
         ("stars", {"routing": "ospf"}, "--routing ospf: there are direct, vxlan, bgp"),
-        ("stars", {"runtime": "ucr"}, "--runtime ucr"),
+        ("stars", {"runtime": "podman"}, "--runtime podman: there are docker and ucr"),
         ("stars", {"agents": 0}, "--agents 0"),
         ("stars", {"agents": 100}, "--agents 100"),
     ],
@@ -176,7 +177,7 @@ def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[st
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        check_options("net-modules", **{**PLAIN, "store": "zookeeper", "routing": "ospf"})
+        check_options("net-moduls", **{**PLAIN, "store": "zookeeper", "routing": "ospf"})
     assert len(caught.value.problems) == 3
 
 
