@@ -212,7 +212,7 @@ class Site:
         return await self._refused(request, Refusal(404, "the door knows no such path"))
 
     async def _not_allowed(self, request: Request, error: Any) -> Response:
-        allow = (error.headers or {}).get("Allow", "").encode()
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", "))).encode()
         refusal = Refusal(405, f"{request.method} is not for this path", headers=[(b"Allow", allow)])
         return await self._refused(request, refusal)
 
