@@ -74,6 +74,12 @@ find_missing() {
     need python3-venv python_has_venv
     need etcd-server have etcd
     need redis-server have redis-server
+    need nginx have nginx
+    need runc have runc
+    need net-tools have ifconfig
+    need netcat-openbsd have nc
+    need openssh-client have ssh-keygen
+    need openssh-server have sshd
     need openssl have openssl
     need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
     need curl have curl
@@ -184,6 +190,8 @@ stay_disabled() {
         haproxy) service=haproxy && set -- haproxy.service ;;
         etcd-server) service=etcd && set -- etcd.service ;;
         redis-server) service=redis-server && set -- redis-server.service ;;
+        nginx) service=nginx && set -- nginx.service ;;
+        openssh-server) service=ssh && set -- ssh.service ssh.socket ;;
         firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;
         esac

@@ -98,15 +98,21 @@ def test_a_server_gets_no_request_before_it_has_answered_while_there_is_another(
                 await made.show(app(made.service_port, one, two))
                 await until(lambda: made.marathon.reads > 1)
 
+                async def waiting() -> list[str]:
+                    found: list[str] = (await made.state(http))["marathon"].get("waiting", [])
+                    return found
+
                 async def waits() -> bool:
-                    waiting: list[str] = (await made.state(http))["marathon"].get("waiting", [])
-                    return waiting == [f"a_{made.service_port}/127_0_0_1_{two.port}"]
+                    return await waiting() == [f"a_{made.service_port}/127_0_0_1_{two.port}"]
+
+                async def nobody_waits() -> bool:
+                    return not await waiting()
 
                 await until(waits)
                 assert two.port not in await made.servers()
                 await two.start()
                 await made.answers(http, {one.port, two.port})
-                assert not await waits()
+                await until(nobody_waits)
             assert set(load.statuses) == {200}
 
     asyncio.run(main())

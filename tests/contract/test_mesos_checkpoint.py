@@ -9,7 +9,7 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
-from tortie.mesos.agent.status import container_status
+from tortie.mesos.agent.status import container_status, network_of
 from tortie.wire import mesos as wire
 
 AGENT = "m-S0"
@@ -27,7 +27,7 @@ def live(workdir: WorkDir) -> LiveTask:
 
 
 def status(state: wire.TaskState, address: str = "192.168.0.5") -> wire.TaskStatus:
-    where = container_status(saved().info, "c1", [address], "10.0.0.1")
+    where = container_status(saved().info, "c1", [network_of([address])], "10.0.0.1")
     return wire.TaskStatus(task_id=wire.ID(value="t"), state=state, container_status=where, data=b"x" * 100)
 
 
@@ -45,7 +45,7 @@ def test_unacknowledged_updates_and_addresses_outlive_the_agent(tmp_path: Path) 
     again = taken_up(task.host, found)
     assert [u.state for u in again.updates.queue] == ["TASK_FINISHED"]
     assert again.updates.queue[0].data == b"x" * 100
-    assert (again.saved.state, again.addresses) == ("TASK_FINISHED", ["192.168.0.5"])
+    assert (again.saved.state, again.networks) == ("TASK_FINISHED", [network_of(["192.168.0.5"])])
     assert [(s.state, s.data) for s in again.saved.statuses] == [("TASK_RUNNING", None), ("TASK_FINISHED", None)]
     last = again.updates.queue[0].uuid
     assert last is not None

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from tortie.mesos.agent.checks import passes
-from tortie.mesos.agent.containers import Containers
+from tortie.mesos.agent.docker_containers import DockerContainers
 from tortie.wire import mesos as wire
 
 
@@ -22,7 +22,7 @@ from tortie.wire import mesos as wire
     ],
 )
 def test_without_an_engine_every_check_fails_with_a_reason(check: wire.HealthCheck) -> None:
-    containers = Containers("me", docker="/no/such/docker", socket="/no/such.sock")
+    containers = DockerContainers("me", docker="/no/such/docker", socket="/no/such.sock")
     ok, said = anyio.run(passes, containers, "mesos-x", check)
     assert not ok
     assert said

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tortie.base.errors import TortieError
-from tortie.lab import cgroups, files, linux, net, root, state
+from tortie.lab import cgroups, files, linux, net, root, ssh, state
 from tortie.lab.daemons import cgroup
 from tortie.lab.documents import DOCUMENTS
 from tortie.lab.plan import ENVIRONMENT, Daemon, Host, daemon_from
@@ -30,14 +30,14 @@ def boot(spec: Mapping[str, Any]) -> None:
     """Make the host; returns in its process 1, ready to supervise. The parent never returns."""
     hosts = [host_from(raw) for raw in spec["hosts"]]
     host = next(h for h in hosts if h.name == spec["host"])
-    where = state.places(spec["lab"])
+    where, document = state.places(spec["lab"]), DOCUMENTS[spec["document"]]
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS | linux.CLONE_NEWUTS)
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
     net.apply_settings(host)
     if host.role == "switch":
         net.make_switch(host)
     else:
-        net.join_switch(host, spec["switch_pid"])
+        net.join_switch(host, spec["switch_pid"], second_resolver=document.second_resolver)
     cgroups.join(f"{cgroup(where.name)}/{host.name}.supervisor")
     linux.set_hostname(host.name)
     # From here on no other child: the first process in the new namespace is its process 1.
@@ -48,20 +48,21 @@ def boot(spec: Mapping[str, Any]) -> None:
         run=where.host_run(host.name),
         store=where.store,
         keep=[Path(path) for path in spec["keep"]],
-        shared=[(source, at) for source, at in spec["shared"]],
+        shared=[(source, at, writes) for source, at, writes in spec["shared"]],
     )
     built = root.build(own)
     wanted = [
         *files.of_host(
             host,
             hosts,
-            document=DOCUMENTS[spec["document"]],
+            document=document,
             python=spec["python"],
             path=spec["path"],
             store=spec["store"],
         ),
         *files.authority(spec["ca"]["certificate"], spec["ca"]["hashed"]),
-        *root.documents(host),
+        *ssh.of_host(host, spec["ssh"]),
+        *root.documents(host, document),
     ]
     root.put(built, wanted)
     linux.pivot_into(str(built))

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import tortie
 from tortie.base.errors import TortieError, Unavailable
-from tortie.lab import api, artifacts, network, pages, state
+from tortie.lab import api, artifacts, network, pages, ssh, state
 from tortie.lab.api import Lab
-from tortie.lab.daemons import IMAGES, SERVICES, store_of
+from tortie.lab.daemons import ARCHIVES, IMAGES, SERVICES, store_of
+from tortie.lab.documents import DOCUMENTS
 from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
 BOOT_SECONDS = 120.0
@@ -89,15 +90,18 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
         "ca": _authority(where),
         "store": store_of(plan.options),
         "document": plan.options.document,
+        "ssh": ssh.keys(plan.hosts, where.data / "ssh") if DOCUMENTS[plan.options.document].ssh else None,
     }
-    shared = [(str(where.data / "services"), SERVICES), (IMAGES, IMAGES)]
-    Path(IMAGES).mkdir(parents=True, exist_ok=True)
+    archives = where.data / "images"
+    shared = [(str(where.data / "services"), SERVICES, True), (IMAGES, IMAGES, True), (str(archives), ARCHIVES, True)]
+    for folder in (Path(IMAGES), archives):
+        folder.mkdir(parents=True, exist_ok=True)
     sockets = {page.page.name: page.socket.fileno() for page in opened}
     switch = _boot(plan.host(SWITCH), where, {**common, "shared": shared, "sockets": sockets}, tuple(sockets.values()))
     _wait_booted([switch], lambda _: None)
     switch_pid = state.live_pid(where.host_run(SWITCH) / "pid.json")
     others = [host for host in plan.hosts if host.role != "switch"]
-    rest = {**common, "shared": [], "sockets": {}, "switch_pid": switch_pid}
+    rest = {**common, "shared": [(str(archives), ARCHIVES, False)], "sockets": {}, "switch_pid": switch_pid}
     _wait_booted([_boot(host, where, rest, ()) for host in others], lambda n: progress.doing("hosts", n + 1, total))
 
 

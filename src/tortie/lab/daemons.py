@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tortie.lab.documents import DOCUMENTS, Document
+from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, DOCUMENTS, Document
 from tortie.lab.etcd import etcd_url, on_etcd
 from tortie.lab.plan import (
     LAPTOP,
@@ -33,7 +33,9 @@ ROUTER, ROUTER_CONFIG = "router", "/etc/bird/bird.conf"
 SERVICES = "/var/lib/tortie/services"
 IMAGES = "/var/cache/tortie/images"
 """Made once on a machine, kept by all its labs."""
-PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
+ARCHIVES = "/var/lib/tortie/images"
+"""The document's images as archives, for the Mesos containerizer of every host."""
+MODULES, SSHD_CONFIG = "/calico/modules.json", "/etc/ssh/sshd_config"
 PUBLIC_PORTS, PUBLIC_ROLE = "ports:[1-21,23-5050,5052-32000]", "slave_public"
 """What the cluster keeps for apps that ask for its public agents."""
 BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
@@ -75,9 +77,17 @@ def node(host: str, address: str, routing: str) -> tuple[Daemon, Daemon]:
 
 def resolver(document: Document) -> Daemon:
     """Every host's own name server: DC/OS's names it knows itself, `.mesos` is Mesos-DNS's, others are refused."""
+    listen = (f"{address}:53" for address in (RESOLVER, document.second_resolver) if address)
     argv = (
-        *(TORTIE, "dns", "run", "--role", "resolver", "--listen", f"{RESOLVER}:53", "--http", "127.0.0.1:62080"),
-        *("--master", f"{MASTER}:5050", "--forward", f"mesos={MASTER}:{document.dns.port}"),
+        *(TORTIE, "dns", "run", "--role", "resolver", *(word for at in listen for word in ("--listen", at))),
+        *(
+            "--http",
+            "127.0.0.1:62080",
+            "--master",
+            f"{MASTER}:5050",
+            "--forward",
+            f"mesos={MASTER}:{document.dns.port}",
+        ),
     )
     return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
 
@@ -104,7 +114,23 @@ def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, 
             Ready("listens", f"{MASTER}:{document.dns.port}"),
         ),
         *([balancer(document.service_ports)] if document.service_ports else []),
+        *([sshd(MASTER)] if document.ssh else []),
+        door(document),
     )
+
+
+def door(document: Document) -> Daemon:
+    """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself."""
+    served = ("door", "marathon", "mesos", *(["haproxy"] if document.service_ports else []))
+    links = [f"--link={page.name}=:{page.port}{page.path}" for page in document.pages if page.name not in served]
+    argv = (
+        *(TORTIE, "door", "run", "--listen", f"{MASTER}:{document.door_port}", "--public-ip", MASTER),
+        *("--master", f"{MASTER}:5050", "--marathon", f"http://{MASTER}:8080", "--mesos-dns", f"http://{MASTER}:8123"),
+        *("--net", "http://127.0.0.1:62080"),
+        *(("--balancer", f"http://{MASTER}:9090") if document.service_ports else ()),
+        *links,
+    )
+    return Daemon("door", argv, ("marathon",), Ready("listens", f"{MASTER}:{document.door_port}"))
 
 
 def balancer(service_ports: str) -> Daemon:
@@ -116,16 +142,60 @@ def balancer(service_ports: str) -> Daemon:
 
 
 def agent_daemons(lab: str, name: str, address: str, options: Options) -> tuple[Daemon, ...]:
-    public = name in public_agents_of(options)
+    public, document = name in public_agents_of(options), DOCUMENTS[options.document]
+    containerizers = document.containerizers_for(options.runtime)
     argv = (
         *(TORTIE, "agent", "run", "--master", f"{MASTER}:5050", "--ip", address, "--port", "5051"),
-        *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PUBLIC_PORTS if public else PRIVATE_PORTS}"),
+        *("--hostname", address, "--resources", f"cpus:4;mem:4096;{PUBLIC_PORTS if public else document.ports}"),
         *(("--default-role", PUBLIC_ROLE) if public else ()),
         *("--work-dir", "/var/lib/mesos"),
+        *(mesos_containerizer(lab, name, containerizers, document) if "mesos" in containerizers else ()),
     )
-    agent = Daemon("agent", argv, ("dockerd", "node"), Ready("listens", f"{address}:5051"))
-    own = resolver(DOCUMENTS[options.document])
-    return (*node(name, address, options.routing), dockerd(lab, name), agent, own)
+    plugins = plugin_daemons(containerizers, document)
+    first = ("dockerd", "node", *(daemon.name for daemon in plugins))
+    agent = Daemon("agent", argv, first, Ready("listens", f"{address}:5051"))
+    own = (resolver(document), *([sshd(address)] if document.ssh else []))
+    return (*node(name, address, options.routing), dockerd(lab, name), *plugins, agent, *own)
+
+
+def mesos_containerizer(lab: str, host: str, containerizers: str, document: Document) -> tuple[str, ...]:
+    """The agent's options for tasks that no engine runs: images from archives, networks by CNI or by net-modules."""
+    common = ("--containerizers", containerizers, "--cgroups-root", f"{cgroup(lab)}/{host}/mesos")
+    images = (
+        *("--image-providers", "docker", "--docker-registry", ARCHIVES),
+        *("--docker-store-dir", "/var/lib/mesos/store/docker"),
+    )
+    if not document.modules:
+        networks = ("--network-cni-config-dir", CNI_CONFIGS, "--network-cni-plugins-dir", CNI_PLUGINS)
+        return (*common, *images, *networks)
+    module = "com_mesosphere_mesos_Network{}"
+    modules = ("--modules", f"file://{MODULES}", "--isolation", module.format("Isolator"))
+    return (*common, *images, *modules, "--hooks", module.format("Hook"))
+
+
+def plugin_daemons(containerizers: str, document: Document) -> tuple[Daemon, ...]:
+    """The launchers of the node's plug-ins, put where the agent looks for them."""
+    if "mesos" not in containerizers:
+        return ()
+    what = (
+        ("install-netmodules", "--bin-dir", "/calico")
+        if document.modules
+        else ("install-cni", "--bin-dir", CNI_PLUGINS)
+    )
+    return (Daemon("plugins", (TORTIE, "node", *what), ("node",), Ready("exit")),)
+
+
+def sshd(address: str) -> Daemon:
+    return Daemon("sshd", ("/usr/sbin/sshd", "-D", "-e", "-f", SSHD_CONFIG), ready=Ready("listens", f"{address}:22"))
+
+
+def laptop_daemons(document: Document) -> tuple[Daemon, ...]:
+    """Its own name server, and the ports of its localhost that lead to the master."""
+    if not document.beside_laptop:
+        return (resolver(document),)
+    led = (f"{port}={MASTER}:{port}" for port in document.beside_laptop)
+    ports = Daemon("localhost", (PYTHON, "-m", "tortie.lab.forward", *led))
+    return resolver(document), ports
 
 
 def switch(options: Options, pages: tuple[Page, ...]) -> Host:
@@ -134,6 +204,7 @@ def switch(options: Options, pages: tuple[Page, ...]) -> Host:
     services = (
         *(PYTHON, "-m", "tortie.lab.services", "--address", SWITCH_ADDRESS),
         *("--state", SERVICES, "--images", IMAGES, "--document", options.document),
+        *(("--archives", ARCHIVES) if needs_archives(options) else ()),
     )
     daemons = (
         Daemon("services", services, ready=Ready("listens", f"{SWITCH_ADDRESS}:5000")),
@@ -141,6 +212,10 @@ def switch(options: Options, pages: tuple[Page, ...]) -> Host:
     )
     others = tuple(on_subnet(n, 2) for n in range(1, options.subnets))
     return Host(SWITCH, SWITCH_ADDRESS, "switch", daemons, between(options, SWITCH_ADDRESS), others=others)
+
+
+def needs_archives(options: Options) -> bool:
+    return "mesos" in DOCUMENTS[options.document].containerizers_for(options.runtime)
 
 
 def between(options: Options, address: str) -> tuple[tuple[str, str], ...]:
@@ -174,7 +249,7 @@ def plan_of(lab: str, options: Options) -> Plan:
         switch(options, document.pages),
         *([router(options)] if options.subnets > 1 else []),
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
-        host("laptop", LAPTOP, "outside", (resolver(document),), (POOL, agents["agent-1"])),
+        host("laptop", LAPTOP, "outside", laptop_daemons(document), (POOL, agents["agent-1"])),
         host("master", MASTER, "master", master_daemons(lab, options.routing, document)),
         *(host(name, at, "agent", agent_daemons(lab, name, at, options)) for name, at in agents.items()),
         *(host(name, at, "public", agent_daemons(lab, name, at, options)) for name, at in public.items()),

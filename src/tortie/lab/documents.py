@@ -12,12 +12,27 @@ from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.base.meant import meant
-from tortie.lab.plan import MASTER, MAX_AGENTS, MAX_PUBLIC, MAX_SUBNETS, PREFIX, PUBLIC_FIRST, RESOLVER, Options, Page
+from tortie.lab.plan import (
+    MASTER,
+    MAX_AGENTS,
+    MAX_PUBLIC,
+    MAX_SUBNETS,
+    PREFIX,
+    PUBLIC_FIRST,
+    RESOLVER,
+    SUBNET,
+    Options,
+    Page,
+    Role,
+)
 
 FILES = Path(__file__).with_name("files")
 """What documents download or have at hand: policy, apps, programs."""
 PUBLIC = f"{PREFIX}{PUBLIC_FIRST}"
 """The first public agent, where a document has one."""
+PRIVATE_PORTS = "ports:[1025-2180,2182-3887,3889-5049,5052-8079,8082-8180,8182-32000]"
+CNI_CONFIGS = "/opt/mesosphere/etc/dcos/network/cni"
+CNI_PLUGINS = "/opt/mesosphere/active/cni"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,24 @@ class MesosDns:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """Files of `FILES` (a pattern) that lie on hosts of these roles, in this folder; `filled`: placeholders in them and
+    what the lab has for these."""
+
+    pattern: str
+    roles: tuple[Role, ...] = ("outside", "agent", "public")
+    at: str = "/root"
+    filled: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
+    """`files`: what people find who type it. `containerizers`: of its agents, in their order of trial; `ports`: what
+    these offer. `network`: the one that the lab itself puts into the agents' folder of CNI networks; `modules`: whether
+    they have net-modules. `second_resolver`: another address of every host's own name server, kept out of IPAM.
+    `beside_laptop`: ports of the laptop's own localhost that lead to the master's. `ssh`: whether the laptop's key
+    opens master and agents. `exactly`: whether no other number of agents will do."""
+
     name: str
     agents: int
     public_agents: int
@@ -38,25 +70,44 @@ class Document:
     images: tuple[str, ...]
     """The names under which the lab's registry has images, as `images.NAMES` lists them."""
     pages: tuple[Page, ...]
+    files: tuple[Placed, ...]
     service_ports: str = ""
     """MIN-MAX of the balancer that runs on the master; empty where none does."""
+    containerizers: str = "docker"
+    ports: str = PRIVATE_PORTS
+    network: str = ""
+    modules: bool = False
+    second_resolver: str = ""
+    beside_laptop: tuple[int, ...] = ()
+    ssh: bool = False
+    exactly: bool = False
+    door_port: int = 80
+    """Of the entry door on the master."""
 
     @property
     def nameserver(self) -> str:
         """What /etc/resolv.conf names on every host."""
-        return MASTER if self.dns.port == 53 else RESOLVER
+        return self.second_resolver or (MASTER if self.dns.port == 53 else RESOLVER)
+
+    def containerizers_for(self, runtime: str) -> str:
+        """What its agents run containers with: with `--runtime ucr` all of them by the Mesos containerizer."""
+        return self.containerizers if runtime == "docker" else "mesos"
 
 
-def _pages(first: Page, balancer: str) -> tuple[Page, ...]:
+def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page, ...]:
     return (
-        first,
+        *first,
+        Page("door", 8081, f"{MASTER}:{door_port}"),
         Page("marathon", 8080, f"{MASTER}:8080"),
         Page("mesos", 5050, f"{MASTER}:5050", "/state"),
-        Page("haproxy", 9090, f"{balancer}:9090", "/haproxy?stats"),
+        *([Page("haproxy", 9090, f"{balancer}:9090", "/haproxy?stats")] if balancer else []),
     )
 
 
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
+DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
+OLDER_FILES = (Placed("*.json"), Placed("hello/*"), Placed("environments/*.yaml"))
+"""Labs of the documents that type no loop over all files have them all."""
 
 STARS = Document(
     name="stars",
@@ -64,21 +115,58 @@ STARS = Document(
     public_agents=0,
     dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
     images=STARS_IMAGES,
-    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), MASTER),
+    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER, door_port=8081),
+    files=OLDER_FILES,
     service_ports="20001-29999",
+    door_port=8081,
 )
 HELLO = Document(
     name="hello",
     agents=3,
     public_agents=1,
-    dns=MesosDns(61053, "/opt/mesosphere/etc/mesos-dns.json", ("netinfo", "host")),
+    dns=MesosDns(61053, DCOS_NAMES, ("netinfo", "host")),
     images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
-    pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), PUBLIC),
+    pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
+    files=OLDER_FILES,
 )
-DOCUMENTS = {document.name: document for document in (STARS, HELLO)}
-LATER_DOCUMENTS = ("net-modules", "environments")
+NET_MODULES = Document(
+    name="net-modules",
+    agents=2,
+    public_agents=0,
+    dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
+    images=(),
+    pages=_pages(),
+    files=(
+        *(Placed(f"net-modules/demo/{kind}", at="/root/net-modules/demo") for kind in ("*.sh", "*.json")),
+        Placed("net-modules/star/*", ("agent",), "/star"),
+    ),
+    containerizers="mesos",
+    ports="ports(*):[9000-31100]",
+    modules=True,
+    second_resolver="192.168.255.254",
+    beside_laptop=(8080, 5050),
+    exactly=True,
+)
+ENVIRONMENTS = Document(
+    name="environments",
+    agents=3,
+    public_agents=0,
+    dns=MesosDns(61053, DCOS_NAMES, ("host", "netinfo")),
+    images=("library/nginx:alpine", "donch/net-tools:latest", "oscarfonts/h2:latest"),
+    pages=_pages(),
+    files=(
+        Placed("environments/*.json", ("outside",)),
+        Placed("environments/*.yaml", ("agent", "public"), filled=(("<your-lan-CIDR>", SUBNET),)),
+        Placed("environments/corrected/*", ("agent", "public"), "/usr/local/share/tortie/corrected"),
+    ),
+    containerizers="docker,mesos",
+    network="calico",
+    ssh=True,
+)
+DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES, ENVIRONMENTS)}
 STORES = ("sqlite", "etcd")
 ROUTINGS = ("direct", "vxlan", "bgp")
+RUNTIMES = ("docker", "ucr")
 
 
 def check_options(
@@ -95,17 +183,15 @@ def check_options(
     """The options of a lab; Invalid names every one that this version does not have."""
     problems = [f"{name} is not available yet" for name, value in later.items() if value]
     known = DOCUMENTS.get(document)
-    there = " and ".join(DOCUMENTS)
-    if document in LATER_DOCUMENTS:
-        problems.insert(0, f"document {document} is not available yet; there are {there}")
-    elif known is None:
+    if known is None:
+        there = ", ".join(DOCUMENTS)
         problems.insert(0, f"no document {document!r}{meant(document, DOCUMENTS) or f'; there are {there}'}")
     if store not in STORES:
         problems.append(f"--store {store}: there are {' and '.join(STORES)}{meant(store, STORES)}")
     if routing not in ROUTINGS:
         problems.append(f"--routing {routing}: there are {', '.join(ROUTINGS)}{meant(routing, ROUTINGS)}")
-    if runtime != "docker":
-        problems.append(f"--runtime {runtime} is not available yet; docker is")
+    if runtime not in RUNTIMES:
+        problems.append(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}{meant(runtime, RUNTIMES)}")
     if subnets is not None and not 1 <= subnets <= MAX_SUBNETS:
         problems.append(f"--subnets {subnets}: expected 1 to {MAX_SUBNETS}")
     elif subnets is not None and subnets > 1 and routing == "direct":
@@ -113,7 +199,9 @@ def check_options(
             f"--subnets {subnets} with --routing direct: between subnets the router would have to know every container;"
             " --routing vxlan hides them from it, --routing bgp tells it"
         )
-    if agents is not None and not 1 <= agents <= MAX_AGENTS:
+    if known and known.exactly and (agents not in (None, known.agents) or public_agents):
+        problems.append(f"document {document} has exactly {known.agents} agents, and no public one")
+    elif agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
     least = min(known.public_agents, 1) if known else 0
     if public_agents is not None and not least <= public_agents <= MAX_PUBLIC:

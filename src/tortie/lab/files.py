@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tortie.lab.daemons import PYTHON, ROUTER_CONFIG
-from tortie.lab.documents import Document, MesosDns
+from tortie.lab.daemons import MODULES, PYTHON, ROUTER_CONFIG
+from tortie.lab.documents import CNI_CONFIGS, Document, MesosDns
 from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
 
 ENTRY = """\
@@ -21,6 +21,7 @@ sys.exit(main())
 PROGRAMS = {
     "tortie": "tortie.cli.main",
     "calicoctl": "tortie.cli.calicoctl.main",
+    "dcos": "tortie.cli.dcos.main",
     "star-probe": "tortie.stars.probe",
     "star-collect": "tortie.stars.collect",
     "systemctl": "tortie.lab.systemctl",
@@ -61,6 +62,8 @@ def of_host(
         files.append(File("/etc/resolv.conf", f"nameserver {host.nameserver}\n"))
     if host.role == "master":
         files.append(File(document.dns.config, mesos_dns(document.dns)))
+    if host.role in ("agent", "public"):
+        files += networks(document)
     if host.role == "router":
         files.append(File(ROUTER_CONFIG, router_bird(host)))
     return files
@@ -91,7 +94,34 @@ def mesos_dns(wanted: MesosDns) -> str:
         "externalOn": False,
         "IPSources": list(wanted.ip_sources),
     }
+    # One line a setting, as the document shows the line that it edits.
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items())
+    return f"{{\n{lines}\n}}\n"
+
+
+def networks(document: Document) -> list[File]:
+    """How an agent without Docker comes to its networks."""
+    found = [File(f"{CNI_CONFIGS}/{name}.cni", cni(name)) for name in (document.network,) if name]
+    if document.modules:
+        found.append(File(MODULES, modules()))
+    return found
+
+
+def cni(network: str) -> str:
+    """A network's file for Mesos, which understands results of this version."""
+    config = {"name": network, "cniVersion": "0.2.0", "type": "calico", "ipam": {"type": "calico-ipam"}}
     return json.dumps(config, indent=2) + "\n"
+
+
+def modules() -> str:
+    """net-modules' own file: one program does both of its jobs. The library is of the original's agent only."""
+    commands = [{"key": key, "value": "/calico/calico_mesos"} for key in ("isolator_command", "ipam_command")]
+    listed = [
+        {"name": "com_mesosphere_mesos_NetworkIsolator", "parameters": commands},
+        {"name": "com_mesosphere_mesos_NetworkHook"},
+    ]
+    library = {"file": "/usr/local/lib/mesos/libmesos_network_isolator.so", "modules": listed}
+    return json.dumps({"libraries": [library]}, indent=2) + "\n"
 
 
 def router_bird(host: Host) -> str:

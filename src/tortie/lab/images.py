@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tortie.lab.documents import STARS_IMAGES
-from tortie.lab.image import Image, make
+from tortie.lab.image import Image, docker_archive, make
 from tortie.lab.image_files import Recipe
 
 # No nslookup: Debian's brings 40 MB of libraries; getent asks the same resolver.
@@ -115,13 +115,81 @@ BALANCER = Recipe(
     config={"Entrypoint": ["/marathon-lb/run"], "Cmd": ["sse"], "WorkingDir": "/marathon-lb"},
 )
 
+_NGINX = """user root;
+worker_processes 1;
+daemon off;
+pid /run/nginx.pid;
+error_log stderr notice;
+events { worker_connections 256; }
+http {
+    include mime.types;
+    access_log /dev/stdout;
+    server {
+        listen 80;
+        root /usr/share/nginx/html;
+        index index.html;
+    }
+}
+"""
+_WELCOME = "<!doctype html><title>Welcome to nginx!</title><h1>Welcome to nginx!</h1>\n"
+NGINX = Recipe(
+    name="nginx",
+    needed=(*NEEDED, "nginx"),
+    tools=TOOLS,
+    files={
+        "etc/nginx/nginx.conf": _NGINX,
+        "etc/nginx/mime.types": "types { text/html html; text/plain txt; }\n",
+        "usr/share/nginx/html/index.html": _WELCOME,
+    },
+    folders=("var/lib/nginx", "var/log/nginx"),
+    config={
+        "Cmd": ["nginx"],
+        "ExposedPorts": {"80/tcp": {}},
+        "StopSignal": "SIGQUIT",
+    },
+)
+NET_TOOLS = Recipe(
+    name="net-tools",
+    needed=(*NEEDED, "ifconfig", "ping", "curl", "dig", "nc"),
+    tools=("nslookup", "host", "netstat", "arp", "route", "ss", "tcpdump", "ps", *TOOLS),
+    config={"Cmd": ["bash"]},
+)
+DATABASE = Recipe(
+    name="h2",
+    needed=NEEDED,
+    tools=TOOLS,
+    modules=("tortie.hello.database", "sqlite3", *MODULES),
+    source=(("hello", "*.py"), ("web/static", "tortie.css"), ("web/static", "cat.svg")),
+    source_at="h2/lib",
+    files={"h2/database.py": _LAUNCHER.format(folder="h2", module="hello.database")},
+    config={"Cmd": ["/h2/database.py"], "WorkingDir": "/h2", "ExposedPorts": {"1521/tcp": {}, "81/tcp": {}}},
+)
+
 NAMES: Mapping[str, Recipe] = {
     **dict.fromkeys(STARS_IMAGES, STAR),
     "calico/hello-dcos:v0.1.0": HELLO,
     "library/redis:latest": REDIS,
     "mesosphere/marathon-lb:v1.2.1": BALANCER,
+    "library/nginx:alpine": NGINX,
+    "donch/net-tools:latest": NET_TOOLS,
+    "oscarfonts/h2:latest": DATABASE,
 }
 """By the name that an engine asks for: a name without a slash has `library/` before it."""
+
+
+def save(made: Mapping[str, Image], folder: Path) -> None:
+    """Each image as `FOLDER/REPOSITORY:TAG.tar`, as Mesos's own containerizer looks for the names that apps have."""
+    first: dict[str, Path] = {}
+    for name, image in made.items():
+        path = folder / f"{name.removeprefix('library/')}.tar"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if image.digest in first:
+            path.hardlink_to(first[image.digest])
+            continue
+        beside = path.with_name(f".{path.name}")
+        docker_archive(image, [other for other in made if made[other].digest == image.digest], beside)
+        first[image.digest] = beside.rename(path)
 
 
 def images(names: Iterable[str], cache: Path) -> dict[str, Image]:

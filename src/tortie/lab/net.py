@@ -60,9 +60,10 @@ def make_switch(host: Host) -> None:
     )
 
 
-def join_switch(host: Host, switch_pid: int) -> None:
+def join_switch(host: Host, switch_pid: int, *, second_resolver: str = "") -> None:
     """Wire the caller's network namespace to the switch whose process 1 is `switch_pid`, one interface a subnet."""
-    _ip(["link set lo up", f"addr add {RESOLVER}/32 dev lo"])
+    resolvers = filter(None, (RESOLVER, second_resolver))
+    _ip(["link set lo up", *(f"addr add {address}/32 dev lo" for address in resolvers)])
     for n, address in enumerate((host.address, *host.others)):
         uplink, end = f"{UPLINK}{n}", f"{host.name}.{n}" if n else host.name
         _ip(

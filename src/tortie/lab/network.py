@@ -13,10 +13,12 @@ from contextlib import suppress
 from typing import Any
 
 from tortie.base.errors import Conflict, TortieError, Unavailable
+from tortie.lab.documents import DOCUMENTS
 from tortie.lab.plan import FABRIC_AS, MASTER, POOL, Options, agents_of, on_subnet, public_agents_of, subnet_of
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
+from tortie.model.kinds.ip_reservation import IP_RESERVATION, IPReservationSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.store.client import Client
 from tortie.store.open import open_store
@@ -62,9 +64,12 @@ def write_defaults(datastore: Datastore, options: Options) -> None:
     felix = FelixConfigurationSpec(
         default_endpoint_to_host_action="Return", host_services="Enabled", flow_logs="Enabled"
     )
+    kept = DOCUMENTS[options.document].second_resolver
+    reserved = IPReservationSpec(reserved_cidrs=(f"{kept}/32",))
     first: list[Resource[Any]] = [
         Resource(kind=IP_POOL, metadata=Metadata(name=POOL_NAME), spec=pool),
         Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=felix),
+        *([Resource(kind=IP_RESERVATION, metadata=Metadata(name="resolver"), spec=reserved)] if kept else []),
         *router_peers(options),
     ]
     for resource in first:

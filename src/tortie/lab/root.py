@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tortie.base.errors import Unavailable
 from tortie.lab import linux
-from tortie.lab.documents import FILES
+from tortie.lab.documents import FILES, Document, Placed
 from tortie.lab.files import File
 from tortie.lab.plan import Host
 
@@ -60,13 +60,13 @@ OWN_DATA = {
 class HostFiles:
     """`data`: the host's directory on the real file system; `run`: seen inside as /run/lab; `store`: of all hosts;
     `keep`: paths that programs of ours need and that must be seen inside at the same place; `shared`: more directories
-    of the machine, each with the path at which this host sees and writes it."""
+    of the machine, each with the path at which this host sees it, and whether it may write there."""
 
     data: Path
     run: Path
     store: Path
     keep: Sequence[Path]
-    shared: Sequence[tuple[str, str]] = ()
+    shared: Sequence[tuple[str, str, bool]] = ()
 
 
 def submounts(mountinfo: str, own: Path) -> list[str]:
@@ -90,7 +90,7 @@ def build(files: HostFiles) -> Path:
     _kernel_files(root)
     _devices(root / "dev")
     linux.mount("tmpfs", f"{root}/run", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-    for name in ("lock", "lab", "docker/plugins", "tortie", "netns"):
+    for name in ("lock", "lab", "docker/plugins", "tortie", "netns", "sshd"):
         (root / "run" / name).mkdir(parents=True)
     _bind(files.run, root / "run/lab")
     # Other hosts' layers are nobody's business here.
@@ -100,8 +100,10 @@ def build(files: HostFiles) -> Path:
         (files.data / name).chmod(mode)
         _bind(files.data / name, root / where.lstrip("/"))
     _bind(files.store, root / "var/lib/tortie/store")
-    for source, at in files.shared:
+    for source, at, writes in files.shared:
         _bind(Path(source), root / at.lstrip("/"))
+        if not writes:
+            linux.mount("none", f"{root}{at}", "", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
     for path in files.keep:
         if not (root / str(path).lstrip("/")).exists():
             _bind(path, root / str(path).lstrip("/"))
@@ -161,18 +163,30 @@ def _devices(dev: Path) -> None:
     linux.mount("tmpfs", f"{dev}/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777")
 
 
-def documents(host: Host) -> list[File]:
-    """The documents' files, in /root of the hosts where people type."""
-    if host.role not in ("outside", "agent", "public") or not FILES.is_dir():
-        return []
-    return [File(f"/root/{path.name}", path.read_text()) for path in sorted(FILES.iterdir()) if path.is_file()]
+def documents(host: Host, document: Document) -> list[File]:
+    """The document's files, on the hosts where people type and tasks look for them; scripts can be run."""
+    return [
+        _placed(path, placed)
+        for placed in document.files
+        if host.role in placed.roles
+        for path in sorted(FILES.glob(placed.pattern))
+        if path.is_file()
+    ]
+
+
+def _placed(path: Path, placed: Placed) -> File:
+    text = path.read_text()
+    for placeholder, value in placed.filled:
+        text = text.replace(placeholder, value)
+    return File(f"{placed.at}/{path.name}", text, 0o755 if text.startswith("#!") else 0o644)
 
 
 def put(root: Path, files: Sequence[File]) -> None:
     """Write them below `root`. Links on the way in are replaced, never followed out of it."""
     for file in files:
         at = root / file.path.lstrip("/")
-        at.parent.mkdir(parents=True, exist_ok=True)
+        # What is private is not for everybody's eyes, and ssh refuses a folder that is.
+        at.parent.mkdir(parents=True, exist_ok=True, mode=0o755 if file.mode & 0o077 else 0o700)
         before = at.read_text() if file.append and at.is_file() else ""
         at.unlink(missing_ok=True)
         if file.link:

@@ -19,7 +19,7 @@ from tortie.base.errors import TortieError
 from tortie.lab import artifacts, registry
 from tortie.lab.documents import DOCUMENTS, FILES
 from tortie.lab.fileserver import FileServer
-from tortie.lab.images import images
+from tortie.lab.images import images, save
 
 RAW = "https://raw.githubusercontent.com/projectcalico/calico/master/demos/docker/"
 STARS_FILES = ("stars.json", "calico-stars-resources.json")
@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def start(options: argparse.Namespace) -> list[FileServer]:
     """Make what is missing, open every port, serve; on a failure nothing stays open."""
-    catalog = registry.catalog(images(DOCUMENTS[options.document].images, options.images or options.state / "images"))
+    made = images(DOCUMENTS[options.document].images, options.images or options.state / "images")
+    if options.archives:
+        save(made, options.archives)
+    catalog = registry.catalog(made)
     pairs = {**builtin_artifacts(), **dict(options.artifact)}
     files = artifacts.mapping(pairs)
     hosts = sorted({*artifacts.HOSTS, *(host for host, _ in files)})
@@ -86,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--https-port", type=int, default=443)
     parser.add_argument("--state", type=Path, required=True, help="directory for images and the authority")
     parser.add_argument("--images", type=Path, help="directory of the image cache, when labs share one")
+    parser.add_argument("--archives", type=Path, help="directory for the images as archives, for agents without Docker")
     parser.add_argument("--document", choices=DOCUMENTS, default="stars", help="whose images the registry has")
     parser.add_argument("--artifact", type=_pair, action="append", default=[], metavar="URL=FILE")
     return parser

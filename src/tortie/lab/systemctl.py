@@ -14,6 +14,7 @@ UNITS = {
     "mesos-slave": "agent",
     "mesos-agent": "agent",
     "dcos-mesos-slave": "agent",
+    "dcos-mesos-slave-public": "agent",
     "mesos-master": "master",
     "dcos-mesos-master": "master",
     "dcos-marathon": "marathon",
@@ -24,6 +25,7 @@ UNITS = {
     "haproxy": "lb",
     "marathon-lb": "lb",
     "calico-node": "node",
+    "ssh": "sshd",
 }
 """The units that documents name, and the daemon that stands for each here."""
 

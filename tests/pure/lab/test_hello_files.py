@@ -18,7 +18,7 @@ FILES = files("tortie.lab").joinpath("files")
 
 
 def app(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(FILES.joinpath(f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads(FILES.joinpath(f"hello/{name}.json").read_text())
     return found
 
 

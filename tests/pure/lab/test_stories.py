@@ -19,7 +19,8 @@ def test_a_story_is_whole(story: Story) -> None:
     assert set(story.stages) <= set(keys)
     assert set(story.aliases.values()) <= set(keys)
     assert not set(story.aliases) & set(story.stages)
-    assert story.peers_from in keys
+    assert story.peers_from in ("", *keys)
+    assert story.stays_at in ("", *keys)
     assert story.end == keys[-1]
     assert all(set(stage.inbound) == set(story.probing.networks) for stage in story.stages.values())
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.mesos.agent.containers import Demux
+from tortie.mesos.agent.docker_containers import Demux
 from tortie.mesos.agent.docker_run import Launch, create_arguments, image_with_tag
 from tortie.wire import mesos as wire
 

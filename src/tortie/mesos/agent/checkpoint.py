@@ -19,12 +19,14 @@ log = logging.getLogger("agent")
 
 
 class TaskCheckpoint(wire.Message):
-    """All that is needed to take a task up again. `log_base`: sizes of the files before the container's own output."""
+    """All that is needed to take a task up again. `containerizer`: which one it was given to. `log_base`: sizes of the
+    files before the container's own output."""
 
     framework: wire.FrameworkInfo
     info: wire.TaskInfo
     container_id: str
     state: wire.TaskState
+    containerizer: str = "docker"
     started: bool = False
     statuses: list[wire.TaskStatus] = []
     updates: list[wire.TaskStatus] = []

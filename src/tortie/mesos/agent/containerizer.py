@@ -13,11 +13,14 @@ from tortie.wire import mesos as wire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a container ended: wait(2)'s status, and what is worth telling beside it."""
+    """How a container ended: wait(2)'s status, and the words for it in the terminal status of its task.
+
+    `reason`: Mesos's, when it is not the process's own doing: out of memory, or whoever watched over it was lost.
+    """
 
     status: int
-    out_of_memory: bool = False
-    message: str = ""
+    message: str
+    reason: str | None = None
 
     @property
     def code(self) -> int:
@@ -27,9 +30,11 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A container as it is now. `networks`: as its statuses show them, empty on the host's network.
+    """A container as it is now.
 
-    `data` and `labels` go with the first RUNNING status. `stop_signal`: what its image asks to be ended with.
+    `networks`: as its statuses show them, empty on the host's network; what one without a name and labels does not say
+    is taken from what the task asked for at its place. `data` and `labels` go with the first RUNNING status.
+    `stop_signal`: what its image asks to be ended with.
     """
 
     started: bool
@@ -68,14 +73,23 @@ class Containerizer(Protocol):
     async def hears(self, name: str, signal: str) -> bool:
         """Whether the signal may be noticed; True whenever that cannot be told."""
 
+    async def release(self, name: str) -> None:
+        """After its end, before anybody hears of it: gives back what others may ask for next, as its addresses. How it
+        ended stays known until `remove`. Any number of times."""
+
     async def remove(self, name: str) -> None:
         """Ended first when it runs, then nothing of it is left. What is not there is fine."""
 
     async def follow_output(self, name: str, sandbox: Path, base: Mapping[str, int]) -> None:
         """Sees to it that its output reaches `stdout` and `stderr`, until it ends. `base`: how long each was before."""
 
-    async def run_in(self, name: str, arguments: Sequence[str], timeout: float) -> tuple[int, str]:
-        """Exit code and output of a command in the container."""
+    async def run_in(
+        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], timeout: float
+    ) -> tuple[int, str]:
+        """Exit code and output of a command in the container, `environment` on top of the container's own.
+
+        Raises Unavailable when it has not ended in time; 0: it has all the time.
+        """
 
     async def owned(self) -> Sequence[tuple[str, str, bool]]:
         """(name, container id, whether it has ended) of every container of this agent."""

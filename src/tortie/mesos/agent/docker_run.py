@@ -22,12 +22,14 @@ ONLY_RUN = frozenset({"detach", "d", "rm", "sig-proxy", "detach-keys"})
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A task in its place: the directory on the host, the container's name, the agent that owns it."""
+    """A task in its place: the directory on the host, the container's name, the agent that owns it. `user`: as whom it
+    is to run, if anybody says so."""
 
     task: wire.TaskInfo
     container_id: str
     sandbox: str
     agent: str
+    user: str = ""
 
     @property
     def name(self) -> str:

@@ -1,22 +1,22 @@
-"""The life of one Docker task: fetch, pull, run, watch, end."""
+"""The life of one task: fetch, prepare, run, watch, end."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import anyio
 
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
 from tortie.mesos.agent.checks import passes
-from tortie.mesos.agent.containers import Containers
-from tortie.mesos.agent.docker_run import Launch, create_arguments, docker_of
+from tortie.mesos.agent.containerizer import Containerizer, Seen
+from tortie.mesos.agent.docker_run import Launch
 from tortie.mesos.agent.fetcher import Fetcher
 from tortie.mesos.agent.health import Health
 from tortie.mesos.agent.live import LiveTask
-from tortie.mesos.agent.status import container_status, ended, found_addresses, running_parts, was_started
+from tortie.mesos.agent.status import container_status, terminal_state
 from tortie.wire import mesos as wire
 
 log = logging.getLogger("agent")
@@ -24,9 +24,10 @@ log = logging.getLogger("agent")
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """`clock` says now; `changed` is called after each report."""
+    """`containerizers` by the names that checkpoints have for them; `clock` says now; `changed` is called after each
+    report."""
 
-    containers: Containers
+    containerizers: Mapping[str, Containerizer]
     fetcher: Fetcher
     clock: Callable[[], float]
     changed: Callable[[], None]
@@ -35,6 +36,10 @@ class Life:
     async def live(self, task: LiveTask) -> None:
         """From wherever the task stands to its terminal state; never raises for what befalls the task."""
         try:
+            if task.saved.containerizer not in self.containerizers:
+                raise Invalid(
+                    f"The containerizer '{task.saved.containerizer}' that the task was given to is not enabled"
+                )
             if not task.saved.started:
                 await self._launch(task)
             if not task.terminal:
@@ -47,67 +52,87 @@ class Life:
         """It cannot be run here at all."""
         self._report(task, "TASK_FAILED", message, "REASON_CONTAINER_LAUNCH_FAILED")
 
+    def _by(self, task: LiveTask) -> Containerizer:
+        return self.containerizers[task.saved.containerizer]
+
     # -- launch --------------------------------------------------------------------------------------------------------
 
     async def _launch(self, task: LiveTask) -> None:
         launch = self._where(task)
-        if await self._runs_already(launch.name):
+        by = self._by(task)
+        if await self._runs_already(by, launch.name):
             self._started(task)
             return
         with anyio.CancelScope() as task.launching:
             if not task.killed:
-                await self._prepare(task, launch)
+                try:
+                    await self._prepare(task, launch)
+                except TortieError:
+                    with anyio.CancelScope(shield=True):
+                        await self._remove(by, launch.name)
+                    raise
                 with anyio.CancelScope(shield=True):
                     _say(task, "stdout", f"Starting task {task.id}")
                     task.saved.log_base = {n: (task.sandbox / n).stat().st_size for n in ("stdout", "stderr")}
                     task.keep()
-                    await self.containers.start(launch)
+                    await by.start(launch)
                     self._started(task)
                 return
         task.launching = None
-        await self.containers.remove(launch.name)
+        await self._remove(by, launch.name)
         self._report(
             task, "TASK_KILLED", "Container destroyed while it was being prepared", "REASON_EXECUTOR_TERMINATED"
         )
 
-    def _where(self, task: LiveTask) -> Launch:
-        return Launch(task.saved.info, task.saved.container_id, str(task.sandbox), self.containers.owner)
+    def name_of(self, task: LiveTask) -> str:
+        """Its container's."""
+        return self._where(task).name
 
-    async def _runs_already(self, name: str) -> bool:
+    def _where(self, task: LiveTask) -> Launch:
+        info = task.saved.info
+        user = (info.command.user if info.command else None) or task.saved.framework.user
+        return Launch(info, task.saved.container_id, str(task.sandbox), str(task.host.workdir.root), user)
+
+    async def _runs_already(self, by: Containerizer, name: str) -> bool:
         """Whether an agent before us had started it; half a container is removed."""
         try:
-            if was_started(await self.containers.inspect(name)):
+            if (await by.look(name)).started:
                 return True
         except NotFound:
             return False
         except Unavailable as error:
             log.warning("%s", error)
             return False
-        await self.containers.remove(name)
+        await by.remove(name)
         return False
+
+    async def _remove(self, by: Containerizer, name: str) -> None:
+        """What cannot be done now is the sweep's."""
+        try:
+            await by.remove(name)
+        except TortieError as error:
+            log.warning("%s", error)
 
     async def _prepare(self, task: LiveTask, launch: Launch) -> None:
         """Everything that can be refused is looked at before anything is fetched."""
-        info = task.saved.info
-        create_arguments(launch)
-        command = info.command or wire.CommandInfo(shell=False)
-        user = command.user or task.saved.framework.user
+        by = self._by(task)
+        by.check(launch)
+        command = launch.task.command or wire.CommandInfo(shell=False)
         try:
-            task.host.workdir.make_sandbox(task.host.agent_id, task.saved, user)
+            task.host.workdir.make_sandbox(task.host.agent_id, task.saved, launch.user)
         except (Invalid, OSError) as error:
             raise Invalid(f"Failed to launch container: Failed to create the sandbox: {error}") from error
         for uri in command.uris:
             try:
-                await self.fetcher.fetch(uri, task.sandbox, user, lambda text: _say(task, "stderr", text))
+                await self.fetcher.fetch(uri, task.sandbox, launch.user, lambda text: _say(task, "stderr", text))
             except (TortieError, OSError) as error:
                 _say(task, "stderr", f"Failed to fetch '{uri.value}': {error}")
                 raise Invalid(
                     f"Failed to launch container: Failed to fetch all URIs for container '{task.saved.container_id}' "
                     f"with exit status: 256: {error}"
                 ) from error
-        docker = docker_of(info)[1]
         try:
-            await self.containers.pull(docker.image, force=bool(docker.force_pull_image))
+            await by.prepare(launch)
         except TortieError as error:
             raise Invalid(f"Failed to launch container: {error}") from error
 
@@ -134,35 +159,40 @@ class Life:
             group.cancel_scope.cancel()
 
     async def _until_ended(self, task: LiveTask) -> None:
-        name = self._where(task).name
+        by, name = self._by(task), self._where(task).name
         while True:
             try:
-                inspect = await self.containers.inspect(name)
-                state = inspect.get("State") or {}
-                task.addresses = task.addresses or found_addresses(inspect)
-                if task.saved.state == "TASK_STAGING" and was_started(inspect):
-                    self._report(task, "TASK_RUNNING", None, None, **running_parts(inspect, task.addresses))
-                if not state.get("Running"):
-                    final, message = ended(state, killed=task.killed)
-                    self._report(task, final, message, None)
+                seen = await by.look(name)
+                task.networks = task.networks or seen.networks
+                if task.saved.state == "TASK_STAGING" and seen.started:
+                    self._report(task, "TASK_RUNNING", None, None, data=seen.data, labels=_labels(seen))
+                if seen.exit is not None:
+                    await self._release(by, name)
+                    state = terminal_state(seen.exit, killed=task.killed)
+                    self._report(task, state, seen.exit.message, seen.exit.reason)
                     return
-                await self.containers.wait(name)
+                await by.wait(name)
             except NotFound:
-                final = "TASK_KILLED" if task.killed else "TASK_FAILED"
+                final: wire.TaskState = "TASK_KILLED" if task.killed else "TASK_FAILED"
                 self._report(task, final, "The container was removed", "REASON_EXECUTOR_TERMINATED")
                 return
             except TortieError as error:
                 log.warning("task %s: %s", task.id, error)
                 await anyio.sleep(1)
 
+    async def _release(self, by: Containerizer, name: str) -> None:
+        """The task has ended all the same when it fails: the containerizer tries again."""
+        try:
+            await by.release(name)
+        except TortieError as error:
+            log.warning("%s", error)
+
     async def _logs(self, task: LiveTask, done: anyio.Event) -> None:
         name = self._where(task).name
         while True:
             try:
-                tty = bool((await self.containers.inspect(name)).get("Config", {}).get("Tty"))
-                await self.containers.follow_logs(name, task.sandbox, task.saved.log_base, tty=tty)
-                if not (await self.containers.inspect(name)).get("State", {}).get("Running"):
-                    break
+                await self._by(task).follow_output(name, task.sandbox, task.saved.log_base)
+                break
             except Unavailable as error:
                 log.debug("logs of %s: %s", task.id, error)
             except (TortieError, OSError) as error:
@@ -179,7 +209,7 @@ class Life:
         began = task.running_since or self.clock()
         await anyio.sleep(max(check.delay_seconds - (self.clock() - began), 0))
         while not task.killed:
-            ok, said = await passes(self.containers, self._where(task).name, check)
+            ok, said = await passes(self._by(task), self._where(task).name, check)
             verdict = health.judge(ok=ok, age=self.clock() - began)
             if not ok:
                 log.info("task %s: health check failed (%d in a row): %s", task.id, health.failures, said)
@@ -217,20 +247,19 @@ class Life:
 
         Nobody waits for a first process that cannot notice the signal, as a plain shell, unless the time was asked for.
         """
-        name = self._where(task).name
+        by, name = self._by(task), self._where(task).name
         gentle = True
         while True:
             try:
                 if gentle:
-                    inspect = await self.containers.inspect(name)
+                    signal = (await by.look(name)).stop_signal
                     gentle = False
-                    signal = inspect.get("Config", {}).get("StopSignal") or "SIGTERM"
-                    hears = task.patient or await self.containers.hears(name, inspect, signal)
-                    await self.containers.signal(name, signal)
+                    hears = task.patient or await by.hears(name, signal)
+                    await by.signal(name, signal)
                     if not hears:
                         task.kill_deadline = self.clock()
                 await self._until_deadline(task)
-                await self.containers.signal(name, "SIGKILL")
+                await by.signal(name, "SIGKILL")
                 return
             except NotFound:
                 return
@@ -247,7 +276,7 @@ class Life:
     def _report(
         self, task: LiveTask, state: wire.TaskState, message: str | None, reason: str | None, **parts: object
     ) -> None:
-        where = container_status(task.saved.info, task.saved.container_id, task.addresses, task.host.ip)
+        where = container_status(task.saved.info, task.saved.container_id, task.networks, task.host.ip)
         status = wire.TaskStatus(
             task_id=task.saved.info.task_id,
             state=state,
@@ -270,3 +299,7 @@ def _say(task: LiveTask, stream: str, text: str) -> None:
     if task.sandbox.exists():
         with (task.sandbox / stream).open("a") as file:
             file.write(f"{text}\n")
+
+
+def _labels(seen: Seen) -> wire.Labels | None:
+    return wire.Labels(labels=[wire.Label(key=k, value=v) for k, v in seen.labels.items()]) if seen.labels else None

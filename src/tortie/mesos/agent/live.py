@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import anyio
 import msgspec
 
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
+from tortie.mesos.agent.status import own_networks
 from tortie.mesos.agent.updates import UpdateStream
 from tortie.mesos.protocol import TaskRecord
 from tortie.wire import mesos as wire
@@ -26,13 +28,15 @@ class Host:
 
 @dataclass(slots=True)
 class LiveTask:
-    """`patient`: the time to end was asked for, so all of it is given."""
+    """`networks`: the container's own, as far as they are known; they outlive it, so that every status tells them.
+    `patient`: the time to end was asked for, so all of it is given.
+    """
 
     host: Host
     saved: TaskCheckpoint
     sandbox: Path
     updates: UpdateStream = field(default_factory=UpdateStream)
-    addresses: list[str] = field(default_factory=list)
+    networks: Sequence[wire.NetworkInfo] = ()
     launching: anyio.CancelScope | None = None
     kill_deadline: float = math.inf
     patient: bool = True
@@ -107,15 +111,8 @@ def taken_up(host: Host, saved: TaskCheckpoint) -> LiveTask:
     """From a checkpoint: every update that was not acknowledged is sent again."""
     task = LiveTask(host, saved, host.workdir.sandbox(host.agent_id, saved))
     task.updates = UpdateStream(list(saved.updates))
-    task.addresses = _told(saved, host.ip)
+    task.networks = own_networks(saved.statuses, host.ip)
     task.healthy = saved.statuses[-1].healthy if saved.statuses else None
     if saved.kill_deadline is not None:
         task.kill_deadline = saved.kill_deadline
     return task
-
-
-def _told(saved: TaskCheckpoint, agent_ip: str) -> list[str]:
-    """The container's own addresses as they were reported: once it has ended, the engine has forgotten them."""
-    networks = [n for s in saved.statuses[-1:] if s.container_status for n in s.container_status.network_infos]
-    addresses = [a.ip_address for n in networks for a in n.ip_addresses if a.ip_address]
-    return [address for address in addresses if address != agent_ip]

@@ -8,6 +8,9 @@ import signal
 import anyio
 
 from tortie.base.errors import Unavailable
+from tortie.mesos.agent.choice import DOCKER
+from tortie.mesos.agent.containerizer import Containerizer
+from tortie.mesos.agent.docker_containers import DockerContainers
 from tortie.mesos.agent.front import router
 from tortie.mesos.agent.runtime import Agent, Settings
 from tortie.web.serve import serve, tcp_listener
@@ -20,7 +23,8 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
     """Until SIGTERM or SIGINT, which leave its containers running; SIGUSR1 ends them and unregisters."""
     listener = tcp_listener(settings.ip, info.port)
     try:
-        agent = Agent(info, settings)
+        served = containerizers(settings)
+        agent = Agent(info, settings, served)
     except BaseException:
         listener.close()
         raise
@@ -32,9 +36,17 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
             await agent.run()
             group.cancel_scope.cancel()
     finally:
-        await agent.containers.api.close()
+        for containerizer in served.values():
+            await containerizer.close()
     if agent.leaving:
         raise Unavailable(f"agent ended: {agent.leaving}")
+
+
+def containerizers(settings: Settings) -> dict[str, Containerizer]:
+    """Those that are enabled, in their order."""
+    docker = DockerContainers(str(settings.work_dir), docker=settings.docker, socket=settings.docker_socket)
+    known: dict[str, Containerizer] = {DOCKER: docker}
+    return {name: known[name] for name in settings.containerizers}
 
 
 async def _signals(agent: Agent, scope: anyio.CancelScope) -> None:

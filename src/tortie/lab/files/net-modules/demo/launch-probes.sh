@@ -1,0 +1,9 @@
+#!/bin/bash
+# Sends the group /star to Marathon.
+set -euo pipefail
+cd "$(dirname "$0")"
+echo "Launching group 'stars'"
+curl -sS --fail-with-body -X PUT -H 'Content-Type: application/json' \
+    "${MARATHON_URL:-http://localhost:8080}/v2/groups/star?force=true" -d @star.json
+echo
+echo Done.
