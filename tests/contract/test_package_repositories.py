@@ -14,7 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.mesos_client import request
+from tests.support.mesos_cluster import Daemon
 from tests.support.package_service import Service, Shelf, index, package, service, shelf
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 from tortie.base.errors import Conflict, Invalid
 from tortie.packages import signing
@@ -342,3 +346,25 @@ def test_the_commands(tmp_path: Path) -> None:
     code, said = tortie("run", "--trust", "index.json", "--store", f"sqlite://{tmp_path}/s")
     assert code == 2
     assert "index.json" in said
+
+
+def test_the_program(tmp_path: Path) -> None:
+    """Behind the door the API, for other clusters the repository and nothing else; it ends cleanly when told."""
+    port, shared = free_port(), free_port()
+    arguments = ("packages", "run", "--listen", f"127.0.0.1:{port}", "--share", f"127.0.0.1:{shared}")
+    daemon = Daemon(
+        port, tmp_path / "log", *arguments, "--store", f"sqlite://{tmp_path}/s", "--keys", str(tmp_path / "k")
+    )
+    with daemon.running():
+        status, text, _ = request(port, "GET", "/capabilities")
+        assert (status, json.loads(text)) == (200, {"capabilities": [{"name": "PACKAGE_MANAGEMENT"}]})
+        wait_until(lambda: request(shared, "GET", "/repository")[0] == 200, message="the shared repository")
+        _, data, _ = request(shared, "GET", "/repository")
+        _, signature, _ = request(shared, "GET", "/repository.sig")
+        signing.verify(data.encode(), signature.encode(), [tmp_path / "k" / "signing-key.pub.pem"])
+        assert request(port, "GET", "/repository")[0] == 404
+        assert request(shared, "POST", "/package/search", {})[0] == 404
+        assert daemon.stop() == 0
+        first = (tmp_path / "k" / "signing-key.pem").read_bytes()
+        daemon.start()
+        assert (tmp_path / "k" / "signing-key.pem").read_bytes() == first

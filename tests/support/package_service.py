@@ -156,14 +156,15 @@ async def service(
     fresh: float = 60.0,
     clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Service]:
+    """With a `key` it is the other site of the program: our own repository, signed with that."""
     store = open_store(f"sqlite://{directory}/packages-store")
     listener = tcp_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with aiohttp.ClientSession() as http, MarathonClient(marathon) as client:
         listed = Repositories(store, http, trust=trust, default=repositories, fresh=fresh, clock=clock)
         cosmos = Cosmos(listed, client, Frameworks(http, masters))
-        served = ServedRepository(key, clock) if key else None
-        running = asyncio.ensure_future(serve(application(cosmos, http, served), [listener]))
+        app = ServedRepository(key, clock).application() if key else application(cosmos, http)
+        running = asyncio.ensure_future(serve(app, [listener]))
         try:
             found = Service(url, http, listed)
             await until(lambda: _healthy(found))
@@ -178,5 +179,5 @@ async def service(
 async def _healthy(found: Service) -> bool:
     with contextlib.suppress(aiohttp.ClientError):
         async with found.http.get(f"{found.url}/health") as reply:
-            return reply.status == 204
+            return reply.status in (200, 404)  # what only serves a repository has no /health
     return False
