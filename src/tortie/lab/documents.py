@@ -103,6 +103,9 @@ def _pages(*first: Page, balancer: str = "") -> tuple[Page, ...]:
 
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
+CORRECTED = "/usr/local/share/tortie/corrected"
+"""The policy files of environments as they are meant."""
+LAN = (("<your-lan-CIDR>", SUBNET),)
 OLDER_FILES = (Placed("*.json"), Placed("hello/*"), Placed("environments/*.yaml"))
 """Labs of the documents that type no loop over all files have them all."""
 
@@ -152,8 +155,8 @@ ENVIRONMENTS = Document(
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
-        Placed("environments/*.yaml", ("agent", "public"), filled=(("<your-lan-CIDR>", SUBNET),)),
-        Placed("environments/corrected/*", ("agent", "public"), "/usr/local/share/tortie/corrected"),
+        Placed("environments/*.yaml", ("agent", "public"), filled=LAN),
+        Placed("environments/corrected/*", ("agent", "public"), CORRECTED, LAN),
     ),
     containerizers="docker,mesos",
     network="calico",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, ENVIRONMENTS
+from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, CORRECTED, ENVIRONMENTS
 from tortie.lab.plan import SUBNET
 from tortie.lab.walks.marathon import tasks, wait_running
 from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
@@ -84,7 +84,6 @@ SAID = (
     "Failed to create 'profile' resource: resource already exists: Profile(name=calico)\n"
 )
 CUT_INGRESS = "sed -i '/^    ingress:/,$ {/^    ingress:/! d}' calico-profile.yaml"
-CORRECTED = "/usr/local/share/tortie/corrected"
 SETTLE = 30.0
 """Seconds for a change of policy to reach every host: far more than it takes."""
 
