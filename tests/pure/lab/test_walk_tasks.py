@@ -11,8 +11,8 @@ from tortie.lab.walks.matrix import Party, Probe, Seen, Stage, wanted
 from tortie.lab.walks.pictures import bright, edges, edges_of
 from tortie.lab.walks.tasks import Task, running_tasks
 
-HTTP, WEB, SQL, SSH, UDP = (Probe(p, n) for p, n in (("tcp", 80), ("tcp", 81), ("tcp", 1521), ("tcp", 22), ("udp", 9)))
-PING, STATUS, PAGE = Probe("icmp"), Probe("tcp", 9000), Probe("tcp", 9001)
+HTTP, WEB, SQL, SSH = (Probe("tcp", port) for port in (80, 81, 1521, 22))
+UDP, PING, STATUS, PAGE = Probe("udp", 9), Probe("icmp"), Probe("tcp", 9000), Probe("tcp", 9001)
 OPEN, R, D = Seen.OPEN, Seen.REFUSED, Seen.DROPPED
 
 
