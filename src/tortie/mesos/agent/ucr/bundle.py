@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.mesos.agent.docker_run import MIN_MEMORY, MIN_SHARES, SANDBOX
-from tortie.mesos.agent.ucr.process import Process
+from tortie.mesos.agent.streams import Session
+from tortie.mesos.agent.ucr.process import Process, User
 from tortie.mesos.resources import Resources
 from tortie.wire import mesos as wire
 
@@ -19,6 +20,19 @@ CAPABILITIES = (
     *("CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE"),
 )
 """Those of Docker. Mesos gives root all of the host's; NET_RAW stays because ping of many images needs it."""
+ALL_CAPABILITIES = (
+    *(
+        f"CAP_{name}"
+        for name in ("AUDIT_CONTROL", "BLOCK_SUSPEND", "DAC_READ_SEARCH", "IPC_LOCK", "IPC_OWNER", "LEASE")
+    ),
+    *(f"CAP_{name}" for name in ("LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "NET_BROADCAST")),
+    *(f"CAP_{name}" for name in ("SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT")),
+    *(
+        f"CAP_{name}"
+        for name in ("SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM")
+    ),
+    *CAPABILITIES,
+)
 MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
     *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
@@ -61,6 +75,7 @@ class Shape:
     mounts: Sequence[Mount] = ()
     limits: Limits = Limits()
     container: wire.ContainerInfo | None = None
+    privileged: bool = False
 
 
 def limits_of(resources: Resources, *, hard: bool = False, processes: int = 0) -> Limits:
@@ -73,7 +88,7 @@ def config(shape: Shape) -> dict[str, Any]:
     """Raises Invalid for what the task asks of the runtime and cannot have."""
     return {
         "ociVersion": OCI_VERSION,
-        "process": process(shape.process, shape.container),
+        "process": process(shape.process, shape.container, privileged=shape.privileged),
         "root": {"path": shape.root, "readonly": False},
         **({"hostname": shape.hostname} if shape.hostname else {}),
         "mounts": [*_system_mounts(own_network=bool(shape.network)), *map(_bind, shape.mounts)],
@@ -87,12 +102,14 @@ def config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def process(wanted: Process, container: wire.ContainerInfo | None = None) -> dict[str, Any]:
+def process(
+    wanted: Process, container: wire.ContainerInfo | None = None, *, privileged: bool = False
+) -> dict[str, Any]:
     """Of the container itself, or of a session in it."""
-    allowed = _capabilities(container)
+    allowed = list(ALL_CAPABILITIES) if privileged else _capabilities(container)
     shown: dict[str, Any] = {
         "terminal": wanted.terminal,
-        "user": {"uid": wanted.user.uid, "gid": wanted.user.gid, "additionalGids": list(wanted.user.groups)},
+        "user": _user(wanted.user),
         "args": list(wanted.arguments),
         "env": [f"{name}={value}" for name, value in wanted.environment.items()],
         "cwd": wanted.directory,
@@ -105,6 +122,23 @@ def process(wanted: Process, container: wire.ContainerInfo | None = None) -> dic
     if wanted.terminal and size.get("rows") and size.get("columns"):
         shown["consoleSize"] = {"height": size["rows"], "width": size["columns"]}
     return shown
+
+
+def session_process(told: Mapping[str, Any], session: Session, user: User | None) -> dict[str, Any]:
+    """`told`: the process of the container that it is in, whose variables, limits, place and user it has."""
+    variables = dict(line.partition("=")[::2] for line in told["env"])
+    found = {key: value for key, value in told.items() if key != "consoleSize"}
+    found |= {"args": list(session.arguments), "terminal": session.terminal}
+    found["env"] = [f"{name}={value}" for name, value in {**variables, **session.environment}.items()]
+    if user is not None:
+        found["user"] = _user(user)
+    if session.terminal and session.rows and session.columns:
+        found["consoleSize"] = {"height": session.rows, "width": session.columns}
+    return found
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
 
 
 def _capabilities(container: wire.ContainerInfo | None) -> list[str]:
@@ -197,13 +231,15 @@ def _bind(mount: Mount) -> dict[str, Any]:
     return _mount(mount.target, "none", mount.source, ["rbind", "rprivate", "ro" if mount.read_only else "rw"])
 
 
-def volumes(container: wire.ContainerInfo | None, sandbox: str) -> list[Mount]:
-    """The sandbox, then what the task asks for. Invalid in the original's words."""
-    found = [Mount(source=sandbox, target=SANDBOX)]
+def volumes(container: wire.ContainerInfo | None, sandbox: str, *, own_root: bool = True) -> list[Mount]:
+    """The sandbox, then what the task asks for. Invalid in the original's words.
+
+    Without a root of its own the container sees the sandbox where the host has it.
+    """
+    home = SANDBOX if own_root else sandbox
+    found = [Mount(source=sandbox, target=SANDBOX)] if own_root else []
     for volume in container.volumes if container else ():
-        inside = (
-            volume.container_path if volume.container_path.startswith("/") else f"{SANDBOX}/{volume.container_path}"
-        )
+        inside = volume.container_path if volume.container_path.startswith("/") else f"{home}/{volume.container_path}"
         read_only = volume.mode == "RO"
         if ".." in inside.split("/"):
             raise Invalid(f"The container_path '{volume.container_path}' of a volume leads out of its place")

@@ -1,0 +1,1 @@
+"""CNI as Mesos's isolator `network/cni` does it: plug-ins of any maker, found by a network's name."""
