@@ -73,6 +73,8 @@ class Document:
     files: tuple[Placed, ...]
     service_ports: str = ""
     """MIN-MAX of the balancer that runs on the master; empty where none does."""
+    door_port: int = 80
+    """Of the entry door on the master."""
     containerizers: str = "docker"
     ports: str = PRIVATE_PORTS
     network: str = ""
@@ -92,9 +94,10 @@ class Document:
         return self.containerizers if runtime == "docker" else "mesos"
 
 
-def _pages(*first: Page, balancer: str = "") -> tuple[Page, ...]:
+def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page, ...]:
     return (
         *first,
+        Page("door", 8081, f"{MASTER}:{door_port}"),
         Page("marathon", 8080, f"{MASTER}:8080"),
         Page("mesos", 5050, f"{MASTER}:5050", "/state"),
         *([Page("haproxy", 9090, f"{balancer}:9090", "/haproxy?stats")] if balancer else []),
@@ -115,9 +118,10 @@ STARS = Document(
     public_agents=0,
     dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
     images=STARS_IMAGES,
-    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER),
+    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER, door_port=8081),
     files=OLDER_FILES,
     service_ports="20001-29999",
+    door_port=8081,
 )
 HELLO = Document(
     name="hello",

@@ -63,6 +63,8 @@ def of_host(
         files.append(File(document.dns.config, mesos_dns(document.dns)))
     if host.role in ("agent", "public"):
         files += networks(document)
+    if host.role == "outside":
+        files.append(File("/root/.dcos/dcos.toml", dcos(document), 0o600))
     if host.role == "router":
         files.append(File(ROUTER_CONFIG, router_bird(host)))
     return files
@@ -96,6 +98,12 @@ def mesos_dns(wanted: MesosDns) -> str:
     # One line a setting, as the document shows the line that it edits.
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items())
     return f"{{\n{lines}\n}}\n"
+
+
+def dcos(document: Document) -> str:
+    """The laptop's dcos knows the cluster by its entry door."""
+    port = "" if document.door_port == 80 else f":{document.door_port}"
+    return f'[core]\ndcos_url = "http://{MASTER}{port}"\n'
 
 
 def networks(document: Document) -> list[File]:

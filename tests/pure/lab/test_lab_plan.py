@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -101,10 +102,24 @@ def test_agents_offer_the_same_whatever_the_machine_has() -> None:
 def test_a_page_leads_to_each_port_that_the_document_opens_in_a_browser() -> None:
     assert {page.name: page.target for page in STARS.pages} == {
         "stars": "172.24.197.101:23078",
+        "door": "172.24.197.101:8081",
         "marathon": "172.24.197.101:8080",
         "mesos": "172.24.197.101:5050",
         "haproxy": "172.24.197.101:9090",
     }
+
+
+def test_the_door_is_at_80_but_where_the_balancer_is() -> None:
+    def door(document: str) -> Sequence[str]:
+        found = plan_of("t", Options(document=document)).host("master").daemons
+        return next(d for d in found if d.name == "door").argv
+
+    stars, hello = door("stars"), door("hello")
+    assert "172.24.197.101:8081" in stars
+    assert "--link=stars=:23078/" in stars
+    assert "--balancer" in stars
+    assert "172.24.197.101:80" in hello
+    assert "--link=haproxy=:9090/haproxy?stats" in hello
 
 
 def test_a_daemon_survives_the_way_through_json() -> None:
