@@ -21,6 +21,7 @@ sys.exit(main())
 PROGRAMS = {
     "tortie": "tortie.cli.main",
     "calicoctl": "tortie.cli.calicoctl.main",
+    "dcos": "tortie.cli.dcos.main",
     "star-probe": "tortie.stars.probe",
     "star-collect": "tortie.stars.collect",
     "systemctl": "tortie.lab.systemctl",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tortie.base.errors import Invalid
-from tortie.plugins.cni.launcher import MOST, PROTOCOL
+from tortie.plugins.launching import MOST, PROTOCOL
 
 READ_SECONDS = 5.0
 _CREDENTIALS = struct.Struct("3i")
@@ -17,7 +17,8 @@ _CREDENTIALS = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A runtime's variables, with PLUGIN (the name it called) and STAMP (the namespace), and its configuration."""
+    """What a launcher says of a call: PLUGIN (the name it was run by), STAMP (the namespace that it passes along) and
+    the runtime's own variables; and what the runtime wrote to it."""
 
     variables: Mapping[str, str]
     stdin: bytes

@@ -1,4 +1,4 @@
-"""What the plug-in needs from the outside, in its own words."""
+"""What the plug-ins need from the outside, in their own words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
+from tortie.model.ipam import Attribute
 from tortie.node.ports import EndpointGate
 
 
@@ -38,6 +39,14 @@ class Addresses(Protocol):
 
     def assign(self, address: str, handle: str, attributes: Mapping[str, str], *, now: float) -> None:
         """Takes this address. Raises Conflict when somebody has it, Invalid when no pool holds it."""
+        ...
+
+    def holder(self, address: str) -> Attribute | None:
+        """Who has an address; None when nobody has."""
+        ...
+
+    def release(self, address: str, handle: str, *, now: float) -> bool:
+        """Frees one address; False when nobody had it. Raises Conflict when it is not this handle's."""
         ...
 
     def release_by_handle(self, handle: str, *, now: float) -> object:

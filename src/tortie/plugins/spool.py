@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tortie.base.errors import Invalid, Unavailable
-from tortie.plugins.cni.wire import Request, decode, encode
+from tortie.plugins.wire import Request, decode, encode
 
 log = logging.getLogger("cni")
 
