@@ -108,7 +108,7 @@ def parse(pattern: str) -> Pattern:
         elif token == "|":
             either = True
         elif token == "...":
-            places[-1] = places[-1]._replace(many=True)
+            continue  # seen with what stands before it
         elif token.startswith("<"):
             places.append(Place(token, depth > 0, following == "..."))
         else:
@@ -213,35 +213,22 @@ def _title(command: Command, verb: Verb) -> str:
     return " ".join(["dcos", command.name, *verb.words.split()])
 
 
-def usage(command: Command) -> str:
-    """The lines that a wrong command line is answered with."""
-    lines = [f"    dcos {command.name} --help | --info | --version"]
-    for verb in command.verbs:
-        lines += _wrapped(f"    {_title(command, verb)} ", verb.pattern)
+def usage(command: Command, word: str = "") -> str:
+    """The lines that a wrong command line is answered with: those of the verbs that begin with `word`, if there are."""
+    near = [verb for verb in command.verbs if verb.words.split()[:1] == [word]]
+    lines = [] if near else [f"    dcos {command.name} --help | --info | --version"]
+    for verb in near or command.verbs:
+        lines += _wrapped(f"    {_title(command, verb)}", verb.pattern)
     return "Usage:\n" + "\n".join(lines) + "\n"
 
 
 def _wrapped(start: str, pattern: str) -> list[str]:
-    """Broken between groups only, each line below the first group."""
-    lines, current = [], start
-    for part in _groups(pattern):
-        if len(current) + len(part) > WIDTH and current.strip() and current != start:
-            lines.append(current.rstrip())
-            current = " " * min(len(start), 24)
-        current += part + " "
-    return [*lines, current.rstrip()]
-
-
-def _groups(pattern: str) -> list[str]:
-    parts: list[str] = []
-    depth = 0
+    lines = [start]
     for word in pattern.split():
-        if depth:
-            parts[-1] += f" {word}"
-        else:
-            parts.append(word)
-        depth += word.count("[") + word.count("(") - word.count("]") - word.count(")")
-    return parts
+        if len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append(" " * min(len(start), 22))
+        lines[-1] += f" {word}"
+    return lines
 
 
 def help_text(command: Command, about: str) -> str:

@@ -22,6 +22,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """The exit code; what there is to say has been printed."""
+    debug = "--debug" in arguments[:1] or environ.get("DCOS_DEBUG", "").lower() == "true"
     try:
         code = _run(list(arguments), environ)
         sys.stdout.flush()
@@ -34,6 +35,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except BrokenPipeError:
         # Who read our output has gone; keep the interpreter from telling again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        tell(f"{type(error).__name__}: {error}\nThis is a fault of the program: `dcos --debug ...` shows where.")
         return 1
     return code
 
@@ -76,7 +82,8 @@ def _command(name: str, arguments: list[str], session: Session) -> int:
     try:
         line = grammar.line(found, arguments)
     except BadUsage as error:
-        tell(f"Command not recognized: {error}\n\n{grammar.usage(found)}".rstrip())
+        word = next((word for word in arguments if not word.startswith("-")), "")
+        tell(f"Command not recognized: {error}\n\n{grammar.usage(found, word)}".rstrip())
         return 1
     import importlib
 

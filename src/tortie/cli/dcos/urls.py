@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from tortie.cli.dcos.errors import DcosError
@@ -13,6 +13,11 @@ def join(base: str, path: str) -> str:
 
 
 def query(url: str, parameters: Mapping[str, str | int] | None) -> str:
+    return query_of(url, [(name, str(value)) for name, value in (parameters or {}).items()])
+
+
+def query_of(url: str, parameters: Sequence[tuple[str, str]]) -> str:
+    """A name may come several times."""
     return f"{url}?{urlencode(parameters)}" if parameters else url
 
 

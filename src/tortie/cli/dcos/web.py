@@ -88,18 +88,18 @@ class Http(NamedTuple):
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """One request up to the head of its answer; the caller closes the connection."""
         parts = _parts(url)
-        client = _client(tls=parts.scheme == "https")
+        library = client(tls=parts.scheme == "https")
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
-            connection = client.HTTPSConnection(parts.netloc.rpartition("@")[2], timeout=seconds, context=self.tls())
+            connection = library.HTTPSConnection(parts.netloc.rpartition("@")[2], timeout=seconds, context=self.tls())
         else:
-            connection = client.HTTPConnection(parts.netloc.rpartition("@")[2], timeout=seconds)
+            connection = library.HTTPConnection(parts.netloc.rpartition("@")[2], timeout=seconds)
         sent = {"Accept": "application/json", "User-Agent": AGENT, **self.login(url), **headers}
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             connection.request(method, target, body, sent)
             return connection, connection.getresponse()
-        except (OSError, client.HTTPException, UnicodeError, ValueError) as error:
+        except (OSError, library.HTTPException, UnicodeError, ValueError) as error:
             connection.close()
             raise _failure(url, error) from error
 
@@ -132,7 +132,7 @@ def document(reply: Reply) -> Any:
         raise DcosError(f"Error decoding response from [{reply.url}]: HTTP {reply.status}: {reply.reason}") from error
 
 
-def _client(*, tls: bool) -> Any:
+def client(*, tls: bool) -> Any:
     """http.client, without TLS where it is not spoken: that would be a third of the time of a short command."""
     if not tls and "http.client" not in sys.modules and "ssl" not in sys.modules:
         sys.modules["ssl"] = None  # type: ignore[assignment]
