@@ -312,8 +312,6 @@ class UcrContainers:
         for path in (self.options.data / "containers").glob("*"):
             if path.name not in found and _owner(path) == self.options.owner:
                 found[path.name] = False
-        for container_id in self._networks.kept():
-            found.setdefault(container_id, False)
         return [(_name(container_id), container_id, has_ended) for container_id, has_ended in found.items()]
 
     async def _has_ended(self, container_id: str) -> bool:
