@@ -33,7 +33,8 @@ CA_NAME = "tortie-lab-ca"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`text` as a whole file, or, with `append`, behind what is there already; or a link to another path."""
+    """`text` as a whole file, or, with `append`, behind what is there already; or a link to another path; or, with a
+    path that ends with a slash, an empty folder."""
 
     path: str
     text: str = ""
@@ -109,7 +110,9 @@ def dcos(document: Document) -> str:
 
 def networks(document: Document) -> list[File]:
     """How an agent without Docker comes to its networks."""
-    found = [File(f"{CNI_CONFIGS}/{name}.cni", cni(name)) for name in (document.network,) if name]
+    found = [File(f"{CNI_CONFIGS}/")]
+    if document.network:
+        found.append(File(f"{CNI_CONFIGS}/{document.network}.cni", cni(document.network)))
     if document.modules:
         found.append(File(MODULES, modules()))
     return found
