@@ -56,8 +56,8 @@ def check(options: Options, session: Session) -> str:
 
 
 def _sources(client: Client, environ: Mapping[str, str]) -> list[Source]:
-    """Docker's, CNI's and net-modules'. This host's engine is asked besides where there is one; of others the store says
-    it all."""
+    """Docker's, CNI's and net-modules'. This host's engine is asked besides where there is one; of others the
+    store says it all."""
     from tortie.plugins.docker.source import docker_source
     from tortie.plugins.source import cni_source, netmodules_source
     from tortie.wire.docker import DEFAULT_SOCKET
