@@ -25,8 +25,10 @@ from tortie.mesos.agent.netmodules.modules import Commands
 from tortie.mesos.agent.netmodules.networks import NetModulesNetworks
 from tortie.mesos.agent.networks import Wish
 from tortie.model.ipam import HANDLES
+from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.resource import Metadata, Resource
 from tortie.plugins.netmodules.install import install
 from tortie.plugins.profile import network_profile
 from tortie.wire import mesos as wire
@@ -214,6 +216,8 @@ def wanted(source: str, target: str, homes: Mapping[str, str]) -> bool:
 
 def test_groups_decide_who_talks_and_every_task_talks_with_its_own_agent(lab: Lab, agents: tuple[Agent, Agent]) -> None:
     one, two = agents
+    returns = FelixConfigurationSpec(default_endpoint_to_host_action="Return")
+    lab.client.apply(Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=returns))
     yonder = lab.plug("yonder", YONDER)
     inside(yonder, "ip", "route", "add", "192.168.0.0/16", "via", A1)
     tasks = {
@@ -239,7 +243,8 @@ def test_groups_decide_who_talks_and_every_task_talks_with_its_own_agent(lab: La
     # A task reaches its own agent and no other one by its first profile alone.
     hosts = {"agent-1": A1, "agent-2": A2}
     own = {("lone", "agent-1"): True, ("lone", "agent-2"): False}
-    until(lambda: through({"lone": tasks["lone"].namespace}, hosts) == own)
+    lone = {"lone": tasks["lone"].namespace}
+    until(lambda: through(lone, hosts) == own, message=lambda: through(lone, hosts))
 
     found = {profile.name: profile for profile in lab.client.list(PROFILE).items}
     assert {f"default_{A1}", f"default_{A2}", "public", "star-1", "star-2"} <= found.keys()
@@ -260,6 +265,7 @@ def test_groups_decide_who_talks_and_every_task_talks_with_its_own_agent(lab: La
     for agent in agents:
         for task in list(agent.tasks):
             agent.stop(task)
+    for agent in agents:
         nothing_left(agent)
     assert {"public", "star-1", "star-2"} <= {profile.name for profile in lab.client.list(PROFILE).items}
 
@@ -338,6 +344,8 @@ def test_an_address_of_somebody_else_is_never_given_back(lab: Lab, agent: Agent)
     beside = agent.folder / "late"
     beside.write_bytes(late)
     beside.rename(kept)
+    # Whatever was kept is done before anything new.
+    assert agent.ask("reserve", hostname=A1, uid="newer", ipv4_addrs=["192.168.9.9"])["error"] is None
     until(lambda: not os.listdir(agent.spool))
     assert handles(lab) == ["mesos.newer"]
     assert agent.ask("release", uid="newer")["error"] is None
