@@ -320,6 +320,8 @@ def test_a_port_in_use_is_named(port: int, tmp_path: Path) -> None:
         (["--containerizers", "mesos"], "only docker is served"),
         (["--work-dir", "/proc/none"], "--work-dir /proc/none"),
         (["--gc-delay", "1"], "is no duration"),
+        (["--network_cni_config_dir", "/etc"], "Missing required '--network_cni_plugins_dir' flag"),
+        (["--network_cni_plugins_dir", "/bin"], "Missing required '--network_cni_config_dir' flag"),
     ],
 )
 def test_an_agent_that_cannot_start_says_why(tmp_path: Path, arguments: list[str], text: str) -> None:

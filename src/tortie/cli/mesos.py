@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -111,6 +112,10 @@ def agent() -> None:
 @flag("work_dir", default="/var/lib/mesos", show_default=True)
 @flag("fetcher_cache_dir", default="/tmp/mesos/fetch", show_default=True)
 @flag("containerizers", default="docker", show_default=True)
+@flag("runtime_dir", default="/var/run/mesos", show_default=True, help="What need not outlive the host.")
+@flag("network_cni_config_dir", default="", help="Files that describe CNI networks, one each.")
+@flag("network_cni_plugins_dir", default="", help="Where CNI plug-ins are, directories separated by colons.")
+@flag("network_cni_root_dir_persist", type=bool, default=False, show_default=True, help="Below --work-dir instead.")
 @flag("docker", default="docker", show_default=True, help="The docker command.")
 @flag("docker_socket", default="/var/run/docker.sock", show_default=True)
 @flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
@@ -122,8 +127,6 @@ def agent() -> None:
 @click.pass_context
 def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
     """Run the agent in the foreground; SIGTERM leaves its containers running."""
-    from pathlib import Path
-
     from tortie.mesos.agent.host import with_detected
     from tortie.mesos.agent.run import run
     from tortie.mesos.agent.runtime import Settings
@@ -155,14 +158,25 @@ def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
         default_grace=max(options["executor_shutdown_grace_period"], options["docker_stop_timeout"]),
         remove_delay=options["docker_remove_delay"],
         gc_delay=options["gc_delay"],
+        cni_config_dir=options["network_cni_config_dir"],
+        cni_plugins_dir=options["network_cni_plugins_dir"],
+        cni_root=_cni_root(options),
         kill_orphans=options["docker_kill_orphans"],
         flags=_flags(context),
     )
     anyio.run(run, info, settings)
 
 
+def _cni_root(options: dict[str, Any]) -> Path:
+    """At the original's place. Where it is kept over a reboot, plug-ins are asked to take back what was before it."""
+    base = options["work_dir"] if options["network_cni_root_dir_persist"] else options["runtime_dir"]
+    return Path(base) / "isolators/network/cni"
+
+
 def _check_agent(options: dict[str, Any]) -> None:
     """What can be told to be wrong before anything begins. Raises Invalid."""
+    from tortie.mesos.agent.cni.directory import check_flags
+
     host, colon, port = options["master"].rpartition(":")
     if not colon or not host or not port.isdigit() or "/" in host:
         raise Invalid(f"--master {options['master']}: HOST:PORT is expected")
@@ -170,5 +184,6 @@ def _check_agent(options: dict[str, Any]) -> None:
         ipaddress.ip_address(options["ip"])
     except ValueError as error:
         raise Invalid(f"--ip {options['ip']}: {error}") from error
+    check_flags(options["network_cni_config_dir"], options["network_cni_plugins_dir"])
     if options["containerizers"].split(",") != ["docker"]:
         raise Invalid(f"--containerizers {options['containerizers']}: only docker is served")

@@ -115,7 +115,22 @@ def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, 
         ),
         *([balancer(document.service_ports)] if document.service_ports else []),
         *([sshd(MASTER)] if document.ssh else []),
+        door(document),
     )
+
+
+def door(document: Document) -> Daemon:
+    """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself."""
+    served = ("door", "marathon", "mesos", *(["haproxy"] if document.service_ports else []))
+    links = [f"--link={page.name}=:{page.port}{page.path}" for page in document.pages if page.name not in served]
+    argv = (
+        *(TORTIE, "door", "run", "--listen", f"{MASTER}:{document.door_port}", "--public-ip", MASTER),
+        *("--master", f"{MASTER}:5050", "--marathon", f"http://{MASTER}:8080", "--mesos-dns", f"http://{MASTER}:8123"),
+        *("--net", "http://127.0.0.1:62080"),
+        *(("--balancer", f"http://{MASTER}:9090") if document.service_ports else ()),
+        *links,
+    )
+    return Daemon("door", argv, ("marathon",), Ready("listens", f"{MASTER}:{document.door_port}"))
 
 
 def balancer(service_ports: str) -> Daemon:

@@ -81,6 +81,8 @@ class Document:
     beside_laptop: tuple[int, ...] = ()
     ssh: bool = False
     exactly: bool = False
+    door_port: int = 80
+    """Of the entry door on the master."""
 
     @property
     def nameserver(self) -> str:
@@ -92,9 +94,10 @@ class Document:
         return self.containerizers if runtime == "docker" else "mesos"
 
 
-def _pages(*first: Page, balancer: str = "") -> tuple[Page, ...]:
+def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page, ...]:
     return (
         *first,
+        Page("door", 8081, f"{MASTER}:{door_port}"),
         Page("marathon", 8080, f"{MASTER}:8080"),
         Page("mesos", 5050, f"{MASTER}:5050", "/state"),
         *([Page("haproxy", 9090, f"{balancer}:9090", "/haproxy?stats")] if balancer else []),
@@ -112,9 +115,10 @@ STARS = Document(
     public_agents=0,
     dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
     images=STARS_IMAGES,
-    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER),
+    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER, door_port=8081),
     files=OLDER_FILES,
     service_ports="20001-29999",
+    door_port=8081,
 )
 HELLO = Document(
     name="hello",
@@ -160,10 +164,9 @@ ENVIRONMENTS = Document(
     ssh=True,
 )
 DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES, ENVIRONMENTS)}
-LATER_DOCUMENTS = ("net-modules", "environments")
 STORES = ("sqlite", "etcd")
 ROUTINGS = ("direct", "vxlan", "bgp")
-RUNTIMES, LATER_RUNTIMES = ("docker", "ucr"), ("ucr",)
+RUNTIMES = ("docker", "ucr")
 
 
 def check_options(
@@ -180,18 +183,14 @@ def check_options(
     """The options of a lab; Invalid names every one that this version does not have."""
     problems = [f"{name} is not available yet" for name, value in later.items() if value]
     known = DOCUMENTS.get(document)
-    there = " and ".join(name for name in DOCUMENTS if name not in LATER_DOCUMENTS)
-    if document in LATER_DOCUMENTS:
-        problems.insert(0, f"document {document} is not available yet; there are {there}")
-    elif known is None:
+    if known is None:
+        there = ", ".join(DOCUMENTS)
         problems.insert(0, f"no document {document!r}{meant(document, DOCUMENTS) or f'; there are {there}'}")
     if store not in STORES:
         problems.append(f"--store {store}: there are {' and '.join(STORES)}{meant(store, STORES)}")
     if routing not in ROUTINGS:
         problems.append(f"--routing {routing}: there are {', '.join(ROUTINGS)}{meant(routing, ROUTINGS)}")
-    if runtime in LATER_RUNTIMES:
-        problems.append(f"--runtime {runtime} is not available yet; docker is")
-    elif runtime not in RUNTIMES:
+    if runtime not in RUNTIMES:
         problems.append(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}{meant(runtime, RUNTIMES)}")
     if subnets is not None and not 1 <= subnets <= MAX_SUBNETS:
         problems.append(f"--subnets {subnets}: expected 1 to {MAX_SUBNETS}")

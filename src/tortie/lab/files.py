@@ -22,6 +22,7 @@ sys.exit(main())
 PROGRAMS = {
     "tortie": "tortie.cli.main",
     "calicoctl": "tortie.cli.calicoctl.main",
+    "dcos": "tortie.cli.dcos.main",
     "star-probe": "tortie.stars.probe",
     "star-collect": "tortie.stars.collect",
     "systemctl": "tortie.lab.systemctl",
@@ -94,7 +95,9 @@ def mesos_dns(wanted: MesosDns) -> str:
         "externalOn": False,
         "IPSources": list(wanted.ip_sources),
     }
-    return json.dumps(config, indent=2) + "\n"
+    # One line a setting, as the document shows the line that it edits.
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items())
+    return f"{{\n{lines}\n}}\n"
 
 
 def networks(document: Document) -> list[File]:

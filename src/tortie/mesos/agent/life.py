@@ -84,6 +84,10 @@ class Life:
             task, "TASK_KILLED", "Container destroyed while it was being prepared", "REASON_EXECUTOR_TERMINATED"
         )
 
+    def name_of(self, task: LiveTask) -> str:
+        """Its container's."""
+        return self._where(task).name
+
     def _where(self, task: LiveTask) -> Launch:
         info = task.saved.info
         user = (info.command.user if info.command else None) or task.saved.framework.user

@@ -24,11 +24,14 @@ def make(path: Path) -> None:
     """A new one with nothing but `lo`, up, held at `path`. Raises Unavailable; nothing of it is left then."""
     try:
         path.touch(exist_ok=False)
-        # A thread that has left its namespace is good for nothing else, so it is one of its own.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(_make, path).result()
+        try:
+            # A thread that has left its namespace is good for nothing else, so it is one of its own.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(_make, path).result()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise Unavailable(f"network namespace {path}: {error.strerror}") from error
 
 

@@ -6,9 +6,10 @@ import logging
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -16,12 +17,16 @@ from anyio.abc import TaskGroup
 
 from tortie.base.errors import Invalid, TortieError
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
-from tortie.mesos.agent.choice import DOCKER, containerizer_for, nobody
+from tortie.mesos.agent.choice import DOCKER, MESOS, containerizer_for, nobody
 from tortie.mesos.agent.containerizer import Containerizer
 from tortie.mesos.agent.fetcher import Fetcher
+from tortie.mesos.agent.left_networks import LeftNetworks
 from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
+from tortie.mesos.agent.nested import NestedContainers, Parent
+from tortie.mesos.agent.networks import Networks
+from tortie.mesos.agent.streams import Streams
 from tortie.mesos.clock import SteadyClock
 from tortie.mesos.protocol import AcknowledgeUpdate, AgentCall, AgentSubscribe, MasterMessage, RunTask, StatusUpdate
 from tortie.wire import mesos as wire
@@ -45,29 +50,42 @@ class Settings:
     remove_delay: float = 6 * 3600.0
     gc_delay: float = 7 * 86400.0
     kill_orphans: bool = True
+    cni_config_dir: str = ""
+    cni_plugins_dir: str = ""
+    cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Agent:
-    """`containerizers` by name, in the order in which they are asked. Raises Invalid when the work directory belongs to
-    an agent that was not like this one."""
+    """`containerizers` by name, in the order in which they are asked; `networks` and `streams`: those of the containers
+    that the Mesos one runs. Raises Invalid when the work directory belongs to an agent that was not like this one."""
 
-    def __init__(self, info: wire.AgentInfo, settings: Settings, containerizers: Mapping[str, Containerizer]) -> None:
+    def __init__(
+        self,
+        info: wire.AgentInfo,
+        settings: Settings,
+        containerizers: Mapping[str, Containerizer],
+        networks: Networks | None = None,
+        streams: Streams | None = None,
+    ) -> None:
         self.settings = settings
         self.workdir = WorkDir(settings.work_dir)
         self.info = _same_as_before(self.workdir, info)
         self.clock = SteadyClock()
         self.started = self.clock()
         self.containerizers = containerizers
+        self.networks = networks
         fetcher = Fetcher(settings.fetcher_cache)
         self.life = Life(containerizers, fetcher, self.clock, self.changed, settings.default_grace)
         self.link = MasterLink(settings.master, self._greeting, self._heard)
+        self.nested = NestedContainers(streams, self._parent, self._beside)
         self.tasks: dict[tuple[str, str], LiveTask] = {}
         self.completed: deque[LiveTask] = deque(maxlen=1000)
         self.leaving: str | None = None
         self._wake = anyio.Event()
         self._gone = anyio.Event()
         self._group: TaskGroup | None = None
+        self.recovered = False
 
     @property
     def id(self) -> str | None:
@@ -82,9 +100,12 @@ class Agent:
         async with anyio.create_task_group() as group:
             self._group = group
             self._recover()
+            self.recovered = True
             group.start_soon(self.link.run)
             group.start_soon(self._send_updates)
             group.start_soon(self._sweep)
+            if self.networks is not None:
+                group.start_soon(LeftNetworks(self.networks, self._with_networks).run)
 
     # -- what was here before ------------------------------------------------------------------------------------------
 
@@ -163,14 +184,27 @@ class Agent:
         self._begin(task)
 
     def _begin(self, task: LiveTask) -> None:
+        self._beside(self._whole_life, task)
+
+    def _beside(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         assert self._group is not None
-        self._group.start_soon(self._whole_life, task)
+        self._group.start_soon(function, *arguments)
+
+    def of_container(self, container_id: str) -> LiveTask | None:
+        """The running task whose own container this is."""
+        running = (t for t in self.tasks.values() if t.saved.started and not t.terminal)
+        return next((t for t in running if t.saved.container_id == container_id), None)
+
+    def _parent(self, container_id: str) -> Parent | None:
+        task = self.of_container(container_id)
+        return None if task is None else Parent(task.sandbox, docker=task.saved.containerizer == DOCKER)
 
     async def _whole_life(self, task: LiveTask) -> None:
         if task.saved.containerizer:
             await self.life.live(task)
         else:
             self.life.fail(task, nobody(list(self.containerizers)))
+        await self.nested.end_all_in(task.saved.container_id)
         if task.saved.abandoned:
             self._done_with(task)
 
@@ -267,6 +301,12 @@ class Agent:
                     await by.remove(name)
             elif await by.ended_before(name, self.clock() - self.settings.remove_delay):
                 await by.remove(name)
+
+    async def _with_networks(self) -> Collection[str]:
+        """Containers that have networks or are about to: of tasks, and those that wait to be swept."""
+        live = {task.saved.container_id for task in self.tasks.values() if not task.terminal}
+        swept = await self.containerizers[MESOS].owned() if MESOS in self.containerizers else ()
+        return live | {container_id for _, container_id, has_ended in swept if not has_ended}
 
     async def _sweep_sandboxes(self) -> None:
         kept = {task.sandbox for task in self.tasks.values()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.mesos.agent.docker_run import MIN_MEMORY, MIN_SHARES, SANDBOX
-from tortie.mesos.agent.ucr.process import Process
+from tortie.mesos.agent.streams import Session
+from tortie.mesos.agent.ucr.process import Process, User
 from tortie.mesos.resources import Resources
 from tortie.wire import mesos as wire
 
@@ -92,7 +93,7 @@ def process(wanted: Process, container: wire.ContainerInfo | None = None) -> dic
     allowed = _capabilities(container)
     shown: dict[str, Any] = {
         "terminal": wanted.terminal,
-        "user": {"uid": wanted.user.uid, "gid": wanted.user.gid, "additionalGids": list(wanted.user.groups)},
+        "user": _user(wanted.user),
         "args": list(wanted.arguments),
         "env": [f"{name}={value}" for name, value in wanted.environment.items()],
         "cwd": wanted.directory,
@@ -105,6 +106,23 @@ def process(wanted: Process, container: wire.ContainerInfo | None = None) -> dic
     if wanted.terminal and size.get("rows") and size.get("columns"):
         shown["consoleSize"] = {"height": size["rows"], "width": size["columns"]}
     return shown
+
+
+def session_process(told: Mapping[str, Any], session: Session, user: User | None) -> dict[str, Any]:
+    """`told`: the process of the container that it is in, whose variables, limits, place and user it has."""
+    variables = dict(line.partition("=")[::2] for line in told["env"])
+    found = {key: value for key, value in told.items() if key != "consoleSize"}
+    found |= {"args": list(session.arguments), "terminal": session.terminal}
+    found["env"] = [f"{name}={value}" for name, value in {**variables, **session.environment}.items()]
+    if user is not None:
+        found["user"] = _user(user)
+    if session.terminal and session.rows and session.columns:
+        found["consoleSize"] = {"height": session.rows, "width": session.columns}
+    return found
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
 
 
 def _capabilities(container: wire.ContainerInfo | None) -> list[str]:

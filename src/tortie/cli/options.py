@@ -1,8 +1,8 @@
-"""Options of the 1.3 and 3 grammars: long and short, anywhere on the line, `--name=value` or `--name value`."""
+"""Options of our compatible command lines: long and short, anywhere on the line, `--name=value` or `--name value`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -27,12 +27,21 @@ class Options(NamedTuple):
         return self.given.get(name, ())
 
 
-def read(arguments: Sequence[str], flags: Mapping[str, str], values: Mapping[str, str]) -> Options:
-    """`flags` and `values` lead from every spelling (`-f`, `--filename`) to the long name. Raises BadUsage."""
+def read(
+    arguments: Sequence[str],
+    flags: Mapping[str, str],
+    values: Mapping[str, str],
+    ends: Callable[[Sequence[str]], bool] = lambda _words: False,
+) -> Options:
+    """`flags` and `values` lead from every spelling (`-f`, `--filename`) to the long name. Once `ends` says so of the
+    words so far, what follows is words, whatever it looks like. Raises BadUsage."""
     words: list[str] = []
     given: dict[str, tuple[str, ...]] = {}
     rest = list(arguments)
     while rest:
+        if ends(words):
+            words += rest
+            break
         word = rest.pop(0)
         if word == "--":
             words += rest
