@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tortie.lab.daemons import MODULES, PYTHON, ROUTER_CONFIG
 from tortie.lab.documents import CNI_CONFIGS, Document, MesosDns
 from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
+from tortie.wire.netmodules import modules
 
 ENTRY = """\
 import sys
@@ -114,7 +115,7 @@ def networks(document: Document) -> list[File]:
     if document.network:
         found.append(File(f"{CNI_CONFIGS}/{document.network}.cni", cni(document.network)))
     if document.modules:
-        found.append(File(MODULES, modules()))
+        found.append(File(MODULES, modules("/calico/calico_mesos")))
     return found
 
 
@@ -122,17 +123,6 @@ def cni(network: str) -> str:
     """A network's file for Mesos, which understands results of this version."""
     config = {"name": network, "cniVersion": "0.2.0", "type": "calico", "ipam": {"type": "calico-ipam"}}
     return json.dumps(config, indent=2) + "\n"
-
-
-def modules() -> str:
-    """net-modules' own file: one program does both of its jobs. The library is of the original's agent only."""
-    commands = [{"key": key, "value": "/calico/calico_mesos"} for key in ("isolator_command", "ipam_command")]
-    listed = [
-        {"name": "com_mesosphere_mesos_NetworkIsolator", "parameters": commands},
-        {"name": "com_mesosphere_mesos_NetworkHook"},
-    ]
-    library = {"file": "/usr/local/lib/mesos/libmesos_network_isolator.so", "modules": listed}
-    return json.dumps({"libraries": [library]}, indent=2) + "\n"
 
 
 def router_bird(host: Host) -> str:
