@@ -98,7 +98,7 @@ class OperatorApi:
         made = await nested.launch(_payload(call), session=True)
         assert made is not None
         assert nested.streams is not None
-        return OutputStream(nested.streams.output(made.id), asked, lambda: nested.end(made))
+        return OutputStream(nested.streams.output(made.id), asked, lambda whole: nested.end(made, by_itself=whole))
 
     async def _attach_container_output(self, call: v1.Call, asked: Media) -> ASGIApp:
         container_id = _payload(call).container_id
@@ -180,7 +180,7 @@ async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _nothing() -> None:
+async def _nothing(_: bool) -> None:
     """Whoever attached leaves, the container goes on."""
 
 
