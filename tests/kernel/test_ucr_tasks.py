@@ -168,7 +168,10 @@ HOSTILE: list[Entry] = [("../outside", b"x")]
         ({"command": {"value": "/no/such/program"}}, "no such file or directory"),
         ({"command": {"user": "nemo"}}, "No such user 'nemo'"),
         ({"container": {"volumes": [{"mode": "RW", "container_path": "/x", "host_path": "/no/such"}]}}, "/no/such"),
-        ({"container": {"volumes": [{"mode": "RW", "container_path": "/x"}]}}, "Host path or volume source is required"),
+        (
+            {"container": {"volumes": [{"mode": "RW", "container_path": "/x"}]}},
+            "Host path or volume source is required",
+        ),
         ({"container": {"linux_info": {"capability_info": 7}}}, "a list of capabilities is needed"),
         ({"container": {"linux_info": {"capability_info": {"capabilities": ["FLY"]}}}}, "FLY"),
         ({"container": {"mesos": {"image": {"type": "APPC"}}}}, "Only images of type DOCKER"),
