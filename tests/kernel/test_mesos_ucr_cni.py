@@ -33,7 +33,10 @@ server = socketserver.ThreadingTCPServer(("", 7), Echo)
 print("listening", flush=True)
 server.serve_forever()
 """
-CLIENT = "exec 3<>/dev/tcp/{address}/7; while echo beat >&3 && read -t 60 -r beat <&3; do echo $beat; sleep 0.2; done; exit 9"
+CLIENT = (
+    "exec 3<>/dev/tcp/{address}/7; "
+    "while echo beat >&3 && read -t 60 -r beat <&3; do echo $beat; sleep 0.2; done; exit 9"
+)
 
 
 class World:
