@@ -41,7 +41,7 @@ def test_the_first_help_names_every_command_in_80_columns() -> None:
     [
         (("upp",), 2, "did you mean up?"),
         (("walk", "star"), 2, "did you mean stars?"),
-        (("up", "nonsense"), 2, "there are stars and hello"),
+        (("up", "nonsense"), 2, "there are stars, hello, net-modules, environments"),
         (("up", "--agnets", "2"), 2, "--agents"),
         (("walk", "stars", "--agents", "0"), 2, "expected 1 to"),
         (("walk", "stars", "--check", "3", "--name", "no-such-lab"), 3, "type: tortie up --name no-such-lab"),

@@ -27,8 +27,8 @@ from tortie.cli.calicoctl.era3 import documents as v3
 from tortie.cli.calicoctl.era3 import usage as usage3
 from tortie.cli.calicoctl.era3.convert import convert
 from tortie.cli.calicoctl.era13 import usage as usage13
-from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import Session
+from tortie.cli.options import BadUsage, Options, read
 from tortie.dataplane.render.bird import configuration
 from tortie.model import kubernetes, kubernetes_pods
 from tortie.model.codec import from_builtins

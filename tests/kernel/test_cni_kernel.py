@@ -297,5 +297,5 @@ def test_a_removal_that_takes_too_long_fails_as_what_can_be_kept_for_later(tmp_p
     )
     endpoint = endpoint_resource("n", call, read_asking(call), addresses=["192.168.0.1"], mac="02:00:00:00:00:01")
     with pytest.raises(Unavailable, match="still programmed"):
-        anyio.run(plugin.retire, endpoint)
+        anyio.run(plugin.attachments.retire, endpoint)
     store.close()

@@ -11,7 +11,6 @@ from tests.support.mesos_client import Framework, task
 from tests.support.mesos_cluster import MesosCluster
 from tests.support.ucr_box import box
 from tests.support.waiting import wait_until
-
 from tortie.base import cgroups
 
 Json = dict[str, Any]

@@ -34,6 +34,8 @@ COMMANDS: dict[str, str] = {
     "marathon": "tortie.cli.marathon:marathon",
     "dns": "tortie.cli.dns:dns",
     "lb": "tortie.cli.lb:lb",
+    "door": "tortie.cli.door:door",
+    "packages": "tortie.cli.packages:packages",
 }
 
 

@@ -19,7 +19,7 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
-from tortie.cli.node_companions import CniPaths, Companion, companions
+from tortie.cli.node_companions import Companion, LauncherPaths, companions
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
@@ -53,6 +53,7 @@ class Options:
     cni: bool
     cni_socket: Path
     cni_spool: Path
+    net_modules_log: Path
     networking_backend: Backend
     bird_directory: str
     debug: bool
@@ -81,7 +82,7 @@ def _path_option(option: str, default: str, text: str) -> Callable[[Callable[...
     return click.option(option, type=kind, default=default, show_default=True, envvar=_variable(name), help=text)
 
 
-cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the CNI plug-ins find this agent.")
+cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the plug-ins find this agent.")
 cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they keep for it while it is away.")
 
 
@@ -146,10 +147,11 @@ cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they 
     "--cni/--no-cni",
     default=True,
     envvar=_variable("cni"),
-    help="Serve the CNI plug-ins that `tortie node install-cni` puts in place.",
+    help="Serve CNI and net-modules: what `tortie node install-cni` and `install-netmodules` put in place.",
 )
 @cni_socket
 @cni_spool
+@_path_option("--net-modules-log", "/var/log/calico/isolator.log", "Every call of net-modules with its answer.")
 @click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
@@ -240,6 +242,24 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
         click.echo(f"wrote {path}")
 
 
+@node.command(name="install-netmodules")
+@click.option(
+    "--bin-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/calico"),
+    show_default=True,
+    help="Where modules.json says that the commands are.",
+)
+@cni_socket
+@cni_spool
+def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+    """Put net-modules' command calico_mesos in place, and a modules.json for Mesos agents where there is none."""
+    from tortie.plugins.netmodules.install import install
+
+    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
+        click.echo(f"wrote {path}")
+
+
 @node.command()
 @click.option("--interface-prefix", default="cali", show_default=True)
 @click.option("--bird-directory", default=str(DIRECTORY), show_default=True, envvar=_variable("bird_directory"))
@@ -255,8 +275,8 @@ def uninstall(interface_prefix: str, bird_directory: str, force: bool) -> None:
 
 
 def _companions(options: Options) -> Sequence[Companion]:
-    cni = CniPaths(options.cni_socket, options.cni_spool) if options.cni else None
-    return companions(docker=options.docker, cni=cni)
+    paths = LauncherPaths(options.cni_socket, options.cni_spool, options.net_modules_log) if options.cni else None
+    return companions(docker=options.docker, launchers=paths)
 
 
 def _check_root() -> None:

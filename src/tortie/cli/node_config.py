@@ -22,6 +22,7 @@ NAMES: Mapping[str, str] = {
     "TORTIE_CNI": "cni",
     "TORTIE_CNI_SOCKET": "cni_socket",
     "TORTIE_CNI_SPOOL": "cni_spool",
+    "TORTIE_NET_MODULES_LOG": "net_modules_log",
     "CALICO_NETWORKING_BACKEND": "networking_backend",
     "TORTIE_BIRD_DIRECTORY": "bird_directory",
     "TORTIE_DEBUG": "debug",

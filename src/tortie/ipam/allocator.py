@@ -20,7 +20,7 @@ from tortie.ipam.ledger import NOTHING, Change, Ledger, block_in, counted, marke
 from tortie.ipam.release import Releaser, check_handle, parse_address
 from tortie.ipam.search import Search, Searches, Wish
 from tortie.ipam.turns import RETRIES, Together, Turns
-from tortie.model.ipam import HANDLES, Affinity, Block, Network, affinity_key, block_key
+from tortie.model.ipam import HANDLES, Affinity, Attribute, Block, Network, affinity_key, block_key
 from tortie.model.kinds.ip_pool import IPPoolSpec
 from tortie.model.resource import Resource
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, KeyValue
@@ -99,6 +99,13 @@ class Allocator:
         wanted = parse_address(address)
         asking = _Asking(Claimant(handle, self._stamped(attributes, now)), now)
         self._turns.retried(f"address {wanted}", lambda: self._assign_once(wanted, asking, use))
+
+    def holder(self, address: str | Address) -> Attribute | None:
+        """Who has the address; None when nobody has."""
+        wanted = parse_address(address)
+        cidr = self._ledger.block_around(wanted)
+        block, _ = self._ledger.block(cidr) if cidr is not None else (None, 0)
+        return blocks.holder(block, wanted) if block is not None else None
 
     def release(
         self, address: str | Address, handle: str | None = None, *, now: float, sequence: int | None = None

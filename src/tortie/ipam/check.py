@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from tortie.ipam.assign import Pool, inside
 from tortie.ipam.block import Address, empty, same_handle, settle
 from tortie.ipam.books import Allocation, Books
-from tortie.model.ipam import Network
+from tortie.model.ipam import Attribute, Network
 
 GRACE_SECONDS = 15 * 60.0
 
@@ -176,7 +176,9 @@ def _suspects(
     for handle, held in by_handle.items():
         if handle in alive or not all(_nobody_claims(allocation, live) for allocation in held):
             continue
-        since = max(map(_given_at, held)) if earlier is None else earlier.get(handle, now)
+        since = (
+            max(given_at(allocation.attribute) for allocation in held) if earlier is None else earlier.get(handle, now)
+        )
         yield handle, since
 
 
@@ -185,9 +187,9 @@ def _nobody_claims(allocation: Allocation, live: Sequence[LiveSet]) -> bool:
     return bool(speaking) and all(source.handles is not None for source in speaking)
 
 
-def _given_at(allocation: Allocation) -> float:
+def given_at(attribute: Attribute) -> float:
     """Of an address that does not say: never, so that its grace does not end."""
-    text = allocation.attribute.secondary.get("timestamp", "").removesuffix(" +0000 UTC")
+    text = attribute.secondary.get("timestamp", "").removesuffix(" +0000 UTC")
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -68,7 +68,8 @@ def _step(wish: Wish) -> str:
     if wish.until == NOTHING:
         return NOTHING
     story = _story(wish)
-    return story.end if wish.until == END else story.steps[story.index(wish.until)].key
+    asked = (story.stays_at or story.end) if wish.until == END else wish.until
+    return story.steps[story.index(asked)].key
 
 
 def _story(wish: Wish) -> Story:

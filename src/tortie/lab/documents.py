@@ -61,7 +61,8 @@ class Document:
     these offer. `network`: the one that the lab itself puts into the agents' folder of CNI networks; `modules`: whether
     they have net-modules. `second_resolver`: another address of every host's own name server, kept out of IPAM.
     `beside_laptop`: ports of the laptop's own localhost that lead to the master's. `ssh`: whether the laptop's key
-    opens master and agents. `exactly`: whether no other number of agents will do."""
+    opens master and agents. `packages`: whether the master has the package service. `exactly`: whether no other number
+    of agents will do."""
 
     name: str
     agents: int
@@ -73,6 +74,8 @@ class Document:
     files: tuple[Placed, ...]
     service_ports: str = ""
     """MIN-MAX of the balancer that runs on the master; empty where none does."""
+    door_port: int = 80
+    """Of the entry door on the master."""
     containerizers: str = "docker"
     ports: str = PRIVATE_PORTS
     network: str = ""
@@ -80,6 +83,7 @@ class Document:
     second_resolver: str = ""
     beside_laptop: tuple[int, ...] = ()
     ssh: bool = False
+    packages: bool = False
     exactly: bool = False
 
     @property
@@ -92,9 +96,10 @@ class Document:
         return self.containerizers if runtime == "docker" else "mesos"
 
 
-def _pages(*first: Page, balancer: str = "") -> tuple[Page, ...]:
+def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page, ...]:
     return (
         *first,
+        Page("door", 8081, f"{MASTER}:{door_port}"),
         Page("marathon", 8080, f"{MASTER}:8080"),
         Page("mesos", 5050, f"{MASTER}:5050", "/state"),
         *([Page("haproxy", 9090, f"{balancer}:9090", "/haproxy?stats")] if balancer else []),
@@ -103,6 +108,9 @@ def _pages(*first: Page, balancer: str = "") -> tuple[Page, ...]:
 
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
+CORRECTED = "/usr/local/share/tortie/corrected"
+"""The policy files of environments as they are meant."""
+LAN = (("<your-lan-CIDR>", SUBNET),)
 OLDER_FILES = (Placed("*.json"), Placed("hello/*"), Placed("environments/*.yaml"))
 """Labs of the documents that type no loop over all files have them all."""
 
@@ -112,9 +120,10 @@ STARS = Document(
     public_agents=0,
     dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
     images=STARS_IMAGES,
-    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER),
+    pages=_pages(Page("stars", 23078, f"{MASTER}:23078"), balancer=MASTER, door_port=8081),
     files=OLDER_FILES,
     service_ports="20001-29999",
+    door_port=8081,
 )
 HELLO = Document(
     name="hello",
@@ -124,6 +133,7 @@ HELLO = Document(
     images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
     pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
     files=OLDER_FILES,
+    packages=True,
 )
 NET_MODULES = Document(
     name="net-modules",
@@ -152,18 +162,18 @@ ENVIRONMENTS = Document(
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
-        Placed("environments/*.yaml", ("agent", "public"), filled=(("<your-lan-CIDR>", SUBNET),)),
-        Placed("environments/corrected/*", ("agent", "public"), "/usr/local/share/tortie/corrected"),
+        Placed("environments/*.yaml", ("agent", "public"), filled=LAN),
+        Placed("environments/corrected/*", ("agent", "public"), CORRECTED, LAN),
     ),
     containerizers="docker,mesos",
     network="calico",
     ssh=True,
+    packages=True,
 )
 DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES, ENVIRONMENTS)}
-LATER_DOCUMENTS = ("net-modules", "environments")
 STORES = ("sqlite", "etcd")
 ROUTINGS = ("direct", "vxlan", "bgp")
-RUNTIMES, LATER_RUNTIMES = ("docker", "ucr"), ("ucr",)
+RUNTIMES = ("docker", "ucr")
 
 
 def check_options(
@@ -180,18 +190,14 @@ def check_options(
     """The options of a lab; Invalid names every one that this version does not have."""
     problems = [f"{name} is not available yet" for name, value in later.items() if value]
     known = DOCUMENTS.get(document)
-    there = " and ".join(name for name in DOCUMENTS if name not in LATER_DOCUMENTS)
-    if document in LATER_DOCUMENTS:
-        problems.insert(0, f"document {document} is not available yet; there are {there}")
-    elif known is None:
+    if known is None:
+        there = ", ".join(DOCUMENTS)
         problems.insert(0, f"no document {document!r}{meant(document, DOCUMENTS) or f'; there are {there}'}")
     if store not in STORES:
         problems.append(f"--store {store}: there are {' and '.join(STORES)}{meant(store, STORES)}")
     if routing not in ROUTINGS:
         problems.append(f"--routing {routing}: there are {', '.join(ROUTINGS)}{meant(routing, ROUTINGS)}")
-    if runtime in LATER_RUNTIMES:
-        problems.append(f"--runtime {runtime} is not available yet; docker is")
-    elif runtime not in RUNTIMES:
+    if runtime not in RUNTIMES:
         problems.append(f"--runtime {runtime}: there are {' and '.join(RUNTIMES)}{meant(runtime, RUNTIMES)}")
     if subnets is not None and not 1 <= subnets <= MAX_SUBNETS:
         problems.append(f"--subnets {subnets}: expected 1 to {MAX_SUBNETS}")

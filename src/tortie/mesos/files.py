@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from tortie.mesos.http import Handler, Refusal, document
 
 LONGEST_READ = 16 * 4096
+FARTHEST = (1 << 63) - 1
 
 
 class Files:
@@ -51,6 +52,26 @@ class Files:
             raise Refusal(404)
         base = path.rstrip("/")
         return document(request, [_entry(f"{base}/{e.name}", e) for e in sorted(real.iterdir(), key=lambda e: e.name)])
+
+    def infos(self, path: str) -> list[dict[str, Any]]:
+        """What lies in a directory, or the file itself, as FileInfo messages."""
+        real = self.resolve(path)
+        base = path.rstrip("/")
+        if not real.is_dir():
+            return [_info(base, real)]
+        return [_info(f"{base}/{e.name}", e) for e in sorted(real.iterdir(), key=lambda e: e.name)]
+
+    def part(self, path: str, offset: int, length: int | None) -> dict[str, Any]:
+        """Bytes from `offset` on, and how long the file is."""
+        real = self.resolve(path)
+        if real.is_dir():
+            raise Refusal(400, "Cannot read a directory.\n")
+        if not 0 <= offset <= FARTHEST or (length is not None and length < 0):
+            raise Refusal(400, f"Offset or length out of range: {offset}, {length}.\n")
+        with real.open("rb") as file:
+            file.seek(offset)
+            data = file.read(LONGEST_READ if length is None else min(length, LONGEST_READ))
+        return {"size": real.stat().st_size, "data": data}
 
     async def read(self, request: Request) -> ASGIApp:
         real = self.resolve(_path(request))
@@ -94,6 +115,11 @@ def _number(request: Request, name: str) -> int | None:
         return int(text)
     except ValueError:
         raise Refusal(400, f"Failed to parse {name}: Failed to convert '{text}' to number.\n") from None
+
+
+def _info(path: str, real: Path) -> dict[str, Any]:
+    shown, found = _entry(path, real), real.lstat()
+    return {**shown, "mtime": {"nanoseconds": found.st_mtime_ns}, "mode": found.st_mode}
 
 
 def _entry(path: str, real: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -14,12 +14,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
+from tortie.mesos.media import Media, MediaProblem
+from tortie.wire import mesos as wire
+from tortie.wire.agent_records import JSON, PROTOBUF, RECORDIO
+from tortie.wire.mesos.binary import decode_protobuf, encode_protobuf
 from tortie.wire.recordio import frame
 
+T = TypeVar("T")
 Handler: TypeAlias = Callable[[Request], Awaitable[ASGIApp]]
 STATUS: dict[type[TortieError], int] = {Invalid: 400, NotFound: 404, Conflict: 409, Unavailable: 503}
 MAX_BODY = 64 * 1024 * 1024
 JSONP = re.compile(r"^[\w.$]+$")
+
+
+def status_of(error: TortieError) -> int:
+    return next((code for family, code in STATUS.items() if isinstance(error, family)), 500)
 
 
 class Refusal(Exception):
@@ -66,9 +75,10 @@ class Router:
             response = await handler(request) if handler else Response(status_code=404)
         except Refusal as refusal:
             response = refusal.response
+        except MediaProblem as problem:
+            response = Response(problem.text, problem.status, media_type="text/plain")
         except TortieError as error:
-            status = next((code for family, code in STATUS.items() if isinstance(error, family)), 500)
-            response = Response(str(error), status, media_type="text/plain")
+            response = Response(str(error), status_of(error), media_type="text/plain")
         except ClientDisconnect:
             return
         await response(scope, receive, send)
@@ -94,19 +104,42 @@ def document(request: Request, value: Any) -> Response:
 
 async def posted_json(request: Request) -> bytes:
     """The body of a POST of JSON; refusals in the words of Mesos."""
-    if request.method != "POST":
-        raise Refusal(405, f"Expecting one of {{ 'POST' }}, but received '{request.method}'", Allow="POST")
+    only_post(request)
     content_type = request.headers.get("content-type")
     if content_type is None:
         raise Refusal(400, "Expecting 'Content-Type' to be present")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "Expecting 'Content-Type' of application/json")
+    return await posted_body(request)
+
+
+def only_post(request: Request) -> None:
+    if request.method != "POST":
+        raise Refusal(405, f"Expecting one of {{ 'POST' }}, but received '{request.method}'", Allow="POST")
+
+
+async def posted_body(request: Request, longest: int = MAX_BODY) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise Refusal(413, f"A body of more than {MAX_BODY} bytes is not taken")
+        if len(body) > longest:
+            raise Refusal(413, f"A body of more than {longest} bytes is not taken", Connection="close")
     return bytes(body)
+
+
+async def posted_call(request: Request, media: Media, kind: type[T], message: str, longest: int = MAX_BODY) -> T:
+    """The call that the body holds, in either encoding; refusals in the words of Mesos."""
+    body = await posted_body(request, longest)
+    return wire.decode(body, kind) if media.body == JSON else decode_protobuf(body, kind, message)
+
+
+def answer(media: Media, message: str, value: Any) -> Response:
+    """One message in the encoding that the reader asked for."""
+    if media.reply == RECORDIO:
+        raise Refusal(406, "Streaming responses are not supported for this call")
+    if media.reply == JSON:
+        return Response(wire.encode(value), media_type=JSON)
+    return Response(encode_protobuf(message, value), media_type=PROTOBUF)
 
 
 def accepts_json(request: Request) -> bool:
@@ -115,15 +148,18 @@ def accepts_json(request: Request) -> bool:
 
 
 class RecordStream:
-    """An endless reply: one record a chunk. `ended` is called once when either side ends it."""
+    """An endless reply: one record a chunk, `written` anew if so asked. `ended` is called once when either side ends
+    it."""
 
     def __init__(
         self,
         records: MemoryObjectReceiveStream[bytes],
         ended: Callable[[], None],
         headers: Mapping[str, str],
+        written: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self.records = records
+        self.written = written
         self.ended = ended
         self.headers = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
 
@@ -133,7 +169,8 @@ class RecordStream:
                 group.start_soon(self._until_left, receive, group.cancel_scope)
                 await send({"type": "http.response.start", "status": 200, "headers": self.headers})
                 async for record in self.records:
-                    await send({"type": "http.response.body", "body": frame(record), "more_body": True})
+                    body = frame(self.written(record) if self.written else record)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 group.cancel_scope.cancel()
         finally:

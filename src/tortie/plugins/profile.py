@@ -19,11 +19,11 @@ NETWORK_ANNOTATION = "org.tortie/network"
 _NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
-def check_network_name(network: str) -> None:
+def check_network_name(network: str, noun: str = "network") -> None:
     """Runtimes take nearly any text; profiles, labels and selectors do not. Invalid says which names will do."""
     if not _NETWORK_NAME.fullmatch(network):
         raise Invalid(
-            f"network {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, "
+            f"{noun} {network!r}: the name is also that of a profile and a label: at most 63 letters, digits, "
             "'.', '_' and '-', the first a letter or digit"
         )
 
@@ -41,11 +41,10 @@ def network_profile(network: str) -> Resource[ProfileSpec]:
     )
 
 
-def ensure_profile(datastore: Datastore, network: str) -> None:
+def ensure_profile(datastore: Datastore, profile: Resource[ProfileSpec]) -> None:
     """A profile that is there stays as it is: its rules are the user's. It blocks."""
-    profile = network_profile(network)
     if datastore.get(profile.key) is None:
         try:
             Client(datastore).create(profile)
         except Conflict:
-            log.debug("profile %s was made by another host", network)
+            log.debug("profile %s was made by another host", profile.name)

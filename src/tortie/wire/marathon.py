@@ -35,6 +35,15 @@ class Deployment(Base):
     total_steps: int = 0
 
 
+class Rejected(Invalid):
+    """Marathon's refusal of a request: its status, its message (the text) and its details, as it gave them."""
+
+    def __init__(self, message: str, status: int, details: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.details = details
+
+
 class _OneApp(msgspec.Struct):
     app: App
 
@@ -97,8 +106,8 @@ class MarathonClient:
         """A new app; Conflict when there is one of its id."""
         await self._ask("POST", "/v2/apps", body)
 
-    async def delete_app(self, app: str) -> None:
-        await self._ask("DELETE", f"/v2/apps/{app.strip('/')}")
+    async def delete_app(self, app: str, *, force: bool = False) -> None:
+        await self._ask("DELETE", f"/v2/apps/{app.strip('/')}{_force(force)}")
 
     async def kill_tasks(self, tasks: Sequence[str], *, scale: bool) -> None:
         """End tasks; `scale`: their apps want as many fewer."""
@@ -208,8 +217,11 @@ def _raise_for(where: str, status: int, answer: bytes) -> None:
     if status < 400:
         return
     try:
-        text = str(msgspec.json.decode(answer)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        text = f"{where} answered {status}"
-    family = {400: Invalid, 404: NotFound, 409: Conflict, 422: Invalid}.get(status, Unavailable)
-    raise family(text)
+        said = msgspec.json.decode(answer, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = {}
+    text = str(said.get("message", f"{where} answered {status}"))
+    if status in (400, 422):
+        details = said.get("details")
+        raise Rejected(text, status, details if isinstance(details, list) else [details] if details else [])
+    raise {404: NotFound, 409: Conflict}.get(status, Unavailable)(text)

@@ -12,10 +12,16 @@ def frame(record: bytes) -> bytes:
 
 
 class Deframer:
-    """Feed it bytes as they come; it gives back whole records."""
+    """Feed it bytes as they come; it gives back whole records, of `longest` bytes at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MAX_RECORD) -> None:
+        self.longest = longest
         self._buffer = bytearray()
+
+    @property
+    def pending(self) -> bool:
+        """Whether a record has begun and is not whole."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Raises Invalid when the stream is not RecordIO."""
@@ -23,7 +29,7 @@ class Deframer:
         records = []
         while (end := self._buffer.find(b"\n")) >= 0:
             digits = bytes(self._buffer[:end])
-            if not digits.isdigit() or int(digits) > MAX_RECORD:
+            if not digits.isdigit() or len(digits) > 20 or int(digits) > self.longest:
                 raise Invalid(f"RecordIO: {digits[:20]!r} is no record length")
             start, stop = end + 1, end + 1 + int(digits)
             if len(self._buffer) < stop:

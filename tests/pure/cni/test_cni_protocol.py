@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.plugins.cni import failures, names
-from tortie.plugins.cni.asking import label_key, label_value, read_asking
+from tortie.plugins.cni.asking import read_asking
 from tortie.plugins.cni.call import VERSIONS, Call, read_call
 from tortie.plugins.cni.failures import CniError
 from tortie.plugins.cni.install import install
 from tortie.plugins.cni.launcher import SUPPORTED
 from tortie.plugins.cni.results import Interface, Result, addresses_of, chained, shaped
 from tortie.plugins.cni.settings import read_settings
-from tortie.plugins.cni.spool import Spool, make_spool
-from tortie.plugins.cni.wire import Request, decode, encode
+from tortie.plugins.labels import label_key, label_value
+from tortie.plugins.spool import Spool, make_spool
+from tortie.plugins.wire import Request, decode, encode
 
 ENV = {
     "CNI_COMMAND": "ADD",

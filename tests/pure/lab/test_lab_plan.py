@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -101,10 +102,33 @@ def test_agents_offer_the_same_whatever_the_machine_has() -> None:
 def test_a_page_leads_to_each_port_that_the_document_opens_in_a_browser() -> None:
     assert {page.name: page.target for page in STARS.pages} == {
         "stars": "172.24.197.101:23078",
+        "door": "172.24.197.101:8081",
         "marathon": "172.24.197.101:8080",
         "mesos": "172.24.197.101:5050",
         "haproxy": "172.24.197.101:9090",
     }
+
+
+def test_the_door_is_at_80_but_where_the_balancer_is() -> None:
+    def door(document: str) -> Sequence[str]:
+        found = plan_of("t", Options(document=document)).host("master").daemons
+        return next(d for d in found if d.name == "door").argv
+
+    stars, hello = door("stars"), door("hello")
+    assert "172.24.197.101:8081" in stars
+    assert "--link=stars=:23078/" in stars
+    assert "--balancer" in stars
+    assert "172.24.197.101:80" in hello
+    assert "--link=haproxy=:9090/haproxy?stats" in hello
+
+
+def test_the_package_service_is_there_and_behind_the_door_where_a_document_installs_packages() -> None:
+    for document in ("hello", "environments"):
+        daemons = {d.name: d.argv for d in plan_of("t", Options(document=document)).host("master").daemons}
+        listen = daemons["packages"][daemons["packages"].index("--listen") + 1]
+        assert daemons["door"][daemons["door"].index("--packages") + 1] == f"http://{listen}"
+    stars = plan_of("t", Options(document="stars")).host("master").daemons
+    assert "packages" not in [daemon.name for daemon in stars]
 
 
 def test_a_daemon_survives_the_way_through_json() -> None:
@@ -139,9 +163,10 @@ def test_defaults_are_stars_with_two_agents() -> None:
 @pytest.mark.parametrize(
     ("document", "change", "named"),
     [
-        ("net-modules", {}, "document net-modules"),
-        ("environments", {}, "document environments"),
-        ("nonsense", {}, "nonsense"),
+        ("net-modules", {"agents": 3}, "document net-modules has exactly 2 agents"),
+        ("net-modules", {"public_agents": 1}, "document net-modules has exactly 2 agents, and no public one"),
+        ("environment", {}, "no document 'environment'.*environments"),
+        ("nonsense", {}, "nonsense'; there are stars, hello, net-modules, environments"),
         ("stars", {"later": {"--bare": True}}, "--bare"),
         ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
         ("stars", {"subnets": 0}, "--subnets 0"),
@@ -149,7 +174,7 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("hello", {"public_agents": 0}, "--public-agents 0: expected 1 to 54"),
         ("stars", {"store": "zookeeper"}, "--store zookeeper: there are sqlite and etcd"),
         ("stars", {"routing": "ospf"}, "--routing ospf: there are direct, vxlan, bgp"),
-        ("stars", {"runtime": "ucr"}, "--runtime ucr"),
+        ("stars", {"runtime": "podman"}, "--runtime podman: there are docker and ucr"),
         ("stars", {"agents": 0}, "--agents 0"),
         ("stars", {"agents": 100}, "--agents 100"),
     ],
@@ -161,7 +186,7 @@ def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[st
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        check_options("net-modules", **{**PLAIN, "store": "zookeeper", "routing": "ospf"})
+        check_options("net-moduls", **{**PLAIN, "store": "zookeeper", "routing": "ospf"})
     assert len(caught.value.problems) == 3
 
 

@@ -9,35 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tortie.base.errors import TortieError
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import ClientError, Session
+from tortie.cli.completing import scripts
+from tortie.cli.options import BadUsage, Options
 
-SCRIPTS = {
-    "bash": """\
-_calicoctl() {
-    local IFS=$'\\n'
-    COMPREPLY=($(calicoctl completion words -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-    if [ "${COMP_WORDS[COMP_CWORD-1]}" = -f ]; then COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")); fi
-}
-complete -o default -F _calicoctl calicoctl
-""",
-    "zsh": """\
-#compdef calicoctl
-_calicoctl() {
-    local -a found
-    found=("${(@f)$(calicoctl completion words -- "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
-    if [[ "${words[CURRENT-1]}" == -f ]]; then _files; else compadd -a found; fi
-}
-compdef _calicoctl calicoctl
-""",
-    "fish": """\
-function __calicoctl_words
-    set -l typed (commandline -opc) (commandline -ct)
-    calicoctl completion words -- $typed[2..-1] 2>/dev/null
-end
-complete -c calicoctl -a '(__calicoctl_words)'
-""",
-}
+SCRIPTS = scripts("calicoctl")
 COMMANDS = [
     "apply",
     "completion",

@@ -9,9 +9,9 @@ from ipaddress import ip_interface
 from tortie.base.errors import Invalid
 from tortie.cli import host_address
 from tortie.cli.calicoctl import node_start, numbers
-from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.cli.host_address import Own
+from tortie.cli.options import Options
 from tortie.dataplane.tunnels import parse_six
 from tortie.model.kinds.node import NODE, NodeBgp
 from tortie.store.client import Client

@@ -19,6 +19,7 @@ from tortie.lab.plan import RESOLVER
 from tortie.lab.walks.marathon import MARATHON, tasks, wait_running
 from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
 from tortie.lab.walks.networks import create_networks, list_networks
+from tortie.lab.walks.placed import nodes_are_ready, store_is_there
 from tortie.lab.walks.story import Step, Story, nothing_typed
 from tortie.lab.walks.walk import PATIENCE, Walk
 
@@ -62,22 +63,7 @@ FRONTEND_RULES = (
 DATABASE_RULES = "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n"
 LAUNCH = 'curl -sS -X POST -H "Content-Type: application/json" ' + MARATHON + "/v2/apps -d @{}.json"
 DATABASE, FRONTEND = "database.marathon.mesos", "frontend.marathon.mesos"
-BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f]{12})\s*")
-
-
-def etcd_is_there(walk: Walk) -> None:
-    walk.progress.explain("The document installs the package etcd. Here the lab has placed the store itself.")
-    printed = walk.must("agent-1", "tortie store export > /dev/null && cat /etc/tortie/store")
-    walk.check("the store answers on an agent", printed.startswith(("etcd://", "sqlite://")), printed)
-
-
-def calico_is_there(walk: Walk) -> None:
-    walk.progress.explain(
-        "The document installs the package calico. Here every host but the laptop has its node already."
-    )
-    asked = "curl -sS -o /dev/null -w '%{http_code}' --unix-socket /run/tortie/node.sock http://localhost/readiness"
-    for host in (host.name for host in walk.hosts if host.role != "outside"):
-        walk.check(f"the node of {host} is ready", walk.typed(host, asked).stdout == "204")
+BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f-]{12,36})\s*")
 
 
 def fetch_calicoctl(walk: Walk) -> None:
@@ -230,8 +216,8 @@ def _status(walk: Walk, host: str) -> str:
 
 
 STEPS = (
-    Step("1", "install etcd", nothing_typed, etcd_is_there),
-    Step("2", "install Calico", nothing_typed, calico_is_there),
+    Step("1", "install etcd", nothing_typed, store_is_there),
+    Step("2", "install Calico", nothing_typed, nodes_are_ready),
     Step("3", "create the two networks", lambda walk: create_networks(walk, CREATE), list_networks),
     Step("4", "fetch calicoctl", fetch_calicoctl, look_fetched),
     Step("5", "policy of the frontend", restrict("frontend-net", FRONTEND_RULES)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Ran(Protocol):
@@ -35,6 +35,10 @@ class Host(Protocol):
         """Run to its end as on that host, in its /root. Raises Unavailable after `timeout` seconds."""
         ...
 
+    def path(self, inside: str) -> Path:
+        """A file of the host, reached from outside."""
+        ...
+
     def netns(self) -> Path:
         """The file of its network namespace, to be opened from outside."""
         ...
@@ -47,3 +51,7 @@ class Host(Protocol):
 class Lab(Protocol):
     @property
     def hosts(self) -> Mapping[str, Host]: ...
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What `up` noted: `options` among it."""
+        ...

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from tortie.lab.walks.marathon import MARATHON, as_json, wait_running
 from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
 from tortie.lab.walks.networks import create_networks, list_networks
+from tortie.lab.walks.pictures import Edges, bright, edges, edges_of
 from tortie.lab.walks.story import Step, Story, nothing_typed
 from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
@@ -167,8 +167,8 @@ def look_as_written(walk: Walk) -> None:
     rules.append("allow tcp from tag client to ports 9001")
     lines = [f"   {i} {rule}" for i, rule in enumerate(rules, 1)]
     walk.check("the frontend's rules", shown.splitlines()[1:4] == lines, shown)
-    bright = walk.wait("an edge that must not come", lambda: _bright(_responses(walk)) != set(), 2 * PERIOD)
-    walk.check("no edge turns bright", not bright)
+    lit = walk.wait("an edge that must not come", lambda: bright(_responses(walk)) != set(), 2 * PERIOD)
+    walk.check("no edge turns bright", not lit)
     walk.progress.explain(AS_WRITTEN_SAYS)
     look_matrix("9a")(walk)
 
@@ -240,12 +240,8 @@ def _page(walk: Walk) -> tuple[str, float]:
     return code, float(seconds)
 
 
-Edges = dict[str, dict[str, bool] | None]
-"""For each node None (no answer) or whether it reaches each other node."""
-
-
-def _edges(*bright: tuple[str, str]) -> Edges:
-    return {a: {b: (a, b) in bright for b in "CFB" if b != a} for a in "CFB"}
+def _edges(*lit: tuple[str, str]) -> Edges:
+    return edges("CFB", lit)
 
 
 def _responses(walk: Walk) -> Edges:
@@ -253,25 +249,13 @@ def _responses(walk: Walk) -> Edges:
         ["curl", "-s", "--max-time", "20", "-H", f"Host: {VHOST}", "http://172.24.197.101/responses"]
     )
     try:
-        return edges_of(json.loads(ran.stdout))
+        return edges_of(json.loads(ran.stdout), _first_letter)
     except (ValueError, KeyError):
         return {}
 
 
-def edges_of(answer: dict[str, Any]) -> Edges:
-    """The picture in the collector's `/responses`: a target's first letter names the node."""
-    picture: Edges = {}
-    for node, response in answer["responses"].items():
-        if response is None:
-            picture[node] = None
-            continue
-        targets = response["json"]["status"]["targets"]
-        picture[node] = {str(t["url"]).removeprefix("http://")[0].upper(): bool(t["reachable"]) for t in targets}
-    return picture
-
-
-def _bright(picture: Edges) -> set[tuple[str, str]]:
-    return {(a, b) for a, reached in picture.items() for b, yes in (reached or {}).items() if yes}
+def _first_letter(url: str) -> str:
+    return url.removeprefix("http://")[0].upper()
 
 
 def _picture(walk: Walk, name: str, wanted: Edges) -> None:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tortie.base.errors import Invalid
+from tortie.lab.walks.containers import Containers
 from tortie.lab.walks.matrix import Probing, Stage
 from tortie.lab.walks.ports import Lab
+from tortie.lab.walks.tasks import on_networks
 from tortie.lab.walks.walk import Progress, Report, StepFailed, Walk
 
 
@@ -38,11 +40,15 @@ class Story:
     stages: Mapping[str, Stage]
     """Who reaches whom after a step, by that step's key."""
     peers_from: str
-    """The step that adds the second containers, by its key."""
+    """The step that adds the second containers, by its key; empty where the document has all that is needed."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names of steps, and of matrices that stand behind another step: as somebody would look for them."""
     stage_now: Callable[[Walk, str], Stage] | None = None
     """The stage that a running lab should be at, where more than its last step decides."""
+    containers: Callable[[Walk], Containers] | None = None
+    """How its containers are found, where they are not on networks that the document makes."""
+    stays_at: str = ""
+    """Where `up` stops, for a document whose last step clears everything away."""
 
     @property
     def end(self) -> str:
@@ -59,7 +65,7 @@ class Story:
 
     def replay(self, lab: Lab, progress: Progress, until: str | None = None, after: str | None = None) -> None:
         """Type the document's commands up to a step; StepFailed names the first that does not do as it says."""
-        walk = Walk(lab, progress, self.probing)
+        walk = self._walk(lab, progress)
         for step in self._between(after, until):
             walk.begin(step.key, step.title)
             step.do(walk)
@@ -69,9 +75,11 @@ class Story:
 
     def walk_all(self, lab: Lab, progress: Progress, after: str | None = None) -> Report:
         """Type every command after step `after` and look at everything each step brings about."""
-        walk = Walk(lab, progress, self.probing)
+        walk = self._walk(lab, progress)
         try:
-            if after and self.index(after) >= self.index(self.peers_from):  # the step that adds them lies behind
+            if (
+                self.peers_from and after and self.index(after) >= self.index(self.peers_from)
+            ):  # the step that adds them lies behind
                 walk.begin(after, "done before")
                 walk.add_peers()
             for step in self._between(after, None):
@@ -89,7 +97,7 @@ class Story:
         if stage not in self.stages:
             listed = ", ".join(self.stages)
             raise Invalid(f"step {key} of {self.name} has no matrix; those with one: {listed}")
-        walk = Walk(lab, progress, self.probing)
+        walk = self._walk(lab, progress)
         walk.begin(stage, f"the matrix after step {stage}")
         try:
             walk.add_peers()
@@ -97,6 +105,14 @@ class Story:
         finally:
             walk.remove_peers()
         return walk.report
+
+    def _walk(self, lab: Lab, progress: Progress) -> Walk:
+        walk = Walk(lab, progress, self.probing)
+        if self.containers:
+            walk.containers = self.containers(walk)
+        elif walk.runtime == "ucr":
+            walk.containers = on_networks(walk)
+        return walk
 
     def _between(self, after: str | None, until: str | None) -> tuple[Step, ...]:
         first = self.index(after) + 1 if after else 0

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tortie.base.errors import TortieError
 from tortie.lab.plan import RESOLVER
+from tortie.lab.walks.containers import Containers, DockerContainers, Found, told_apart
 from tortie.lab.walks.matrix import Cell, Party, Probe, Probing, Seen, Stage, cells
-from tortie.lab.walks.ports import Host, Lab, Ran
+from tortie.lab.walks.ports import Lab, Ran
 from tortie.lab.walks.prober import Target, probe_all
 
-PEER_PREFIX = "walk-peer-"
-TASK_PREFIX = "mesos-"
-PEER_IMAGE = "calico/star:v0.5.0"
 PATIENCE = 90.0
 """Seconds after which a walk no longer expects what has not come: far more than a busy machine takes."""
 ANSWER_SECONDS = 1.5
@@ -72,6 +69,8 @@ class Walk:
         self.hosts = [host for host in lab.hosts.values() if host.role != "router"]
         """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
+        self.runtime = str(lab.state["options"]["runtime"])
+        self.containers: Containers = DockerContainers(self)
 
     def begin(self, key: str, title: str) -> None:
         self.step_key = key
@@ -115,30 +114,12 @@ class Walk:
 
     # -- parties and packets
 
-    def containers(self) -> list[tuple[Party, Path]]:
-        """Every task and every peer on the document's networks, with its network namespace; other containers not."""
-        found = []
-        for host in self.hosts:
-            for container in _inspect_all(host):
-                for network, attached in container["NetworkSettings"]["Networks"].items():
-                    if network not in self.probing.listens or not container["State"]["Running"]:
-                        continue
-                    name = container["Name"].lstrip("/")
-                    peer = name.startswith(PEER_PREFIX)
-                    if not peer and not name.startswith(TASK_PREFIX):
-                        continue
-                    party = Party(
-                        name=f"{network}@{host.name}" if peer else network,
-                        role="peer" if peer else "app",
-                        host=host.name,
-                        address=attached["IPAddress"],
-                        network=network,
-                        listens=frozenset() if peer else self.probing.listens[network],
-                    )
-                    found.append((party, host.netns_of(container["State"]["Pid"])))
+    def parties(self) -> Found:
+        """Every task and every peer that the document is about, each with its network namespace, in a fixed order."""
         order = self.probing.networks
+        found = self.containers.running()
         found.sort(key=lambda item: (item[0].role, order.index(item[0].network or ""), item[0].host, item[0].address))
-        return _told_apart(found)
+        return told_apart(found)
 
     def host_parties(self) -> tuple[dict[Party, Path], list[Party]]:
         """Each host with its network namespace; and what containers try on hosts, their own resolver among it."""
@@ -150,66 +131,48 @@ class Walk:
         return at, [*at, *own]
 
     def add_peers(self) -> None:
-        """A second container for each network on each agent: `same network`, and both placements of every pair."""
-        self.progress.explain(f"a second container for each network on {', '.join(self.agents)}")
-        for host, ran in self._on_agents(_add_peers(self.probing.networks)).items():
-            if ran.returncode != 0:
-                raise StepFailed(f"step {self.step_key} on {host}: a second container: {ran.stderr.strip()}")
+        """A second container for each network on agents: `same network`, and both placements of every pair."""
+        self.containers.add_peers()
 
     def remove_peers(self) -> None:
         """What `add_peers` made; none there is fine."""
-        self._on_agents(
-            f"docker rm -f {' '.join(PEER_PREFIX + network for network in self.probing.networks)} 2>/dev/null"
-        )
+        self.containers.remove_peers()
 
-    def _on_agents(self, text: str) -> dict[str, Ran]:
-        """The same line on every agent at once."""
+    def on_agents(self, lines: Mapping[str, str], what: str = "") -> None:
+        """A line for each of these agents, at once. StepFailed names `what` it was for, if anything, when one fails."""
         with ThreadPoolExecutor(max_workers=4) as pool:
             jobs = {
-                name: pool.submit(self.lab.hosts[name].run, ["bash", "-c", text], timeout=300) for name in self.agents
+                agent: pool.submit(self.lab.hosts[agent].run, ["bash", "-c", line], timeout=300)
+                for agent, line in lines.items()
             }
-        return {name: job.result() for name, job in jobs.items()}
+        for agent, job in jobs.items():
+            ran = job.result()
+            if what and ran.returncode != 0:
+                raise StepFailed(f"step {self.step_key} on {agent}: {what}: {ran.stderr.strip()}")
 
-    def matrix(self, stage: Stage) -> None:
-        """Try everything, compare with the stage, note the outcome under the present step."""
-        parties = self.containers()
+    def matrix(self, stage: Stage, *, settle: float = 0.0) -> None:
+        """Try everything, compare with the stage, note the outcome under the present step. `settle`: for so many
+        seconds what is wrong is tried again, whatever it is: a change of policy has just been typed."""
+        parties = self.parties()
         hosts, asked = self.host_parties()
         at = {**dict(parties), **hosts}
         listed = cells(stage, list(at), [*(party for party, _ in parties), *asked], self.probing)
         seen = _measure(listed, at, ANSWER_SECONDS)
-        # A busy machine may answer late; silence where an answer is wanted gets more, longer looks.
-        for _ in range(SLOW_LOOKS):
-            late = [cell for cell in seen if not cell.holds and cell.seen is Seen.DROPPED]
-            if not late:
-                break
-            again = {(c.source, c.destination, c.probe): c for c in _measure(late, at, SLOW_SECONDS)}
-            seen = [again.get((c.source, c.destination, c.probe), c) for c in seen]
+        deadline, slow_looks = time.monotonic() + settle, SLOW_LOOKS
+        while again := [cell for cell in seen if not cell.holds]:
+            timeout = ANSWER_SECONDS
+            if time.monotonic() > deadline:
+                # A busy machine may answer late; silence where an answer is wanted gets more, longer looks.
+                again = [cell for cell in again if cell.seen is Seen.DROPPED]
+                slow_looks, timeout = slow_looks - 1, SLOW_SECONDS
+                if not again or slow_looks < 0:
+                    break
+            better = {(c.source, c.destination, c.probe): c for c in _measure(again, at, timeout)}
+            seen = [better.get((c.source, c.destination, c.probe), c) for c in seen]
         self.report.matrices[self.step_key] = seen
         self.progress.matrix(self.step_key, seen)
         wrong = [cell for cell in seen if not cell.holds]
         self.check(f"matrix: {len(seen)} probes", bool(seen) and not wrong, "; ".join(map(_words, wrong[:5])))
-
-
-def _told_apart(found: Sequence[tuple[Party, Path]]) -> list[tuple[Party, Path]]:
-    """Several tasks of one network are numbered, in the order of their hosts."""
-    names = [party.name for party, _ in found]
-    taken: dict[str, int] = {}
-    told = []
-    for party, netns in found:
-        taken[party.name] = taken.get(party.name, 0) + 1
-        several = names.count(party.name) > 1
-        told.append((replace(party, name=f"{party.name}-{taken[party.name]}") if several else party, netns))
-    return told
-
-
-def _add_peers(networks: Sequence[str]) -> str:
-    """A shell's line that makes those that are not there yet, and fails with the first that cannot be made."""
-    options = f"-m 32m --entrypoint sleep {PEER_IMAGE} 86400"
-    return "set -e; " + "; ".join(
-        f"docker start {PEER_PREFIX}{network} >/dev/null 2>&1 ||"
-        f" docker run -d --name {PEER_PREFIX}{network} --net {network} {options} >/dev/null"
-        for network in networks
-    )
 
 
 def _measure(listed: Sequence[Cell], at: dict[Party, Path], timeout: float) -> list[Cell]:
@@ -230,12 +193,3 @@ def _measure(listed: Sequence[Cell], at: dict[Party, Path], timeout: float) -> l
 def _words(cell: Cell) -> str:
     seen = cell.seen.value if cell.seen else "nothing"
     return f"{cell.source.name} -> {cell.destination.name} {cell.probe}: wanted {cell.wanted.value}, saw {seen}"
-
-
-def _inspect_all(host: Host) -> list[dict[str, Any]]:
-    listed = host.run(["bash", "-c", "command -v docker >/dev/null && docker ps -q"])
-    ids = listed.stdout.split()
-    if listed.returncode != 0 or not ids:
-        return []
-    inspected: list[dict[str, Any]] = json.loads(host.run(["docker", "inspect", *ids]).stdout)
-    return inspected

@@ -8,24 +8,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tortie.mesos import system
+from tortie.mesos import operator, system
 from tortie.mesos.agent import state
+from tortie.mesos.agent.operator_api import OperatorApi
 from tortie.mesos.agent.runtime import Agent
+from tortie.mesos.agent.usage import usage_of
 from tortie.mesos.files import Files
 from tortie.mesos.http import Handler, Router, document
+from tortie.mesos.levels import LogLevel
 
 
 def router(agent: Agent) -> Router:
     reads = Reads(agent)
+    files, level = Files(reads.sandboxes), LogLevel()
     routes: dict[str, Handler] = {
+        "/api/v1": OperatorApi(agent, files, level),
         "/health": reads.health,
         "/version": reads.version,
         "/flags": reads.flags,
         "/state": reads.state,
         "/containers": reads.containers,
+        "/monitor/statistics": reads.statistics,
+        "/logging/toggle": level.toggle,
         "/metrics/snapshot": reads.metrics,
         "/system/stats": reads.system,
-        **Files(reads.sandboxes).routes(),
+        **files.routes(),
     }
     return Router("slave(1)", routes)
 
@@ -46,7 +53,7 @@ class Reads:
         return Response(status_code=200)
 
     async def version(self, request: Request) -> ASGIApp:
-        return document(request, state.version())
+        return document(request, operator.version())
 
     async def flags(self, request: Request) -> ASGIApp:
         return document(request, {"flags": dict(self.agent.settings.flags)})
@@ -55,7 +62,10 @@ class Reads:
         return document(request, state.state(self.agent))
 
     async def containers(self, request: Request) -> ASGIApp:
-        return document(request, state.containers(self.agent))
+        return document(request, state.containers(self.agent, await usage_of(self.agent)))
+
+    async def statistics(self, request: Request) -> ASGIApp:
+        return document(request, state.statistics(self.agent, await usage_of(self.agent)))
 
     async def metrics(self, request: Request) -> ASGIApp:
         return document(request, state.metrics(self.agent, self.agent.clock()) | system.metrics())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,7 +21,9 @@ from tortie.mesos.agent.fetcher import Fetcher
 from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
+from tortie.mesos.agent.nested import NestedContainers, Parent
 from tortie.mesos.agent.networks import Networks
+from tortie.mesos.agent.streams import Streams
 from tortie.mesos.agent.sweep import Sweep
 from tortie.mesos.clock import SteadyClock
 from tortie.mesos.protocol import AcknowledgeUpdate, AgentCall, AgentSubscribe, MasterMessage, RunTask, StatusUpdate
@@ -67,8 +70,8 @@ class Settings:
 
 
 class Agent:
-    """`containerizers` by name, in the order in which they are asked; `networks`: those of the Mesos containerizer.
-    Raises Invalid when the work directory belongs to an agent that was not like this one."""
+    """`containerizers` by name, in the order in which they are asked; `networks` and `streams`: those of the containers
+    that the Mesos one runs. Raises Invalid when the work directory belongs to an agent that was not like this one."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Agent:
         settings: Settings,
         containerizers: Mapping[str, Containerizer],
         networks: Networks | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self.settings = settings
         self.workdir = WorkDir(settings.work_dir)
@@ -87,12 +91,14 @@ class Agent:
         fetcher = Fetcher(settings.fetcher_cache)
         self.life = Life(containerizers, fetcher, self.clock, self.changed, settings.default_grace)
         self.link = MasterLink(settings.master, self._greeting, self._heard)
+        self.nested = NestedContainers(streams, self._parent, self._beside)
         self.tasks: dict[tuple[str, str], LiveTask] = {}
         self.completed: deque[LiveTask] = deque(maxlen=1000)
         self.leaving: str | None = None
         self._wake = anyio.Event()
         self._gone = anyio.Event()
         self._group: TaskGroup | None = None
+        self.recovered = False
 
     @property
     def id(self) -> str | None:
@@ -107,6 +113,7 @@ class Agent:
         async with anyio.create_task_group() as group:
             self._group = group
             self._recover()
+            self.recovered = True
             group.start_soon(self.link.run)
             group.start_soon(self._send_updates)
             group.start_soon(self._sweep().run)
@@ -200,14 +207,27 @@ class Agent:
         self._begin(task)
 
     def _begin(self, task: LiveTask) -> None:
+        self._beside(self._whole_life, task)
+
+    def _beside(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         assert self._group is not None
-        self._group.start_soon(self._whole_life, task)
+        self._group.start_soon(function, *arguments)
+
+    def of_container(self, container_id: str) -> LiveTask | None:
+        """The running task whose own container this is."""
+        running = (t for t in self.tasks.values() if t.saved.started and not t.terminal)
+        return next((t for t in running if t.saved.container_id == container_id), None)
+
+    def _parent(self, container_id: str) -> Parent | None:
+        task = self.of_container(container_id)
+        return None if task is None else Parent(task.sandbox, docker=task.saved.containerizer == DOCKER)
 
     async def _whole_life(self, task: LiveTask) -> None:
         if task.saved.containerizer:
             await self.life.live(task)
         else:
             self.life.fail(task, nobody(list(self.containerizers)))
+        await self.nested.end_all_in(task.saved.container_id)
         if task.saved.abandoned:
             self._done_with(task)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,12 +11,8 @@ import msgspec
 from tortie.mesos.agent.live import LiveTask
 from tortie.mesos.agent.runtime import Agent
 from tortie.mesos.legacy import raw_resources, task_document
-from tortie.mesos.protocol import VERSION
+from tortie.mesos.operator import version
 from tortie.mesos.resources import Resources, from_wire, legacy, legacy_attributes, total
-
-
-def version() -> dict[str, Any]:
-    return {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": "tortie"}
 
 
 def state(agent: Agent) -> dict[str, Any]:
@@ -90,20 +86,45 @@ def executor_name(task: LiveTask) -> str:
     return f"Command Executor (Task: {task.id}) (Command: sh -c '{shown}')"
 
 
-def containers(agent: Agent) -> list[dict[str, Any]]:
-    """/containers: those that have been started and have not ended."""
+def running_tasks(agent: Agent) -> list[LiveTask]:
+    """Those whose container has been started and has not ended."""
+    return [task for task in agent.tasks.values() if task.saved.started and not task.terminal]
+
+
+def containers(agent: Agent, usage: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """/containers. `usage`: statistics by container id."""
     return [
         {
-            "framework_id": task.framework_id,
-            "executor_id": task.id,
-            "executor_name": executor_name(task),
-            "source": task.id,
+            **_executor_names(task),
             "container_id": task.saved.container_id,
             "status": _status(task),
+            **_statistics(task, usage),
         }
-        for task in agent.tasks.values()
-        if task.saved.started and not task.terminal
+        for task in running_tasks(agent)
     ]
+
+
+def statistics(agent: Agent, usage: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """/monitor/statistics."""
+    return [
+        {**_executor_names(task), **_statistics(task, usage)}
+        for task in running_tasks(agent)
+        if task.saved.container_id in usage
+    ]
+
+
+def _executor_names(task: LiveTask) -> dict[str, Any]:
+    return {
+        "framework_id": task.framework_id,
+        "executor_id": task.id,
+        "executor_name": executor_name(task),
+        "source": task.id,
+    }
+
+
+def _statistics(task: LiveTask, usage: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    found = usage.get(task.saved.container_id)
+    return {} if found is None else {"statistics": dict(found)}
 
 
 def _status(task: LiveTask) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -48,3 +49,13 @@ class Streams(Protocol):
 
     async def remove(self, container_id: str) -> None:
         """A session's: ended with everything it started, and forgotten."""
+
+
+@asynccontextmanager
+async def closing(output: AsyncIterator[tuple[Output, bytes]]) -> AsyncIterator[AsyncIterator[tuple[Output, bytes]]]:
+    """Whoever stops reading an output before its end lets go of it at once, and not when it is collected."""
+    try:
+        yield output
+    finally:
+        if isinstance(output, AsyncGenerator):
+            await output.aclose()

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tortie.mesos import system
+from tortie.mesos import operator, system
 from tortie.mesos.http import Handler, Refusal, Router, document
 from tortie.mesos.master import frameworks, pages, state
 from tortie.mesos.master.api import AgentApi, SchedulerApi
@@ -52,7 +52,7 @@ class Reads:
         return Response(status_code=200)
 
     async def version(self, request: Request) -> ASGIApp:
-        return document(request, state.version())
+        return document(request, operator.version())
 
     async def flags(self, request: Request) -> ASGIApp:
         return document(request, {"flags": dict(self.master.me.flags)})

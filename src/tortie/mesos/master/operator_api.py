@@ -1,4 +1,4 @@
-"""POST /api/v1: the operator API, as far as reading goes, its event stream, and TEARDOWN."""
+"""POST /api/v1: the operator API, as far as reading goes, its event stream, and TEARDOWN; JSON or protocol buffers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tortie.mesos.http import RecordStream, Refusal, document, posted_json
+from tortie.mesos import operator
+from tortie.mesos.http import RecordStream, Refusal, answer, only_post, posted_call
 from tortie.mesos.master import frameworks, state
 from tortie.mesos.master.cluster import Say
 from tortie.mesos.master.runtime import Master
+from tortie.mesos.media import Media, media
 from tortie.mesos.resources import total
 from tortie.wire import mesos as wire
+from tortie.wire.agent_records import PROTOBUF, RECORDIO
+from tortie.wire.mesos.binary import encode_protobuf
 
 
 class TeardownCall(wire.Message):
@@ -31,19 +35,23 @@ class OperatorApi:
         self.master = master
 
     async def __call__(self, request: Request) -> ASGIApp:
-        call = wire.decode(await posted_json(request), OperatorCall)
+        only_post(request)
+        asked = media(request.headers)
+        if asked.body == RECORDIO:
+            raise Refusal(415, "Streaming requests are not supported by this master")
+        call = await posted_call(request, asked, OperatorCall, "master.Call")
         if call.type is None:
             raise Refusal(400, "Failed to validate master::Call: Expecting 'type' to be present")
         if call.type == "TEARDOWN":
             return self._teardown(call)
         if call.type == "SUBSCRIBE":
-            return self._subscribe()
+            return self._subscribe(asked)
         read = getattr(self, f"_{call.type.lower()}", None) if call.type in READS else None
         if read is None:
             raise Refusal(501, f"Call {call.type} is not served by this master")
-        return document(request, {"type": call.type, call.type.lower(): read()})
+        return answer(asked, "master.Response", {"type": call.type, call.type.lower(): read()})
 
-    def _subscribe(self) -> ASGIApp:
+    def _subscribe(self, asked: Media) -> ASGIApp:
         """All there is, then every change of it."""
         stream, records = self.master.open_stream()
         cluster = self.master.cluster
@@ -53,8 +61,11 @@ class OperatorApi:
         cluster.outbox.append(Say(stream, {"type": "HEARTBEAT"}))
         cluster.watchers.add(stream)
         self.master.poke()
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-cache"}
-        return RecordStream(records, lambda: self.master.stream_ended(stream), headers)
+        headers = {"Content-Type": asked.reply, "Cache-Control": "no-cache"}
+        if asked.reply == RECORDIO:
+            headers["Message-Content-Type"] = asked.reply_records
+        binary = _as_protobuf if asked.reply_message == PROTOBUF else None
+        return RecordStream(records, lambda: self.master.stream_ended(stream), headers, binary)
 
     def _teardown(self, call: OperatorCall) -> ASGIApp:
         if call.teardown is None:
@@ -70,14 +81,13 @@ class OperatorApi:
         return {"healthy": True}
 
     def _get_version(self) -> dict[str, Any]:
-        return {"version_info": state.version()}
+        return {"version_info": operator.version()}
 
     def _get_flags(self) -> dict[str, Any]:
-        return {"flags": [{"name": k, "value": v} for k, v in self.master.me.flags.items()]}
+        return operator.flags(self.master.me.flags)
 
     def _get_metrics(self) -> dict[str, Any]:
-        values = state.metrics(self.master.cluster, self.master.me, self.master.clock())
-        return {"metrics": [{"name": k, "value": v} for k, v in values.items()]}
+        return operator.metrics(state.metrics(self.master.cluster, self.master.me, self.master.clock()))
 
     def _get_master(self) -> dict[str, Any]:
         return {"master_info": msgspec.to_builtins(self.master.cluster.info)}
@@ -138,3 +148,7 @@ READS = frozenset(
         "GET_ROLES",
     }
 )
+
+
+def _as_protobuf(event: bytes) -> bytes:
+    return encode_protobuf("master.Event", msgspec.json.decode(event))

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
+from tortie.mesos import operator
 from tortie.mesos.legacy import raw_resources, task_document
 from tortie.mesos.master.cluster import Agent, Cluster, Framework, Task
-from tortie.mesos.protocol import VERSION
 from tortie.mesos.resources import Resources, legacy, legacy_attributes, total
-from tortie.wire import mesos as wire
 
 COUNTED = (
     "TASK_STAGING",
@@ -40,16 +39,12 @@ class Identity:
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
-def version() -> dict[str, Any]:
-    return {"version": VERSION, "build_date": "", "build_time": 0.0, "build_user": "tortie"}
-
-
 def state(cluster: Cluster, me: Identity) -> dict[str, Any]:
     """All of /state."""
     agents = list(cluster.agents.values())
     port = cluster.info.port
     return {
-        **version(),
+        **operator.version(),
         "start_time": me.started,
         "elected_time": me.started,
         "id": cluster.id,
@@ -279,7 +274,7 @@ def operator_agent(agent: Agent, offered: Resources) -> dict[str, Any]:
         "active": agent.active,
         "version": agent.version,
         "pid": agent.pid,
-        "registered_time": {"nanoseconds": int(agent.registered * 1e9)},
+        "registered_time": operator.moment(agent.registered),
         "total_resources": raw_resources(agent.total),
         "allocated_resources": raw_resources(used),
         "offered_resources": raw_resources(offered),
@@ -293,28 +288,11 @@ def operator_framework(framework: Framework) -> dict[str, Any]:
         "active": framework.connected,
         "connected": framework.connected,
         "recovered": framework.recovered,
-        "registered_time": {"nanoseconds": int(framework.registered * 1e9)},
+        "registered_time": operator.moment(framework.registered),
     }
 
 
 def operator_task(task: Task) -> dict[str, Any]:
     """The Task message of the v1 API."""
-    info = task.info
-    document = {
-        "name": info.name,
-        "task_id": info.task_id,
-        "framework_id": wire.ID(value=task.framework_id),
-        "agent_id": wire.ID(value=task.agent_id),
-        "state": task.state,
-        "resources": info.resources,
-        "statuses": task.statuses,
-        "status_update_state": task.sent_state,
-        "status_update_uuid": task.sent_uuid,
-        "labels": info.labels,
-        "discovery": info.discovery,
-        "container": info.container,
-        "health_check": info.health_check,
-        "kill_policy": info.kill_policy,
-    }
-    built: dict[str, Any] = msgspec.to_builtins({k: v for k, v in document.items() if v is not None})
-    return built
+    sent = (task.sent_state, task.sent_uuid)
+    return operator.task(task.info, task.framework_id, task.state, task.statuses, sent)

@@ -17,9 +17,9 @@ from tortie.plugins.cni import names
 from tortie.plugins.cni.asking import Asking
 from tortie.plugins.cni.call import Call
 from tortie.plugins.cni.failures import CONFIGURATION, INPUT_OUTPUT, NOT_DECODED, OTHER, CniError
-from tortie.plugins.cni.ports import Addresses
 from tortie.plugins.cni.results import addresses_of
 from tortie.plugins.cni.settings import Settings
+from tortie.plugins.ports import Addresses
 from tortie.store.client import Client
 
 DELEGATE_SECONDS = 20.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
@@ -12,6 +11,7 @@ from tortie.model import checks
 from tortie.plugins.cni.call import Call
 from tortie.plugins.cni.failures import CONFIGURATION, ENVIRONMENT, CniError
 from tortie.plugins.cni.settings import CONVENTIONS, MESOS, object_in
+from tortie.plugins.labels import label_key, label_value
 
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 NOMAD_LABELS = {
@@ -74,20 +74,6 @@ def _pairs(given: Any, where: str) -> Iterator[tuple[str, str]]:
         if not isinstance(key, str) or not isinstance(value, str) or not key:
             raise CniError(CONFIGURATION, f"{where}: a label has a key and a value", repr(pair)[:80])
         yield (key if key == NAMESPACE_LABEL else label_key(key)), label_value(value)
-
-
-def label_key(text: str) -> str:
-    """As Calico makes a label's key of any text: slashes to dots, what no label may hold to dashes, runs to one dot."""
-    return _clean(text) or "-"
-
-
-def label_value(text: str) -> str:
-    return _clean(text)
-
-
-def _clean(text: str) -> str:
-    plain = re.sub(r"[^-_.a-zA-Z0-9]", "-", text.replace("/", "."))
-    return re.sub(r"[-.]*\.[-.]*", ".", plain).strip("-_.")[:63].rstrip("-_.")
 
 
 def _addresses(call: Call) -> Sequence[str]:

@@ -1,24 +1,31 @@
 """What a runtime executes for each command of CNI: passes the call on to this host's agent, and prints its answer.
 
-It runs once per container and per question of a runtime, so it imports nothing that is not built into the interpreter
-(os alone takes a millisecond), and knows no more of CNI than what must not depend on the agent. `install` writes it out
-with the paths of this host.
+It knows no more of CNI than what must not depend on the agent.
 """
 
-import _socket as sockets
 import posix
 import sys
 import time
 
-SOCKET = "/run/tortie/cni.sock"
-SPOOL = "/var/lib/tortie/cni/spool"
-VERSION = "tortie"
-PROTOCOL = b"tortie-cni-1\0"
+from tortie.plugins.launching import (
+    MOST,
+    PATIENCE,
+    SPOOL,
+    VERSION,
+    answer,
+    away,
+    connect,
+    exchange,
+    keep,
+    open_namespace,
+    plain,
+    read_all,
+    request,
+    stamp,
+)
+
 SUPPORTED = '"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"'
-PATIENCE = 5.0
-PAUSE = 0.1
 TRY_AGAIN, NOT_AVAILABLE, INPUT_OUTPUT = 11, 50, 5
-MOST = 1 << 20
 
 
 def main() -> int:
@@ -35,69 +42,13 @@ def main() -> int:
     if len(stdin) > MOST:
         return fail(6, f"the configuration is longer than {MOST} bytes")
     namespace = open_namespace(posix.environ.get(b"CNI_NETNS", b""))
-    call = request(plugin, namespace, stdin)
-    try:
-        connection = connect(time.monotonic() + (PATIENCE if command == "ADD" else 0))
-        return exchange(connection, call, namespace)
-    except OSError as error:
-        return without_agent(command, call, f"the agent of this host at {SOCKET}: {error.strerror}")
-
-
-def request(plugin: str, namespace: int, stdin: bytes) -> bytes:
-    """The call as the agent reads it: `NAME=VALUE` each ended by a zero, an empty one, the configuration."""
     given = [b"PLUGIN=" + plugin.encode(errors="surrogateescape"), b"STAMP=" + stamp(namespace)]
     given += [name + b"=" + value for name, value in posix.environ.items() if name.startswith(b"CNI_")]
-    return PROTOCOL + b"".join(part + b"\0" for part in given) + b"\0" + stdin
-
-
-def open_namespace(path: bytes) -> int:
-    """A descriptor, because the path may mean another namespace by the time the agent looks; -1 for none."""
+    call = request(given, stdin)
     try:
-        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC) if path else -1
-    except OSError:
-        return -1
-
-
-def stamp(namespace: int) -> bytes:
-    """Which namespace it is; nothing when it is a plain file, as after a restart of the host."""
-    if namespace < 0:
-        return b""
-    found = posix.fstat(namespace)
-    if found.st_dev != posix.stat("/proc/self/ns/net").st_dev:
-        return b""
-    return b"%d:%d" % (found.st_dev, found.st_ino)
-
-
-def connect(until: float) -> sockets.socket:
-    """Tries again for a while: an agent that is being replaced is back within seconds."""
-    while True:
-        connection = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-        try:
-            connection.connect(SOCKET)
-        except OSError:
-            connection.close()
-            if time.monotonic() >= until:
-                raise
-            time.sleep(PAUSE)
-        else:
-            return connection
-
-
-def exchange(connection: sockets.socket, call: bytes, namespace: int) -> int:
-    """The first byte of the reply is the exit code, the rest is printed as it is."""
-    rights = []
-    if namespace >= 0:
-        number = namespace.to_bytes(4, sys.byteorder)
-        rights = [(sockets.SOL_SOCKET, sockets.SCM_RIGHTS, number)]
-    sent = connection.sendmsg([call], rights)
-    if sent < len(call):
-        connection.sendall(call[sent:])
-    connection.shutdown(sockets.SHUT_WR)
-    reply = read_all(connection.fileno())
-    if not reply:
-        raise ConnectionResetError(104, "it ended in the middle of the call")
-    write_all(1, reply[1:])
-    return reply[0] - 48
+        return exchange(connect(time.monotonic() + (PATIENCE if command == "ADD" else 0)), call, namespace)
+    except OSError as error:
+        return without_agent(command, call, away(error))
 
 
 def without_agent(command: str, call: bytes, why: str) -> int:
@@ -106,45 +57,13 @@ def without_agent(command: str, call: bytes, why: str) -> int:
             keep(call)
         except OSError as error:
             return fail(INPUT_OUTPUT, f"{why}, and {SPOOL}: {error.strerror}")
-        posix.write(2, f"{why}: it is done when the agent is back\n".encode())
         return 0
     return fail(NOT_AVAILABLE if command == "STATUS" else TRY_AGAIN, why)
 
 
-def keep(call: bytes) -> None:
-    """For the agent's next start: runtimes do not repeat a clean-up."""
-    name = f"{time.time_ns():020d}-{posix.getpid()}"
-    beside = f"{SPOOL}/.{name}"
-    file = posix.open(beside, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
-    write_all(file, call)
-    posix.fsync(file)
-    posix.close(file)
-    posix.rename(beside, f"{SPOOL}/{name}")
-
-
 def fail(code: int, message: str) -> int:
-    plain = "".join(letter if letter.isprintable() and letter not in '"\\' else " " for letter in message)
-    answer(f'{{"code":{code},"msg":"{plain}"}}')
+    answer(f'{{"code":{code},"msg":"{plain(message)}"}}')
     return 1
-
-
-def answer(text: str) -> int:
-    write_all(1, text.encode())
-    return 0
-
-
-def write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[posix.write(fd, data) :]
-
-
-def read_all(fd: int) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        part = posix.read(fd, 65536)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
 
 
 if __name__ == "__main__":

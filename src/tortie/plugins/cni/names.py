@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 
 from tortie.model.kinds.workload_endpoint import (
@@ -13,48 +11,27 @@ from tortie.model.kinds.workload_endpoint import (
     endpoint_name,
 )
 from tortie.model.resource import Metadata, Resource
+from tortie.plugins import interfaces
 from tortie.plugins.cni.asking import Asking
 from tortie.plugins.cni.call import Call
+from tortie.plugins.interfaces import FIRST, STAMP_ANNOTATION, hashed_interface, masked
 from tortie.plugins.profile import HANDLE_ANNOTATION, NETWORK_ANNOTATION
 
-HOST_PREFIX = "cali"
-FIRST = "eth0"
-STAMP_ANNOTATION = "org.tortie/network-namespace"
-"""Which network namespace the interface is in, as `device:inode`: a late DEL of an earlier one is told by it."""
 ALLOCATION = "cni"
 """The attribute `type` of the addresses of our endpoints; `ALONE` of those that another plug-in uses."""
 ALONE = "cni-ipam"
-_OF_ITS_OWN = re.compile(r"[0-9a-f]{12,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def host_interface(asking: Asking, container: str, interface: str) -> str:
-    """The host's end. The beginning of an id does where it is unlike that of any other; else a hash of all of it."""
+    """The host's end, by the pod's name where there is one: it outlives a pod's containers."""
     if asking.orchestrator == "k8s":
-        return _hashed(f"{asking.namespace}.{asking.workload}", interface)
-    if interface == FIRST and _OF_ITS_OWN.fullmatch(container):
-        return HOST_PREFIX + container[:11]
-    return _hashed(container, interface)
-
-
-def _hashed(text: str, interface: str) -> str:
-    whole = text if interface == FIRST else f"{text}/{interface}"
-    return HOST_PREFIX + hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()[:11]
+        return hashed_interface(f"{asking.namespace}.{asking.workload}", interface)
+    return interfaces.host_interface(container, interface)
 
 
 def handle_of(network: str, container: str, interface: str) -> str:
     """Calico's, but for a container's further interfaces: each can be given back alone."""
     return f"{network}.{container}" if interface == FIRST else f"{network}.{container}.{interface}"
-
-
-def masked(address: str) -> str:
-    """A workload's network is its address alone."""
-    return f"{address}/{128 if ':' in address else 32}"
-
-
-def mac_of(container: str, interface: str) -> str:
-    """A locally administered address of the interface's own, the same at every attempt."""
-    digest = hashlib.sha256(f"{container}/{interface}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
 def endpoint_key(node: str, asking: Asking, interface: str) -> str:

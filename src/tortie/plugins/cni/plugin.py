@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 from tortie.dataplane.kernel.sandbox import Pair, Sandbox, unlink
-from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
-from tortie.model.resource import Resource, encode
+from tortie.model.resource import Resource
+from tortie.plugins.attachments import Attachments
 from tortie.plugins.calls import blocking, deadline
 from tortie.plugins.cni import names
 from tortie.plugins.cni.addresses import Taker
@@ -25,22 +25,26 @@ from tortie.plugins.cni.failures import (
     NOT_AVAILABLE,
     OTHER,
     PREVIOUS_RESULT,
-    TRY_AGAIN,
     UNKNOWN_CONTAINER,
     CniError,
 )
-from tortie.plugins.cni.ports import Addresses, Gate
 from tortie.plugins.cni.results import Interface, Result, chained, encoded, shaped
 from tortie.plugins.cni.settings import Settings, object_in, read_settings
-from tortie.plugins.profile import HANDLE_ANNOTATION, NETWORK_ANNOTATION, check_network_name, ensure_profile
+from tortie.plugins.interfaces import STAMP_ANNOTATION, mac_of, masked
+from tortie.plugins.ports import Addresses, Gate
+from tortie.plugins.profile import (
+    HANDLE_ANNOTATION,
+    NETWORK_ANNOTATION,
+    check_network_name,
+    ensure_profile,
+    network_profile,
+)
 from tortie.store.client import Client
-from tortie.store.port import Datastore, Drop, Put
+from tortie.store.port import Datastore
 
 log = logging.getLogger("cni")
 
 ADD_SECONDS = 30.0
-PROGRAM_SECONDS = 10.0
-REMOVE_SECONDS = 5.0
 DEL_SECONDS = 30.0
 
 
@@ -60,32 +64,12 @@ class Plugin:
         self.datastore = datastore
         self.client = Client(datastore)
         self.node = node
-        self._gate = gate
+        self.attachments = Attachments(datastore, gate)
         self._taker = Taker(addresses, self.client, clock)
         self._mtu = mtu
-        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
-        self.handles: dict[str, int] = {}
-        """Handles of addresses that calls are working with now."""
 
-    @asynccontextmanager
-    async def turn(self, call: Call) -> AsyncIterator[None]:
-        """Waits for the calls about the same container that came before."""
-        handle = names.handle_of(call.network, call.container, call.interface)
-        lock, users = self._locks.get(call.container, (anyio.Lock(), 0))
-        self._locks[call.container] = lock, users + 1
-        self.handles[handle] = self.handles.get(handle, 0) + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[call.container]
-            if users == 1:
-                del self._locks[call.container]
-            else:
-                self._locks[call.container] = lock, users - 1
-            self.handles[handle] -= 1
-            if not self.handles[handle]:
-                del self.handles[handle]
+    def _turn(self, call: Call) -> AbstractAsyncContextManager[None]:
+        return self.attachments.turn(call.container, names.handle_of(call.network, call.container, call.interface))
 
     # ADD
 
@@ -93,7 +77,7 @@ class Plugin:
         """The answer, once the interface is there and its policy in force. `namespace`: an open descriptor of it."""
         asking, settings = read_asking(call), read_settings(call.config)
         await self._check(call, settings)
-        async with self.turn(call):
+        async with self._turn(call):
             with deadline(ADD_SECONDS, "ADD"):
                 if call.plugin.endswith("-ipam"):
                     return await self._add_addresses(call, asking, settings)
@@ -107,19 +91,17 @@ class Plugin:
         if settings.node and settings.node.lower() != self.node:
             raise CniError(CONFIGURATION, f"nodename {settings.node!r}: the agent of this host is {self.node!r}")
         check_network_name(call.network)
-        information = await blocking(self.client.find, CLUSTER_INFORMATION, "default")
-        if information is not None and information.spec.datastore_ready is False:
-            raise CniError(TRY_AGAIN, "Calico is currently not ready to process requests")
+        await self.attachments.check_ready()
 
     async def _add_addresses(self, call: Call, asking: Asking, settings: Settings) -> bytes:
         """For another plug-in, which makes the interface."""
         found = await blocking(self._taker.take, call, asking, settings, (), names.ALONE)
-        return encoded(shaped(Result(addresses=[names.masked(address) for address in found]), call.version))
+        return encoded(shaped(Result(addresses=[masked(address) for address in found]), call.version))
 
     async def _attach(
         self, call: Call, asking: Asking, settings: Settings, sandbox: Sandbox
     ) -> Resource[WorkloadEndpointSpec]:
-        earlier = await blocking(self._own, names.endpoint_key(self.node, asking, call.interface))
+        earlier = await blocking(self.attachments.find, names.endpoint_key(self.node, asking, call.interface))
         held: Sequence[str] = ()
         if earlier is not None:
             if not _is_of(earlier, call):
@@ -137,7 +119,7 @@ class Plugin:
     async def _join(
         self, call: Call, asking: Asking, settings: Settings, sandbox: Sandbox, addresses: Sequence[str]
     ) -> Resource[WorkloadEndpointSpec]:
-        mac = asking.mac or names.mac_of(call.container, call.interface)
+        mac = asking.mac or mac_of(call.container, call.interface)
         endpoint = names.endpoint_resource(self.node, call, asking, addresses=addresses, mac=mac)
         pair = Pair(
             host=endpoint.spec.interface_name,
@@ -148,11 +130,8 @@ class Plugin:
             forwarding=settings.forwarding,
         )
         if settings.makes_profile:
-            await blocking(ensure_profile, self.datastore, call.network)
-        await blocking(unlink, pair.host)  # what an attempt left that was cut off
-        await blocking(sandbox.join, pair)
-        revision = await blocking(self.datastore.commit, [Put(endpoint.key, encode(endpoint))])
-        await self._gate.wait_programmed(endpoint.key, revision, PROGRAM_SECONDS)
+            await blocking(ensure_profile, self.datastore, network_profile(call.network))
+        await self.attachments.attach(sandbox, pair, endpoint)
         return endpoint
 
     async def _undo(self, call: Call, asking: Asking, settings: Settings) -> None:
@@ -170,12 +149,12 @@ class Plugin:
     async def delete(self, call: Call) -> None:
         """Interface, endpoint and addresses are gone. What was not there is fine; so is a namespace that is gone."""
         asking, settings = read_asking(call), read_settings(call.config)
-        async with self.turn(call):
+        async with self._turn(call):
             with deadline(DEL_SECONDS, "DEL"):
                 if call.plugin.endswith("-ipam"):
                     await blocking(self._taker.give_back, call)
                     return
-                endpoint = await blocking(self._own, names.endpoint_key(self.node, asking, call.interface))
+                endpoint = await blocking(self.attachments.find, names.endpoint_key(self.node, asking, call.interface))
                 if endpoint is not None and _is_late(endpoint, call):
                     log.info("container %s: this DEL is of an earlier network namespace", call.container)
                     return
@@ -192,20 +171,8 @@ class Plugin:
             asking = read_asking(call)
             await blocking(unlink, names.host_interface(asking, call.container, call.interface))
         else:
-            await self.retire(endpoint)
+            await self.attachments.retire(endpoint)
         await blocking(self._taker.give_back, call)
-
-    async def retire(self, endpoint: Resource[WorkloadEndpointSpec]) -> None:
-        """Interface and endpoint, until nothing of it is in the kernel. Side by side: both close it, and the kernel
-        takes its time with an interface."""
-        try:
-            async with anyio.create_task_group() as both:
-                both.start_soon(blocking, unlink, endpoint.spec.interface_name)
-                await blocking(self.datastore.commit, [Drop(endpoint.key)])
-                await self._gate.wait_removed(endpoint.key, REMOVE_SECONDS)
-        except ExceptionGroup as group:
-            # Whoever asked keeps the clean-up for later by what failed, which a group would hide.
-            raise group.exceptions[0] from group
 
     # CHECK, GC, STATUS
 
@@ -215,10 +182,10 @@ class Plugin:
             raise CniError(PREVIOUS_RESULT, "required prevResult missing")
         asking = read_asking(call)
         key = names.endpoint_key(self.node, asking, call.interface)
-        endpoint = await blocking(self._own, key)
+        endpoint = await blocking(self.attachments.find, key)
         if endpoint is None:
             raise CniError(UNKNOWN_CONTAINER, f"container {call.container} has no endpoint {call.interface}")
-        missing = list(self._gate.missing(key))
+        missing = list(self.attachments.gate.missing(key))
         if namespace is None:
             missing.append(f"no network namespace at {call.netns}")
         else:
@@ -237,7 +204,7 @@ class Plugin:
             if endpoint.metadata.annotations[NETWORK_ANNOTATION] != call.network or of in valid:
                 continue
             try:
-                await self.release(endpoint)
+                await self.release_endpoint(endpoint)
                 log.info("collected container %s, which the runtime does not list", endpoint.spec.container_id)
             except TortieError as error:
                 failures.append(str(error))
@@ -246,12 +213,15 @@ class Plugin:
 
     def status(self) -> None:
         """CniError with the reasons while no container should be started here."""
-        if reasons := self._gate.not_ready():
+        if reasons := self.attachments.gate.not_ready():
             raise CniError(NOT_AVAILABLE, "plugin is not available", "; ".join(reasons))
 
-    # What the clean-up needs too
+    # What the clean-up needs
 
-    async def release(self, endpoint: Resource[WorkloadEndpointSpec]) -> None:
+    def busy(self) -> Collection[str]:
+        return list(self.attachments.handles)
+
+    async def release_endpoint(self, endpoint: Resource[WorkloadEndpointSpec]) -> None:
         """All of an endpoint that nobody will ask to delete any more."""
         call = Call(
             plugin="calico",
@@ -263,17 +233,13 @@ class Plugin:
             container=endpoint.spec.container_id,
             interface=endpoint.spec.endpoint,
         )
-        async with self.turn(call):
-            await self.retire(endpoint)
+        async with self._turn(call):
+            await self.attachments.retire(endpoint)
             await blocking(self._taker.give_back, call)
 
     def endpoints(self) -> list[Resource[WorkloadEndpointSpec]]:
         """Those that this plug-in made on this host. It blocks."""
         return [found for found in self.client.list(WORKLOAD_ENDPOINT).items if names.is_ours(found, self.node)]
-
-    def _own(self, key: str) -> Resource[WorkloadEndpointSpec] | None:
-        namespace, name = WORKLOAD_ENDPOINT.parse_key(key)
-        return self.client.find(WORKLOAD_ENDPOINT, name, namespace)
 
 
 def _sandbox(namespace: int, path: str) -> Sandbox:
@@ -307,7 +273,7 @@ def _is_of(endpoint: Resource[WorkloadEndpointSpec], call: Call) -> bool:
 
 def _is_late(endpoint: Resource[WorkloadEndpointSpec], call: Call) -> bool:
     """The container has been given an interface in another network namespace since."""
-    stamp = endpoint.metadata.annotations.get(names.STAMP_ANNOTATION, "")
+    stamp = endpoint.metadata.annotations.get(STAMP_ANNOTATION, "")
     return bool(stamp and call.stamp and stamp != call.stamp)
 
 

@@ -23,7 +23,7 @@ from tortie.plugins.calls import blocking, deadline
 from tortie.plugins.docker import answers, messages, names
 from tortie.plugins.docker.holdings import Holdings, Stored
 from tortie.plugins.docker.ports import Addresses, Engine, Links
-from tortie.plugins.profile import check_network_name, ensure_profile
+from tortie.plugins.profile import check_network_name, ensure_profile, network_profile
 from tortie.store.client import Client
 from tortie.store.port import Datastore, Drop, Put
 
@@ -151,7 +151,7 @@ class Driver:
         return {"Interface": {}}
 
     def ensure_profile(self, network: str) -> None:
-        ensure_profile(self.datastore, network)
+        ensure_profile(self.datastore, network_profile(network))
 
     async def join(self, request: messages.Join) -> dict[str, Any]:
         """Answers once the endpoint is in force in the kernel; on any failure nothing of it is left."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from tortie.cli.calicoctl.era3.about import own_version
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 
 
 def command(word: str, options: Options, session: Session) -> str:

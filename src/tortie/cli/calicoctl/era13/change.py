@@ -11,9 +11,9 @@ from tortie.cli.calicoctl import write
 from tortie.cli.calicoctl.era3.initial import initialise
 from tortie.cli.calicoctl.era13 import shelf
 from tortie.cli.calicoctl.era13.wording import worded
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.resource import Resource
 from tortie.model.v1 import forms
 from tortie.model.v1.documents import Document

@@ -8,8 +8,8 @@ from tortie.base.errors import Invalid, TortieError
 from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.columns import Columns, Document, at, columns
 from tortie.cli.calicoctl.era13 import shelf
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.v1 import documents as v1
 from tortie.model.v1.forms import FORMS
 from tortie.store.client import Client

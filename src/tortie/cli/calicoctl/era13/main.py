@@ -8,8 +8,8 @@ from tortie.base.errors import Invalid, TortieError
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era13 import usage
 from tortie.cli.calicoctl.era13.wording import worded
-from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
+from tortie.cli.options import BadUsage, Options, read
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources | None = None) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.cli.calicoctl import numbers, settings
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.kinds.bgp_configuration import BGP_CONFIGURATION
 from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
 from tortie.model.kinds.node import NODE

@@ -8,8 +8,8 @@ from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.base.sources import documents
-from tortie.cli.calicoctl.options import Options
 from tortie.cli.calicoctl.session import Session
+from tortie.cli.options import Options
 from tortie.model.documents import flat
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Resource

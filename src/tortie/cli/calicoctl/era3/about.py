@@ -9,8 +9,8 @@ import msgspec
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
 from tortie.cli.calicoctl import node_options
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 
 Command = Callable[[Options, Session], str]

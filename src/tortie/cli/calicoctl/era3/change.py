@@ -15,9 +15,9 @@ from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, Item, documen
 from tortie.cli.calicoctl.era3.initial import initialise
 from tortie.cli.calicoctl.era3.kinds import kind_of
 from tortie.cli.calicoctl.era3.words import missing, reason, several
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.progress import Progress, each, failed, one_kind, partly, success
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.admission import unwritable
 from tortie.model.kinds.profile import PROFILE
 from tortie.model.resource import Metadata, Resource

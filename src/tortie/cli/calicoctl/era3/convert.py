@@ -11,8 +11,8 @@ from tortie.base.sources import documents
 from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.era3 import documents as v3
 from tortie.cli.calicoctl.era13.shelf import complete
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.documents import flat
 from tortie.model.kubernetes_forms import from_kubernetes, is_kubernetes
 from tortie.model.resource import Resource

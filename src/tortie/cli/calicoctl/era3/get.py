@@ -10,8 +10,8 @@ from tortie.cli.calicoctl import output
 from tortie.cli.calicoctl.era3.documents import DEFAULT_NAMESPACE, document, items_of_files
 from tortie.cli.calicoctl.era3.kinds import columns_of, kind_of
 from tortie.cli.calicoctl.era3.words import missing
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.model.kinds.profile import DEFAULT_ALLOW, PROFILE
 from tortie.model.resource import API_VERSION, Kind, Resource
 from tortie.store.client import Client

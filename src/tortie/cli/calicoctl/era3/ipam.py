@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from tortie.base.errors import Invalid
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
 from tortie.cli.calicoctl.table import boxed
+from tortie.cli.options import BadUsage, Options
 from tortie.ipam import settings
 from tortie.ipam.allocator import Allocator
 from tortie.ipam.assign import networks, selecting

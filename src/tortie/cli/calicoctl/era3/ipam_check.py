@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tortie.base.errors import Invalid
 from tortie.cli.calicoctl.era3.ipam_report import report_of
-from tortie.cli.calicoctl.options import BadUsage, Options
 from tortie.cli.calicoctl.session import Failed, Session
+from tortie.cli.options import BadUsage, Options
 from tortie.ipam.assign import Pool, pool_of
 from tortie.ipam.audit import Audit, Source, Survey
 from tortie.ipam.check import GRACE_SECONDS, Finding
@@ -56,16 +56,18 @@ def check(options: Options, session: Session) -> str:
 
 
 def _sources(client: Client, environ: Mapping[str, str]) -> list[Source]:
-    """Docker's and CNI's. This host's engine is asked besides where there is one; of others the store says it all."""
-    from tortie.plugins.cni.source import cni_source
+    """Docker's, CNI's and net-modules'. This host's engine is asked besides where there is one; of others the store
+    says it all."""
     from tortie.plugins.docker.source import docker_source
+    from tortie.plugins.source import cni_source, netmodules_source
     from tortie.wire.docker import DEFAULT_SOCKET
 
     host = environ.get("DOCKER_HOST") or f"unix://{DEFAULT_SOCKET}"
     socket = host.removeprefix("unix://")
     there = host.startswith("unix://") and os.path.exists(socket)
     engine = (lambda: _engine(socket)) if there else None
-    return [docker_source(client.datastore, engine), cni_source(client.datastore)]
+    store = client.datastore
+    return [docker_source(store, engine), cni_source(store), netmodules_source(store)]
 
 
 def _engine(socket: str) -> Collection[str]:

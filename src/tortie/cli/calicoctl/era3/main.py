@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from tortie.base.errors import Invalid, TortieError
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era3 import usage
-from tortie.cli.calicoctl.options import BadUsage, Options, read
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
+from tortie.cli.options import BadUsage, Options, read
 
 Command = Callable[[Options, Session], str]
 

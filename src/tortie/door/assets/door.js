@@ -1,0 +1,62 @@
+// The front page: what the cluster consists of and how it fares, live.
+import { live } from "../static/live.js";
+import { badge, el, keyed, put } from "../static/parts.js";
+
+const WORDS = { good: "well", wait: "waiting", bad: "failing", off: "off" };
+const NONE = {
+  parts: "The door knows no part.",
+  services: "No app runs on Marathon.",
+  frameworks: "No framework is registered.",
+  agents: "No agent has registered.",
+};
+
+function make() {
+  return el("li", {}, el("span", { class: "name" }), el("span", { class: "mark" }), el("span", { class: "text" }));
+}
+
+function update(node, line) {
+  const [name, mark, text] = node.children;
+  const link = name.querySelector("a");
+  if (line.link && (!link || link.getAttribute("href") !== line.link || link.textContent !== line.name)) {
+    name.replaceChildren(el("a", { href: line.link }, line.name));
+  } else if (!line.link) put(name, line.name);
+  if (mark.dataset.state !== line.state) {
+    mark.dataset.state = line.state;
+    mark.replaceChildren(badge(line.state === "off" ? "" : line.state, WORDS[line.state]));
+  }
+  put(text, line.text);
+}
+
+function draw(board) {
+  for (const part of Object.keys(NONE)) {
+    const place = document.getElementById(part);
+    const lines = board[part].length ? board[part] : null;
+    place.querySelector(".none")?.remove();
+    keyed(place, lines ?? [], (line) => `${line.name} ${line.link}`, make, update);
+    if (!lines) place.append(el("li", { class: "none" }, NONE[part]));
+  }
+  put(document.getElementById("deployments"), board.deployments ? `${board.deployments} deploying` : "");
+  put(document.getElementById("sum"), sum(board));
+  document.getElementById("board").removeAttribute("aria-busy");
+}
+
+function sum(board) {
+  const failing = Object.keys(NONE).flatMap((part) => board[part].filter((line) => line.state === "bad"));
+  const waiting = Object.keys(NONE).flatMap((part) => board[part].filter((line) => line.state === "wait"));
+  if (failing.length) return `${failing.map((line) => line.name).slice(0, 3).join(", ")}: failing`;
+  if (waiting.length) return `${waiting.map((line) => line.name).slice(0, 3).join(", ")}: waiting`;
+  return "All is well";
+}
+
+// `:PORT/...` is another port of the host by which this page was reached.
+for (const link of document.querySelectorAll("[data-address]")) {
+  const address = link.dataset.address;
+  if (address.startsWith(":")) link.href = `http://${location.hostname}${address}`;
+}
+
+document.getElementById("logout")?.addEventListener("click", async () => {
+  await fetch("acs/api/v1/auth/logout", { method: "POST" });
+  location.assign("login");
+});
+
+live("door/events", { events: { board: draw }, mark: document.querySelector(".live"), silence: 30 });

@@ -1,0 +1,111 @@
+"""Looking at the cluster for the front page, only while somebody looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from tortie.base.errors import Invalid
+from tortie.door.board import Probe, Seen, board
+from tortie.door.cluster import SOON, Cluster, Kept
+from tortie.door.outgoing import NoAnswer, fetch
+from tortie.door.services import Server, Summary
+from tortie.wire.marathon_apps import App
+from tortie.wire.marathon_apps import decode as decode_apps
+
+EVERY, BEAT = 2.0, 10.0
+SECONDS = 3.0
+"""A program that takes longer to say that it is there counts as away."""
+
+
+class Watch:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._seen = Kept(self._look)
+
+    async def seen(self) -> Seen:
+        """At most some seconds old."""
+        return await self._seen.get(newer_than=EVERY)
+
+    async def boards(self) -> AsyncIterator[dict[str, Any] | None]:
+        """The page's contents now, and again whenever they change; None when nothing has for a while."""
+        last: dict[str, Any] | None = None
+        loop = asyncio.get_running_loop()
+        said = loop.time()
+        while True:
+            found = board(await self.seen())
+            if found != last:
+                last, said = found, loop.time()
+                yield found
+            elif loop.time() - said > BEAT:
+                said = loop.time()
+                yield None
+            await asyncio.sleep(EVERY)
+
+    async def _look(self) -> Seen:
+        summary, (apps, deployments), probes = await asyncio.gather(
+            self._summary(), self._apps(), asyncio.gather(*(self._probe(*known) for known in self._known()))
+        )
+        master = await self._master(summary)
+        marathon = self._marathon(apps)
+        door = Probe("dcos-adminrouter.service", "Entry door", "this page")
+        return Seen([*master, *marathon, *probes, door], _or_none(summary), _or_none(apps), deployments)
+
+    def _known(self) -> list[tuple[str, str, str, Server, str]]:
+        places = self._cluster.places
+        found = (
+            ("dcos-mesos-dns.service", "Mesos-DNS", "mesos_dns/v1/enumerate", places.mesos_dns, "/v1/version"),
+            ("dcos-cosmos.service", "Packages", "", places.packages, "/capabilities"),
+            ("dcos-net.service", "Resolver", "net/v1/version", places.net, "/v1/version"),
+            ("marathon-lb.service", "Balancer", "balancer/haproxy?stats", places.balancer, "/_haproxy_health_check"),
+        )
+        return [(unit, title, link, server, path) for unit, title, link, server, path in found if server is not None]
+
+    async def _probe(self, unit: str, title: str, link: str, server: Server, path: str) -> Probe:
+        try:
+            head, _ = await fetch(self._cluster.pool, server, path, seconds=SECONDS)
+        except NoAnswer as error:
+            return Probe(unit, title, server.authority, link, str(error))
+        failure = f"HTTP {head.status}" if head.status >= 500 else ""
+        return Probe(unit, title, server.authority, link, failure)
+
+    async def _summary(self) -> Summary | NoAnswer:
+        try:
+            return await self._cluster.summary.get(newer_than=SOON, lost=0)
+        except NoAnswer as error:
+            return error
+
+    async def _apps(self) -> tuple[Sequence[App] | NoAnswer, int]:
+        path = "/v2/apps?embed=apps.counts&embed=apps.deployments"
+        try:
+            apps, _ = decode_apps(await self._cluster.of_marathon(path))
+        except (NoAnswer, Invalid) as error:
+            return error if isinstance(error, NoAnswer) else NoAnswer(str(error)), 0
+        return apps, len({deployment.id for app in apps for deployment in app.deployments or ()})
+
+    async def _master(self, summary: Summary | NoAnswer) -> list[Probe]:
+        if isinstance(summary, NoAnswer):
+            return [Probe("dcos-mesos-master.service", "Mesos master", "", "mesos/", str(summary))]
+        address = (await self._cluster.leader()).authority
+        return [Probe("dcos-mesos-master.service", "Mesos master", address, "mesos/")]
+
+    def _marathon(self, apps: Sequence[App] | NoAnswer) -> list[Probe]:
+        if not self._cluster.places.marathons:
+            return []
+        failure = str(apps) if isinstance(apps, NoAnswer) else ""
+        address = self._cluster.marathon().authority
+        return [Probe("dcos-marathon.service", "Marathon", address, "marathon/", failure)]
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, NoAnswer) else value
+
+
+def as_event(contents: dict[str, Any] | None) -> bytes:
+    """A server-sent event: the page's contents, or a sign of life."""
+    if contents is None:
+        return b"event: beat\ndata: \n\n"
+    return b"event: board\ndata: " + msgspec.json.encode(contents) + b"\n\n"

@@ -1,0 +1,177 @@
+"""A package as a Marathon app: options checked, the template rendered, the labels by which it is known again. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tortie.base.errors import Invalid
+from tortie.base.sources import json_value
+from tortie.packages import failures, schema
+from tortie.packages.definition import Package
+from tortie.packages.mustache import render
+from tortie.packages.options import RESOURCE, defaults, merge
+from tortie.packages.universe import Found
+
+NAME, VERSION, SOURCE = "DCOS_PACKAGE_NAME", "DCOS_PACKAGE_VERSION", "DCOS_PACKAGE_SOURCE"
+OPTIONS, DEFINITION, METADATA = "DCOS_PACKAGE_OPTIONS", "DCOS_PACKAGE_DEFINITION", "DCOS_PACKAGE_METADATA"
+PACKAGING, RELEASE = "DCOS_PACKAGE_REGISTRY_VERSION", "DCOS_PACKAGE_RELEASE"
+IS_FRAMEWORK, COMMAND = "DCOS_PACKAGE_IS_FRAMEWORK", "DCOS_PACKAGE_COMMAND"
+FRAMEWORK = "DCOS_PACKAGE_FRAMEWORK_NAME"
+"""Put by the template: the name under which the app registers with Mesos."""
+NEEDS = "TORTIE_PACKAGE_NEEDS"
+"""Put by the template: names of packages, with commas, that must stay as long as this app is there."""
+ENVELOPE = "application/vnd.dcos.universe.package+json;charset=utf-8;version=v4"
+_MOST = 32 * 1024 * 1024
+_SEGMENT = re.compile(r"(?:[a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9])")
+
+
+def resolve(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the schema's defaults. Raises CosmosError for those that the schema forbids."""
+    if package.config is None:
+        if given:
+            raise failures.options_not_allowed()
+        return {}
+    merged = merge(defaults(package.config), given)
+    try:
+        errors = schema.problems(package.config, merged) if merged else []
+    except Invalid as error:
+        raise failures.template_unusable(package.name, package.version, f"config.json: {error}") from error
+    if errors:
+        raise failures.options_mismatch(errors)
+    return merged
+
+
+def app_of(found: Found, given: Mapping[str, Any], app_id: str | None = None) -> dict[str, Any]:
+    """The app to be posted. Raises CosmosError."""
+    package = found.package
+    options = resolve(package, given)
+    if package.template is None:
+        raise failures.no_template(package.name, package.version)
+    try:
+        text = render(package.template, merge(options, {RESOURCE: package.resource or {}}))
+        app = json_value(text)
+    except Invalid as error:
+        raise failures.template_unusable(package.name, package.version, str(error)) from error
+    labels = app.get("labels") or {} if isinstance(app, dict) else None
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        what = "labels must be strings" if isinstance(app, dict) else "the template does not make an object"
+        raise failures.template_unusable(package.name, package.version, what)
+    if app_id is not None:
+        app["id"] = canonical(app_id)
+    app["labels"] = {**labels, **labels_of(found, given)}
+    return dict(app)
+
+
+def canonical(app_id: str) -> str:
+    """An app's id with its leading slash. Raises CosmosError for one that no app can have."""
+    parts = app_id.strip("/").split("/")
+    if not all(part in (".", "..") or _dotted(part) for part in parts):
+        raise failures.bad_json("decode", f"{app_id!r} is not the id of an app", ".appId")
+    return "/" + "/".join(parts)
+
+
+def _dotted(part: str) -> bool:
+    return all(_SEGMENT.fullmatch(piece) for piece in part.split("."))
+
+
+def labels_of(found: Found, given: Mapping[str, Any]) -> dict[str, str]:
+    """Both generations: tools of 2016 read METADATA, those of 2018 DEFINITION."""
+    package = found.package
+    images = (package.resource or {}).get("images")
+    metadata = {**package.fields, **({"images": images} if images else {})}
+    return {
+        NAME: package.name,
+        VERSION: package.version,
+        SOURCE: found.source.uri,
+        OPTIONS: _packed(_json(given)),
+        DEFINITION: _packed(_json(envelope(package))),
+        METADATA: _packed(_json(metadata)),
+        PACKAGING: str(package.fields["packagingVersion"]),
+        RELEASE: str(package.release),
+        IS_FRAMEWORK: "true" if package.framework else "false",
+        **({COMMAND: _packed(_json(package.command))} if package.command else {}),
+    }
+
+
+def envelope(package: Package) -> dict[str, Any]:
+    data = gzip.compress(_json(package.entry()), mtime=0)
+    return {
+        "metadata": {"Content-Type": ENVELOPE, "Content-Encoding": "gzip"},
+        "data": base64.b64encode(data).decode(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An app that is a package, by its labels."""
+
+    app: str
+    labels: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.labels[NAME]
+
+    @property
+    def version(self) -> str:
+        return self.labels.get(VERSION, "")
+
+    @property
+    def needs(self) -> list[str]:
+        return [name.strip() for name in self.labels.get(NEEDS, "").split(",") if name.strip()]
+
+    def options(self) -> dict[str, Any]:
+        """What the person gave at installation."""
+        found = _unpacked(self.labels.get(OPTIONS, ""))
+        return found if isinstance(found, dict) else {}
+
+    def definition(self) -> dict[str, Any]:
+        """The package as it was when it was installed; what is known of it without the label, its name and version."""
+        found = _unpacked(self.labels.get(DEFINITION, ""))
+        if isinstance(found, dict) and isinstance(found.get("data"), str):
+            inside = _unpacked(found["data"], packed=True)
+            if isinstance(inside, dict):
+                return inside
+        older = _unpacked(self.labels.get(METADATA, ""))
+        return older if isinstance(older, dict) else {"name": self.name, "version": self.version}
+
+
+def installed(app: str, labels: Mapping[str, str] | None) -> Installed | None:
+    """None for an app that is no package."""
+    return Installed(app, labels) if labels and NAME in labels else None
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _unpacked(text: str, *, packed: bool = False) -> Any:
+    """The JSON value in base64; None when there is none: anybody may write labels."""
+    try:
+        data = base64.b64decode(text, validate=True)
+        if packed:
+            inflater = zlib.decompressobj(31)
+            data = inflater.decompress(data, _MOST)
+            if inflater.unconsumed_tail:
+                return None
+        return json.loads(data)
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
+        return None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(_without_nulls(value), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,273 @@
+"""What Cosmos does: packages found, rendered, installed, updated, uninstalled. Each call answers with a body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tortie.base.errors import Conflict, NotFound, Unavailable
+from tortie.packages import failures, requests
+from tortie.packages.apps import FRAMEWORK, Installed, app_of, canonical, installed, resolve
+from tortie.packages.definition import Package
+from tortie.packages.failures import CosmosError
+from tortie.packages.frameworks import Frameworks
+from tortie.packages.options import merge
+from tortie.packages.repositories import Repositories
+from tortie.packages.universe import Found, Repository, Universe
+from tortie.wire.marathon import MarathonClient, Rejected
+
+Body = dict[str, Any]
+
+
+class Cosmos:
+    """Raises CosmosError only. Nothing is kept here: what is installed is read from the labels of Marathon's apps."""
+
+    def __init__(self, repositories: Repositories, marathon: MarathonClient, frameworks: Frameworks) -> None:
+        self.repositories = repositories
+        self.marathon = marathon
+        self.frameworks = frameworks
+
+    async def search(self, asked: requests.Search, version: int) -> Body:
+        universe = await self.repositories.universe()
+        return {"packages": [_search_result(universe, one) for one in universe.search(asked.query)]}
+
+    async def describe(self, asked: requests.Describe, version: int) -> Body:
+        found = await self._find(asked.package_name, asked.package_version)
+        entry = found.package.entry()
+        if version == 3:
+            return {"package": entry}
+        return entry if version == 2 else _first_form(found.package)
+
+    async def list_versions(self, asked: requests.ListVersions, version: int) -> Body:
+        universe = await self.repositories.universe()
+        if not universe.has(asked.package_name):
+            raise failures.package_not_found(asked.package_name)
+        return {"results": universe.versions(asked.package_name)}
+
+    async def render(self, asked: requests.Render, version: int) -> Body:
+        found = await self._find(asked.package_name, asked.package_version)
+        return {"marathonJson": app_of(found, asked.options or {}, asked.app_id)}
+
+    async def install(self, asked: requests.Install, version: int) -> Body:
+        found = await self._find(asked.package_name, asked.package_version)
+        package = found.package
+        answer: Body = {"packageName": package.name, "packageVersion": package.version}
+        if package.template is not None:
+            app = app_of(found, asked.options or {}, asked.app_id)
+            answer["appId"] = await self._post(app)
+        elif version == 1:
+            raise failures.no_template(package.name, package.version)
+        if version == 1:
+            return answer
+        notes = package.fields.get("postInstallNotes")
+        cli = (package.resource or {}).get("cli")
+        return {**answer, **({"postInstallNotes": notes} if notes else {}), **({"cli": cli} if cli else {})}
+
+    async def _post(self, app: Mapping[str, Any]) -> str:
+        try:
+            await self.marathon.post_app(app)
+        except Conflict as error:
+            raise failures.already_installed() from error
+        except Rejected as error:
+            raise failures.marathon_refused(error.status, str(error), error.details) from error
+        except NotFound as error:
+            raise failures.marathon_refused(404, str(error)) from error
+        except Unavailable as error:
+            raise failures.marathon_away(str(error)) from error
+        return canonical(str(app.get("id", "")))
+
+    async def list_installed(self, asked: requests.ListInstalled, version: int) -> Body:
+        app = canonical(asked.app_id) if asked.app_id is not None else None
+        found = [
+            one for one in await self._installed() if asked.package_name in (None, one.name) and app in (None, one.app)
+        ]
+        return {"packages": [_installed_result(one) for one in found]}
+
+    async def uninstall(self, asked: requests.Uninstall, version: int) -> Body:
+        everything = await self._installed()
+        doomed = _doomed(asked, everything)
+        if not asked.force:
+            gone = {one.app for one in doomed}
+            others = [one for one in everything if one.app not in gone]
+            last = not any(one.name == asked.package_name for one in others)
+            users = sorted(one.app for one in others if asked.package_name in one.needs)
+            if last and users:
+                raise failures.needed_by(asked.package_name, users)
+        return {"results": [await self._remove(one) for one in doomed]}
+
+    async def _remove(self, one: Installed) -> Body:
+        """First the app, so that nothing starts the framework again; then the framework with its tasks."""
+        try:
+            await self.marathon.delete_app(one.app, force=True)
+        except NotFound:
+            pass  # another was quicker; its framework may be left all the same
+        except (Rejected, Conflict) as error:
+            raise failures.marathon_refused(getattr(error, "status", 409), str(error)) from error
+        except Unavailable as error:
+            raise failures.marathon_away(str(error)) from error
+        await self._tear_down(one)
+        notes = one.definition().get("postUninstallNotes")
+        answer = {"packageName": one.name, "appId": one.app, "packageVersion": one.version}
+        return {**answer, **({"postUninstallNotes": notes} if notes else {})}
+
+    async def _tear_down(self, one: Installed) -> None:
+        name = one.labels.get(FRAMEWORK)
+        if not name:
+            return
+        try:
+            ids = await self.frameworks.named(name)
+            if len(ids) > 1:
+                raise failures.several_frameworks(one.name, one.version, name, ids)
+            for framework in ids:
+                await self.frameworks.tear_down(framework)
+        except Unavailable as error:
+            raise failures.incomplete_uninstall(one.name, str(error)) from error
+
+    async def repository_add(self, asked: requests.RepositoryAdd, version: int) -> Body:
+        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.index))
+
+    async def repository_delete(self, asked: requests.RepositoryDelete, version: int) -> Body:
+        return _listed(await self.repositories.delete(asked.name, asked.uri))
+
+    async def repository_list(self, asked: requests.Nothing, version: int) -> Body:
+        return _listed(await self.repositories.listed())
+
+    async def service_describe(self, asked: requests.ServiceDescribe, version: int) -> Body:
+        one = await self._app(asked.app_id)
+        definition, options = one.definition(), one.options()
+        up, down = _ways(await self.repositories.universe(), one)
+        answer: Body = {"package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": options}
+        config = definition.get("config")
+        if isinstance(config, Mapping):
+            answer["resolvedOptions"] = resolve(Package(definition, 0, config=config), options)
+        return answer
+
+    async def service_update(self, asked: requests.ServiceUpdate, version: int) -> Body:
+        """The app rendered anew: with options merged into those of before (or in their place), or another version."""
+        one = await self._app(asked.app_id)
+        if asked.package_name not in (None, one.name):
+            raise failures.not_installed(str(asked.package_name), one.app)
+        wanted = asked.package_version or one.version
+        up, down = _ways(await self.repositories.universe(), one)
+        if wanted != one.version and wanted not in (*up, *down):
+            raise failures.bad_update(one.version, wanted, [*up, *down])
+        found = await self._find(one.name, wanted)
+        given = (asked.options or {}) if asked.replace else merge(one.options(), asked.options or {})
+        app = app_of(found, given, one.app)
+        before, after = _own_id(found, one.options()), _own_id(found, given)
+        if None not in (before, after) and before != after:
+            raise failures.app_id_changed(one.app, str(after))
+        deployment = await self._put(one.app, app, force=asked.force)
+        answer = {"package": found.package.entry(), "marathonDeploymentId": deployment}
+        return {**answer, "resolvedOptions": resolve(found.package, given)}
+
+    async def _put(self, app_id: str, app: Mapping[str, Any], *, force: bool) -> str:
+        try:
+            return (await self.marathon.put_app(app_id, app, force=force)).deployment_id
+        except Rejected as error:
+            raise failures.marathon_refused(error.status, str(error), error.details) from error
+        except (Conflict, NotFound) as error:
+            raise failures.marathon_refused(409 if isinstance(error, Conflict) else 404, str(error)) from error
+        except Unavailable as error:
+            raise failures.marathon_away(str(error)) from error
+
+    async def _find(self, name: str, version: str | None) -> Found:
+        universe = await self.repositories.universe()
+        found = universe.find(name, version)
+        if found is None and version is not None and universe.has(name):
+            raise failures.version_not_found(name, version)
+        if found is None:
+            raise failures.package_not_found(name)
+        return found
+
+    async def _app(self, app_id: str) -> Installed:
+        app = canonical(app_id)
+        found = next((one for one in await self._installed() if one.app == app), None)
+        if found is None:
+            raise failures.app_not_found(app_id)
+        return found
+
+    async def _installed(self) -> list[Installed]:
+        """By name, then by app."""
+        try:
+            apps, _ = await self.marathon.apps(())
+        except (Unavailable, NotFound, Rejected, Conflict) as error:
+            raise failures.marathon_away(str(error)) from error
+        found = [one for app in apps if (one := installed(app.id, app.labels)) is not None]
+        return sorted(found, key=lambda one: (one.name, one.app))
+
+
+def _doomed(asked: requests.Uninstall, everything: list[Installed]) -> list[Installed]:
+    named = [one for one in everything if one.name == asked.package_name]
+    if asked.app_id is not None:
+        app = canonical(asked.app_id)
+        named = [one for one in named if one.app == app]
+        if not named:
+            raise failures.not_installed(asked.package_name, app)
+    elif not named:
+        raise failures.not_installed(asked.package_name)
+    elif len(named) > 1 and not asked.all:
+        raise failures.ambiguous(asked.package_name, [one.app for one in named])
+    return named
+
+
+def _own_id(found: Found, given: Mapping[str, Any]) -> str | None:
+    """The id that the template makes of these options; None when it cannot be said."""
+    try:
+        return canonical(str(app_of(found, given).get("id", "")))
+    except CosmosError:
+        return None
+
+
+def _ways(universe: Universe, one: Installed) -> tuple[list[str], list[str]]:
+    """The versions that an installed package may go up to, and down to, newest first."""
+    up, down = [], []
+    back = one.definition().get("downgradesTo") or []
+    for version in universe.versions(one.name):
+        found = universe.find(one.name, version)
+        if found is None or version == one.version:
+            continue
+        if _may(found.package.fields.get("upgradesFrom"), one.version):
+            up.append(version)
+        elif _may(back, version):
+            down.append(version)
+    return up, down
+
+
+def _may(versions: Any, version: str) -> bool:
+    return isinstance(versions, list) and (version in versions or "*" in versions)
+
+
+def _search_result(universe: Universe, package: Package) -> Body:
+    answer: Body = {
+        "name": package.name,
+        "currentVersion": package.version,
+        "versions": universe.versions(package.name),
+        "description": package.description,
+        "framework": package.framework,
+        "tags": package.tags,
+        "selected": package.selected,
+    }
+    images = (package.resource or {}).get("images")
+    return {**answer, **({"images": images} if images else {})}
+
+
+def _first_form(package: Package) -> Body:
+    """What Cosmos 0.1 answered."""
+    about = {**package.fields, "framework": package.framework, "selected": package.selected}
+    answer: Body = {"package": about, "marathonMustache": package.template or ""}
+    files = {"command": package.command, "config": package.config, "resource": package.resource}
+    return {**answer, **{name: content for name, content in files.items() if content is not None}}
+
+
+def _installed_result(one: Installed) -> Body:
+    definition = one.definition()
+    resource = definition.pop("resource", None)
+    information: Body = {"packageDefinition": definition}
+    if resource is not None:
+        information["resourceDefinition"] = resource
+    return {"appId": one.app, "packageInformation": information}
+
+
+def _listed(repositories: list[Repository]) -> Body:
+    return {"repositories": [{"name": one.name, "uri": one.uri} for one in repositories]}

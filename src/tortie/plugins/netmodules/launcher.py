@@ -1,0 +1,89 @@
+"""What Mesos executes for each command of net-modules: passes it on to this host's agent, and prints its answer."""
+
+import _socket as sockets
+import posix
+import sys
+import time
+
+from tortie.plugins.launching import (
+    MOST,
+    PATIENCE,
+    SPOOL,
+    VERSION,
+    answer,
+    away,
+    connect,
+    exchange,
+    keep,
+    open_namespace,
+    plain,
+    read_all,
+    request,
+    stamp,
+)
+
+CLEANUPS = ("cleanup", "release")
+PATIENT = ("allocate", "reserve", "isolate")
+
+
+def main() -> int:
+    if "-v" in sys.argv[1:] or "--version" in sys.argv[1:]:
+        return answer(VERSION + "\n")
+    stdin = read_all(0)
+    if len(stdin) > MOST:
+        return fail(f"the request is longer than {MOST} bytes")
+    process = process_in(stdin)
+    namespace = open_namespace(b"/proc/" + process + b"/ns/net" if process else b"")
+    given = [b"PLUGIN=calico_mesos", b"PROCESS=" + process, b"STAMP=" + stamp(namespace)]
+    call = request([*given, b"TIME=%d" % time.time_ns()], stdin)
+    try:
+        return exchange(reach(stdin), call, namespace)
+    except OSError as error:
+        return without_agent(stdin, call, away(error))
+
+
+def process_in(stdin: bytes) -> bytes:
+    """The process whose namespace the agent is to have, by a glance: the agent reads the request and looks again."""
+    after = stdin.partition(b'"pid"')[2].lstrip()
+    digits = after[1:].lstrip() if after.startswith(b":") else b""
+    return digits[: len(digits) - len(digits.lstrip(b"0123456789"))]
+
+
+def reach(stdin: bytes) -> sockets.socket:
+    """Waits for an agent that is away: a clean-up does not, it is kept for it."""
+    try:
+        return connect(0)
+    except OSError:
+        if command_of(stdin) not in PATIENT:
+            raise
+        return connect(time.monotonic() + PATIENCE)
+
+
+def command_of(stdin: bytes) -> object:
+    """Only while the agent is away: reading JSON takes longer than all the rest."""
+    import json
+
+    try:
+        found = json.loads(stdin)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("command") if isinstance(found, dict) else None
+
+
+def without_agent(stdin: bytes, call: bytes, why: str) -> int:
+    if command_of(stdin) not in CLEANUPS:
+        return fail(why)
+    try:
+        keep(call)
+    except OSError as error:
+        return fail(f"{why}, and {SPOOL}: {error.strerror}")
+    return answer('{"error":null}')
+
+
+def fail(message: str) -> int:
+    answer(f'{{"error":"{plain(message)}"}}')
+    return 1
+
+
+if __name__ == "__main__":
+    posix._exit(main())

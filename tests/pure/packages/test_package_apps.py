@@ -1,0 +1,188 @@
+"""The product's own packages rendered, the labels of installed ones, media types."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from tortie.packages import apps
+from tortie.packages.apps import Installed, app_of, canonical
+from tortie.packages.failures import CosmosError
+from tortie.packages.media import BY_PATH, OPERATIONS, negotiate
+from tortie.packages.sources import BUILT_IN, built_in
+from tortie.packages.universe import Found, Repository, Universe
+
+OURS = Universe([(Repository("Tortie", BUILT_IN), built_in())])
+
+
+def found(name: str) -> Found:
+    package = OURS.find(name)
+    assert package is not None
+    return package
+
+
+def test_the_packages_of_the_product() -> None:
+    versions = {package.name: package.version for package in OURS.search()}
+    assert versions == {
+        "calico": "0.4.0",
+        "etcd": "0.0.3",
+        "hello": "0.1.0",
+        "marathon-lb": "1.2.1",
+        "stars": "0.5.0",
+    }
+    for package in OURS.search():
+        assert package.template is not None
+        assert package.fields["postInstallNotes"]
+        assert package.fields["packagingVersion"] == "4.0"
+
+
+def test_etcd_and_calico_with_their_defaults() -> None:
+    etcd = app_of(found("etcd"), {})
+    assert (etcd["id"], etcd["cpus"], etcd["mem"]) == ("/etcd", 0.2, 128)
+    assert '"mem": 128,' in json.dumps(etcd)
+    assert etcd["env"]["AUTO_RESEED"] == "true"
+    assert etcd["labels"]["DCOS_PACKAGE_FRAMEWORK_NAME"] == "etcd"
+    calico = app_of(found("calico"), {})
+    assert (calico["id"], calico["cpus"], calico["mem"]) == ("/calico-install-framework", 0.2, 512)
+    assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "true"
+    assert "CALICO_NODE_IMG" not in calico["env"]
+    assert calico["labels"]["TORTIE_PACKAGE_NEEDS"] == "etcd"
+
+
+def test_a_switched_off_option_is_the_word_false() -> None:
+    calico = app_of(found("calico"), {"Install CNI": {"enable": False}, "Etcd Settings": {"run-proxy": False}})
+    assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "false"
+    assert calico["env"]["CALICO_ENABLE_RUN_ETCD_PROXY"] == "false"
+    assert "TORTIE_PACKAGE_NEEDS" not in calico["labels"]
+
+
+def balancer(**options: Any) -> dict[str, Any]:
+    return app_of(found("marathon-lb"), {"marathon-lb": options})
+
+
+def test_the_balancer() -> None:
+    plain = balancer()
+    assert plain["ports"][:4] == [80, 443, 9090, 9091]
+    assert (plain["ports"][4], plain["ports"][-1], len(plain["ports"])) == (10000, 10100, 105)
+    assert plain["args"] == ["sse", "-m", "http://master.mesos:8080", "--health-check", "--group", "external"]
+    assert plain["acceptedResourceRoles"] == ["slave_public"]
+    assert plain["healthChecks"][0]["portIndex"] == 2
+    assert plain["container"]["docker"]["privileged"] is False
+    closed = balancer(**{"bind-http-https": False, "role": ""})
+    assert closed["ports"][:2] == [9090, 9091]
+    assert closed["healthChecks"][0]["portIndex"] == 0
+    assert "--dont-bind-http-https" in closed["args"]
+    assert "acceptedResourceRoles" not in closed
+    ports = balancer(**{"auto-assign-service-ports": True})["args"]
+    assert ports[ports.index("--min-serv-port-ip-per-task") + 1] == "10101"
+    assert ports[ports.index("--max-serv-port-ip-per-task") + 1] == "10150"
+
+
+def test_the_demos() -> None:
+    hello = app_of(found("hello"), {"hello": {"virtual-host": "spring.acme.org"}})
+    assert (hello["id"], hello["instances"]) == ("/frontend", 3)
+    assert hello["labels"]["HAPROXY_0_VHOST"] == "spring.acme.org"
+    page = app_of(found("stars"), {})
+    assert page["ipAddress"]["discovery"]["ports"][0]["number"] == 9001
+    probe = app_of(found("stars"), {"stars": {"probe": True, "name": "calico-stars/client", "network": "client"}})
+    assert probe["args"][0].endswith("star-probe")
+    assert not {"cmd", "uris", "ipAddress"} & set(probe)
+
+
+def test_options_that_the_schema_forbids() -> None:
+    with pytest.raises(CosmosError) as caught:
+        app_of(found("etcd"), {"etcd": {"cpus": 0}})
+    assert caught.value.kind == "JsonSchemaMismatch"
+    [problem] = caught.value.body()["data"]["errors"]
+    assert (problem["instance"]["pointer"], problem["keyword"]) == ("/etcd/cpus", "minimum")
+
+
+def test_labels_of_both_generations() -> None:
+    options = {"etcd": {"cluster-size": 5}}
+    labels = app_of(found("etcd"), options)["labels"]
+    assert labels["DCOS_PACKAGE_NAME"] == "etcd"
+    assert labels["DCOS_PACKAGE_VERSION"] == "0.0.3"
+    assert labels["DCOS_PACKAGE_SOURCE"] == BUILT_IN
+    assert labels["DCOS_PACKAGE_IS_FRAMEWORK"] == "true"
+    assert labels["DCOS_PACKAGE_RELEASE"] == "1"
+    assert labels["DCOS_PACKAGE_REGISTRY_VERSION"] == "4.0"
+    assert json.loads(base64.b64decode(labels["DCOS_PACKAGE_OPTIONS"])) == options
+    assert json.loads(base64.b64decode(labels["DCOS_PACKAGE_METADATA"]))["name"] == "etcd"
+    envelope = json.loads(base64.b64decode(labels["DCOS_PACKAGE_DEFINITION"]))
+    assert envelope["metadata"]["Content-Encoding"] == "gzip"
+    definition = json.loads(gzip.decompress(base64.b64decode(envelope["data"])))
+    assert definition == found("etcd").package.entry()
+    one = Installed("/etcd", labels)
+    assert (one.definition(), one.options()) == (definition, options)
+    assert base64.b64decode(app_of(found("etcd"), {})["labels"]["DCOS_PACKAGE_OPTIONS"]) == b"{}"
+
+
+def test_a_template_cannot_say_that_it_is_another_package() -> None:
+    package = found("hello").package
+    lying = type(package)(package.fields, 0, template='{"id": "x", "labels": {"DCOS_PACKAGE_NAME": "etcd", "A": "b"}}')
+    labels = app_of(Found(lying, Repository("r", "http://r.test")), {})["labels"]
+    assert (labels["DCOS_PACKAGE_NAME"], labels["A"]) == ("hello", "b")
+
+
+@pytest.mark.parametrize(
+    "template", ["[]", "7", "{", "", '{"labels": 3}', '{"labels": {"a": 1}}', "{{#a}}", '{"a": 1e999}']
+)
+def test_templates_that_make_no_app(template: str) -> None:
+    package = found("hello").package
+    broken = type(package)(package.fields, 0, template=template)
+    with pytest.raises(CosmosError) as caught:
+        app_of(Found(broken, Repository("r", "http://r.test")), {})
+    assert caught.value.kind == "MarathonTemplateMustBeJsonObject"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "bm8=", base64.b64encode(b'{"data": 1}').decode(), base64.b64encode(b'{"data": "AAAA"}').decode()]
+)
+def test_labels_that_somebody_else_wrote(text: str) -> None:
+    labels = {apps.NAME: "x", apps.VERSION: "1", apps.OPTIONS: text, apps.DEFINITION: text, apps.METADATA: text}
+    one = Installed("/x", labels)
+    assert isinstance(one.options(), dict)
+    assert isinstance(one.definition(), dict)
+
+
+def test_ids_of_apps() -> None:
+    assert [canonical(one) for one in ("a", "/a", "/a/b-c/", "a.b")] == ["/a", "/a", "/a/b-c", "/a.b"]
+    for wrong in ("", "/", "A", "a b", "-a", "a//b", "ä", "a_b"):
+        with pytest.raises(CosmosError):
+            canonical(wrong)
+
+
+def test_media_types_are_compared_whatever_their_blanks_and_written_without_any() -> None:
+    install = BY_PATH["/package/install"]
+    assert install.response(2) == "application/vnd.dcos.package.install-response+json;charset=utf-8;version=v2"
+    blanks = install.response(1).replace(";", " ; ").replace("utf-8", "UTF-8")
+    assert negotiate(install, install.request, blanks) == 1
+    both = f"{install.response(1)}, {install.response(2)};q=0.5"
+    assert negotiate(install, install.request, both) == 1
+    assert negotiate(install, install.request, f"{install.response(1)}, {install.response(2)}") == 2
+    assert all(" " not in one.request for one in OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accept", "kind"),
+    [
+        (None, "right", "not_present"),
+        ("right", None, "not_present"),
+        (None, None, "multiple_errors"),
+        ("application/json", "right", "not_valid"),
+        ("right", "application/json", "not_valid"),
+        ("right", "*/*", "not_valid"),
+        ("application/json", None, "multiple_errors"),
+    ],
+)
+def test_headers_that_are_missing_or_wrong(content_type: str | None, accept: str | None, kind: str) -> None:
+    describe = BY_PATH["/package/describe"]
+    right = {"right": describe.request}.get(content_type or "", content_type)
+    wanted = {"right": describe.response(3)}.get(accept or "", accept)
+    with pytest.raises(CosmosError) as caught:
+        negotiate(describe, right, wanted)
+    assert (caught.value.kind, caught.value.status) == (kind, 400)
