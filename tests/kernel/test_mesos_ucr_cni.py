@@ -16,7 +16,7 @@ from tests.support.netns import within
 from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
 from tests.support.waiting import PATIENCE, wait_until
 
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
 
 pytestmark = pytest.mark.root
 Json = dict[str, Any]
@@ -107,6 +107,8 @@ def test_a_task_is_in_its_networks_and_everybody_is_told(world: World, tasks: Ta
         "eth1": (container, ("red",)),
     }
     assert found["eth0"].metadata.labels["app"] == "web"
+    notes = found["eth0"].metadata.annotations
+    assert (notes[TASK_ANNOTATION], notes[TASK_NAME_ANNOTATION]) == ("web", "web")
 
     shown = get(world.host.agent.port, "/containers")[0]["status"]
     assert shown == status["container_status"]
