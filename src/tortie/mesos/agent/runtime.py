@@ -35,6 +35,21 @@ log = logging.getLogger("agent")
 SWEEP = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UcrSettings:
+    """Of the Mesos containerizer. `runtime_dir`: what need not outlive the host; `images`: folders of archives;
+    `store`: on a file system that overlayfs can use; `program`: an OCI runtime, empty for one that can run here."""
+
+    runtime_dir: Path = Path("/var/run/mesos")
+    images: Sequence[Path] = ()
+    store: Path = Path("/var/lib/mesos/store/docker")
+    cgroups_root: str = "mesos"
+    program: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    hard: bool = False
+    processes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Times in seconds."""
@@ -53,6 +68,7 @@ class Settings:
     cni_config_dir: str = ""
     cni_plugins_dir: str = ""
     cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
+    ucr: UcrSettings = field(default_factory=UcrSettings)
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
