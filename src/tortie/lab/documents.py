@@ -61,7 +61,8 @@ class Document:
     these offer. `network`: the one that the lab itself puts into the agents' folder of CNI networks; `modules`: whether
     they have net-modules. `second_resolver`: another address of every host's own name server, kept out of IPAM.
     `beside_laptop`: ports of the laptop's own localhost that lead to the master's. `ssh`: whether the laptop's key
-    opens master and agents. `exactly`: whether no other number of agents will do."""
+    opens master and agents. `packages`: whether the master has the package service. `exactly`: whether no other number
+    of agents will do."""
 
     name: str
     agents: int
@@ -82,6 +83,7 @@ class Document:
     second_resolver: str = ""
     beside_laptop: tuple[int, ...] = ()
     ssh: bool = False
+    packages: bool = False
     exactly: bool = False
 
     @property
@@ -131,6 +133,7 @@ HELLO = Document(
     images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
     pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
     files=OLDER_FILES,
+    packages=True,
 )
 NET_MODULES = Document(
     name="net-modules",
@@ -165,6 +168,7 @@ ENVIRONMENTS = Document(
     containerizers="docker,mesos",
     network="calico",
     ssh=True,
+    packages=True,
 )
 DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES, ENVIRONMENTS)}
 STORES = ("sqlite", "etcd")
