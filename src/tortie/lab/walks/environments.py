@@ -299,6 +299,6 @@ STORY = Story(
     probing=PROBING,
     stages={"7": S_A, "9": S_B, "10": S_C, "S-e": S_E},
     peers_from="7",
-    aliases={"3": "2", "S-a": "7", "S-b": "9", "S-c": "10"},
+    aliases={"3": "2", "11": "10", "S-a": "7", "S-b": "9", "S-c": "10"},
     containers=containers,
 )
