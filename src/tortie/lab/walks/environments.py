@@ -1,8 +1,9 @@
 """The Environments document (IP per container with Calico's CNI plug-in), step by step.
 
 Commands are typed as the document prints them; `<your-lan-CIDR>` is the lab's own network. Where it opens an editor,
-sed makes the same change; where nothing is to answer, curl and ping are told to give up sooner. Steps 1 and 2 install packages in
-the original; here the lab has placed what they bring, so that six apps are listed where the document has eight.
+sed makes the same change; where nothing is to answer, curl and ping are told to give up sooner. Steps 1 and 2 install
+packages in the original; here the lab has placed what they bring, so that six apps are listed where the document has
+eight.
 
 The document contradicts itself: allow-dev-lan-frontend.yaml has the name of another policy, and so the tester's way to
 the database's page is refused (stage S-c, as written). The last step types the files as they are meant (S-e). In the
