@@ -202,7 +202,7 @@ def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) 
     wait_until(lambda: "listening" in world.host.said("server"), message=lambda: world.host.said("server", "stderr"))
     names = [f"client-{number}" for number in range(19)]
     for name in names:
-        tasks.run(name, CLIENT.format(address=address), container=on("blue"), resources=SMALL)
+        tasks.run(name, CLIENT.format(address=address), container=on("blue"))
     before = {name: tasks.running(name) for name in names}
     assert {status["state"] for status in before.values()} == {"TASK_RUNNING"}
     all_beat(world, names, "first")
@@ -232,12 +232,6 @@ def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) 
     for name in names:
         assert tasks.ended(name)["state"] == "TASK_KILLED"
     wait_until(lambda: len(endpoints(world.lab)) == 1, message=lambda: f"the server's alone: {world.left()}")
-
-
-SMALL = [
-    {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
-    {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
-]
 
 
 def states(world: World) -> list[str]:

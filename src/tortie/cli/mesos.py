@@ -17,6 +17,7 @@ from tortie.mesos.flags import seconds, value
 from tortie.store.open import store_url
 
 if TYPE_CHECKING:
+    from tortie.mesos.agent.netmodules.modules import Commands
     from tortie.mesos.agent.runtime import UcrSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -127,6 +128,9 @@ def agent() -> None:
 @flag("network_cni_config_dir", default="", help="Files that describe CNI networks, one each.")
 @flag("network_cni_plugins_dir", default="", help="Where CNI plug-ins are, directories separated by colons.")
 @flag("network_cni_root_dir_persist", type=bool, default=False, show_default=True, help="Below --work-dir instead.")
+@flag("modules", default="", help="A modules.json, as its path, as file:///PATH or as JSON.")
+@flag("isolation", default="", help="Isolators, with commas between; a module's name makes it one.")
+@flag("hooks", default="", help="Modules that are hooks, with commas between.")
 @flag("docker", default="docker", show_default=True, help="The docker command.")
 @flag("docker_socket", default="/var/run/docker.sock", show_default=True)
 @flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
@@ -172,6 +176,7 @@ def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
         cni_config_dir=options["network_cni_config_dir"],
         cni_plugins_dir=options["network_cni_plugins_dir"],
         cni_root=_cni_root(options),
+        modules=_modules(options),
         ucr=_ucr(options, work_dir),
         kill_orphans=options["docker_kill_orphans"],
         flags=_flags(context),
@@ -208,6 +213,15 @@ def _ucr(options: dict[str, Any], work_dir: Path) -> UcrSettings:
         hard=options["cgroups_enable_cfs"],
         processes=options["container_pids"],
     )
+
+
+def _modules(options: dict[str, Any]) -> Commands | None:
+    """The commands of net-modules, where they are asked for. Raises Invalid in the original's words."""
+    from tortie.mesos.agent.netmodules.modules import commands
+
+    given = options["modules"]
+    text = value(f"file://{given}") if given.startswith("/") else given
+    return commands(text, options["isolation"], options["hooks"])
 
 
 def _cni_root(options: dict[str, Any]) -> Path:

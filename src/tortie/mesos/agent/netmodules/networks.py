@@ -29,6 +29,14 @@ PATIENCE = 60.0
 """The original gives an executor as long to register, and takes all of it down then."""
 
 
+def present(commands: Commands) -> Commands | None:
+    """None, and a warning, when one of the programs is not there: as with the original, net-modules are inactive then."""
+    missing = [command[0] for command in (commands.ipam, commands.isolator) if not os.path.exists(command[0])]
+    for program in dict.fromkeys(missing):
+        log.warning("net-modules are inactive, tasks have the host's network: %s does not exist", program)
+    return None if missing else commands
+
+
 class NetModulesNetworks:
     """The Networks of tasks that ask for a network without naming one. `hostname`: as frameworks know this agent;
     `root`: where everything is kept; `patience`: how long a command has for an answer."""
