@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections import deque
@@ -167,6 +168,7 @@ class Outgoing(asyncio.Protocol):
 
     def _new_head(self) -> None:
         self._reason = b""
+        self._field_bytes = 0
         self._fields: list[tuple[bytes, bytes]] = []
 
     def on_message_begin(self) -> None:
@@ -177,8 +179,9 @@ class Outgoing(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
-        if len(self._fields) > HEAD_FIELDS:
-            raise ValueError("too many header fields")
+        self._field_bytes += len(name) + len(value)
+        if len(self._fields) > HEAD_FIELDS or self._field_bytes > HEAD_BYTES:
+            raise ValueError("its head is too long")
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -242,8 +245,7 @@ class Pool:
         except TimeoutError:
             raise NoAnswer(f"{name} does not answer", status=504, untouched=True) from None
         except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise NoAnswer(f"{name}: {why}", untouched=True) from error
+            raise NoAnswer(f"{name}: {_why(error)}", untouched=True) from error
         _find_the_dead(made.transport.get_extra_info("socket"))
         return made
 
@@ -270,6 +272,13 @@ class Pool:
             for connection in kept:
                 connection.transport.abort()
         self._idle.clear()
+
+
+def _why(error: Exception) -> str:
+    """In the kernel's words, not in those of an event loop."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _key(server: Server) -> Key:

@@ -212,7 +212,7 @@ class Site:
         return await self._refused(request, Refusal(404, "the door knows no such path"))
 
     async def _not_allowed(self, request: Request, error: Any) -> Response:
-        allow = (error.headers or {}).get("Allow", "").encode()
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", "))).encode()
         refusal = Refusal(405, f"{request.method} is not for this path", headers=[(b"Allow", allow)])
         return await self._refused(request, refusal)
 
@@ -302,13 +302,17 @@ HOME = """
 <section class="hero"><p id="sum" role="status">Looking at the cluster</p>
 <p class="links"><!--links--><!--user--></p></section>
 <div id="board" class="board" aria-busy="true">
+<div class="stack">
 <section class="card" aria-labelledby="t-parts"><header><h2 id="t-parts">Parts</h2></header>
 <ul id="parts"></ul></section>
-<section class="card" aria-labelledby="t-services"><header><h2 id="t-services">Services</h2>
-<span class="push soft small" id="deployments"></span></header><ul id="services"></ul></section>
 <section class="card" aria-labelledby="t-frameworks"><header><h2 id="t-frameworks">Frameworks</h2></header>
 <ul id="frameworks"></ul></section>
+</div>
+<div class="stack">
+<section class="card" aria-labelledby="t-services"><header><h2 id="t-services">Services</h2>
+<span class="push soft small" id="deployments"></span></header><ul id="services"></ul></section>
 <section class="card" aria-labelledby="t-agents"><header><h2 id="t-agents">Agents</h2></header>
 <ul id="agents"></ul></section>
+</div>
 </div>
 """

@@ -74,7 +74,7 @@ class Watch:
 
     async def _summary(self) -> Summary | NoAnswer:
         try:
-            return await self._cluster.summary.get(newer_than=SOON)
+            return await self._cluster.summary.get(newer_than=SOON, lost=0)
         except NoAnswer as error:
             return error
 

@@ -136,13 +136,9 @@ class UcrStreams:
         folder = self._place.session(container_id)
         if not folder.is_dir():
             return
-        try:
-            async with await Connection.open(folder) as last:
-                await last.order(shim.QUIT)
-        except (NotFound, Unavailable):
-            pass  # it has ended by itself, or it does so now
-        parent = (folder / "parent").read_text()
-        await self._end_all(parent, container_id)
+        await connection.end(folder)
+        if parent := _parent(folder):
+            await self._end_all(parent, container_id)
         await anyio.to_thread.run_sync(forget, folder)
 
     async def _end_all(self, parent: str, session_id: str) -> None:
@@ -153,11 +149,18 @@ class UcrStreams:
     async def remove_all(self, parent: str | None = None) -> None:
         """Every session of a container, or of all: nobody is left who could want them."""
         for session_id in self._place.sessions():
-            folder: Path = self._place.session(session_id)
-            if parent is None or (folder / "parent").read_text() == parent:
+            if parent is None or _parent(self._place.session(session_id)) == parent:
                 await self.remove(session_id)
 
     def close(self) -> None:
         for found in self._writers.values():
             found.close()
         self._writers.clear()
+
+
+def _parent(folder: Path) -> str:
+    """Of a session; nothing when its agent was killed before it could say so."""
+    try:
+        return (folder / "parent").read_text()
+    except OSError:
+        return ""
