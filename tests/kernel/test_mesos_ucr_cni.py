@@ -185,8 +185,8 @@ def test_an_agent_killed_while_it_launches_begins_again_or_goes_on(world: World,
     assert len({address for (address,) in told}) == len(names)
     states = {name: [s["state"] for s in tasks.framework.statuses(name)] for name in names}
     assert all(state == ["TASK_RUNNING"] for state in states.values()), states
-    wait_until(lambda: len(endpoints(world.lab)) == len(names), message=lambda: world.left())
-    wait_until(lambda: len(handles(world.lab)) == len(names), message=lambda: world.left())
+    wait_until(lambda: len(endpoints(world.lab)) == len(names), message=world.left)
+    wait_until(lambda: len(handles(world.lab)) == len(names), message=world.left)
 
 
 def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) -> None:

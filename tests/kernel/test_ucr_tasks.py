@@ -98,7 +98,8 @@ def test_one_that_needs_more_memory_than_it_has_is_told_so(tasks: Tasks) -> None
 
 
 def test_a_kill_goes_to_every_process_and_escalates(host: UcrHost, tasks: Tasks) -> None:
-    line = "trap 'echo parent' TERM; (trap 'echo child' TERM; echo up; while :; do sleep 0.1; done) & while :; do sleep 0.1; done"
+    forever = "while :; do sleep 0.1; done"
+    line = f"trap 'echo parent' TERM; (trap 'echo child' TERM; echo up; {forever}) & {forever}"
     tasks.started("deaf", line)
     wait_until(lambda: "up\n" in host.said("deaf"), message="the traps are set")
     tasks.kill("deaf", 2)
@@ -168,7 +169,10 @@ HOSTILE: list[Entry] = [("../outside", b"x")]
         ({"command": {"value": "/no/such/program"}}, "no such file or directory"),
         ({"command": {"user": "nemo"}}, "No such user 'nemo'"),
         ({"container": {"volumes": [{"mode": "RW", "container_path": "/x", "host_path": "/no/such"}]}}, "/no/such"),
-        ({"container": {"volumes": [{"mode": "RW", "container_path": "/x"}]}}, "Host path or volume source is required"),
+        (
+            {"container": {"volumes": [{"mode": "RW", "container_path": "/x"}]}},
+            "Host path or volume source is required",
+        ),
         ({"container": {"linux_info": {"capability_info": 7}}}, "a list of capabilities is needed"),
         ({"container": {"linux_info": {"capability_info": {"capabilities": ["FLY"]}}}}, "FLY"),
         ({"container": {"mesos": {"image": {"type": "APPC"}}}}, "Only images of type DOCKER"),

@@ -44,7 +44,7 @@ class AgentApi:
         settings = Settings(
             nowhere, "127.0.0.1", work / "agent", work / "cache", containerizers=[MESOS], flags={"ip": "127.0.0.1"}
         )
-        self.agent = Agent(info, settings, {}, self.streams)
+        self.agent = Agent(info, settings, {}, streams=self.streams)
         self._portal: anyio.from_thread.BlockingPortal | None = None
         self._thread = threading.Thread(target=anyio.run, args=(self._main,), daemon=True)
         self._up = threading.Event()

@@ -145,5 +145,3 @@ def _is(event: Json, task_id: str, *states: str) -> bool:
 def container_of(status: Json) -> str:
     found: str = status["container_status"]["container_id"]["value"]
     return found
-
-

@@ -74,6 +74,8 @@ class Document:
     files: tuple[Placed, ...]
     service_ports: str = ""
     """MIN-MAX of the balancer that runs on the master; empty where none does."""
+    door_port: int = 80
+    """Of the entry door on the master."""
     containerizers: str = "docker"
     ports: str = PRIVATE_PORTS
     network: str = ""
@@ -83,8 +85,6 @@ class Document:
     ssh: bool = False
     packages: bool = False
     exactly: bool = False
-    door_port: int = 80
-    """Of the entry door on the master."""
 
     @property
     def nameserver(self) -> str:
@@ -108,6 +108,9 @@ def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page,
 
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
+CORRECTED = "/usr/local/share/tortie/corrected"
+"""The policy files of environments as they are meant."""
+LAN = (("<your-lan-CIDR>", SUBNET),)
 OLDER_FILES = (Placed("*.json"), Placed("hello/*"), Placed("environments/*.yaml"))
 """Labs of the documents that type no loop over all files have them all."""
 
@@ -159,8 +162,8 @@ ENVIRONMENTS = Document(
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
-        Placed("environments/*.yaml", ("agent", "public"), filled=(("<your-lan-CIDR>", SUBNET),)),
-        Placed("environments/corrected/*", ("agent", "public"), "/usr/local/share/tortie/corrected"),
+        Placed("environments/*.yaml", ("agent", "public"), filled=LAN),
+        Placed("environments/corrected/*", ("agent", "public"), CORRECTED, LAN),
     ),
     containerizers="docker,mesos",
     network="calico",

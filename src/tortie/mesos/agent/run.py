@@ -35,7 +35,9 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
     try:
         reached = networks(settings) if MESOS in settings.containerizers else None
         served = containerizers(settings, reached)
-        agent = Agent(info, settings, served, reached)
+        ucr = served.get(MESOS)
+        streams = ucr.streams if isinstance(ucr, UcrContainers) else None
+        agent = Agent(info, settings, served, reached, streams)
     except BaseException:
         listener.close()
         raise

@@ -14,12 +14,13 @@ import anyio.to_thread
 
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.mesos.agent import namespaces
+from tortie.mesos.agent.alone import Alone
 from tortie.mesos.agent.cni import files, results
 from tortie.mesos.agent.cni.configuration import Network, environment, parse, request
 from tortie.mesos.agent.cni.directory import Directory
-from tortie.mesos.agent.cni.invoke import Outcome, invoke
 from tortie.mesos.agent.cni.kept import Attachment, Kept
 from tortie.mesos.agent.cni.results import Result
+from tortie.mesos.agent.invoke import Outcome, invoke
 from tortie.mesos.agent.networks import Joined, Wish
 from tortie.wire import mesos as wire
 from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
@@ -175,25 +176,8 @@ class CniNetworks:
     def kept(self) -> Sequence[str]:
         return self._kept.containers()
 
-    def _alone(self, container_id: str) -> _Alone:
-        return _Alone(self._busy, container_id)
-
-
-class _Alone:
-    """One at a time for each container."""
-
-    def __init__(self, busy: dict[str, anyio.Lock], container_id: str) -> None:
-        self.busy = busy
-        self.container_id = container_id
-        self.lock = busy.setdefault(container_id, anyio.Lock())
-
-    async def __aenter__(self) -> None:
-        await self.lock.acquire()
-
-    async def __aexit__(self, *raised: object) -> None:
-        self.lock.release()
-        if not self.lock.statistics().tasks_waiting:
-            self.busy.pop(self.container_id, None)
+    def _alone(self, container_id: str) -> Alone:
+        return Alone(self._busy, container_id)
 
 
 def named(infos: Sequence[wire.NetworkInfo]) -> list[wire.NetworkInfo]:
