@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -23,6 +24,7 @@ class Deadly(HostNetworks):
 
     async def isolate(self, container_id: str, pid: int) -> None:
         self._die("isolated")
+        await anyio.sleep_forever()
 
     def _die(self, step: str) -> None:
         if step == self.step:
@@ -44,7 +46,7 @@ async def main(*words: str) -> None:
 
 def _when_there_is(path: Path) -> None:
     while not path.exists():
-        pass
+        time.sleep(0.001)
 
 
 if __name__ == "__main__":
