@@ -33,7 +33,7 @@ class Deadly(HostNetworks):
 
 async def main(*words: str) -> None:
     folder, step = words
-    box = Box(Path(folder), cgroup=Path(folder).name)
+    box = Box(Path(folder), cgroup=Path(folder).name, recipes=Path(folder).parent.parent / "recipes")
     containers = box.containers(Deadly(step))
     launch = box.launch("sleep 1000")
     if step == "shim":  # when it makes the container and cannot tell anybody

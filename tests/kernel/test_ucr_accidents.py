@@ -23,6 +23,10 @@ from tortie.mesos.agent.ucr.host_network import HostNetworks
 pytestmark = pytest.mark.root
 
 
+def box_in(tmp_path: Path) -> Box:
+    return Box(tmp_path, recipes=tmp_path.parent / "recipes")
+
+
 def told(box: Box, story: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(box.run(story))
 
@@ -35,7 +39,7 @@ def test_what_an_agent_that_was_killed_had_begun_is_removed_by_the_next(tmp_path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(child, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 9, done.stderr
-    box = Box(folder, cgroup=folder.name)
+    box = Box(folder, cgroup=folder.name, recipes=tmp_path.parent / "recipes")
 
     async def story() -> None:
         ((name, container_id, has_ended),) = await box.made.owned()
@@ -67,7 +71,7 @@ class Elsewhere(HostNetworks):
 
 
 def test_a_namespace_that_vanished_is_told_of(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     networks = Elsewhere(tmp_path, lost=True)
     box.made = box.containers(networks)
 
@@ -81,7 +85,7 @@ def test_a_namespace_that_vanished_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_container_is_in_its_networks_namespace_until_it_ends(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     networks = Elsewhere(tmp_path)
     box.made = box.containers(networks)
 
@@ -110,7 +114,7 @@ def test_a_runtime_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     hanging = tmp_path / "hanging"
     hanging.write_text(f'#!/bin/sh\ncase "$3" in create) exec sleep 2007{os.getpid()};; esac\n')
     hanging.chmod(0o755)
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     box.made = box.containers(program=str(hanging))
     monkeypatch.setattr(connection, "MAKING", 0.5)
 
@@ -127,7 +131,7 @@ def sleeping(seconds: str) -> bool:
 
 
 def test_a_first_process_that_somebody_kills_has_been_killed(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
 
     async def story() -> None:
         async with box.running() as container_id:
@@ -142,7 +146,7 @@ def test_a_first_process_that_somebody_kills_has_been_killed(tmp_path: Path) -> 
 
 
 def test_twenty_at_once(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
 
     async def story() -> None:
         launches = [box.launch(f"echo {number}; exit {number}") for number in range(20)]
@@ -160,7 +164,7 @@ def test_twenty_at_once(tmp_path: Path) -> None:
 
 def test_a_sandbox_full_of_links_leads_nowhere(tmp_path: Path) -> None:
     """What was fetched may be hostile, and so may the task: its output is the host's to write."""
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "file").write_text("untouched")
 

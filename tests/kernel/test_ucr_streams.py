@@ -25,7 +25,7 @@ Story = Callable[[Box], Awaitable[None]]
 
 
 def told(tmp_path: Path, story: Story) -> None:
-    box = Box(tmp_path)
+    box = Box(tmp_path, recipes=tmp_path.parent / "recipes")
     asyncio.run(box.run(lambda: story(box)))
 
 
