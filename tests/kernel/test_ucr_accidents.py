@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_containers import Box
 from tests.support.waiting import PATIENCE, until
 
@@ -20,7 +21,7 @@ from tortie.mesos.agent.networks import Joined, Wish
 from tortie.mesos.agent.ucr import connection
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 
 
 def box_in(tmp_path: Path) -> Box:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_containers import Box
 from tests.support.waiting import until
 
@@ -19,7 +20,7 @@ from tortie.base import cgroups
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.mesos.agent.streams import Session
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 
 Story = Callable[[Box], Awaitable[None]]
 

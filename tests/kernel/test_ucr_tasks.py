@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from tests.support.image_archives import Entry, saved, tar
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
 from tests.support.waiting import wait_until
 
 from tortie.base import cgroups
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 Json = dict[str, Any]
 MIB = 1 << 20
 
