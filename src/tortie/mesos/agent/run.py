@@ -36,9 +36,8 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
     try:
         reached = networks(info, settings) if MESOS in settings.containerizers else None
         served = containerizers(settings, reached)
-        ucr = served.get(MESOS)
-        streams = ucr.streams if isinstance(ucr, UcrContainers) else None
-        agent = Agent(info, settings, served, reached, streams)
+        ours = served.get(MESOS)
+        agent = Agent(info, settings, served, reached, ours.streams if isinstance(ours, UcrContainers) else None)
     except BaseException:
         listener.close()
         raise
