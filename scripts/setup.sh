@@ -90,6 +90,8 @@ find_missing() {
     need procps have ps
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
+        need podman have podman
+        need containernetworking-plugins test -x /usr/lib/cni/ptp
         need zsh have zsh # completions are tried in the shells themselves
         need fish have fish
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
