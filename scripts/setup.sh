@@ -193,6 +193,7 @@ stay_disabled() {
         etcd-server) service=etcd && set -- etcd.service ;;
         redis-server) service=redis-server && set -- redis-server.service ;;
         nginx) service=nginx && set -- nginx.service ;;
+        podman) service=podman && set -- podman.service podman.socket podman-restart.service podman-auto-update.timer ;;
         openssh-server) service=ssh && set -- ssh.service ssh.socket ;;
         firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;
