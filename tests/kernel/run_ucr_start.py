@@ -1,4 +1,4 @@
-"""An agent that is killed while it starts a container: FOLDER STEP; STEP: before, joined or isolated."""
+"""An agent that is killed while it starts a container: FOLDER STEP; STEP: before, shim or isolated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from tests.support.ucr_containers import Box
 
-from tortie.mesos.agent.networks import Joined, Wish
+from tortie.mesos.agent.networks import Joined
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 
 
@@ -18,9 +18,9 @@ class Deadly(HostNetworks):
     def __init__(self, step: str) -> None:
         self.step = step
 
-    async def join(self, wish: Wish) -> Joined:
+    def joined(self, container_id: str) -> Joined | None:
         self._die("before")
-        return await super().join(wish)
+        return super().joined(container_id)
 
     async def isolate(self, container_id: str, pid: int) -> None:
         self._die("isolated")
@@ -41,6 +41,7 @@ async def main(*words: str) -> None:
             group.start_soon(containers.start, launch)
             await anyio.to_thread.run_sync(_when_there_is, box.place.container(launch.container_id) / "socket")
             os._exit(9)
+    await containers.prepare(launch)
     await containers.start(launch)
 
 

@@ -66,6 +66,9 @@ class Elsewhere(HostNetworks):
             namespaces.drop(self.path)
         return Joined(namespace=str(self.path), hostname="elsewhere")
 
+    def joined(self, container_id: str) -> Joined | None:
+        return Joined(namespace=str(self.path), hostname="elsewhere")
+
     async def leave(self, container_id: str) -> None:
         namespaces.drop(self.path)
         self.left.append(container_id)
@@ -78,6 +81,7 @@ def test_a_namespace_that_vanished_is_told_of(tmp_path: Path) -> None:
 
     async def story() -> None:
         launch = box.launch("true")
+        await box.made.prepare(launch)
         with pytest.raises(Invalid, match=r"Failed to launch container: .*netns.*no such file"):
             await box.made.start(launch)
         assert networks.left == [launch.container_id]
@@ -97,6 +101,7 @@ def test_a_container_is_in_its_networks_namespace_until_it_ends(tmp_path: Path) 
             inside, outside = (os.stat(path).st_ino for path in (f"/proc/{pid}/ns/net", "/proc/self/ns/net"))
             assert inside == networks.path.stat().st_ino != outside
         assert networks.left == [container_id]
+        await box.made.prepare(launch)
         await box.made.start(launch)
         await box.made.wait(launch.name)
         await box.made.release(launch.name)
