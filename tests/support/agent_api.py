@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import anyio
 import anyio.from_thread
@@ -23,7 +23,6 @@ from tortie.mesos.resources import parse, to_wire
 from tortie.web.serve import serve, tcp_listener
 from tortie.wire import mesos as wire
 
-T = TypeVar("T")
 TASK = "11111111-aaaa-bbbb-cccc-000000000001"
 
 
@@ -75,7 +74,7 @@ class AgentApi:
         self._portal.start_task_soon(self._portal.stop)
         self._thread.join()
 
-    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """On the agent's event loop."""
         assert self._portal is not None
         return self._portal.call(function, *arguments)
@@ -84,7 +83,8 @@ class AgentApi:
         self, container_id: str = TASK, arguments: Sequence[str] = ("sleep", "1000"), *, terminal: bool = False
     ) -> LiveTask:
         """One that runs, with a container of the local kind."""
-        return self.call(self._task, container_id, list(arguments), terminal)
+        task: LiveTask = self.call(self._task, container_id, list(arguments), terminal)
+        return task
 
     def _task(self, container_id: str, arguments: list[str], terminal: bool) -> LiveTask:
         framework = wire.FrameworkInfo(user="root", name="test", id=wire.ID(value="f-1"))

@@ -33,6 +33,8 @@ NESTED_ONLY = frozenset(
 )
 PAYLOADS = frozenset(v1.Call.__struct_fields__) - {"type", "get_metrics", "get_containers"}
 """Calls that mean nothing without theirs."""
+SERVED = frozenset(name.upper() for name in PAYLOADS) | {"GET_CONTAINERS", "GET_LOGGING_LEVEL"}
+"""By a method of OperatorApi."""
 
 
 class OperatorApi:
@@ -50,8 +52,8 @@ class OperatorApi:
             return await attach_input(self.agent.nested, request, asked.message)
         call = await posted_call(request, asked, v1.Call, "agent.Call", LONGEST)
         kind = _checked(call)
-        if serve := getattr(self, f"_{kind.lower()}", None):
-            reply: ASGIApp = await serve(call, asked)
+        if kind in SERVED:
+            reply: ASGIApp = await getattr(self, f"_{kind.lower()}")(call, asked)
             return reply
         read = READS.get(kind)
         if read is None:
@@ -59,7 +61,8 @@ class OperatorApi:
         return self._answer(asked, kind, read(self.agent))
 
     def _answer(self, asked: Media, kind: str, value: Any) -> Response:
-        return answer(asked, RESPONSE, {"type": kind, kind.lower(): value})
+        """Lists without anything in them are not said."""
+        return answer(asked, RESPONSE, {"type": kind, kind.lower(): {k: v for k, v in value.items() if v != []}})
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

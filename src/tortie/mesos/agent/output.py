@@ -32,11 +32,10 @@ class OutputStream:
         output: AsyncIterator[tuple[Output, bytes]],
         media: Media,
         ended: Callable[[bool], Awaitable[None]],
-        beat: float = BEAT,
     ) -> None:
         self.output = output
         self.ended = ended
-        self.beat = beat
+        self.beat = BEAT
         self.inner = media.reply_message
         kind = media.reply
         headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
