@@ -270,7 +270,11 @@ class Incoming(asyncio.Protocol):
         """Ends the connection so that the answer arrives: what is still being sent is read for a while."""
         self.last = True
         body = self._body if self.current is not None else None
-        if self.transport.can_write_eof() and (self._dead or (body is not None and not body.ended)):
+        if (
+            not self.transport.is_closing()
+            and self.transport.can_write_eof()
+            and (self._dead or (body is not None and not body.ended))
+        ):
             self.transport.write_eof()
             try:
                 async with asyncio.timeout(LINGER_SECONDS):
