@@ -8,10 +8,11 @@ from http import HTTPStatus
 from tortie.door import asgi, headers, paths
 from tortie.door.cluster import Cluster
 from tortie.door.guard import Guard
-from tortie.door.incoming import Incoming, Request
+from tortie.door.incoming import Incoming
 from tortie.door.paths import Route
 from tortie.door.refusal import Refusal
 from tortie.door.relay import Way, relay
+from tortie.door.requests import Request
 from tortie.door.services import Server
 from tortie.door.site import Site, for_a_person, needs_login
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from tortie.door import headers
 from tortie.door.flow import Body, Cut
-from tortie.door.incoming import Incoming, Request
+from tortie.door.incoming import Incoming
 from tortie.door.outgoing import Head, NoAnswer, Outgoing
 from tortie.door.pool import Pool
 from tortie.door.refusal import Refusal
+from tortie.door.requests import Request
 from tortie.door.services import Server
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
