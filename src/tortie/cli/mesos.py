@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import click
@@ -16,7 +16,12 @@ from tortie.base.errors import Invalid
 from tortie.mesos.flags import seconds, value
 from tortie.store.open import store_url
 
+if TYPE_CHECKING:
+    from tortie.mesos.agent.netmodules.modules import Commands
+    from tortie.mesos.agent.runtime import UcrSettings
+
 F = TypeVar("F", bound=Callable[..., Any])
+LOG_HELP = "Shown under /files as this process's log; standard error, where that is a file, if not given."
 
 
 def flag(name: str, *, read: Callable[[str], Any] | None = None, **options: Any) -> Callable[[F], F]:
@@ -58,6 +63,7 @@ def master() -> None:
 @flag("offer_timeout", read=seconds, help="Unanswered offers are rescinded after this time.")
 @flag("roles", help="Comma-separated roles that frameworks may have; all if not given.")
 @flag("max_completed_frameworks", type=click.IntRange(0), default=50, show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def master_run(context: click.Context, /, debug: bool, **options: Any) -> None:
@@ -111,11 +117,22 @@ def agent() -> None:
 @flag("attributes", default="", help="rack:abc;level:10")
 @flag("work_dir", default="/var/lib/mesos", show_default=True)
 @flag("fetcher_cache_dir", default="/tmp/mesos/fetch", show_default=True)
-@flag("containerizers", default="docker", show_default=True)
+@flag("containerizers", default="docker", show_default=True, help="docker, mesos, or both: the first is asked first.")
+@flag("image_providers", default="", help="docker, for images of tasks that no engine runs.")
+@flag("docker_registry", default="", help="Their images: a directory of REPOSITORY:TAG.tar.")
+@flag("docker_store_dir", default="", show_default="below --work-dir", help="Their files; not itself an overlay.")
+@flag("cgroups_root", default="mesos", show_default=True, help="Cgroup that their cgroups are made in.")
+@flag("cgroups_enable_cfs", type=bool, default=False, show_default=True, help="Their cpus are a ceiling, too.")
+@flag("container_pids", type=click.IntRange(0), default=0, show_default=True, help="Processes at most; 0: any number.")
+@flag("executor_environment_variables", default="{}", help="JSON: variables for each of them.")
+@flag("oci_runtime", default="", show_default="crun or runc, whichever runs here")
 @flag("runtime_dir", default="/var/run/mesos", show_default=True, help="What need not outlive the host.")
 @flag("network_cni_config_dir", default="", help="Files that describe CNI networks, one each.")
 @flag("network_cni_plugins_dir", default="", help="Where CNI plug-ins are, directories separated by colons.")
 @flag("network_cni_root_dir_persist", type=bool, default=False, show_default=True, help="Below --work-dir instead.")
+@flag("modules", default="", help="A modules.json, as its path, as file:///PATH or as JSON.")
+@flag("isolation", default="", help="Isolators, with commas between; a module's name makes it one.")
+@flag("hooks", default="", help="Modules that are hooks, with commas between.")
 @flag("docker", default="docker", show_default=True, help="The docker command.")
 @flag("docker_socket", default="/var/run/docker.sock", show_default=True)
 @flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
@@ -123,6 +140,7 @@ def agent() -> None:
 @flag("docker_kill_orphans", type=bool, default=True, show_default=True)
 @flag("executor_shutdown_grace_period", read=seconds, default="5secs", show_default=True)
 @flag("gc_delay", read=seconds, default="1weeks", show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
@@ -161,10 +179,52 @@ def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
         cni_config_dir=options["network_cni_config_dir"],
         cni_plugins_dir=options["network_cni_plugins_dir"],
         cni_root=_cni_root(options),
+        modules=_modules(options),
+        ucr=_ucr(options, work_dir),
         kill_orphans=options["docker_kill_orphans"],
         flags=_flags(context),
     )
     anyio.run(run, info, settings)
+
+
+def _ucr(options: dict[str, Any], work_dir: Path) -> UcrSettings:
+    """Raises Invalid for what cannot be."""
+    import json
+
+    from tortie.mesos.agent.runtime import UcrSettings
+
+    try:
+        variables = json.loads(options["executor_environment_variables"])
+    except ValueError as error:
+        raise Invalid(f"--executor_environment_variables: {error}") from error
+    if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
+        raise Invalid("--executor_environment_variables: an object of strings is expected")
+    providers, registry = filter(None, options["image_providers"].split(",")), options["docker_registry"]
+    if unknown := set(providers) - {"docker"}:
+        raise Invalid(f"--image_providers: {', '.join(unknown)} is not served, only docker is")
+    if registry and not Path(registry).is_absolute():
+        raise Invalid(f"--docker_registry {registry}: an absolute path of a directory is expected")
+    if ".." in options["cgroups_root"].split("/") or not options["cgroups_root"].strip("/"):
+        raise Invalid(f"--cgroups_root {options['cgroups_root']}: the path of a cgroup is expected")
+    return UcrSettings(
+        runtime_dir=Path(options["runtime_dir"]),
+        images=(Path(registry),) if registry and options["image_providers"] else (),
+        store=Path(options["docker_store_dir"] or work_dir / "store/docker"),
+        cgroups_root=options["cgroups_root"],
+        program=options["oci_runtime"],
+        variables=variables,
+        hard=options["cgroups_enable_cfs"],
+        processes=options["container_pids"],
+    )
+
+
+def _modules(options: dict[str, Any]) -> Commands | None:
+    """The commands of net-modules, where they are asked for. Raises Invalid in the original's words."""
+    from tortie.mesos.agent.netmodules.modules import commands
+
+    given = options["modules"]
+    text = value(f"file://{given}") if given.startswith("/") else given
+    return commands(text, options["isolation"], options["hooks"])
 
 
 def _cni_root(options: dict[str, Any]) -> Path:
@@ -185,5 +245,6 @@ def _check_agent(options: dict[str, Any]) -> None:
     except ValueError as error:
         raise Invalid(f"--ip {options['ip']}: {error}") from error
     check_flags(options["network_cni_config_dir"], options["network_cni_plugins_dir"])
-    if options["containerizers"].split(",") != ["docker"]:
-        raise Invalid(f"--containerizers {options['containerizers']}: only docker is served")
+    names = options["containerizers"].split(",")
+    if not set(names) <= {"docker", "mesos"} or len(set(names)) != len(names):
+        raise Invalid(f"--containerizers {options['containerizers']}: docker, mesos or both are expected")

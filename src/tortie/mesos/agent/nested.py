@@ -48,7 +48,7 @@ class Parent:
 
 
 class NestedContainers:
-    """`parent` finds a task's container by its id. Errors are TortieErrors, in the original's words if it has any."""
+    """`parent` finds a task's container by its id. Errors are in the original's words where it has any."""
 
     def __init__(self, streams: Streams | None, parent: Callable[[str], Parent | None], spawn: Spawn) -> None:
         self.streams = streams
@@ -152,11 +152,13 @@ class NestedContainers:
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
-    async def end(self, nested: Nested) -> None:
-        """With everything it started; how it ended stays known."""
+    async def end(self, nested: Nested, *, by_itself: bool = False) -> None:
+        """With everything it started; how it ended stays known. `by_itself`: its output is over already."""
         if self.streams is None:
             return
         with anyio.move_on_after(REMOVING, shield=True) as limit:
+            if by_itself:
+                await nested.ended.wait()
             try:
                 await self.streams.remove(nested.id)
             except NotFound:

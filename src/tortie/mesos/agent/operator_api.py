@@ -33,6 +33,8 @@ NESTED_ONLY = frozenset(
 )
 PAYLOADS = frozenset(v1.Call.__struct_fields__) - {"type", "get_metrics", "get_containers"}
 """Calls that mean nothing without theirs."""
+SERVED = frozenset(name.upper() for name in PAYLOADS) | {"GET_CONTAINERS", "GET_LOGGING_LEVEL"}
+"""By a method of OperatorApi."""
 
 
 class OperatorApi:
@@ -50,8 +52,8 @@ class OperatorApi:
             return await attach_input(self.agent.nested, request, asked.message)
         call = await posted_call(request, asked, v1.Call, "agent.Call", LONGEST)
         kind = _checked(call)
-        if serve := getattr(self, f"_{kind.lower()}", None):
-            reply: ASGIApp = await serve(call, asked)
+        if kind in SERVED:
+            reply: ASGIApp = await getattr(self, f"_{kind.lower()}")(call, asked)
             return reply
         read = READS.get(kind)
         if read is None:
@@ -59,7 +61,8 @@ class OperatorApi:
         return self._answer(asked, kind, read(self.agent))
 
     def _answer(self, asked: Media, kind: str, value: Any) -> Response:
-        return answer(asked, RESPONSE, {"type": kind, kind.lower(): value})
+        """Lists without anything in them are not said."""
+        return answer(asked, RESPONSE, {"type": kind, kind.lower(): {k: v for k, v in value.items() if v != []}})
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class OperatorApi:
         made = await nested.launch(_payload(call), session=True)
         assert made is not None
         assert nested.streams is not None
-        return OutputStream(nested.streams.output(made.id), asked, lambda: nested.end(made))
+        return OutputStream(nested.streams.output(made.id), asked, lambda whole: nested.end(made, by_itself=whole))
 
     async def _attach_container_output(self, call: v1.Call, asked: Media) -> ASGIApp:
         container_id = _payload(call).container_id
@@ -180,7 +183,7 @@ async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _nothing() -> None:
+async def _nothing(_: bool) -> None:
     """Whoever attached leaves, the container goes on."""
 
 

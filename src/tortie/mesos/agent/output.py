@@ -24,18 +24,18 @@ PIECE = 1024 * 1024
 
 
 class OutputStream:
-    """Sends what `output` gives, and no faster than the client reads. `ended` is called once, however it ends."""
+    """Sends what `output` gives, and no faster than the client reads. `ended` is called once, with whether all of it
+    was sent."""
 
     def __init__(
         self,
         output: AsyncIterator[tuple[Output, bytes]],
         media: Media,
-        ended: Callable[[], Awaitable[None]],
-        beat: float = BEAT,
+        ended: Callable[[bool], Awaitable[None]],
     ) -> None:
         self.output = output
         self.ended = ended
-        self.beat = beat
+        self.beat = BEAT
         self.inner = media.reply_message
         kind = media.reply
         headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
@@ -45,18 +45,20 @@ class OutputStream:
         self._one = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = False
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_until_left, receive, group.cancel_scope)
                 # The client begins to send input when it has seen these, so they go before any output.
                 await send({"type": "http.response.start", "status": 200, "headers": self.headers})
                 group.start_soon(self._beats, send)
-                if await self._pump(send):
+                whole = await self._pump(send)
+                if whole:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self.ended()
+                await self.ended(whole)
 
     async def _pump(self, send: Send) -> bool:
         """False when it broke off: then the reply must not look like a whole one."""

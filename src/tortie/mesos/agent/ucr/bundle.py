@@ -20,6 +20,20 @@ CAPABILITIES = (
     *("CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE"),
 )
 """Those of Docker. Mesos gives root all of the host's; NET_RAW stays because ping of many images needs it."""
+ALL_CAPABILITIES = (
+    *(
+        f"CAP_{name}"
+        for name in ("AUDIT_CONTROL", "BLOCK_SUSPEND", "DAC_READ_SEARCH", "IPC_LOCK", "IPC_OWNER", "LEASE")
+    ),
+    *(f"CAP_{name}" for name in ("LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "NET_BROADCAST")),
+    *(f"CAP_{name}" for name in ("SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT")),
+    *(
+        f"CAP_{name}"
+        for name in ("SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM")
+    ),
+    *(f"CAP_{name}" for name in ("BPF", "CHECKPOINT_RESTORE", "PERFMON")),
+    *CAPABILITIES,
+)
 MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
     *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"),
@@ -62,6 +76,7 @@ class Shape:
     mounts: Sequence[Mount] = ()
     limits: Limits = Limits()
     container: wire.ContainerInfo | None = None
+    privileged: bool = False
 
 
 def limits_of(resources: Resources, *, hard: bool = False, processes: int = 0) -> Limits:
@@ -74,7 +89,7 @@ def config(shape: Shape) -> dict[str, Any]:
     """Raises Invalid for what the task asks of the runtime and cannot have."""
     return {
         "ociVersion": OCI_VERSION,
-        "process": process(shape.process, shape.container),
+        "process": process(shape.process, shape.container, privileged=shape.privileged),
         "root": {"path": shape.root, "readonly": False},
         **({"hostname": shape.hostname} if shape.hostname else {}),
         "mounts": [*_system_mounts(own_network=bool(shape.network)), *map(_bind, shape.mounts)],
@@ -88,9 +103,11 @@ def config(shape: Shape) -> dict[str, Any]:
     }
 
 
-def process(wanted: Process, container: wire.ContainerInfo | None = None) -> dict[str, Any]:
+def process(
+    wanted: Process, container: wire.ContainerInfo | None = None, *, privileged: bool = False
+) -> dict[str, Any]:
     """Of the container itself, or of a session in it."""
-    allowed = _capabilities(container)
+    allowed = list(ALL_CAPABILITIES) if privileged else _capabilities(container)
     shown: dict[str, Any] = {
         "terminal": wanted.terminal,
         "user": _user(wanted.user),
@@ -137,7 +154,10 @@ def _capabilities(container: wire.ContainerInfo | None) -> list[str]:
     names = asked.get("capabilities") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Invalid("linux_info: a list of capabilities is needed")
-    return [f"CAP_{name}" if not name.startswith("CAP_") else name for name in names]
+    found = [f"CAP_{name}" if not name.startswith("CAP_") else name for name in names]
+    if unknown := set(found) - set(ALL_CAPABILITIES):
+        raise Invalid(f"linux_info: {', '.join(sorted(unknown))} is no capability")
+    return found
 
 
 def _rlimits(container: wire.ContainerInfo | None) -> list[dict[str, Any]]:
@@ -215,13 +235,15 @@ def _bind(mount: Mount) -> dict[str, Any]:
     return _mount(mount.target, "none", mount.source, ["rbind", "rprivate", "ro" if mount.read_only else "rw"])
 
 
-def volumes(container: wire.ContainerInfo | None, sandbox: str) -> list[Mount]:
-    """The sandbox, then what the task asks for. Invalid in the original's words."""
-    found = [Mount(source=sandbox, target=SANDBOX)]
+def volumes(container: wire.ContainerInfo | None, sandbox: str, *, own_root: bool = True) -> list[Mount]:
+    """The sandbox, then what the task asks for. Invalid in the original's words.
+
+    Without a root of its own the container sees the sandbox where the host has it.
+    """
+    home = SANDBOX if own_root else sandbox
+    found = [Mount(source=sandbox, target=SANDBOX)] if own_root else []
     for volume in container.volumes if container else ():
-        inside = (
-            volume.container_path if volume.container_path.startswith("/") else f"{SANDBOX}/{volume.container_path}"
-        )
+        inside = volume.container_path if volume.container_path.startswith("/") else f"{home}/{volume.container_path}"
         read_only = volume.mode == "RO"
         if ".." in inside.split("/"):
             raise Invalid(f"The container_path '{volume.container_path}' of a volume leads out of its place")

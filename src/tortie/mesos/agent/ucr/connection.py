@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from tortie.mesos.agent.ucr import shim
 
 MAKING = 120.0
 """So long a runtime may take to make a container."""
+PATIENCE = 60.0
+"""So long a shim may take to hear that it is to end."""
 
 
 async def start(program: Path, given: Mapping[str, object], make: Sequence[str], begin: Sequence[str]) -> None:
-    """A shim (`program`: as `compile_program` made it) that has made its container.
+    """A shim that has made its container; `program`: as `compile_program` made it.
 
-    Raises Invalid with the runtime's words; it has ended then.
+    Raises Invalid with the runtime's words: it has ended then. Cancelled, it goes on until somebody ends it.
     """
     settings = [f"{name}={value}" for name, value in given.items()]
     command = [sys.executable, "-I", "-S", str(program), *settings, "--", *make, "--", *begin]
@@ -73,6 +76,12 @@ class Connection:
     def close(self) -> None:
         self._writer.transport.abort()
 
+    @property
+    def pid(self) -> int:
+        """Of the shim."""
+        given = self._writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(given[:4], sys.byteorder)
+
     async def __aenter__(self) -> Connection:
         return self
 
@@ -114,6 +123,19 @@ class Connection:
             return head[:1], await self._reader.readexactly(int.from_bytes(head[1:], "big"))
         except (asyncio.IncompleteReadError, OSError) as error:
             raise _gone() from error
+
+
+async def end(folder: Path) -> None:
+    """Ends a shim, and leaves what it watched over as it is. One that makes a container finishes that first; one that
+    does not hear is killed. None is fine."""
+    try:
+        async with await Connection.open(folder) as found:
+            with anyio.move_on_after(PATIENCE):
+                await found.order(shim.QUIT)
+                return
+            os.kill(found.pid, signal.SIGKILL)
+    except (NotFound, Unavailable, ProcessLookupError):
+        return
 
 
 def _gone() -> Unavailable:

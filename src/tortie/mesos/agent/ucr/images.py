@@ -72,11 +72,23 @@ class Images:
         self._layers = store / "layers"
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
+        self._known: dict[tuple[str, str, int, int], Ready] = {}
 
     def get(self, name: str) -> Ready:
         """The image, its layers unpacked. NotFound when no archive has its name, Invalid when that is broken."""
         reference = parse_reference(name)
-        with opened(self._source(reference), reference.tag) as image:
+        source = self._source(reference)
+        status = source.stat()
+        key = (str(source), reference.tag, status.st_mtime_ns, status.st_size)
+        found = self._known.get(key)
+        if found is None or not all(layer.is_dir() for layer in found.layers):
+            found = self._read(name, reference, source)
+            if source.is_file():  # a folder may change without a sign of it
+                self._known[key] = found
+        return found
+
+    def _read(self, name: str, reference: Reference, path: Path) -> Ready:
+        with opened(path, reference.tag) as image:
             folders = []
             for layer in image.layers:
                 folder = self._layers / layer.diff.replace(":", "-")

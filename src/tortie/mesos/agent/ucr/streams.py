@@ -63,15 +63,16 @@ class UcrStreams:
 
     async def output(self, container_id: str) -> AsyncIterator[tuple[Output, bytes]]:
         folder = self._place.of(container_id)
+        began = False
         try:
-            found = await Connection.open(folder)
-        except NotFound:
-            if (folder / "status").exists():
-                return
-            raise
-        async with found:
-            async for kind, data in found.output():
-                yield KINDS[kind], data
+            async with await Connection.open(folder) as found:
+                async for kind, data in found.output():
+                    began = True
+                    yield KINDS[kind], data
+        except (NotFound, Unavailable):
+            # A shim that has nobody left to tell does not wait for those who come now.
+            if began or not (folder / "status").exists():
+                raise
 
     async def write(self, container_id: str, data: bytes) -> None:
         """Raises Conflict while somebody else's data waits to be taken."""
@@ -136,13 +137,9 @@ class UcrStreams:
         folder = self._place.session(container_id)
         if not folder.is_dir():
             return
-        try:
-            async with await Connection.open(folder) as last:
-                await last.order(shim.QUIT)
-        except (NotFound, Unavailable):
-            pass  # it has ended by itself, or it does so now
-        parent = (folder / "parent").read_text()
-        await self._end_all(parent, container_id)
+        await connection.end(folder)
+        if parent := _parent(folder):
+            await self._end_all(parent, container_id)
         await anyio.to_thread.run_sync(forget, folder)
 
     async def _end_all(self, parent: str, session_id: str) -> None:
@@ -153,11 +150,18 @@ class UcrStreams:
     async def remove_all(self, parent: str | None = None) -> None:
         """Every session of a container, or of all: nobody is left who could want them."""
         for session_id in self._place.sessions():
-            folder: Path = self._place.session(session_id)
-            if parent is None or (folder / "parent").read_text() == parent:
+            if parent is None or _parent(self._place.session(session_id)) == parent:
                 await self.remove(session_id)
 
     def close(self) -> None:
         for found in self._writers.values():
             found.close()
         self._writers.clear()
+
+
+def _parent(folder: Path) -> str:
+    """Of a session; nothing when its agent was killed before it could say so."""
+    try:
+        return (folder / "parent").read_text()
+    except OSError:
+        return ""

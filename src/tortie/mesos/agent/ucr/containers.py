@@ -1,0 +1,414 @@
+"""Containers of the Mesos containerizer: an OCI runtime's, each with a shim that outlives the agent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from tortie.base import cgroups
+from tortie.base.decoding import ready
+from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
+from tortie.mesos.agent.containerizer import Exit, Seen
+from tortie.mesos.agent.docker_run import SANDBOX, Launch
+from tortie.mesos.agent.hearing import noticed, number_of
+from tortie.mesos.agent.networks import Joined, Networks
+from tortie.mesos.agent.streams import Session
+from tortie.mesos.agent.ucr import bundle, connection, ending, process, shim
+from tortie.mesos.agent.ucr.connection import Connection
+from tortie.mesos.agent.ucr.images import Images, Ready, parse_reference
+from tortie.mesos.agent.ucr.oci import SESSIONS, Runtime
+from tortie.mesos.agent.ucr.place import Place, forget, number
+from tortie.mesos.agent.ucr.streams import UcrStreams
+from tortie.mesos.agent.ucr.users import user_of
+from tortie.mesos.agent.ucr.wanted import Wanted, wanted, wish
+from tortie.mesos.resources import from_wire
+
+log = logging.getLogger("agent")
+
+AT_ONCE = 8
+"""So many containers are made at the same time: a runtime is at work most of the time, it does not wait."""
+MOST_SAID = 1 << 16
+OF_THE_HOST = ("/etc/resolv.conf", "/etc/hosts")
+"""What a container on the host's network has of the host, whatever its image has."""
+TERM = "xterm"
+MASKS = ("SigBlk", "SigIgn", "SigCgt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`owner`: the agent's own name for itself on this host. `data`: a folder on a file system that overlayfs can use.
+    `variables`: for every task. `size`, `files`: when output is rotated, and how many old ones stay; 0: never.
+    `processes`: how many a container may have, 0: as many as it likes. `hard`: its cpus are a ceiling."""
+
+    owner: str
+    data: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    size: int = 2 << 20
+    files: int = 9
+    processes: int = 0
+    hard: bool = False
+
+
+class Known(msgspec.Struct, kw_only=True):
+    """What is kept of a container beside what its shim writes."""
+
+    owner: str
+    stop_signal: str = "SIGTERM"
+    memory: int = 0
+
+
+class UcrContainers:
+    """The Containerizer of one agent for tasks without Docker; `streams` for their input and output."""
+
+    def __init__(self, options: Options, place: Place, runtime: Runtime, images: Images, networks: Networks) -> None:
+        self.options = options
+        self.streams = UcrStreams(place, runtime)
+        self._place, self._runtime, self._images, self._networks = place, runtime, images, networks
+        self._making = anyio.CapacityLimiter(AT_ONCE)
+        place.make()
+        images.clear()
+        self._old_sessions = list(place.sessions())
+        self._busy: dict[str, anyio.Lock] = {}
+
+    # -- to its start --------------------------------------------------------------------------------------------------
+
+    def check(self, launch: Launch) -> None:
+        try:
+            self._check(launch)
+        except Invalid as error:
+            raise Invalid(f"Failed to launch container: {error}") from error
+
+    def _check(self, launch: Launch) -> None:
+        asked = wanted(launch)
+        if asked.image:
+            parse_reference(asked.image)
+        bundle.volumes(asked.container, launch.sandbox, own_root=bool(asked.image))
+        bundle.process(_nothing(), asked.container)
+        process.environment(asked.command, None, {}, {})
+        if not asked.image:
+            process.arguments(asked.command, None, as_docker=asked.as_docker)
+        user_of(launch.user)
+        self._networks.check(wish(launch, asked))
+
+    async def prepare(self, launch: Launch) -> None:
+        if image := wanted(launch).image:
+            await anyio.to_thread.run_sync(self._images.get, image, abandon_on_cancel=True)
+
+    async def start(self, launch: Launch) -> None:
+        try:
+            async with self._making:
+                await self._start(launch)
+        except (TortieError, OSError) as error:
+            try:
+                await self.remove(launch.name)
+            except TortieError as left:
+                log.warning("%s", left)
+            raise Invalid(f"Failed to launch container: {error}") from error
+
+    async def _start(self, launch: Launch) -> None:
+        asked = wanted(launch)
+        image = await anyio.to_thread.run_sync(self._images.get, asked.image) if asked.image else None
+        folder, data = self._place.container(launch.container_id), self._data(launch.container_id)
+        limits = bundle.limits_of(
+            from_wire(launch.task.resources), hard=self.options.hard, processes=self.options.processes
+        )
+        stop = (image and asked.as_docker and image.config.stop_signal) or "SIGTERM"
+        folder.mkdir(mode=0o700)
+        _keep(folder, Known(owner=self.options.owner, stop_signal=stop, memory=limits.memory))
+        _make_data(data, self.options.owner)
+        joined = await self._networks.join(wish(launch, asked))
+        shape = bundle.Shape(
+            process=self._process(launch, asked, image, joined),
+            root=str(data / "rootfs"),
+            cgroup=self._runtime.cgroup(launch.container_id),
+            hostname=joined.hostname,
+            network=joined.namespace,
+            mounts=_mounts(launch, asked, joined),
+            limits=limits,
+            container=asked.container,
+            privileged=asked.privileged,
+        )
+        (folder / "config.json").write_bytes(msgspec.json.encode(bundle.config(shape)))
+        await self._make(launch, folder, data, image, terminal=asked.terminal)
+        pid = number(folder / "pid")
+        if pid is None:
+            raise Unavailable("the runtime has made no process")
+        await self._networks.isolate(launch.container_id, pid)
+        async with await Connection.open(folder) as found:
+            await found.order(shim.BEGIN)
+
+    async def _make(self, launch: Launch, folder: Path, data: Path, image: Ready | None, *, terminal: bool) -> None:
+        given: dict[str, object] = {"dir": folder, "root": data / "rootfs", "console": int(terminal)}
+        if image is not None:
+            given["lower"] = ":".join(map(str, reversed(image.layers)))
+            given |= {"upper": data / "upper", "work": data / "work"}
+        else:
+            given["bind"] = "/"
+        given |= {name: f"{launch.sandbox}/{name}" for name in ("stdout", "stderr")}
+        given |= {"size": self.options.size, "files": self.options.files}
+        given["memory"] = self._runtime.controlled_by("memory", launch.container_id)
+        make = self._runtime.create(launch.container_id, folder, terminal=terminal)
+        await connection.start(self._place.shim, given, make, self._runtime.begin(launch.container_id))
+
+    def _process(self, launch: Launch, asked: Wanted, image: Ready | None, joined: Joined) -> process.Process:
+        config = image.config if image else None
+        home = SANDBOX if image else launch.sandbox
+        own = {"MESOS_SANDBOX": home, "MESOS_DIRECTORY": launch.sandbox, "MESOS_CONTAINER_NAME": launch.name}
+        given = {**({"TERM": TERM} if asked.terminal else {}), **self.options.variables, **asked.variables}
+        if image is None:
+            place = home
+        elif asked.as_docker:
+            place = process.directory(image.config) if image.config.working_dir else "/"
+        else:
+            place = process.directory(image.config)
+        return process.Process(
+            arguments=process.arguments(asked.command, config, as_docker=asked.as_docker),
+            environment=process.environment(asked.command, config, given, {**own, **joined.environment}),
+            directory=place,
+            user=user_of(launch.user),
+            terminal=asked.terminal,
+        )
+
+    def _data(self, container_id: str) -> Path:
+        return self.options.data / "containers" / container_id
+
+    # -- while it runs -------------------------------------------------------------------------------------------------
+
+    async def look(self, name: str) -> Seen:
+        container_id = _id(name)
+        folder = self._folder(container_id)
+        known = _known(folder, self.options.owner)
+        joined = self._networks.joined(container_id)
+        return Seen(
+            started=(folder / "begun").exists(),
+            exit=await self._exit(folder, known),
+            networks=joined.infos if joined else (),
+            pid=number(folder / "pid") or 0,
+            stop_signal=known.stop_signal,
+        )
+
+    async def _exit(self, folder: Path, known: Known) -> Exit | None:
+        if not (folder / "begun").exists():
+            return None
+        status = number(folder / "status")
+        if status is None:
+            try:
+                (await Connection.open(folder)).close()
+                return None
+            except NotFound:
+                status = number(folder / "status")  # it may just have ended
+        if status is None:
+            return ending.lost()
+        oom = folder / "oom"
+        return ending.ended(status, out_of_memory=oom.exists(), requested=known.memory, peak=number(oom) or 0)
+
+    def _folder(self, container_id: str) -> Path:
+        folder = self._place.container(container_id)
+        if not folder.is_dir():
+            raise NotFound(f"Container {container_id} cannot be found")
+        return folder
+
+    async def wait(self, name: str) -> None:
+        await self.streams.wait(_id(name))
+
+    async def follow_output(self, name: str, sandbox: Path, base: Mapping[str, int]) -> None:
+        """The shim does it."""
+        await self.wait(name)
+
+    async def signal(self, name: str, signal: str) -> None:
+        """To every process of it, as the original does."""
+        container_id = _id(name)
+        self._folder(container_id)
+        if not (number_ := number_of(signal)):
+            raise Invalid(f"'{signal}' is no signal")
+        await anyio.to_thread.run_sync(cgroups.send, self._runtime.controlled_by(SESSIONS, container_id), number_)
+
+    async def hears(self, name: str, signal: str) -> bool:
+        """False when its first process is alone and the kernel shields it."""
+        container_id = _id(name)
+        first = number(self._folder(container_id) / "pid")
+        inside = cgroups.processes(self._runtime.controlled_by(SESSIONS, container_id))
+        if first is None or inside != [first]:
+            return True
+        return noticed(_masks(first), number_of(signal))
+
+    async def run_in(
+        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str], timeout: float
+    ) -> tuple[int, str]:
+        session = Session(id=f"check-{uuid.uuid4()}", parent=_id(name), arguments=arguments, environment=environment)
+        said = bytearray()
+        with anyio.move_on_after(timeout or None):
+            async with self._session(session):
+                async for _, data in self.streams.output(session.id):
+                    said += data[: MOST_SAID - len(said)]
+                ended = Exit(status=await self.streams.wait(session.id), message="")
+                return ended.code, said.decode(errors="replace").strip()
+        raise Unavailable(f"no answer within {timeout:g} seconds")
+
+    @asynccontextmanager
+    async def _session(self, session: Session) -> AsyncIterator[None]:
+        await self.streams.launch(session)
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.streams.remove(session.id)
+
+    # -- after its end -------------------------------------------------------------------------------------------------
+
+    async def release(self, name: str) -> None:
+        container_id = _id(name)
+        if (self._place.container(container_id) / "released").exists():
+            return
+        async with self._alone(container_id):
+            await self._release(container_id)
+        if (folder := self._place.container(container_id)).is_dir():
+            (folder / "released").touch()
+
+    async def _release(self, container_id: str) -> None:
+        """Goes on past every failure, then tells of them."""
+        failed: list[Exception] = []
+        for step in (self._kill, self._networks.leave, self._runtime.delete, self._forget_data):
+            try:
+                await step(container_id)
+            except (TortieError, OSError) as error:
+                failed.append(error)
+        if failed:
+            raise Unavailable(f"container {container_id}: {'; '.join(map(str, failed))}") from failed[0]
+
+    async def _kill(self, container_id: str) -> None:
+        """Whatever is left in it; with it ends its shim, if it has one."""
+        await anyio.to_thread.run_sync(cgroups.end, self._runtime.controlled_by(SESSIONS, container_id))
+
+    async def _forget_data(self, container_id: str) -> None:
+        await anyio.to_thread.run_sync(cgroups.remove, self._runtime.cgroup(container_id))
+        await anyio.to_thread.run_sync(forget, self._data(container_id))
+
+    async def remove(self, name: str) -> None:
+        container_id = _id(name)
+        folder = self._place.container(container_id)
+        await connection.end(folder)
+        await self.release(name)
+        await self.streams.remove_all(container_id)
+        await anyio.to_thread.run_sync(forget, folder)
+        self._busy.pop(container_id, None)
+
+    def _alone(self, container_id: str) -> anyio.Lock:
+        return self._busy.setdefault(container_id, anyio.Lock())
+
+    async def owned(self) -> list[tuple[str, str, bool]]:
+        """Also what is left of containers that a restart of the host has ended."""
+        old, self._old_sessions = self._old_sessions, []
+        for session_id in old:
+            await self.streams.remove(session_id)
+        found = {}
+        for container_id in self._place.containers():
+            folder = self._place.container(container_id)
+            if _known(folder, self.options.owner).owner == self.options.owner:
+                found[container_id] = await self._has_ended(container_id)
+        for path in (self.options.data / "containers").glob("*"):
+            if path.name not in found and _owner(path) == self.options.owner:
+                found[path.name] = False
+        return [(_name(container_id), container_id, has_ended) for container_id, has_ended in found.items()]
+
+    async def _has_ended(self, container_id: str) -> bool:
+        """What could not be given back at its end is tried again."""
+        if (await self.look(_name(container_id))).exit is None:
+            return False
+        try:
+            await self.release(_name(container_id))
+        except TortieError as error:
+            log.warning("%s", error)
+        return True
+
+    async def ended_before(self, name: str, moment: float) -> bool:
+        folder = self._place.container(_id(name))
+        try:
+            return max(path.stat().st_mtime for path in (folder / "status", folder) if path.exists()) < moment
+        except (OSError, ValueError):
+            return False
+
+    async def close(self) -> None:
+        self.streams.close()
+
+
+def _nothing() -> process.Process:
+    return process.Process(arguments=(), environment={}, directory="/", user=process.User())
+
+
+def _name(container_id: str) -> str:
+    return f"mesos-{container_id}"
+
+
+def _id(name: str) -> str:
+    return name.removeprefix("mesos-")
+
+
+def _keep(folder: Path, known: Known) -> None:
+    (folder / "known.json").write_bytes(msgspec.json.encode(known))
+
+
+def _known(folder: Path, owner: str) -> Known:
+    """`owner`: whose it is when its agent was killed at its first step."""
+    try:
+        return msgspec.json.decode((folder / "known.json").read_bytes(), type=ready(Known))
+    except (OSError, msgspec.MsgspecError):
+        return Known(owner=owner)
+
+
+def _make_data(data: Path, owner: str) -> None:
+    for name in ("rootfs", "upper", "work"):
+        (data / name).mkdir(parents=True, mode=0o755)
+    (data / "owner").write_text(owner)
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return (folder / "owner").read_text()
+    except OSError:
+        return ""
+
+
+def _mounts(launch: Launch, asked: Wanted, joined: Joined) -> list[bundle.Mount]:
+    """The sandbox and volumes, and the files by which the container knows names."""
+    found = bundle.volumes(asked.container, launch.sandbox, own_root=bool(asked.image))
+    sandbox = os.path.realpath(launch.sandbox)
+    for mount in found:
+        below = mount.source != launch.sandbox and mount.source.startswith(f"{launch.sandbox}/")
+        if below:
+            _make_below(sandbox, mount.source)
+        if not asked.image and not os.path.exists(mount.target):
+            if not mount.target.startswith(f"{launch.sandbox}/"):
+                raise Invalid(f"Mount point '{mount.target}' does not exist on the host's own root")
+            _make_below(sandbox, mount.target)
+    files = dict(joined.files)
+    if not files and asked.image and not joined.namespace:
+        files = {path: path for path in OF_THE_HOST if os.path.exists(path)}
+    return [*found, *(bundle.Mount(source=source, target=target) for target, source in files.items())]
+
+
+def _make_below(sandbox: str, path: str) -> None:
+    """A folder of the sandbox, which fetched archives may have filled with links. Raises Invalid when it leads out."""
+    if not f"{os.path.realpath(path)}/".startswith(f"{sandbox}/"):
+        raise Invalid(f"'{path}' leads out of the sandbox")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise Invalid(f"'{path}': {error.strerror}") from error
+
+
+def _masks(pid: int) -> list[str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0] in MASKS]
