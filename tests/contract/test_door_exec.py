@@ -76,7 +76,7 @@ def test_a_terminal_answers_key_by_key(tmp_path: Path) -> None:
             session.write(b"stty size; echo do''ne\n")
             assert b"30 132" in read_until(b"done")
             session.write(b"exit 3\n")
-            for _ in output:
+            for _kind in output:
                 pass
             assert exit_code(session.wait()) == 3
 
