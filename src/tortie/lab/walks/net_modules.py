@@ -30,7 +30,7 @@ STAR, ISOLATED = (tuple(f"{group}/{app}" for app in (*PROBES, "collect")) for gr
 PROBING = Probing(
     listens={app: frozenset({PAGE if app.endswith("collect") else STATUS}) for app in (*STAR, *ISOLATED)},
     probes=(STATUS, PAGE, Probe("tcp", 22), Probe("udp", 9000), Probe("icmp")),
-    to_hosts=(Probe("udp", 53),),
+    to_hosts=(Probe("icmp"),),
 )
 EVERYBODY = (Allow(),)
 
@@ -99,7 +99,7 @@ def look_before(walk: Walk) -> None:
 
     def told() -> bool:
         queue.update({item["app"]["id"].rpartition("/")[2]: item for item in _queue(walk)})
-        return waiting <= queue.keys() and all("PortRequirementNotMet" in _refusals(queue[app]) for app in waiting)
+        return waiting <= queue.keys() and all("InsufficientPorts" in _refusals(queue[app]) for app in waiting)
 
     says = walk.wait("the queue to say why", told, PATIENCE)
     walk.check("two wait for a port 9000, and the queue says so", says, json.dumps(queue)[:2000])
@@ -132,9 +132,8 @@ def _queue(walk: Walk) -> list[dict[str, Any]]:
 def _refusals(item: dict[str, Any]) -> set[str]:
     """Why offers were refused, those that really were."""
     summary = item.get("processedOffersSummary", {})
-    return {row["reason"] for row in summary.get("rejectSummaryLastOffers", ()) if row.get("declined")} or {
-        row["reason"] for row in summary.get("rejectSummaryLaunchAttempt", ()) if row.get("declined")
-    }
+    rows = summary.get("rejectSummaryLastOffers", ())
+    return {row["reason"] for row in rows if row["declined"]}
 
 
 def stop(*names: str) -> Callable[[Walk], None]:
@@ -223,7 +222,8 @@ def _look_up(walk: Walk, name: str, wanted: set[str], *, some: bool = False) -> 
         return bool(found) and found <= wanted if some else found == wanted
 
     known = walk.wait(f"the name {name}", right, PATIENCE)
-    walk.check(f"{name} is as it should be", known, " ".join(answer()) or "no address")
+    meant = f"one of {len(wanted)} hosts" if some else ", ".join(sorted(wanted)) or "not known"
+    walk.check(f"{name} is {meant}", known, " ".join(answer()) or "no address")
 
 
 def _page(walk: Walk, group: str) -> str:
