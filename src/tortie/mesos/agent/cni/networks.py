@@ -21,9 +21,8 @@ from tortie.mesos.agent.cni.directory import Directory
 from tortie.mesos.agent.cni.kept import Attachment, Kept
 from tortie.mesos.agent.cni.results import Result
 from tortie.mesos.agent.invoke import Outcome, invoke
-from tortie.mesos.agent.networks import Joined, Wish
+from tortie.mesos.agent.networks import Joined, Wish, about
 from tortie.wire import mesos as wire
-from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 log = logging.getLogger("agent")
 PATIENCE = 60.0
@@ -183,11 +182,6 @@ class CniNetworks:
 def named(infos: Sequence[wire.NetworkInfo]) -> list[wire.NetworkInfo]:
     """Those that CNI is for; the others do not count."""
     return [info for info in infos if info.name]
-
-
-def about(wish: Wish) -> dict[str, str]:
-    """Who it is for, as people know it."""
-    return {MESOS_TASK: wish.task.task_id.value, MESOS_TASK_NAME: wish.task.name} if wish.task else {}
 
 
 async def _together(asked: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
