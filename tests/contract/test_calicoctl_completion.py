@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.shells import needs, shell_with, shells
 from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
+
 from tortie.cli.calicoctl.completion import SCRIPTS
 from tortie.model.kinds.node import NODE, NodeSpec
 from tortie.model.resource import Metadata, Resource
@@ -67,7 +67,12 @@ def test_tab_at_a_terminal(terminal: Terminal, typed: str, shown: str) -> None:
 def test_fish_says_what_it_would_complete(environ: dict[str, str], typed: str, shown: str) -> None:
     script = f"calicoctl completion fish | source; complete -C '{typed}'"
     ran = subprocess.run(
-        ["fish", "--no-config", "-c", script], env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
+        ["fish", "--no-config", "-c", script],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (ran.returncode, ran.stdout.split()) == (0, shown.split()[-1:]), ran.stderr
 

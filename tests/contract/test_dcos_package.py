@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.support.dcos_cluster import Answer, Asked, DcosCluster, command, serving
 from tests.support.marathon_live import Live, marathon
 from tests.support.package_service import CONFIG, Service, Shelf, index, package, service, shelf
 from tests.support.waiting import PATIENCE, until
 
+from tortie.cli.dcos import package_install
+from tortie.cli.dcos.package_client import media_type
 from tortie.packages.repositories import DEFAULT
 from tortie.packages.sources import Trust
 from tortie.packages.universe import Repository
@@ -279,6 +283,29 @@ def _at_terminal(desk: Desk, words: list[str], typed: str) -> tuple[int, str]:
         out, _ = program.communicate(timeout=PATIENCE)
     os.close(ours)
     return program.returncode, out.decode()
+
+
+def test_an_uninstallation_that_takes_its_time_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new word of the service is told once, until it is done."""
+    kind = "application/vnd.dcos.package.error+json;charset=utf-8;version=v1"
+    steps = ["0 of 2", "0 of 2", "1 of 2"]
+
+    def answer(asked: Asked) -> Answer:
+        if steps:
+            error = {"type": "UninstallUnderWay", "message": f"Package [x] is being taken out: {steps.pop(0)}"}
+            return Answer(error, 409, {"Content-Type": kind})
+        done = {"results": [{"packageName": "x", "appId": "/x", "packageVersion": "1"}]}
+        return Answer(done, 200, {"Content-Type": media_type("package/uninstall", "response")})
+
+    monkeypatch.setattr(package_install, "AGAIN_SECONDS", 0.01)
+    with serving(DcosCluster(answers={"/package/uninstall": answer})) as cluster:
+        said = command(tmp_path, monkeypatch, cluster.url)("package uninstall x --yes")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "Package [x] is being taken out: 0 of 2",
+        "Package [x] is being taken out: 1 of 2",
+        "Uninstalled package [x] version [1]",
+    ]
 
 
 def test_update(tmp_path: Path) -> None:

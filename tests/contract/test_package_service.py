@@ -11,8 +11,9 @@ from typing import Any
 from tests.support.marathon_live import Live, marathon
 from tests.support.mesos_client import Framework
 from tests.support.mesos_cluster import Daemon
-from tests.support.package_service import Service, index, package, service, shelf
+from tests.support.package_service import Service, Shelf, index, package, service, shelf
 from tests.support.ports import free_port
+from tests.support.scheduler_master import Agent, SchedulerMaster
 
 from tortie.packages.repositories import DEFAULT
 from tortie.packages.sources import Trust
@@ -330,3 +331,55 @@ def test_resources_that_packages_name_and_no_others(tmp_path: Path) -> None:
                     assert reply.status == 503
 
     asyncio.run(story())
+
+
+LEAVING = '{"id": "/leaver", "cmd": "x", "ports": [0], "labels": {"TORTIE_PACKAGE_UNINSTALL": "/v1/uninstall"}}'
+
+
+def test_an_app_takes_out_what_it_has_brought_before_it_goes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with shelf({"/repo": index(package("leaver", template=LEAVING, config=None))}) as web:
+            number = int(web.url.rpartition(":")[2])
+            master = SchedulerMaster([Agent("A1", "127.0.0.1", ports=(number, number))])
+            await master.start()
+            here, trust = Repository("Test", f"{web.url}/repo"), Trust(unsigned=[web.url])
+            async with (
+                marathon(tmp_path, master) as live,
+                service(tmp_path, live.url, repositories=[here], trust=trust) as cosmos,
+            ):
+                await _leave(cosmos, live, web)
+            await master.stop()
+
+    asyncio.run(story())
+
+
+async def _leave(cosmos: Service, live: Live, web: Shelf) -> None:
+    leaver = {"packageName": "leaver"}
+    path = "/package/uninstall"
+    assert (await cosmos.ask("/package/install", leaver)).status == 200
+    await live.settled()
+    web.replies = [(202, "1 of 3 agents"), (409, "an endpoint is left"), (500, "oops"), (200, "")]
+    refusals = [await cosmos.refused(path, leaver) for _ in range(3)]
+    assert [refusal[:2] for refusal in refusals] == [
+        (409, "UninstallUnderWay"),
+        (409, "UninstallRefused"),
+        (409, "UninstallRefused"),
+    ]
+    assert refusals[0][2] == "Package [leaver] is being taken out: 1 of 3 agents"
+    assert refusals[1][2] == "Package [leaver] stays: an endpoint is left"
+    assert "its app cannot be asked" in refusals[2][2]
+    assert await ids(live) == ["/leaver"]
+    assert (await cosmos.ask(path, leaver | {"force": True})).status == 200
+    assert web.asked[-1][0] == "/v1/uninstall"
+    assert [json.loads(body) for body in web.posted] == [{"force": False}] * 3 + [{"force": True}]
+    await live.settled()
+    assert await ids(live) == []
+
+    # An app that cannot be asked stays, unless forced.
+    assert (await cosmos.ask("/package/install", leaver)).status == 200
+    await live.settled()
+    web.replies = []
+    assert (await cosmos.refused(path, leaver))[1] == "UninstallRefused"
+    assert (await cosmos.ask(path, leaver | {"force": True})).status == 200
+    await live.settled()
+    assert await ids(live) == []

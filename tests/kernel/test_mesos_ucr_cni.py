@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.kernel.netlab import Lab
 from tests.kernel.test_cni_kernel import Node, endpoints, handles
+from tests.support.cni_plugin import CniPlugin
 from tests.support.mesos_client import get
 from tests.support.netns import within
 from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
@@ -50,8 +51,10 @@ class World:
         for name in ("blue", "red"):
             document = {"cniVersion": "0.2.0", "name": name, "type": "calico", "ipam": {"type": "calico-ipam"}}
             (self.config / f"{name}.cni").write_text(json.dumps(document))
+        self.recorder = CniPlugin(work / "recorder")
+        (self.config / "slow.cni").write_text(json.dumps({"name": "slow", "type": "recorder"}))
         flags = ["--network_cni_config_dir", str(self.config), "--network_cni_plugins_dir"]
-        self.host = UcrHost(work, agent=[*flags, str(self.node.runtime.folder)])
+        self.host = UcrHost(work, agent=[*flags, f"{self.node.runtime.folder}:{self.recorder.plugins}"])
 
     def clean(self) -> bool:
         """Nothing of any container is left in the network."""
@@ -167,6 +170,16 @@ def test_health_is_asked_inside_its_network(tasks: Tasks, check: Json) -> None:
     assert started["state"] == "TASK_RUNNING", started
     healthy = tasks.framework.wait(lambda e: e.get("update", {}).get("status", {}).get("healthy") is not None)
     assert healthy["update"]["status"]["healthy"] is True
+
+
+def test_nobody_waits_for_a_plug_in_whose_task_is_killed(world: World, tasks: Tasks) -> None:
+    world.recorder.does("ADD", "hang")
+    tasks.run("waiting", "sleep 1000", container=on("slow"))
+    wait_until(lambda: world.recorder.child, message="the plug-in runs")
+    tasks.kill("waiting")
+    ended = tasks.ended("waiting")
+    assert (ended["state"], ended["reason"]) == ("TASK_KILLED", "REASON_EXECUTOR_TERMINATED"), ended
+    assert [call.split()[0] for call in world.recorder.calls] == ["ADD", "DEL"]
 
 
 def test_an_executor_that_is_killed_gives_its_address_back(world: World, tasks: Tasks) -> None:

@@ -21,6 +21,7 @@ from tortie.packages.cosmos import Cosmos
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.front import application
 from tortie.packages.media import BY_PATH
+from tortie.packages.parting import Parting
 from tortie.packages.repositories import DEFAULT, Repositories, utc_now
 from tortie.packages.served import ServedRepository
 from tortie.packages.sources import Trust
@@ -78,9 +79,16 @@ class Shelf:
     status: int = 200
     url: str = ""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
+    replies: list[tuple[int, str]] = field(default_factory=list)
+    """What it answers to requests with POST, one after the other."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.path, dict(request.headers)))
+        if request.method == "POST" and self.replies:
+            self.posted.append(await request.read())
+            status, message = self.replies.pop(0)
+            return web.json_response({"message": message}, status=status)
         data = self.pages.get(request.path)
         if data is None or self.status != 200:
             return web.Response(status=404 if data is None else self.status)
@@ -162,7 +170,7 @@ async def service(
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with aiohttp.ClientSession() as http, MarathonClient(marathon) as client:
         listed = Repositories(store, http, trust=trust, default=repositories, fresh=fresh, clock=clock)
-        cosmos = Cosmos(listed, client, Frameworks(http, masters))
+        cosmos = Cosmos(listed, client, Frameworks(http, masters), Parting(http, client))
         app = ServedRepository(key, clock).application() if key else application(cosmos, http)
         running = asyncio.ensure_future(serve(app, [listener]))
         try:

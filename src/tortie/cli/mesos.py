@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tortie.mesos.agent.runtime import UcrSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
+LOG_HELP = "Shown under /files as this process's log; standard error, where that is a file, if not given."
 
 
 def flag(name: str, *, read: Callable[[str], Any] | None = None, **options: Any) -> Callable[[F], F]:
@@ -62,6 +63,7 @@ def master() -> None:
 @flag("offer_timeout", read=seconds, help="Unanswered offers are rescinded after this time.")
 @flag("roles", help="Comma-separated roles that frameworks may have; all if not given.")
 @flag("max_completed_frameworks", type=click.IntRange(0), default=50, show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def master_run(context: click.Context, /, debug: bool, **options: Any) -> None:
@@ -138,6 +140,7 @@ def agent() -> None:
 @flag("docker_kill_orphans", type=bool, default=True, show_default=True)
 @flag("executor_shutdown_grace_period", read=seconds, default="5secs", show_default=True)
 @flag("gc_delay", read=seconds, default="1weeks", show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:

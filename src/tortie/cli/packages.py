@@ -33,7 +33,13 @@ def packages() -> None:
     help="Until the list is changed by `dcos package repo`; may repeat; also file:///DIRECTORY. [default: our own]",
 )
 @click.option("--trust", multiple=True, type=_FILE, help="A public key that repositories are signed with; may repeat.")
-@click.option("--allow-unsigned", "unsigned", multiple=True, metavar="URI", help="What begins so needs no signature.")
+@click.option(
+    "--allow-unsigned",
+    "unsigned",
+    multiple=True,
+    metavar="URI",
+    help="This, and what lies below it, needs no signature.",
+)
 @click.option(
     "--share", metavar="HOST:PORT", help="Serve our own repository, signed, at /repository to other clusters."
 )

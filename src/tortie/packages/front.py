@@ -52,10 +52,10 @@ def application(cosmos: Cosmos, http: aiohttp.ClientSession) -> Starlette:
     ]
     routes += [
         Route("/capabilities", _capabilities),
-        Route("/package/resource", Resource(cosmos, http)),
+        Route("/package/resource", Resource(cosmos, http), methods=["GET"]),
         Route("/health", lambda _request: Response()),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={500: _broken})
 
 
 def _operation(operation: media.Operation, kind: type[Any], call: Call) -> Callable[[Request], Awaitable[Response]]:
@@ -80,6 +80,11 @@ def failed(error: TortieError, where: str) -> Response:
     if error.status >= 500:
         log.warning("%s: %s", where, error)
     return Response(msgspec.json.encode(error.body()), error.status, headers={"Content-Type": media.ERROR})
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of the program; the log has where it is."""
+    return failed(CosmosError("unhandled_exception", type(error).__name__, status=500), request.url.path)
 
 
 async def _body(request: Request) -> bytes:

@@ -17,6 +17,7 @@ from tortie.packages import signing
 from tortie.packages.cosmos import Cosmos
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.front import application
+from tortie.packages.parting import Parting
 from tortie.packages.repositories import DEFAULT, Repositories
 from tortie.packages.served import ServedRepository
 from tortie.packages.sources import Trust
@@ -76,7 +77,7 @@ async def _serve(
     async with aiohttp.ClientSession() as http, marathon, anyio.create_task_group() as group:
         trust = Trust(settings.trusted, settings.unsigned)
         repositories = Repositories(store, http, trust=trust, default=settings.repositories)
-        cosmos = Cosmos(repositories, marathon, Frameworks(http, settings.masters))
+        cosmos = Cosmos(repositories, marathon, Frameworks(http, settings.masters), Parting(http, marathon))
         log.info("serving on %s:%d for %s", settings.host, settings.port, ", ".join(settings.marathon))
         for app, other in ((application(cosmos, http), listener), *sites):
             group.start_soon(serve, app, [other])

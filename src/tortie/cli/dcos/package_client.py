@@ -80,7 +80,7 @@ def said(kind: str, message: str, data: Mapping[str, Any]) -> str:
         return _mismatch(data.get("errors"))
     if kind == "MarathonBadResponse":
         return "\n".join([message, *_details(data.get("errors"))])
-    if kind == "PackageInUse":
+    if kind in ("PackageInUse", "UninstallRefused"):
         return f"{message} (--force)"
     if kind == "RepositoryUriConnection" and data.get("cause"):
         return f"{message}\n{data['cause']}"

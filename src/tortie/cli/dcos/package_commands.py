@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,6 +65,7 @@ def _digest(found: Mapping[str, Any]) -> str:
 def install(session: Session, package: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """The commands that there are now. Whole or not at all: downloaded, compared with its digest, then put in place."""
     import hashlib
+    import shutil
 
     name = str(package["name"])
     data = session.http.call("GET", found["url"], seconds=120.0).body
@@ -120,6 +120,8 @@ def remove(environ: Mapping[str, str], name: str) -> bool:
     """Whether there was one."""
     if name not in installed(environ):
         return False
+    import shutil
+
     try:
         shutil.rmtree(os.path.join(folder(environ), name))
     except OSError as error:

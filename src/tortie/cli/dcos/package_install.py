@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from tortie.cli.dcos.package_looking import definition
 from tortie.cli.dcos.session import Session, say, tell
 
 TRIES = 3
+AGAIN_SECONDS = 1.0
 UPDATE_ALONE = (
     "This command has been deprecated. Repositories will be automatically updated after they are added by "
     "`dcos package repo add`"
@@ -103,7 +105,7 @@ def uninstall(session: Session, line: Line) -> int:
     if app_id is not None:
         asked["appId"] = app_id
     try:
-        found = call(session, "package/uninstall", asked)
+        found = _uninstalled(session, asked)
     except CosmosRefused as error:
         # Its app may have gone by another way; then only the command is left here.
         alone = error.kind == "PackageNotInstalled" and not line.has("--app")
@@ -117,6 +119,20 @@ def uninstall(session: Session, line: Line) -> int:
         if result.get("postUninstallNotes"):
             tell(str(result["postUninstallNotes"]))
     return 0
+
+
+def _uninstalled(session: Session, asked: Mapping[str, Any]) -> Any:
+    """Asks again while the package takes out what it has brought to the hosts; each of its words is told once."""
+    last = ""
+    while True:
+        try:
+            return call(session, "package/uninstall", asked)
+        except CosmosRefused as error:
+            if error.kind != "UninstallUnderWay":
+                raise
+            if str(error) != last:
+                tell(last := str(error))
+        time.sleep(AGAIN_SECONDS)
 
 
 def _confirmed(name: str, app_id: str | None, *, everything: bool) -> bool:

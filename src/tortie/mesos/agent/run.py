@@ -58,7 +58,10 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
 def networks(info: wire.AgentInfo, settings: Settings) -> Networks:
     """The ways to a network that tasks without Docker have."""
     directory = Directory(settings.cni_config_dir, settings.cni_plugins_dir)
-    ways: dict[Way, Networks] = {Way.HOST: HostNetworks(), Way.CNI: CniNetworks(directory, settings.cni_root)}
+    ways: dict[Way, Networks] = {
+        Way.HOST: HostNetworks(),
+        Way.CNI: CniNetworks(directory, settings.cni_root, str(settings.work_dir)),
+    }
     if settings.modules and (commands := present(settings.modules)):
         root = settings.work_dir / "isolators/network/net-modules"
         ways[Way.MODULES] = NetModulesNetworks(commands, info.hostname, root)
