@@ -205,6 +205,13 @@ def look_released(walk: Walk) -> None:
         return listed
 
     walk.check("every endpoint is gone", walk.wait("no endpoint", lambda: not left(), PATIENCE), str(left()))
+    checked: list[str] = []
+
+    def free() -> bool:
+        checked[:] = [walk.lab.hosts["agent-1"].run(["calicoctl", "ipam", "check"]).stdout]
+        return "(and 0 handles with matches)" in checked[0] and "found 0 problems" in checked[0]
+
+    walk.check("every address is free", walk.wait("no address in use", free, PATIENCE), checked[0])
     names = set(walk.must("agent-1", "calicoctl get profile -o name").split())
     stay = {"public", "star-1", "star-2", *(f"default_{walk.lab.hosts[agent].address}" for agent in walk.agents)}
     walk.check("the profiles stay", stay <= {name.rpartition("/")[2] for name in names}, str(sorted(names)))
