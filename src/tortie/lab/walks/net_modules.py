@@ -58,7 +58,7 @@ def script(walk: Walk, name: str, first: str) -> None:
 
 def launch_cluster(walk: Walk) -> None:
     walk.progress.explain(
-        "The document clones a repository, makes images and starts its cluster by docker-compose: here it is the lab."
+        "Left out: git clone, vagrant, modprobe, the installations, make images. The cluster of docker-compose is the lab."
     )
     script(walk, "launch-cluster", "Launching the cluster")
 
@@ -148,7 +148,8 @@ def stop(*names: str) -> Callable[[Walk], None]:
 def look_gone(walk: Walk) -> None:
     gone = walk.wait("no task to be left", lambda: not _tasks(as_json(walk, f"{MESOS}/state")), PATIENCE)
     walk.check("no task is left", gone, str(running(walk)))
-    walk.check("no deployment is left", deployments(walk) == 0, str(deployments(walk)))
+    done = walk.wait("no deployment to be left", lambda: deployments(walk) == 0, PATIENCE)
+    walk.check("no deployment is left", done, str(deployments(walk)))
 
 
 def launch(walk: Walk) -> None:
@@ -199,10 +200,8 @@ def look_released(walk: Walk) -> None:
     look_gone(walk)
 
     def left() -> list[Any]:
-        listed: list[Any] = json.loads(
-            walk.lab.hosts["agent-1"].run(["calicoctl", "get", "workloadendpoint", "-A", "-o", "json"]).stdout
-        )["items"]
-        return listed
+        ran = walk.lab.hosts["agent-1"].run(["calicoctl", "get", "workloadendpoint", "-A", "-o", "json"])
+        return list(json.loads(ran.stdout)["items"]) if ran.returncode == 0 else [ran.stderr]
 
     walk.check("every endpoint is gone", walk.wait("no endpoint", lambda: not left(), PATIENCE), str(left()))
     checked: list[str] = []
