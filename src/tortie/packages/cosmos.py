@@ -56,6 +56,8 @@ class Cosmos:
         found = await self._find(asked.package_name, asked.package_version)
         package = found.package
         answer: Body = {"packageName": package.name, "packageVersion": package.version}
+        if package.manager is not None:
+            raise failures.managed(package.name, package.version, package.manager)
         if package.template is not None:
             app = app_of(found, asked.options or {}, asked.app_id)
             answer["appId"] = await self._post(app)
