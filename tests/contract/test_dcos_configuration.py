@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.dcos_cluster import Answer, Asked, Dcos, DcosCluster, command, serving
+from tests.support.waiting import PATIENCE
 
 CLUSTER_ID = "0b7f1ad4-7a9b-4a7c-9d9d-c1f3bd5ac1b5"
 LOGIN = "/acs/api/v1/auth/login"
@@ -304,3 +307,22 @@ def test_a_setup_with_a_wrong_password_leaves_nothing(dcos: Dcos, cluster: DcosC
     assert not (tmp_path / "dcos").exists()
     assert "is unreachable." in dcos("cluster setup http://127.0.0.1:1").err
     assert "Unable to parse 'master' as a url" in dcos("cluster setup master").err
+
+
+@pytest.mark.parametrize("line", ["help", "config show", "--version", "task"])
+def test_a_short_command_imports_little(cluster: DcosCluster, tmp_path: Path, line: str) -> None:
+    heavy = {"ssl", "click", "rich", "msgspec", "asyncio", "aiohttp", "tomllib", "tortie.lab", "tortie.store", "yaml"}
+    script = (
+        "import os, sys\nfrom tortie.cli.dcos.main import run\n"
+        f"run({line.split()!r}, os.environ)\nprint(sorted({heavy!r} & set(sys.modules)))\n"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**kept, "DCOS_URL": cluster.url, "DCOS_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert ran.stdout.splitlines()[-1:] == ["[]"], ran.stderr

@@ -339,6 +339,19 @@ def test_a_second_attempt_begins_anew(plugin: CniPlugin, root: Path) -> None:
     run(lambda: cni.leave("c1"))
 
 
+def test_an_agent_leaves_alone_what_another_keeps_beside_it(plugin: CniPlugin, root: Path) -> None:
+    mine, others = (CniNetworks(networks(plugin, root).directory, root, owner) for owner in ("/a", "/b"))
+    run(lambda: mine.join(wish(ASKED)))
+    assert (mine.kept(), others.kept()) == (["c1"], [])
+
+    async def once() -> None:
+        await LeftNetworks(others, nobody).once(0)
+
+    run(once)
+    assert plugin.calls == ["ADD c1 eth0"]
+    run(lambda: mine.leave("c1"))
+
+
 class HostNetworks:
     """Networks that keep nothing."""
 

@@ -14,12 +14,14 @@ from tests.kernel.test_cni_kernel import Node, endpoints, handles
 from tests.support.mesos_client import get
 from tests.support.netns import within
 from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
 
 pytestmark = pytest.mark.root
 Json = dict[str, Any]
+HOST = ""
+"""No image: the host's own root."""
 SERVER = """
 import socketserver
 class Echo(socketserver.StreamRequestHandler):
@@ -27,10 +29,12 @@ class Echo(socketserver.StreamRequestHandler):
         for line in self.rfile:
             self.wfile.write(line)
 socketserver.ThreadingTCPServer.daemon_threads = True
-socketserver.ThreadingTCPServer(("", 7), Echo).serve_forever()
+server = socketserver.ThreadingTCPServer(("", 7), Echo)
+print("listening", flush=True)
+server.serve_forever()
 """
 CLIENT = (
-    "until exec 3<>/dev/tcp/{address}/7; do sleep 0.2; done; "
+    "exec 3<>/dev/tcp/{address}/7; "
     "while echo beat >&3 && read -t 60 -r beat <&3; do echo $beat; sleep 0.2; done; exit 9"
 )
 
@@ -94,7 +98,7 @@ def test_a_task_is_in_its_networks_and_everybody_is_told(world: World, tasks: Ta
     assert status["container_status"]["network_infos"][0]["labels"] == labels
     wait_until(lambda: "told" in world.host.said("web"), message=lambda: world.host.said("web"))
     said = world.host.said("web")
-    assert said.startswith(f"127.0.0.1 localhost\n{first} {container}\n{container}\n{container}\n")
+    assert f"127.0.0.1 localhost\n{first} {container}\n{container}\n{container}\n" in said
     assert f"inet {first}/32" in said
     assert f"inet {second}/32" in said
     found = {e.spec.endpoint: e for e in world.lab.client.list(WORKLOAD_ENDPOINT).items}
@@ -103,6 +107,8 @@ def test_a_task_is_in_its_networks_and_everybody_is_told(world: World, tasks: Ta
         "eth1": (container, ("red",)),
     }
     assert found["eth0"].metadata.labels["app"] == "web"
+    notes = found["eth0"].metadata.annotations
+    assert (notes[TASK_ANNOTATION], notes[TASK_NAME_ANNOTATION]) == ("web", "web")
 
     shown = get(world.host.agent.port, "/containers")[0]["status"]
     assert shown == status["container_status"]
@@ -157,7 +163,8 @@ def test_an_address_is_free_as_soon_as_the_end_of_its_task_is_told(world: World,
 def test_health_is_asked_inside_its_network(tasks: Tasks, check: Json) -> None:
     often = {"delay_seconds": 0, "interval_seconds": 0.2, "grace_period_seconds": 600, "consecutive_failures": 1}
     line = "cd /etc; exec python3 -m http.server --bind 127.0.0.1 80"
-    tasks.started("checked", line, container=on("blue"), health_check={**check, **often})
+    started = tasks.started("checked", line, container=on("blue"), image=HOST, health_check={**check, **often})
+    assert started["state"] == "TASK_RUNNING", started
     healthy = tasks.framework.wait(lambda e: e.get("update", {}).get("status", {}).get("healthy") is not None)
     assert healthy["update"]["status"]["healthy"] is True
 
@@ -184,16 +191,18 @@ def test_an_agent_killed_while_it_launches_begins_again_or_goes_on(world: World,
     told = [addresses(tasks.running(name)) for name in names]
     assert len({address for (address,) in told}) == len(names)
     states = {name: [s["state"] for s in tasks.framework.statuses(name)] for name in names}
-    assert all(state == ["TASK_RUNNING"] for state in states.values()), states
+    assert all(set(state) == {"TASK_RUNNING"} for state in states.values()), states
     wait_until(lambda: len(endpoints(world.lab)) == len(names), message=world.left)
     wait_until(lambda: len(handles(world.lab)) == len(names), message=world.left)
 
 
 def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) -> None:
-    address = addresses(tasks.started("server", f"exec python3 -c '{SERVER}'", container=on("blue")))[0]
+    server = tasks.started("server", f"exec python3 -c '{SERVER}'", container=on("blue"), image=HOST)
+    address = addresses(server)[0]
+    wait_until(lambda: "listening" in world.host.said("server"), message=lambda: world.host.said("server", "stderr"))
     names = [f"client-{number}" for number in range(19)]
     for name in names:
-        tasks.run(name, CLIENT.format(address=address), container=on("blue"), resources=SMALL)
+        tasks.run(name, CLIENT.format(address=address), container=on("blue"))
     before = {name: tasks.running(name) for name in names}
     assert {status["state"] for status in before.values()} == {"TASK_RUNNING"}
     all_beat(world, names, "first")
@@ -206,7 +215,7 @@ def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) 
     all_beat(world, names, "while the node is away")
     world.node.again()
     world.host.master.stop(signal.SIGKILL)
-    tasks.framework.ended.wait()
+    assert tasks.framework.ended.wait(PATIENCE)
     all_beat(world, names, "while the master is away")
     world.host.master.start()
     tasks.framework.subscribe()
@@ -223,12 +232,6 @@ def test_twenty_tasks_outlive_agent_node_and_master(world: World, tasks: Tasks) 
     for name in names:
         assert tasks.ended(name)["state"] == "TASK_KILLED"
     wait_until(lambda: len(endpoints(world.lab)) == 1, message=lambda: f"the server's alone: {world.left()}")
-
-
-SMALL = [
-    {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
-    {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
-]
 
 
 def states(world: World) -> list[str]:

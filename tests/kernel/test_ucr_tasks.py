@@ -78,7 +78,7 @@ def cmdline(pid: int) -> list[str]:
 
 
 def test_limits_are_the_kernels(host: UcrHost, tasks: Tasks) -> None:
-    container = container_of(tasks.started("limited", "sleep 1000", resources={"cpus": 0.5, "mem": 64}))
+    container = container_of(tasks.started("limited", "sleep 1000", cpus=0.5, mem=64))
     if cgroups.unified():
         assert host.limit("memory", container, "memory.max") == str(64 * MIB)
         assert host.limit("cpu", container, "cpu.max") == "50000 100000"
@@ -90,7 +90,7 @@ def test_limits_are_the_kernels(host: UcrHost, tasks: Tasks) -> None:
 
 
 def test_one_that_needs_more_memory_than_it_has_is_told_so(tasks: Tasks) -> None:
-    tasks.run("hungry", "x=$(head -c 200000000 /dev/zero | tail -c 200000000); sleep 1000", resources={"mem": 32})
+    tasks.run("hungry", "x=$(head -c 200000000 /dev/zero | tail -c 200000000); sleep 1000", mem=32)
     ended = tasks.ended("hungry")
     assert ended["state"] == "TASK_FAILED"
     assert ended["reason"] == "REASON_CONTAINER_LIMITATION_MEMORY"
@@ -98,8 +98,8 @@ def test_one_that_needs_more_memory_than_it_has_is_told_so(tasks: Tasks) -> None
 
 
 def test_a_kill_goes_to_every_process_and_escalates(host: UcrHost, tasks: Tasks) -> None:
-    forever = "while :; do sleep 0.1; done"
-    line = f"trap 'echo parent' TERM; (trap 'echo child' TERM; echo up; {forever}) & {forever}"
+    on = "while :; do sleep 0.1; done"
+    line = f"trap 'echo parent' TERM; (trap 'echo child' TERM; echo up; {on}) & {on}"
     tasks.started("deaf", line)
     wait_until(lambda: "up\n" in host.said("deaf"), message="the traps are set")
     tasks.kill("deaf", 2)
@@ -224,7 +224,7 @@ def test_a_shim_that_was_killed_takes_its_task_with_it(host: UcrHost, tasks: Tas
 def test_a_container_that_nobody_knows_is_removed(host: UcrHost, tasks: Tasks) -> None:
     container = container_of(tasks.started("forgotten", "sleep 1000"))
     host.agent.stop(signal.SIGKILL)
-    (checkpoint,) = host.work_dir.glob("meta/slaves/*/frameworks/*/executors/forgotten/runs/*/task.json")
+    checkpoint = next(host.work_dir.glob(f"meta/slaves/*/frameworks/*/executors/forgotten/runs/{container}/task.json"))
     checkpoint.unlink()
     host.agent.start()
     wait_until(lambda: not host.container(container).exists(), message=lambda: f"it is gone: {host.leaks()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tortie.door.cluster import Places
 from tortie.door.run import Options, run
 from tortie.door.services import Server
 from tortie.door.site import About
+from tortie.web.serve import Tls
 
 Talk = Callable[["Conversation"], Awaitable[None]]
 
@@ -75,7 +77,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def behind(talk: Talk) -> AsyncIterator[Behind]:
+async def behind(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Behind]:
     """Each connection is one conversation."""
     found = Behind(free_port())
 
@@ -90,7 +92,7 @@ async def behind(talk: Talk) -> AsyncIterator[Behind]:
             found.open -= 1
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", found.port)
+    server = await asyncio.start_server(connected, "127.0.0.1", found.port, ssl=tls)
     try:
         yield found
     finally:
@@ -128,6 +130,7 @@ async def door(
     marathons: tuple[int, ...] = (),
     users: Path | None = None,
     token: Path | None = None,
+    tls: Path | None = None,
     answer_seconds: float = 3600.0,
     **places: int,
 ) -> AsyncIterator[int]:
@@ -144,6 +147,7 @@ async def door(
         state=state,
         users=users,
         token=token,
+        tls=Tls(tls) if tls else None,
         answer_seconds=answer_seconds,
     )
     program = asyncio.ensure_future(run(options))

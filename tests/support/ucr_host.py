@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.mesos_client import Framework, task
+from tests.support.mesos_client import Framework, scalar, task
 from tests.support.mesos_cluster import MesosCluster
 from tests.support.ucr_box import box
 from tests.support.waiting import wait_until
@@ -117,9 +117,10 @@ class Tasks:
         if container is not None:
             mesos = {"mesos": {"image": {"type": "DOCKER", "docker": {"name": image}}}} if image else {}
             parts["container"] = {"type": "MESOS", **mesos, **container}
+        given = {"resources": [scalar("cpus", parts.pop("cpus", 0.1)), scalar("mem", parts.pop("mem", 32))]}
         offer = self.framework.offer()
         self.asked.append(task_id)
-        self.framework.accept(offer, task(offer, task_id, command=command, **parts))
+        self.framework.accept(offer, task(offer, task_id, command=command, **given, **parts))
 
     def started(self, task_id: str, line: str | None, **parts: Any) -> Json:
         self.run(task_id, line, **parts)

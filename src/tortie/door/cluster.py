@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from tortie.base.errors import Invalid
 from tortie.door import paths
-from tortie.door.outgoing import NoAnswer, Pool, fetch
+from tortie.door.outgoing import NoAnswer
+from tortie.door.pool import Pool, fetch
 from tortie.door.refusal import Refusal
 from tortie.door.relay import Way
 from tortie.door.services import (

@@ -133,7 +133,9 @@ def packages() -> Daemon:
 def door(document: Document) -> Daemon:
     """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself."""
     served = ("door", "marathon", "mesos", *(["haproxy"] if document.service_ports else []))
-    links = [f"--link={page.name}=:{page.port}{page.path}" for page in document.pages if page.name not in served]
+    links = [
+        f"--link={page.name.capitalize()}=:{page.port}{page.path}" for page in document.pages if page.name not in served
+    ]
     argv = (
         *(TORTIE, "door", "run", "--listen", f"{MASTER}:{document.door_port}", "--public-ip", MASTER),
         *("--master", f"{MASTER}:5050", "--marathon", f"http://{MASTER}:8080", "--mesos-dns", f"http://{MASTER}:8123"),

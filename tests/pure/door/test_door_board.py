@@ -32,6 +32,14 @@ def test_all_is_well_when_everything_is() -> None:
     assert found["frameworks"][0]["link"] == "service/marathon/"
 
 
+def test_agents_are_in_the_order_of_their_addresses() -> None:
+    slaves = [{"id": name, "hostname": name} for name in ("10.0.0.10", "10.0.0.9", "b", "a2", "a10")]
+    found = board(Seen([], summary_of(json.dumps({"slaves": slaves}).encode()), []))
+    names = [line["name"] for line in found["agents"]]
+    assert names.index("10.0.0.9") < names.index("10.0.0.10")
+    assert names.index("a2") < names.index("a10") < names.index("b")
+
+
 def test_a_part_that_fails_says_why() -> None:
     failing = Probe("dcos-marathon.service", "Marathon", "10.0.0.1:8080", failure="Connection refused")
     found = board(Seen([MASTER, failing], None, None))

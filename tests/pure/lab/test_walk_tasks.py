@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tortie.lab.walks import environments, net_modules
 from tortie.lab.walks.matrix import Party, Probe, Seen, Stage, wanted
 from tortie.lab.walks.pictures import bright, edges, edges_of
+from tortie.lab.walks.prober import Target, parts
 from tortie.lab.walks.tasks import Task, running_tasks
 
 HTTP, WEB, SQL, SSH = (Probe("tcp", port) for port in (80, 81, 1521, 22))
@@ -145,3 +147,13 @@ def test_tasks_of_the_masters_state_are_those_that_run_with_what_they_asked_for(
         Task("b", "agent-1", "172.24.197.102", "", "c-b.1"),
     ]
     assert running_tasks({}, {}, {}) == []
+
+
+def test_probes_are_tried_in_parts_that_have_room() -> None:
+    work = {
+        Path(name): [Target("192.168.0.1", PING)] * count for name, count in (("a", 3), ("b", 2), ("c", 9), ("d", 1))
+    }
+    sizes = [[len(targets) for targets in part.values()] for part in parts(work, 5)]
+    assert sizes == [[3, 2], [9], [1]]
+    assert [list(part) for part in parts(work, 100)] == [list(work)]
+    assert list(parts({}, 5)) == []

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tortie.base.errors import Invalid
 from tortie.mesos.agent.netmodules import messages
 from tortie.mesos.agent.netmodules.modules import Commands, commands, read_modules
+from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION
 from tortie.plugins.netmodules.asking import Allocate, Cleanup, Isolate, Release, Reserve, read_asking
 from tortie.wire import mesos as wire
+from tortie.wire.labels import MESOS_TASK
 from tortie.wire.netmodules import HOOK, ISOLATOR, modules
 
 HOST = "172.24.197.102"
@@ -114,7 +116,7 @@ def test_what_is_said_is_what_the_plug_in_understands() -> None:
         },
     }
     assert read_asking(allocate) == Allocate(uid="u-1", counts={4: 1, 6: 0}, named=())
-    isolate = messages.isolate(HOST, "c-1", 7, ["192.168.0.1"], network, told)
+    isolate = messages.isolate(HOST, "c-1", 7, ["192.168.0.1"], network, told, {MESOS_TASK: "web.1"})
     assert read_asking(isolate) == Isolate(
         hostname=HOST,
         container="c-1",
@@ -122,6 +124,7 @@ def test_what_is_said_is_what_the_plug_in_understands() -> None:
         addresses=["192.168.0.1"],
         groups=["star-1", "public"],
         labels={"role": "db", "bare": ""},
+        notes={TASK_ANNOTATION: "web.1"},
     )
     assert read_asking(messages.cleanup(HOST, "c-1")) == Cleanup(container="c-1")
     assert read_asking(messages.release(["192.168.0.1"])) == Release(addresses=["192.168.0.1"])

@@ -22,6 +22,7 @@ from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
 from tortie.mesos.agent.nested import NestedContainers, Parent
+from tortie.mesos.agent.netmodules.modules import Commands
 from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.streams import Streams
 from tortie.mesos.agent.sweep import Sweep
@@ -65,6 +66,7 @@ class Settings:
     cni_config_dir: str = ""
     cni_plugins_dir: str = ""
     cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
+    modules: Commands | None = None
     ucr: UcrSettings = field(default_factory=UcrSettings)
     flags: Mapping[str, str] = field(default_factory=dict)
 

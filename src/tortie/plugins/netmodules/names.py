@@ -41,7 +41,7 @@ def endpoint_resource(node: str, asking: Isolate, *, handle: str, stamp: str) ->
                 "projectcalico.org/namespace": NAMESPACE,
                 "projectcalico.org/orchestrator": ORCHESTRATOR,
             },
-            annotations={HANDLE_ANNOTATION: handle, STAMP_ANNOTATION: stamp},
+            annotations={HANDLE_ANNOTATION: handle, STAMP_ANNOTATION: stamp, **asking.notes},
         ),
         spec=WorkloadEndpointSpec(
             orchestrator=ORCHESTRATOR,

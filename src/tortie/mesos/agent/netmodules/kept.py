@@ -16,11 +16,13 @@ from tortie.wire import mesos as wire
 
 
 class Record(wire.Message):
-    """`addresses`: None until all of them are known. `released`, `cleaned`: what has been given back."""
+    """`addresses`: None until all of them are known. `about`: the task that it is for. `released`, `cleaned`: whether
+    the addresses and the network have been given back."""
 
     uid: str
     info: wire.NetworkInfo
     labels: list[dict[str, str]] = []
+    about: dict[str, str] = {}
     addresses: list[str] | None = None
     released: bool = False
     cleaned: bool = False

@@ -85,7 +85,9 @@ def isolate(
     addresses: Sequence[str],
     info: wire.NetworkInfo,
     labels: Sequence[Mapping[str, str]],
+    about: Mapping[str, str],
 ) -> bytes:
+    """`about` is of our own: other plug-ins look at no argument that they do not know."""
     return _encoded(
         "isolate",
         hostname=hostname,
@@ -94,6 +96,7 @@ def isolate(
         ipv4_addrs=addresses,
         netgroups=info.groups,
         labels=labels,
+        **about,
     )
 
 

@@ -21,12 +21,20 @@ from tortie.mesos.agent.netmodules import messages
 from tortie.mesos.agent.netmodules.kept import Kept, Record
 from tortie.mesos.agent.netmodules.messages import Asked
 from tortie.mesos.agent.netmodules.modules import Commands
-from tortie.mesos.agent.networks import Joined, Wish
+from tortie.mesos.agent.networks import Joined, Wish, about
 from tortie.wire.netmodules import NO_ENDPOINT
 
 log = logging.getLogger("agent")
 PATIENCE = 60.0
 """The original gives an executor as long to register, and takes all of it down then."""
+
+
+def present(commands: Commands) -> Commands | None:
+    """None, and a warning, when one of the programs is not there: as in the original, net-modules rest then."""
+    missing = [command[0] for command in (commands.ipam, commands.isolator) if not os.path.exists(command[0])]
+    for program in dict.fromkeys(missing):
+        log.warning("net-modules are inactive, tasks have the host's network: %s does not exist", program)
+    return None if missing else commands
 
 
 class NetModulesNetworks:
@@ -50,7 +58,12 @@ class NetModulesNetworks:
         container_id = wish.container_id
         async with Alone(self._busy, container_id):
             await self._leave(container_id)
-            record = Record(uid=str(uuid.uuid4()), info=asking.info, labels=messages.labels_of(asking.info, wish.task))
+            record = Record(
+                uid=str(uuid.uuid4()),
+                info=asking.info,
+                labels=messages.labels_of(asking.info, wish.task),
+                about=about(wish),
+            )
             async with self._undone_if_it_fails(container_id):
                 self._kept.keep(container_id, record)
                 await anyio.to_thread.run_sync(namespaces.make, self._kept.namespace(container_id))
@@ -76,7 +89,9 @@ class NetModulesNetworks:
             record = self._kept.record(container_id)
             if record is None or record.addresses is None:
                 raise Unavailable(f"container {container_id} has not joined its network")
-            request = messages.isolate(self.hostname, container_id, pid, record.addresses, record.info, record.labels)
+            request = messages.isolate(
+                self.hostname, container_id, pid, record.addresses, record.info, record.labels, record.about
+            )
             async with self._undone_if_it_fails(container_id):
                 await self._ask(self.commands.isolator, container_id, request)
 

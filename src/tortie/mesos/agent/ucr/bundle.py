@@ -31,6 +31,7 @@ ALL_CAPABILITIES = (
         f"CAP_{name}"
         for name in ("SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM")
     ),
+    *(f"CAP_{name}" for name in ("BPF", "CHECKPOINT_RESTORE", "PERFMON")),
     *CAPABILITIES,
 )
 MASKED = (
@@ -153,7 +154,10 @@ def _capabilities(container: wire.ContainerInfo | None) -> list[str]:
     names = asked.get("capabilities") if isinstance(asked, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Invalid("linux_info: a list of capabilities is needed")
-    return [f"CAP_{name}" if not name.startswith("CAP_") else name for name in names]
+    found = [f"CAP_{name}" if not name.startswith("CAP_") else name for name in names]
+    if unknown := set(found) - set(ALL_CAPABILITIES):
+        raise Invalid(f"linux_info: {', '.join(sorted(unknown))} is no capability")
+    return found
 
 
 def _rlimits(container: wire.ContainerInfo | None) -> list[dict[str, Any]]:
