@@ -132,7 +132,7 @@ class Cosmos:
             raise failures.incomplete_uninstall(one.name, str(error)) from error
 
     async def repository_add(self, asked: requests.RepositoryAdd, version: int) -> Body:
-        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.index))
+        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.place()))
 
     async def repository_delete(self, asked: requests.RepositoryDelete, version: int) -> Body:
         return _listed(await self.repositories.delete(asked.name, asked.uri))
