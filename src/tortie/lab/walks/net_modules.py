@@ -58,7 +58,7 @@ def script(walk: Walk, name: str, first: str) -> None:
 
 def launch_cluster(walk: Walk) -> None:
     walk.progress.explain(
-        "Left out: git clone, vagrant, modprobe, the installations, make images. The cluster of docker-compose is the lab."
+        "Left out: git clone, vagrant, modprobe, the installations, make images. docker-compose's cluster is the lab."
     )
     script(walk, "launch-cluster", "Launching the cluster")
 
