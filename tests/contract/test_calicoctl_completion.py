@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.shells import needs, shell_with, shells
+from tests.support.terminal import Terminal
+from tests.support.waiting import PATIENCE
 
 from tortie.cli.calicoctl.completion import SCRIPTS
 from tortie.model.kinds.node import NODE, NodeSpec
@@ -22,7 +20,6 @@ from tortie.model.v0.profile import fresh_profile
 from tortie.store.client import Client
 from tortie.store.open import open_store
 
-SECONDS = 60.0
 TYPED = {
     "calicoctl profile front": "calicoctl profile frontend-net ",
     "calicoctl profile frontend-net rule add out": "calicoctl profile frontend-net rule add outbound ",
@@ -30,10 +27,6 @@ TYPED = {
     "calicoctl delete node age": "calicoctl delete node agent-1 ",
 }
 """What is typed, and what stands on the line once Tab was pressed."""
-
-
-def needs(shell: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(shell) is None, reason=f"{shell} is not installed")
 
 
 @pytest.fixture
@@ -56,51 +49,10 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-class Terminal:
-    """A shell at a terminal of its own."""
-
-    def __init__(self, argv: Sequence[str], environ: dict[str, str]) -> None:
-        self.seen = ""
-        self.pid, self._end = pty.fork()
-        if self.pid == 0:
-            os.execvpe(argv[0], list(argv), environ)
-
-    def type(self, text: str) -> None:
-        os.write(self._end, text.encode())
-
-    def wait_for(self, text: str) -> None:
-        """Until it stands there; what was before is forgotten."""
-        deadline = time.monotonic() + SECONDS
-        while text not in self.seen:
-            ready, _, _ = select.select([self._end], [], [], max(deadline - time.monotonic(), 0))
-            assert ready, f"no {text!r} within {SECONDS} s in {self.seen!r}"
-            self.seen += os.read(self._end, 4096).decode(errors="replace")
-        self.seen = self.seen.partition(text)[2]
-
-    def close(self) -> None:
-        os.close(self._end)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
-START = {
-    "bash": (("bash", "--norc", "--noprofile", "-i"), ""),
-    "zsh": (("zsh", "-f", "-i"), "autoload -Uz compinit && compinit -u -D; "),
-}
-
-
-@pytest.fixture(params=[pytest.param(shell, marks=needs(shell)) for shell in START])
+@pytest.fixture(params=shells())
 def terminal(request: pytest.FixtureRequest, environ: dict[str, str]) -> Iterator[Terminal]:
-    argv, before = START[request.param]
-    made = Terminal(argv, environ)
-    try:
-        # Written in two parts, so that what is typed is not taken for what it prints.
-        made.type(f"PS1='ready> '; {before}source <(calicoctl completion {request.param}); echo com''plete\n")
-        made.wait_for("complete")
-        made.wait_for("ready> ")
+    with shell_with(request.param, "calicoctl", environ) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize(("typed", "shown"), TYPED.items())
@@ -115,7 +67,12 @@ def test_tab_at_a_terminal(terminal: Terminal, typed: str, shown: str) -> None:
 def test_fish_says_what_it_would_complete(environ: dict[str, str], typed: str, shown: str) -> None:
     script = f"calicoctl completion fish | source; complete -C '{typed}'"
     ran = subprocess.run(
-        ["fish", "--no-config", "-c", script], env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
+        ["fish", "--no-config", "-c", script],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (ran.returncode, ran.stdout.split()) == (0, shown.split()[-1:]), ran.stderr
 
@@ -131,7 +88,7 @@ def test_bash_offers_files_behind_f_and_nothing_without_a_store(environ: dict[st
         "offered calicoctl ipam s\noffered calicoctl nons\n"
     )
     ran = subprocess.run(
-        ["bash", "-c", script], env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
+        ["bash", "-c", script], env=environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (ran.stdout.splitlines(), ran.stderr) == (["policy.yaml", "", "show split", ""], "")
 
@@ -144,7 +101,7 @@ def test_every_shell_has_its_script_and_others_are_refused(environ: dict[str, st
             env=environ,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
 

@@ -339,6 +339,19 @@ def test_a_second_attempt_begins_anew(plugin: CniPlugin, root: Path) -> None:
     run(lambda: cni.leave("c1"))
 
 
+def test_an_agent_leaves_alone_what_another_keeps_beside_it(plugin: CniPlugin, root: Path) -> None:
+    mine, others = (CniNetworks(networks(plugin, root).directory, root, owner) for owner in ("/a", "/b"))
+    run(lambda: mine.join(wish(ASKED)))
+    assert (mine.kept(), others.kept()) == (["c1"], [])
+
+    async def once() -> None:
+        await LeftNetworks(others, nobody).once(0)
+
+    run(once)
+    assert plugin.calls == ["ADD c1 eth0"]
+    run(lambda: mine.leave("c1"))
+
+
 class HostNetworks:
     """Networks that keep nothing."""
 
@@ -384,7 +397,7 @@ def agent(plugin: CniPlugin | tuple[Path, str], root: Path, *words: str) -> list
 
 def test_an_agent_killed_while_its_plug_in_works_leaves_nothing(plugin: CniPlugin, root: Path) -> None:
     plugin.does("ADD", "hang")
-    running = subprocess.Popen(agent(plugin, root, "join", "c1", "blue"), stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(agent(plugin, root, "join", "c1", '[{"name": "blue"}]'), stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: plugin.child, message="the plug-in runs")
         shell = next(p for p in Path("/proc").glob("[0-9]*") if _is(p, str(plugin.plugins / "recorder")))
@@ -408,7 +421,8 @@ def _is(process: Path, word: str) -> bool:
 
 
 def test_an_agent_killed_after_its_networks_were_joined_finds_them(plugin: CniPlugin, root: Path) -> None:
-    subprocess.run(agent(plugin, root, "join", "c1", "blue", "red"), check=True, timeout=PATIENCE, capture_output=True)
+    asked = json.dumps([{"name": "blue"}, {"name": "red"}])
+    subprocess.run(agent(plugin, root, "join", "c1", asked), check=True, timeout=PATIENCE, capture_output=True)
     again = networks(plugin, root)
     joined = again.joined("c1")
     assert joined is not None
@@ -438,7 +452,7 @@ def test_the_cni_project_s_own_plug_ins_serve_a_container(tmp_path: Path, root: 
         done = subprocess.run(command, check=True, timeout=PATIENCE, capture_output=True, text=True)
         return done.stdout
 
-    joined = json.loads(told("join", "c1", "ptp"))
+    joined = json.loads(told("join", "c1", '[{"name": "ptp"}]'))
     (address,) = joined["infos"][0]["ip_addresses"]
     inside = ["nsenter", f"--net={joined['namespace']}", "ip", "-j", "-4", "address", "show", "dev", "eth0"]
     shown = json.loads(subprocess.run(inside, check=True, capture_output=True, text=True).stdout)

@@ -25,10 +25,11 @@ def run_once(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 class Daemon:
-    """One program of ours. Its standard error goes to `log`."""
+    """One program of ours. Its standard error goes to `log`. At the path `alive` it answers once it serves."""
 
-    def __init__(self, port: int, log: Path, *arguments: str) -> None:
+    def __init__(self, port: int, log: Path, *arguments: str, alive: str = "/health") -> None:
         self.port = port
+        self.alive = alive
         self.log = log
         self.arguments = arguments
         self.process: subprocess.Popen[bytes] | None = None
@@ -37,14 +38,16 @@ class Daemon:
         """Returns once it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*TORTIE, *self.arguments], stdin=subprocess.DEVNULL, stderr=log)
-        wait_until(self._answers, message=lambda: f"/health of {self.arguments[:2]}: {self.log.read_text()[-2000:]}")
+        wait_until(
+            self._answers, message=lambda: f"{self.alive} of {self.arguments[:2]}: {self.log.read_text()[-2000:]}"
+        )
         return self
 
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"exit {self.process.returncode}: {self.log.read_text()[-2000:]}"
         with contextlib.suppress(OSError):
-            return request(self.port, "GET", "/health")[0] == 200
+            return request(self.port, "GET", self.alive)[0] == 200
         return False
 
     @contextlib.contextmanager

@@ -35,17 +35,23 @@ def lab_words(name: str) -> str:
 @click.argument("document", required=False)
 @click.option("--until", metavar="STEP", help="Replay the document up to this step; 0 types nothing.")
 @click.option("--bare", is_flag=True, help="(not available yet)")
-@click.option("--agents", type=int, help="How many agents (stars 2, hello 3).")
+@click.option(
+    "--agents", type=int, help="How many agents (stars 2, hello 3, environments 3; net-modules has exactly 2)."
+)
 @click.option("--public-agents", type=int, help="How many more that only take apps made for them (stars 0, hello 1).")
 @click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
-@click.option("--runtime", default="docker", help="docker")
+@click.option(
+    "--runtime",
+    default="docker",
+    help="docker, or ucr: apps of Docker's kind run without it, their networks come by CNI.",
+)
 @click.option("--store", default="sqlite", help="sqlite, or etcd on the master.")
 @click.option("--routing", default="direct", help="direct, vxlan or bgp: how packets find other hosts' containers.")
 @click.option("--daemons", hidden=True, metavar="NAME,…", help="For development: start only these daemons.")
 @name_option
 @json_option
 def up(**given: Any) -> None:
-    """Bring a lab up and replay DOCUMENT (stars, hello) on it.
+    """Bring a lab up and replay DOCUMENT (stars, hello, net-modules, environments) on it.
 
     Without DOCUMENT: the hosts and daemons of stars, nothing typed. A second `up` with the same options finds the
     lab; with others it changes nothing and exits 4.

@@ -17,9 +17,11 @@ from tortie.mesos.flags import seconds, value
 from tortie.store.open import store_url
 
 if TYPE_CHECKING:
+    from tortie.mesos.agent.netmodules.modules import Commands
     from tortie.mesos.agent.runtime import UcrSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
+LOG_HELP = "Shown under /files as this process's log; standard error, where that is a file, if not given."
 
 
 def flag(name: str, *, read: Callable[[str], Any] | None = None, **options: Any) -> Callable[[F], F]:
@@ -61,6 +63,7 @@ def master() -> None:
 @flag("offer_timeout", read=seconds, help="Unanswered offers are rescinded after this time.")
 @flag("roles", help="Comma-separated roles that frameworks may have; all if not given.")
 @flag("max_completed_frameworks", type=click.IntRange(0), default=50, show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def master_run(context: click.Context, /, debug: bool, **options: Any) -> None:
@@ -127,6 +130,9 @@ def agent() -> None:
 @flag("network_cni_config_dir", default="", help="Files that describe CNI networks, one each.")
 @flag("network_cni_plugins_dir", default="", help="Where CNI plug-ins are, directories separated by colons.")
 @flag("network_cni_root_dir_persist", type=bool, default=False, show_default=True, help="Below --work-dir instead.")
+@flag("modules", default="", help="A modules.json, as its path, as file:///PATH or as JSON.")
+@flag("isolation", default="", help="Isolators, with commas between; a module's name makes it one.")
+@flag("hooks", default="", help="Modules that are hooks, with commas between.")
 @flag("docker", default="docker", show_default=True, help="The docker command.")
 @flag("docker_socket", default="/var/run/docker.sock", show_default=True)
 @flag("docker_remove_delay", read=seconds, default="6hrs", show_default=True)
@@ -134,6 +140,7 @@ def agent() -> None:
 @flag("docker_kill_orphans", type=bool, default=True, show_default=True)
 @flag("executor_shutdown_grace_period", read=seconds, default="5secs", show_default=True)
 @flag("gc_delay", read=seconds, default="1weeks", show_default=True)
+@flag("external_log_file", help=LOG_HELP)
 @click.option("--debug", is_flag=True)
 @click.pass_context
 def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
@@ -172,6 +179,7 @@ def agent_run(context: click.Context, /, debug: bool, **options: Any) -> None:
         cni_config_dir=options["network_cni_config_dir"],
         cni_plugins_dir=options["network_cni_plugins_dir"],
         cni_root=_cni_root(options),
+        modules=_modules(options),
         ucr=_ucr(options, work_dir),
         kill_orphans=options["docker_kill_orphans"],
         flags=_flags(context),
@@ -208,6 +216,15 @@ def _ucr(options: dict[str, Any], work_dir: Path) -> UcrSettings:
         hard=options["cgroups_enable_cfs"],
         processes=options["container_pids"],
     )
+
+
+def _modules(options: dict[str, Any]) -> Commands | None:
+    """The commands of net-modules, where they are asked for. Raises Invalid in the original's words."""
+    from tortie.mesos.agent.netmodules.modules import commands
+
+    given = options["modules"]
+    text = value(f"file://{given}") if given.startswith("/") else given
+    return commands(text, options["isolation"], options["hooks"])
 
 
 def _cni_root(options: dict[str, Any]) -> Path:

@@ -147,7 +147,7 @@ cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they 
     "--cni/--no-cni",
     default=True,
     envvar=_variable("cni"),
-    help="Serve CNI and net-modules: what `tortie node install-cni` and `install-net-modules` put in place.",
+    help="Serve CNI and net-modules: what `tortie node install-cni` and `install-netmodules` put in place.",
 )
 @cni_socket
 @cni_spool
@@ -242,7 +242,7 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
         click.echo(f"wrote {path}")
 
 
-@node.command(name="install-net-modules")
+@node.command(name="install-netmodules")
 @click.option(
     "--bin-dir",
     type=click.Path(path_type=Path),
@@ -252,7 +252,7 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
 )
 @cni_socket
 @cni_spool
-def install_net_modules(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
     """Put net-modules' command calico_mesos in place, and a modules.json for Mesos agents where there is none."""
     from tortie.plugins.netmodules.install import install
 

@@ -19,7 +19,7 @@ def packages() -> None:
 
 
 @packages.command()
-@click.option("--listen", default="0.0.0.0:7070", show_default=True, metavar="HOST:PORT")
+@click.option("--listen", default="127.0.0.1:7070", show_default=True, metavar="HOST:PORT", help="For the door alone.")
 @click.option("--marathon", "marathons", multiple=True, metavar="URL", help="Marathon; may repeat.")
 @click.option("--auth-credentials", metavar="USER:PASSWORD", help="For Marathon.")
 @click.option("--marathon-ca-cert", metavar="FILE", help="The certificates that Marathon's is believed by.")
@@ -33,11 +33,22 @@ def packages() -> None:
     help="Until the list is changed by `dcos package repo`; may repeat; also file:///DIRECTORY. [default: our own]",
 )
 @click.option("--trust", multiple=True, type=_FILE, help="A public key that repositories are signed with; may repeat.")
-@click.option("--allow-unsigned", "unsigned", multiple=True, metavar="URI", help="What begins so needs no signature.")
+@click.option(
+    "--allow-unsigned",
+    "unsigned",
+    multiple=True,
+    metavar="URI",
+    help="This, and what lies below it, needs no signature.",
+)
+@click.option(
+    "--share", metavar="HOST:PORT", help="Serve our own repository, signed, at /repository to other clusters."
+)
 @click.option(
     "--keys",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Serve our own repository at /repository for other clusters, signed with the key in this directory.",
+    default="/var/lib/tortie/packages",
+    show_default=True,
+    help="With --share: where the keys to sign it with are; made when they are not there.",
 )
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
@@ -69,6 +80,7 @@ def _settings(given: dict[str, Any]) -> Any:
         repositories=[_repository(text) for text in given["repositories"]] or DEFAULT,
         trusted=given["trust"],
         unsigned=given["unsigned"],
+        share=_place("--share", given["share"]) if given["share"] else None,
         keys=given["keys"],
         user=credentials(given["auth_credentials"]),
         ca=given["marathon_ca_cert"],

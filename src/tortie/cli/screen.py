@@ -137,7 +137,7 @@ class Terminal:
 
     def command(self, host: str, text: str) -> None:
         # One command a line, as a person types them at one shell, where what was exported stays.
-        for part in text.split("; "):
+        for part in [text] if text.startswith("for ") else text.split("; "):
             if (host, part) not in self._exported:
                 self._line.say(f"  {host}# {part}")
             if part.startswith("export "):

@@ -37,6 +37,7 @@ def as_report(report: Report) -> str:
     examples=[
         ("tortie walk stars", "every step, in a lab of its own"),
         ("tortie walk hello --store etcd", "another document, the store on a real etcd"),
+        ("tortie walk stars --runtime ucr", "its apps without Docker"),
         ("tortie walk stars --here", "on your lab, from where it stands"),
         ("tortie walk stars --check 9b", "only compare that step's matrix there"),
     ],
@@ -48,6 +49,7 @@ def as_report(report: Report) -> str:
 @click.option("--public-agents", type=int, help="How many public agents (the document's).")
 @click.option("--store", help="sqlite, or etcd on the master.")
 @click.option("--routing", help="direct, vxlan or bgp.")
+@click.option("--runtime", help="docker, or ucr: apps of Docker's kind run without it, their networks come by CNI.")
 @click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
 @click.option("--name", metavar="LAB", help="The lab's name; without it, yours with --here, else walk-DOCUMENT.")
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -51,7 +52,7 @@ class Line:
 def board(seen: Seen) -> dict[str, Any]:
     """The front page's contents: parts, agents, frameworks, services, and one word for all."""
     parts = [Line(p.title, p.state, p.failure or p.address, p.link) for p in seen.probes]
-    agents = [_agent(slave) for slave in seen.summary.slaves] if seen.summary else []
+    agents = [_agent(slave) for slave in sorted(seen.summary.slaves, key=_place)] if seen.summary else []
     frameworks = [_framework(found) for found in seen.summary.frameworks] if seen.summary else []
     services = [_service(app) for app in seen.apps] if seen.apps is not None else []
     rows = {"parts": parts, "agents": agents, "frameworks": frameworks, "services": services}
@@ -65,6 +66,11 @@ def board(seen: Seen) -> dict[str, Any]:
 
 def _worst(states: Sequence[State]) -> State:
     return next((state for state in ("bad", "wait") if state in states), "good")
+
+
+def _place(slave: Slave) -> list[tuple[int, str]]:
+    """Numbers in a name or address count as numbers."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", slave.hostname)]
 
 
 def _agent(slave: Slave) -> Line:

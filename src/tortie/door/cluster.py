@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from tortie.base.errors import Invalid
 from tortie.door import paths
-from tortie.door.outgoing import NoAnswer, Pool, fetch
+from tortie.door.outgoing import NoAnswer
+from tortie.door.pool import Pool, fetch
 from tortie.door.refusal import Refusal
 from tortie.door.relay import Way
 from tortie.door.services import (
@@ -51,8 +52,8 @@ class Kept(Generic[T]):
         self._failure: NoAnswer | None = None
         self._reading: asyncio.Task[T] | None = None
 
-    async def get(self, *, newer_than: float = USABLE) -> T:
-        """Raises NoAnswer when nobody answers and nothing of the last minutes is known."""
+    async def get(self, *, newer_than: float = USABLE, lost: float = LOST) -> T:
+        """Raises NoAnswer when nobody answers and what is known is older than `lost`."""
         now = asyncio.get_running_loop().time()
         age = now - self._at
         if self._value is not None and age < newer_than:
@@ -60,14 +61,14 @@ class Kept(Generic[T]):
                 self._begin()
             return self._value
         if self._failure is not None and now - self._failed_at < SOON:
-            return self._stale(self._failure, now)
+            return self._stale(self._failure, now - lost)
         try:
             return await asyncio.shield(self._begin())
         except NoAnswer as error:
-            return self._stale(error, now)
+            return self._stale(error, now - lost)
 
-    def _stale(self, error: NoAnswer, now: float) -> T:
-        if self._value is None or now - self._at > LOST:
+    def _stale(self, error: NoAnswer, oldest: float) -> T:
+        if self._value is None or self._at < oldest:
             raise error
         return self._value
 

@@ -158,6 +158,7 @@ class Incoming(asyncio.Protocol):
 
     def _new_head(self) -> None:
         self._target = b""
+        self._field_bytes = 0
         self._fields: list[tuple[bytes, bytes]] = []
 
     def on_message_begin(self) -> None:
@@ -171,8 +172,9 @@ class Incoming(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
-        if len(self._fields) > HEAD_FIELDS:
-            raise _TooMuch(Refusal(431, f"a head has at most {HEAD_FIELDS} fields", close=True))
+        self._field_bytes += len(name) + len(value)
+        if len(self._fields) > HEAD_FIELDS or self._field_bytes > HEAD_BYTES:
+            raise _TooMuch(Refusal(431, f"a head has at most 64 KiB and {HEAD_FIELDS} fields", close=True))
 
     def on_headers_complete(self) -> None:
         method, version = self._parser.get_method().decode("latin-1"), self._parser.get_http_version()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from tortie.door import headers
 from tortie.door.flow import Body, Cut
 from tortie.door.incoming import Incoming, Request
-from tortie.door.outgoing import Head, NoAnswer, Outgoing, Pool
+from tortie.door.outgoing import Head, NoAnswer, Outgoing
+from tortie.door.pool import Pool
 from tortie.door.refusal import Refusal
 from tortie.door.services import Server
 

@@ -18,7 +18,7 @@ from tortie.door.cluster import Cluster, Places
 from tortie.door.front import Front
 from tortie.door.guard import Credentials, Guard, static_token
 from tortie.door.incoming import Incoming
-from tortie.door.outgoing import Pool
+from tortie.door.pool import Pool
 from tortie.door.site import About, Site
 from tortie.door.watch import Watch
 from tortie.web.serve import Tls, tcp_listener

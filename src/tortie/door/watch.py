@@ -11,7 +11,8 @@ import msgspec
 from tortie.base.errors import Invalid
 from tortie.door.board import Probe, Seen, board
 from tortie.door.cluster import SOON, Cluster, Kept
-from tortie.door.outgoing import NoAnswer, fetch
+from tortie.door.outgoing import NoAnswer
+from tortie.door.pool import fetch
 from tortie.door.services import Server, Summary
 from tortie.wire.marathon_apps import App
 from tortie.wire.marathon_apps import decode as decode_apps
@@ -74,7 +75,7 @@ class Watch:
 
     async def _summary(self) -> Summary | NoAnswer:
         try:
-            return await self._cluster.summary.get(newer_than=SOON)
+            return await self._cluster.summary.get(newer_than=SOON, lost=0)
         except NoAnswer as error:
             return error
 

@@ -25,6 +25,8 @@ from tortie.lab.plan import (
 )
 
 STORE = "sqlite:///var/lib/tortie/store"
+PACKAGES = "127.0.0.1:7070"
+"""Where the package service listens: the door alone asks it."""
 TORTIE = "/usr/local/bin/tortie"
 PYTHON = "/usr/local/lib/tortie/python"
 DOCKER_SOCKET = "/run/docker.sock"
@@ -115,19 +117,31 @@ def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, 
         ),
         *([balancer(document.service_ports)] if document.service_ports else []),
         *([sshd(MASTER)] if document.ssh else []),
+        *([packages()] if document.packages else []),
         door(document),
     )
+
+
+def packages() -> Daemon:
+    argv = (
+        *(TORTIE, "packages", "run", "--listen", PACKAGES, "--marathon", f"http://{MASTER}:8080"),
+        *("--master", f"{MASTER}:5050", "--store", STORE),
+    )
+    return Daemon("packages", argv, ("marathon",), Ready("listens", PACKAGES))
 
 
 def door(document: Document) -> Daemon:
     """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself."""
     served = ("door", "marathon", "mesos", *(["haproxy"] if document.service_ports else []))
-    links = [f"--link={page.name}=:{page.port}{page.path}" for page in document.pages if page.name not in served]
+    links = [
+        f"--link={page.name.capitalize()}=:{page.port}{page.path}" for page in document.pages if page.name not in served
+    ]
     argv = (
         *(TORTIE, "door", "run", "--listen", f"{MASTER}:{document.door_port}", "--public-ip", MASTER),
         *("--master", f"{MASTER}:5050", "--marathon", f"http://{MASTER}:8080", "--mesos-dns", f"http://{MASTER}:8123"),
         *("--net", "http://127.0.0.1:62080"),
         *(("--balancer", f"http://{MASTER}:9090") if document.service_ports else ()),
+        *(("--packages", f"http://{PACKAGES}") if document.packages else ()),
         *links,
     )
     return Daemon("door", argv, ("marathon",), Ready("listens", f"{MASTER}:{document.door_port}"))

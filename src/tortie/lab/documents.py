@@ -61,7 +61,8 @@ class Document:
     these offer. `network`: the one that the lab itself puts into the agents' folder of CNI networks; `modules`: whether
     they have net-modules. `second_resolver`: another address of every host's own name server, kept out of IPAM.
     `beside_laptop`: ports of the laptop's own localhost that lead to the master's. `ssh`: whether the laptop's key
-    opens master and agents. `exactly`: whether no other number of agents will do."""
+    opens master and agents. `packages`: whether the master has the package service. `exactly`: whether no other number
+    of agents will do."""
 
     name: str
     agents: int
@@ -73,6 +74,8 @@ class Document:
     files: tuple[Placed, ...]
     service_ports: str = ""
     """MIN-MAX of the balancer that runs on the master; empty where none does."""
+    door_port: int = 80
+    """Of the entry door on the master."""
     containerizers: str = "docker"
     ports: str = PRIVATE_PORTS
     network: str = ""
@@ -80,9 +83,8 @@ class Document:
     second_resolver: str = ""
     beside_laptop: tuple[int, ...] = ()
     ssh: bool = False
+    packages: bool = False
     exactly: bool = False
-    door_port: int = 80
-    """Of the entry door on the master."""
 
     @property
     def nameserver(self) -> str:
@@ -106,6 +108,9 @@ def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page,
 
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
+CORRECTED = "/usr/local/share/tortie/corrected"
+"""The policy files of environments as they are meant."""
+LAN = (("<your-lan-CIDR>", SUBNET),)
 OLDER_FILES = (Placed("*.json"), Placed("hello/*"), Placed("environments/*.yaml"))
 """Labs of the documents that type no loop over all files have them all."""
 
@@ -128,6 +133,7 @@ HELLO = Document(
     images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
     pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
     files=OLDER_FILES,
+    packages=True,
 )
 NET_MODULES = Document(
     name="net-modules",
@@ -156,12 +162,13 @@ ENVIRONMENTS = Document(
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
-        Placed("environments/*.yaml", ("agent", "public"), filled=(("<your-lan-CIDR>", SUBNET),)),
-        Placed("environments/corrected/*", ("agent", "public"), "/usr/local/share/tortie/corrected"),
+        Placed("environments/*.yaml", ("agent", "public"), filled=LAN),
+        Placed("environments/corrected/*", ("agent", "public"), CORRECTED, LAN),
     ),
     containerizers="docker,mesos",
     network="calico",
     ssh=True,
+    packages=True,
 )
 DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES, ENVIRONMENTS)}
 STORES = ("sqlite", "etcd")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tortie.lab.daemons import MODULES, PYTHON, ROUTER_CONFIG
 from tortie.lab.documents import CNI_CONFIGS, Document, MesosDns
 from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
+from tortie.wire.netmodules import modules
 
 ENTRY = """\
 import sys
@@ -33,7 +34,8 @@ CA_NAME = "tortie-lab-ca"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`text` as a whole file, or, with `append`, behind what is there already; or a link to another path."""
+    """`text` as a whole file, or, with `append`, behind what is there already; or a link to another path; or, with a
+    path that ends with a slash, an empty folder."""
 
     path: str
     text: str = ""
@@ -64,6 +66,8 @@ def of_host(
         files.append(File(document.dns.config, mesos_dns(document.dns)))
     if host.role in ("agent", "public"):
         files += networks(document)
+    if host.role == "outside":
+        files.append(File("/root/.dcos/dcos.toml", dcos(document), 0o600))
     if host.role == "router":
         files.append(File(ROUTER_CONFIG, router_bird(host)))
     return files
@@ -99,11 +103,19 @@ def mesos_dns(wanted: MesosDns) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
+def dcos(document: Document) -> str:
+    """The laptop's dcos knows the cluster by its entry door."""
+    port = "" if document.door_port == 80 else f":{document.door_port}"
+    return f'[core]\ndcos_url = "http://{MASTER}{port}"\n'
+
+
 def networks(document: Document) -> list[File]:
     """How an agent without Docker comes to its networks."""
-    found = [File(f"{CNI_CONFIGS}/{name}.cni", cni(name)) for name in (document.network,) if name]
+    found = [File(f"{CNI_CONFIGS}/")]
+    if document.network:
+        found.append(File(f"{CNI_CONFIGS}/{document.network}.cni", cni(document.network)))
     if document.modules:
-        found.append(File(MODULES, modules()))
+        found.append(File(MODULES, modules("/calico/calico_mesos")))
     return found
 
 
@@ -111,17 +123,6 @@ def cni(network: str) -> str:
     """A network's file for Mesos, which understands results of this version."""
     config = {"name": network, "cniVersion": "0.2.0", "type": "calico", "ipam": {"type": "calico-ipam"}}
     return json.dumps(config, indent=2) + "\n"
-
-
-def modules() -> str:
-    """net-modules' own file: one program does both of its jobs. The library is of the original's agent only."""
-    commands = [{"key": key, "value": "/calico/calico_mesos"} for key in ("isolator_command", "ipam_command")]
-    listed = [
-        {"name": "com_mesosphere_mesos_NetworkIsolator", "parameters": commands},
-        {"name": "com_mesosphere_mesos_NetworkHook"},
-    ]
-    library = {"file": "/usr/local/lib/mesos/libmesos_network_isolator.so", "modules": listed}
-    return json.dumps({"libraries": [library]}, indent=2) + "\n"
 
 
 def router_bird(host: Host) -> str:

@@ -165,11 +165,33 @@ DATABASE = Recipe(
     config={"Cmd": ["/h2/database.py"], "WorkingDir": "/h2", "ExposedPorts": {"1521/tcp": {}, "81/tcp": {}}},
 )
 
+_TORTIE_ENTRY = """#!/bin/bash
+exec /usr/bin/python3 -I -c 'import sys
+sys.path[:0] = ["/opt/tortie/lib"]
+sys.argv[0] = "tortie"
+from tortie.cli.main import main
+main()' "$@"
+"""
+TORTIE = Recipe(
+    name="tortie",
+    needed=NEEDED,
+    tools=("openssl", "ssh", *TOOLS),
+    packages=("aiohttp", "click", "dnspython", "httptools", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
+    + ("rich", "starlette", "uvicorn", "uvloop"),
+    source=(("", "**/*"),),
+    source_at="opt/tortie/lib",
+    files={"usr/bin/tortie": _TORTIE_ENTRY},
+    folders=("etc/tortie", "var/lib/tortie/store"),
+    config={"Entrypoint": ["tortie"], "WorkingDir": "/root"},
+)
+"""The whole product: what the packages etcd and calico run their frameworks in."""
+
 NAMES: Mapping[str, Recipe] = {
     **dict.fromkeys(STARS_IMAGES, STAR),
     "calico/hello-dcos:v0.1.0": HELLO,
     "library/redis:latest": REDIS,
     "mesosphere/marathon-lb:v1.2.1": BALANCER,
+    "tortie/tortie:0.1.0": TORTIE,
     "library/nginx:alpine": NGINX,
     "donch/net-tools:latest": NET_TOOLS,
     "oscarfonts/h2:latest": DATABASE,

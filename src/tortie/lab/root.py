@@ -185,6 +185,9 @@ def put(root: Path, files: Sequence[File]) -> None:
     """Write them below `root`. Links on the way in are replaced, never followed out of it."""
     for file in files:
         at = root / file.path.lstrip("/")
+        if file.path.endswith("/"):
+            at.mkdir(parents=True, exist_ok=True)
+            continue
         # What is private is not for everybody's eyes, and ssh refuses a folder that is.
         at.parent.mkdir(parents=True, exist_ok=True, mode=0o755 if file.mode & 0o077 else 0o700)
         before = at.read_text() if file.append and at.is_file() else ""

@@ -20,6 +20,13 @@ LONGEST_READ = 16 * 4096
 FARTHEST = (1 << 63) - 1
 
 
+def log_file(flags: Mapping[str, str]) -> Path | None:
+    """The process's own log: what the flag names, else standard error where that is a file."""
+    if named := flags.get("external_log_file"):
+        return Path(named)
+    return Path(os.readlink("/proc/self/fd/2")) if stat.S_ISREG(os.fstat(2).st_mode) else None
+
+
 class Files:
     """`shown` says which virtual paths there are now, and where each leads."""
 

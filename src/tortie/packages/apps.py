@@ -28,6 +28,8 @@ FRAMEWORK = "DCOS_PACKAGE_FRAMEWORK_NAME"
 """Put by the template: the name under which the app registers with Mesos."""
 NEEDS = "TORTIE_PACKAGE_NEEDS"
 """Put by the template: names of packages, with commas, that must stay as long as this app is there."""
+PARTING = "TORTIE_PACKAGE_UNINSTALL"
+"""Put by the template: the path at the app's first port that takes out what the app has brought to the hosts."""
 ENVELOPE = "application/vnd.dcos.universe.package+json;charset=utf-8;version=v4"
 _MOST = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"(?:[a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9])")

@@ -12,6 +12,7 @@ from tortie.packages.definition import Package
 from tortie.packages.failures import CosmosError
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.options import merge
+from tortie.packages.parting import Parting
 from tortie.packages.repositories import Repositories
 from tortie.packages.universe import Found, Repository, Universe
 from tortie.wire.marathon import MarathonClient, Rejected
@@ -22,10 +23,13 @@ Body = dict[str, Any]
 class Cosmos:
     """Raises CosmosError only. Nothing is kept here: what is installed is read from the labels of Marathon's apps."""
 
-    def __init__(self, repositories: Repositories, marathon: MarathonClient, frameworks: Frameworks) -> None:
+    def __init__(
+        self, repositories: Repositories, marathon: MarathonClient, frameworks: Frameworks, parting: Parting
+    ) -> None:
         self.repositories = repositories
         self.marathon = marathon
         self.frameworks = frameworks
+        self.parting = parting
 
     async def search(self, asked: requests.Search, version: int) -> Body:
         universe = await self.repositories.universe()
@@ -93,6 +97,8 @@ class Cosmos:
             users = sorted(one.app for one in others if asked.package_name in one.needs)
             if last and users:
                 raise failures.needed_by(asked.package_name, users)
+        for one in doomed:
+            await self.parting.ask(one, force=asked.force)
         return {"results": [await self._remove(one) for one in doomed]}
 
     async def _remove(self, one: Installed) -> Body:

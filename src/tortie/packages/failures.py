@@ -52,6 +52,18 @@ def needed_by(name: str, apps: Sequence[str]) -> CosmosError:
     return CosmosError("PackageInUse", text, {"packageName": name, "appIds": list(apps)}, 409)
 
 
+def uninstall_under_way(name: str, message: str) -> CosmosError:
+    """Ours: ask again."""
+    return CosmosError(
+        "UninstallUnderWay", f"Package [{name}] is being taken out: {message}", {"packageName": name}, 409
+    )
+
+
+def uninstall_refused(name: str, message: str) -> CosmosError:
+    """Ours: the app itself says no."""
+    return CosmosError("UninstallRefused", f"Package [{name}] stays: {message}", {"packageName": name}, 409)
+
+
 def several_frameworks(name: str, version: str, framework: str, ids: Sequence[str]) -> CosmosError:
     text = (
         f"Uninstalled package [{name}] version [{version}]\n"

@@ -1,4 +1,4 @@
-"""Cosmos' HTTP API: media types checked, bodies decoded, failures as its documents; and our own repository, signed."""
+"""Cosmos' HTTP API: media types checked, bodies decoded, failures as its documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from tortie.base.errors import TortieError, Unavailable
 from tortie.packages import failures, media, requests
 from tortie.packages.cosmos import Body, Cosmos
 from tortie.packages.failures import CosmosError
-from tortie.packages.served import ServedRepository
 
 log = logging.getLogger("packages")
 MOST_BODY = 4 * 1024 * 1024
@@ -29,8 +28,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5, sock_read=30)
 Call = Callable[[Any, int], Awaitable[Body]]
 
 
-def application(cosmos: Cosmos, http: aiohttp.ClientSession, served: ServedRepository | None = None) -> Starlette:
-    """`served` is our own repository for other clusters, where there is a key to sign it."""
+def application(cosmos: Cosmos, http: aiohttp.ClientSession) -> Starlette:
+    """Whoever reaches it may install: it belongs behind the door, on loopback."""
     calls: Mapping[str, tuple[type[Any], Call]] = {
         "/package/search": (requests.Search, cosmos.search),
         "/package/describe": (requests.Describe, cosmos.describe),
@@ -53,12 +52,10 @@ def application(cosmos: Cosmos, http: aiohttp.ClientSession, served: ServedRepos
     ]
     routes += [
         Route("/capabilities", _capabilities),
-        Route("/package/resource", Resource(cosmos, http)),
-        Route("/health", lambda _request: Response(status_code=204)),
+        Route("/package/resource", Resource(cosmos, http), methods=["GET"]),
+        Route("/health", lambda _request: Response()),
     ]
-    if served is not None:
-        routes += [Route("/repository", served.index), Route("/repository.sig", served.signature)]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={500: _broken})
 
 
 def _operation(operation: media.Operation, kind: type[Any], call: Call) -> Callable[[Request], Awaitable[Response]]:
@@ -83,6 +80,11 @@ def failed(error: TortieError, where: str) -> Response:
     if error.status >= 500:
         log.warning("%s: %s", where, error)
     return Response(msgspec.json.encode(error.body()), error.status, headers={"Content-Type": media.ERROR})
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of the program; the log has where it is."""
+    return failed(CosmosError("unhandled_exception", type(error).__name__, status=500), request.url.path)
 
 
 async def _body(request: Request) -> bytes:

@@ -129,6 +129,8 @@ class Repositories:
 
 def check_new(repository: Repository, listed: Sequence[Repository], index: int | None) -> None:
     """Raises CosmosError for a repository that cannot be added to the list."""
+    if not (repository.name and repository.name.isprintable()):
+        raise failures.bad_json("decode", f"{repository.name!r} is no name", ".name")
     name = repository.name if any(one.name == repository.name for one in listed) else None
     uri = repository.uri if any(one.uri == repository.uri for one in listed) else None
     if name is not None or uri is not None:

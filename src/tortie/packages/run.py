@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import anyio
 
 from tortie.packages import signing
 from tortie.packages.cosmos import Cosmos
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.front import application
+from tortie.packages.parting import Parting
 from tortie.packages.repositories import DEFAULT, Repositories
 from tortie.packages.served import ServedRepository
 from tortie.packages.sources import Trust
 from tortie.packages.universe import Repository
 from tortie.store.open import open_store
+from tortie.store.port import Datastore
 from tortie.web.serve import serve, tcp_listener
 from tortie.wire.marathon import MarathonClient
 
+KEYS = Path("/var/lib/tortie/packages")
 log = logging.getLogger("packages")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line gives. `keys` holds the pair that our own repository is signed with."""
+    """What the command line gives. `share` is where other clusters find our own repository, signed with the key in
+    `keys`; it serves nothing else."""
 
     host: str
     port: int
@@ -37,7 +44,8 @@ class Settings:
     repositories: Sequence[Repository] = DEFAULT
     trusted: Sequence[Path] = ()
     unsigned: Sequence[str] = ()
-    keys: Path | None = None
+    share: tuple[str, int] | None = None
+    keys: Path = KEYS
     user: tuple[str, str] | None = None
     ca: str | None = None
 
@@ -46,20 +54,33 @@ async def run(settings: Settings) -> None:
     """Until cancelled."""
     for key in settings.trusted:
         await asyncio.to_thread(signing.check_public, key)
-    served = ServedRepository(await asyncio.to_thread(_own_key, settings.keys)) if settings.keys else None
+    sites: list[tuple[Any, socket.socket]] = []
     listener = tcp_listener(settings.host, settings.port)
-    store = await asyncio.to_thread(open_store, settings.store)
-    marathon = MarathonClient(settings.marathon, user=settings.user, ca=settings.ca)
     try:
-        async with aiohttp.ClientSession() as http, marathon:
-            trust = Trust(settings.trusted, settings.unsigned)
-            repositories = Repositories(store, http, trust=trust, default=settings.repositories)
-            cosmos = Cosmos(repositories, marathon, Frameworks(http, settings.masters))
-            log.info("serving on %s:%d for %s", settings.host, settings.port, ", ".join(settings.marathon))
-            await serve(application(cosmos, http, served), [listener])
+        if settings.share is not None:
+            served = ServedRepository(await asyncio.to_thread(_own_key, settings.keys))
+            sites.append((served.application(), tcp_listener(*settings.share)))
+        store = await asyncio.to_thread(open_store, settings.store)
+        try:
+            await _serve(settings, store, listener, sites)
+        finally:
+            store.close()
     finally:
-        listener.close()
-        store.close()
+        for one in (listener, *(other for _, other in sites)):
+            one.close()
+
+
+async def _serve(
+    settings: Settings, store: Datastore, listener: socket.socket, sites: Sequence[tuple[Any, socket.socket]]
+) -> None:
+    marathon = MarathonClient(settings.marathon, user=settings.user, ca=settings.ca)
+    async with aiohttp.ClientSession() as http, marathon, anyio.create_task_group() as group:
+        trust = Trust(settings.trusted, settings.unsigned)
+        repositories = Repositories(store, http, trust=trust, default=settings.repositories)
+        cosmos = Cosmos(repositories, marathon, Frameworks(http, settings.masters), Parting(http, marathon))
+        log.info("serving on %s:%d for %s", settings.host, settings.port, ", ".join(settings.marathon))
+        for app, other in ((application(cosmos, http), listener), *sites):
+            group.start_soon(serve, app, [other])
 
 
 def _own_key(folder: Path) -> Path:

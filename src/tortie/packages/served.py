@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio.to_thread
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from tortie.packages import signing
 from tortie.packages.media import REPOSITORY
@@ -38,6 +40,9 @@ class ServedRepository:
                 index = sealed(built_in(), serial=int(now.timestamp()), now=now)
                 self._made = now, index, await anyio.to_thread.run_sync(signing.sign, index, self._key)
             return self._made[1], self._made[2]
+
+    def application(self) -> Starlette:
+        return Starlette(routes=[Route("/repository", self.index), Route("/repository.sig", self.signature)])
 
     async def index(self, request: Request) -> Response:
         data, _ = await self.current()

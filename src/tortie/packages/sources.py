@@ -42,13 +42,13 @@ _ASKING = {
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to believe: `keys` are files with public keys; what begins with one of `unsigned` needs no signature."""
+    """Whom to believe: `keys` are files with public keys; what is at or below one of `unsigned` needs no signature."""
 
     keys: Sequence[Path] = ()
     unsigned: Sequence[str] = field(default=())
 
     def needs_none(self, uri: str) -> bool:
-        return any(uri.startswith(prefix) for prefix in self.unsigned)
+        return any(uri == one or uri.startswith(f"{one.rstrip('/')}/") for one in self.unsigned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,10 +116,19 @@ def test_the_door_is_at_80_but_where_the_balancer_is() -> None:
 
     stars, hello = door("stars"), door("hello")
     assert "172.24.197.101:8081" in stars
-    assert "--link=stars=:23078/" in stars
+    assert "--link=Stars=:23078/" in stars
     assert "--balancer" in stars
     assert "172.24.197.101:80" in hello
-    assert "--link=haproxy=:9090/haproxy?stats" in hello
+    assert "--link=Haproxy=:9090/haproxy?stats" in hello
+
+
+def test_the_package_service_is_there_and_behind_the_door_where_a_document_installs_packages() -> None:
+    for document in ("hello", "environments"):
+        daemons = {d.name: d.argv for d in plan_of("t", Options(document=document)).host("master").daemons}
+        listen = daemons["packages"][daemons["packages"].index("--listen") + 1]
+        assert daemons["door"][daemons["door"].index("--packages") + 1] == f"http://{listen}"
+    stars = plan_of("t", Options(document="stars")).host("master").daemons
+    assert "packages" not in [daemon.name for daemon in stars]
 
 
 def test_a_daemon_survives_the_way_through_json() -> None:

@@ -7,7 +7,14 @@ import pytest
 from tortie.mesos.agent.choice import containerizer_for, nobody
 from tortie.mesos.agent.containerizer import Exit
 from tortie.mesos.agent.docker_seen import ended, found_addresses, seen
-from tortie.mesos.agent.status import command_ended, container_status, network_of, own_networks, terminal_state
+from tortie.mesos.agent.status import (
+    command_ended,
+    container_status,
+    network_of,
+    own_networks,
+    terminal_state,
+    told_pid,
+)
 from tortie.mesos.agent.updates import UpdateStream
 from tortie.wire import mesos as wire
 
@@ -62,6 +69,15 @@ def test_the_networks_told_last_are_the_container_s_own_unless_they_are_the_agen
         statuses[-1].container_status = container_status(info, "c", told, "10.0.0.1")
         assert own_networks(statuses, "10.0.0.1") == expected
     assert own_networks([], "10.0.0.1") == []
+
+
+def test_the_first_process_is_told_and_known_again_after_a_restart() -> None:
+    status = wire.TaskStatus(task_id=wire.ID(value="t"), state="TASK_RUNNING")
+    info = wire.TaskInfo(name="t", task_id=wire.ID(value="t"), agent_id=wire.ID(value="a"))
+    status.container_status = container_status(info, "c", [], "10.0.0.1", 4711)
+    assert (status.container_status.executor_pid, told_pid([status])) == (4711, 4711)
+    assert container_status(info, "c", [], "10.0.0.1").executor_pid is None
+    assert told_pid([]) == 0
 
 
 def test_how_a_docker_container_ended() -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "help": "Display help about a command.",
     "marathon": "Deploy and manage applications on DC/OS.",
     "node": "View DC/OS node information.",
+    "package": "Install and manage DC/OS software packages.",
     "service": "Manage DC/OS services.",
     "task": "Manage DC/OS tasks.",
 }

@@ -50,15 +50,15 @@ def _plain(text: str) -> Settings | None:
     """Sections of `key = "value"`, whole numbers and booleans without anything that needs a parser; else None."""
     found: Settings = {}
     section: dict[str, Any] | None = None
-    for raw in text.splitlines():
-        line = raw.strip()
+    for raw in text.split("\n"):
+        line = raw.removesuffix("\r").strip(" \t")
         if not line:
             continue
         name = line[1:-1]
         if line[0] == "[" and line[-1] == "]" and _bare(name) and name not in found:
             section = found.setdefault(name, {})
             continue
-        key, equals, value = (part.strip() for part in line.partition("="))
+        key, equals, value = (part.strip(" \t") for part in line.partition("="))
         if section is None or not equals or not _bare(key) or key in section:
             return None
         if value in ("true", "false"):
@@ -103,7 +103,7 @@ def _value(value: Any) -> str:
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, str):
         plain = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in plain) + '"'
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
     return str(value)
 
 

@@ -50,12 +50,15 @@ def tasks(state: Document, wanted: str | None = None, *, completed: bool = False
     return found
 
 
+def meant(state: Document, wanted: str | None, *, completed: bool = False, all_: bool = False) -> list[Document]:
+    """`tasks`; but an id in full means that one, whatever else it is a part of."""
+    found = tasks(state, wanted, completed=completed, all_=all_)
+    return [one for one in found if one.get("id") == wanted] or found
+
+
 def task(state: Document, wanted: str) -> Document:
-    """The one living task that is meant; an id in full wins over others that begin with it. Raises DcosError."""
-    found = tasks(state, wanted)
-    exact = [one for one in found if one.get("id") == wanted]
-    if len(exact) == 1:
-        return exact[0]
+    """The one living task that is meant. Raises DcosError."""
+    found = meant(state, wanted)
     if not found:
         raise DcosError(f'Cannot find a task with ID containing "{wanted}"')
     if len(found) > 1:

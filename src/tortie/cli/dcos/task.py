@@ -69,7 +69,7 @@ def ls(session: Session, line: Line) -> int:
 
     mesos = Mesos(session)
     state, wanted, path = mesos.state(), line.word("<task>"), (line.word("<path>") or ".").lstrip("/")
-    tasks = of.tasks(state, wanted, completed=line.has("--completed"), all_=line.has("--all"))
+    tasks = of.meant(state, wanted, completed=line.has("--completed"), all_=line.has("--all"))
     if not tasks:
         raise DcosError(f'Cannot find a task with ID containing "{wanted}"' if wanted else "No tasks found")
     for task in tasks:

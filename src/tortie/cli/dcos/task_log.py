@@ -39,7 +39,7 @@ def print_log(
 ) -> int:
     mesos = Mesos(session)
     state = mesos.state()
-    tasks = of.tasks(state, wanted, completed=completed, all_=all_)
+    tasks = of.meant(state, wanted, completed=completed, all_=all_)
     if not tasks:
         raise DcosError(none_found(state, wanted, completed=completed))
     if mesos.logging() and _strategy(session) == "journald":

@@ -63,7 +63,7 @@ FRONTEND_RULES = (
 DATABASE_RULES = "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n"
 LAUNCH = 'curl -sS -X POST -H "Content-Type: application/json" ' + MARATHON + "/v2/apps -d @{}.json"
 DATABASE, FRONTEND = "database.marathon.mesos", "frontend.marathon.mesos"
-BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f]{12})\s*")
+BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f-]{12,36})\s*")
 
 
 def fetch_calicoctl(walk: Walk) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tortie.base.errors import Unavailable
 from tortie.lab.walks.matrix import Probe, Seen
 
 CLONE_NEWNET = 0x40000000
+MANY, OTHER_FILES = 16384, 128
+"""Sockets at the same time, at most; files that this process may have open beside them."""
 DNS_QUESTION = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\0" + struct.pack("!2H", 2, 1)
 """Who serves the root's names: any server answers it, if only that it will not."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,10 +33,39 @@ class Target:
 
 
 def probe_all(work: Mapping[Path, Sequence[Target]], timeout: float) -> dict[Path, list[Seen]]:
-    """Try every target from every namespace at the same time; one without an answer after `timeout` seconds is silent.
+    """Try every target from every namespace, as many at the same time as this process may have sockets; one without an
+    answer after `timeout` seconds is silent.
 
     Keys are files of network namespaces. Raises Unavailable when a namespace cannot be entered.
     """
+    results: dict[Path, list[Seen]] = {}
+    for part in parts(work, room_for_sockets()):
+        results |= _probe_at_once(part, timeout)
+    return results
+
+
+def room_for_sockets() -> int:
+    """How many sockets this process may open, once it has taken what it is allowed to take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY if hard == resource.RLIM_INFINITY else min(hard, MANY)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted - OTHER_FILES, 1)
+
+
+def parts(work: Mapping[Path, Sequence[Target]], room: int) -> Iterator[dict[Path, Sequence[Target]]]:
+    """The work in parts that have at most `room` targets each, a single namespace's always together."""
+    part: dict[Path, Sequence[Target]] = {}
+    for netns, targets in work.items():
+        if part and sum(map(len, part.values())) + len(targets) > room:
+            yield part
+            part = {}
+        part[netns] = targets
+    if part:
+        yield part
+
+
+def _probe_at_once(work: Mapping[Path, Sequence[Target]], timeout: float) -> dict[Path, list[Seen]]:
     results: dict[Path, list[Seen]] = {}
     failures: list[str] = []
 

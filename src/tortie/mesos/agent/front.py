@@ -13,7 +13,7 @@ from tortie.mesos.agent import state
 from tortie.mesos.agent.operator_api import OperatorApi
 from tortie.mesos.agent.runtime import Agent
 from tortie.mesos.agent.usage import usage_of
-from tortie.mesos.files import Files
+from tortie.mesos.files import Files, log_file
 from tortie.mesos.http import Handler, Router, document
 from tortie.mesos.levels import LogLevel
 
@@ -42,8 +42,9 @@ class Reads:
         self.agent = agent
 
     def sandboxes(self) -> dict[str, Path]:
-        """Each under its own path and under `latest`."""
-        shown = {}
+        """Each under its own path and under `latest`; and the agent's log."""
+        log = log_file(self.agent.settings.flags)
+        shown = {"/slave/log": log} if log else {}
         for task in [*self.agent.completed, *self.agent.tasks.values()]:
             shown[str(task.sandbox)] = task.sandbox
             shown[str(task.sandbox.parent / "latest")] = task.sandbox

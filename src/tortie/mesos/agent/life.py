@@ -163,7 +163,7 @@ class Life:
         while True:
             try:
                 seen = await by.look(name)
-                task.networks = task.networks or seen.networks
+                task.networks, task.pid = task.networks or seen.networks, task.pid or seen.pid
                 if task.saved.state == "TASK_STAGING" and seen.started:
                     self._report(task, "TASK_RUNNING", None, None, data=seen.data, labels=_labels(seen))
                 if seen.exit is not None:
@@ -276,7 +276,7 @@ class Life:
     def _report(
         self, task: LiveTask, state: wire.TaskState, message: str | None, reason: str | None, **parts: object
     ) -> None:
-        where = container_status(task.saved.info, task.saved.container_id, task.networks, task.host.ip)
+        where = container_status(task.saved.info, task.saved.container_id, task.networks, task.host.ip, task.pid)
         status = wire.TaskStatus(
             task_id=task.saved.info.task_id,
             state=state,

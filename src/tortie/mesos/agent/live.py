@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
-from tortie.mesos.agent.status import own_networks
+from tortie.mesos.agent.status import own_networks, told_pid
 from tortie.mesos.agent.updates import UpdateStream
 from tortie.mesos.protocol import TaskRecord
 from tortie.wire import mesos as wire
@@ -28,7 +28,8 @@ class Host:
 
 @dataclass(slots=True)
 class LiveTask:
-    """`networks`: the container's own, as far as they are known; they outlive it, so that every status tells them.
+    """`networks`: the container's own, as far as they are known; they outlive it, so that every status tells them, as
+    `pid` does, the number of its first process.
     `patient`: the time to end was asked for, so all of it is given.
     """
 
@@ -37,6 +38,7 @@ class LiveTask:
     sandbox: Path
     updates: UpdateStream = field(default_factory=UpdateStream)
     networks: Sequence[wire.NetworkInfo] = ()
+    pid: int = 0
     launching: anyio.CancelScope | None = None
     kill_deadline: float = math.inf
     patient: bool = True
@@ -111,7 +113,7 @@ def taken_up(host: Host, saved: TaskCheckpoint) -> LiveTask:
     """From a checkpoint: every update that was not acknowledged is sent again."""
     task = LiveTask(host, saved, host.workdir.sandbox(host.agent_id, saved))
     task.updates = UpdateStream(list(saved.updates))
-    task.networks = own_networks(saved.statuses, host.ip)
+    task.networks, task.pid = own_networks(saved.statuses, host.ip), told_pid(saved.statuses)
     task.healthy = saved.statuses[-1].healthy if saved.statuses else None
     if saved.kill_deadline is not None:
         task.kill_deadline = saved.kill_deadline

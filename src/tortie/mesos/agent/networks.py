@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tortie.wire import mesos as wire
+from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,11 @@ class Wish:
     hostname: str = ""
     network_infos: Sequence[wire.NetworkInfo] = ()
     task: wire.TaskInfo | None = None
+
+
+def about(wish: Wish) -> dict[str, str]:
+    """Who it is for, as people know it."""
+    return {MESOS_TASK: wish.task.task_id.value, MESOS_TASK_NAME: wish.task.name} if wish.task else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

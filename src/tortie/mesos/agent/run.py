@@ -15,6 +15,7 @@ from tortie.mesos.agent.cni.networks import CniNetworks
 from tortie.mesos.agent.containerizer import Containerizer
 from tortie.mesos.agent.docker_containers import DockerContainers
 from tortie.mesos.agent.front import router
+from tortie.mesos.agent.netmodules.networks import NetModulesNetworks, present
 from tortie.mesos.agent.network_choice import Way
 from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.runtime import Agent, Settings
@@ -33,7 +34,7 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
     """Until SIGTERM or SIGINT, which leave its containers running; SIGUSR1 ends them and unregisters."""
     listener = tcp_listener(settings.ip, info.port)
     try:
-        reached = networks(settings) if MESOS in settings.containerizers else None
+        reached = networks(info, settings) if MESOS in settings.containerizers else None
         served = containerizers(settings, reached)
         ours = served.get(MESOS)
         agent = Agent(info, settings, served, reached, ours.streams if isinstance(ours, UcrContainers) else None)
@@ -54,10 +55,17 @@ async def run(info: wire.AgentInfo, settings: Settings) -> None:
         raise Unavailable(f"agent ended: {agent.leaving}")
 
 
-def networks(settings: Settings) -> Networks:
+def networks(info: wire.AgentInfo, settings: Settings) -> Networks:
     """The ways to a network that tasks without Docker have."""
     directory = Directory(settings.cni_config_dir, settings.cni_plugins_dir)
-    return ChosenNetworks({Way.HOST: HostNetworks(), Way.CNI: CniNetworks(directory, settings.cni_root)})
+    ways: dict[Way, Networks] = {
+        Way.HOST: HostNetworks(),
+        Way.CNI: CniNetworks(directory, settings.cni_root, str(settings.work_dir)),
+    }
+    if settings.modules and (commands := present(settings.modules)):
+        root = settings.work_dir / "isolators/network/net-modules"
+        ways[Way.MODULES] = NetModulesNetworks(commands, info.hostname, root)
+    return ChosenNetworks(ways)
 
 
 def containerizers(settings: Settings, reached: Networks | None) -> dict[str, Containerizer]:

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from tortie.base.errors import Invalid, TortieError
+from tortie.base.errors import Invalid
 from tortie.mesos.agent.checkpoint import TaskCheckpoint, WorkDir
-from tortie.mesos.agent.choice import DOCKER, MESOS, containerizer_for, nobody
+from tortie.mesos.agent.choice import DOCKER, containerizer_for, nobody
 from tortie.mesos.agent.containerizer import Containerizer
 from tortie.mesos.agent.fetcher import Fetcher
-from tortie.mesos.agent.left_networks import LeftNetworks
 from tortie.mesos.agent.life import Life
 from tortie.mesos.agent.link import MasterLink
 from tortie.mesos.agent.live import Host, LiveTask, taken_up
 from tortie.mesos.agent.nested import NestedContainers, Parent
+from tortie.mesos.agent.netmodules.modules import Commands
 from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.streams import Streams
+from tortie.mesos.agent.sweep import Sweep
 from tortie.mesos.clock import SteadyClock
 from tortie.mesos.protocol import AcknowledgeUpdate, AgentCall, AgentSubscribe, MasterMessage, RunTask, StatusUpdate
 from tortie.wire import mesos as wire
 
 log = logging.getLogger("agent")
-SWEEP = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +66,7 @@ class Settings:
     cni_config_dir: str = ""
     cni_plugins_dir: str = ""
     cni_root: Path = Path("/var/run/mesos/isolators/network/cni")
+    modules: Commands | None = None
     ucr: UcrSettings = field(default_factory=UcrSettings)
     flags: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,9 +118,19 @@ class Agent:
             self.recovered = True
             group.start_soon(self.link.run)
             group.start_soon(self._send_updates)
-            group.start_soon(self._sweep)
-            if self.networks is not None:
-                group.start_soon(LeftNetworks(self.networks, self._with_networks).run)
+            group.start_soon(self._sweep().run)
+
+    def _sweep(self) -> Sweep:
+        return Sweep(
+            containerizers=self.containerizers,
+            networks=self.networks,
+            workdir=self.workdir,
+            clock=self.clock,
+            tasks=lambda: list(self.tasks.values()),
+            remove_delay=self.settings.remove_delay,
+            gc_delay=self.settings.gc_delay,
+            kill_orphans=self.settings.kill_orphans,
+        )
 
     # -- what was here before ------------------------------------------------------------------------------------------
 
@@ -290,48 +299,6 @@ class Agent:
                 if not await self.link.say(AgentCall(type="STATUS_UPDATE", update=update)):
                     task.updates.restart()
                     break
-
-    # -- what is left over ---------------------------------------------------------------------------------------------
-
-    async def _sweep(self) -> None:
-        """Containers of ours that no task knows, containers and sandboxes that ended long ago."""
-        while True:
-            for name in self.containerizers:
-                try:
-                    await self.sweep_once(name)
-                except (TortieError, OSError) as error:
-                    log.debug("sweep: %s", error)
-            await self._sweep_sandboxes()
-            await anyio.sleep(SWEEP)
-
-    async def sweep_once(self, containerizer: str) -> None:
-        by = self.containerizers[containerizer]
-        listed = await by.owned()
-        live = {task.saved.container_id for task in self.tasks.values()}
-        for name, container_id, has_ended in listed:
-            if container_id in live:
-                continue
-            if not has_ended:
-                if containerizer != DOCKER or self.settings.kill_orphans:
-                    log.warning("container %s belongs to no task, removing it", name)
-                    await by.remove(name)
-            elif await by.ended_before(name, self.clock() - self.settings.remove_delay):
-                await by.remove(name)
-
-    async def _with_networks(self) -> Collection[str]:
-        """Containers that have networks or are about to: of tasks, and those that wait to be swept."""
-        live = {task.saved.container_id for task in self.tasks.values() if not task.terminal}
-        swept = await self.containerizers[MESOS].owned() if MESOS in self.containerizers else ()
-        return live | {container_id for _, container_id, has_ended in swept if not has_ended}
-
-    async def _sweep_sandboxes(self) -> None:
-        kept = {task.sandbox for task in self.tasks.values()}
-        try:
-            for path in self.workdir.old_sandboxes(self.clock() - self.settings.gc_delay):
-                if path not in kept:
-                    await anyio.to_thread.run_sync(shutil.rmtree, path, True)
-        except OSError as error:
-            log.debug("sweep: %s", error)
 
 
 def _same_as_before(workdir: WorkDir, info: wire.AgentInfo) -> wire.AgentInfo:

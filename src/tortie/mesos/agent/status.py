@@ -18,13 +18,16 @@ def network_of(addresses: Sequence[str]) -> wire.NetworkInfo:
 
 
 def container_status(
-    task: wire.TaskInfo, container_id: str, networks: Sequence[wire.NetworkInfo], agent_ip: str
+    task: wire.TaskInfo, container_id: str, networks: Sequence[wire.NetworkInfo], agent_ip: str, pid: int = 0
 ) -> wire.ContainerStatus:
-    """Always with a network and an address: the container's, or the agent's when it has none of its own."""
+    """Always with a network and an address: the container's, or the agent's when it has none of its own. `pid`: of its
+    first process, 0 while that is not known."""
     asked = task.container.network_infos if task.container else []
     shown = [_shown(found, asked[place : place + 1]) for place, found in enumerate(networks)]
     agents = wire.NetworkInfo(ip_addresses=[wire.IPAddress(ip_address=agent_ip)])
-    return wire.ContainerStatus(container_id=wire.ContainerID(value=container_id), network_infos=shown or [agents])
+    return wire.ContainerStatus(
+        container_id=wire.ContainerID(value=container_id), network_infos=shown or [agents], executor_pid=pid or None
+    )
 
 
 def _shown(found: wire.NetworkInfo, asked: Sequence[wire.NetworkInfo]) -> wire.NetworkInfo:
@@ -37,6 +40,11 @@ def own_networks(statuses: Sequence[wire.TaskStatus], agent_ip: str) -> list[wir
     """The container's own as they were told last; none for one on the host's network."""
     told = [n for s in statuses[-1:] if s.container_status for n in s.container_status.network_infos]
     return [n for n in told if any(a.ip_address and a.ip_address != agent_ip for a in n.ip_addresses)]
+
+
+def told_pid(statuses: Sequence[wire.TaskStatus]) -> int:
+    """The container's first process as it was told last, 0 if it never was."""
+    return next((s.container_status.executor_pid or 0 for s in reversed(statuses) if s.container_status), 0)
 
 
 def terminal_state(end: Exit, *, killed: bool) -> wire.TaskState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from tortie.mesos import operator, system
+from tortie.mesos.files import Files, log_file
 from tortie.mesos.http import Handler, Refusal, Router, document
 from tortie.mesos.master import frameworks, pages, state
 from tortie.mesos.master.api import AgentApi, SchedulerApi
@@ -37,6 +39,7 @@ def router(master: Master) -> Router:
         "/metrics/snapshot": reads.metrics,
         "/system/stats": reads.system,
         "/teardown": reads.teardown,
+        **Files(reads.log).routes(),
         **pages.routes(),
     }
     return Router("master", routes)
@@ -47,6 +50,10 @@ class Reads:
 
     def __init__(self, master: Master) -> None:
         self.master = master
+
+    def log(self) -> dict[str, Path]:
+        found = log_file(self.master.me.flags)
+        return {"/master/log": found} if found else {}
 
     async def health(self, request: Request) -> ASGIApp:
         return Response(status_code=200)

@@ -14,7 +14,9 @@ from tortie.model.resource import Metadata, Resource
 from tortie.plugins import interfaces
 from tortie.plugins.cni.asking import Asking
 from tortie.plugins.cni.call import Call
+from tortie.plugins.cni.settings import object_in
 from tortie.plugins.interfaces import FIRST, STAMP_ANNOTATION, hashed_interface, masked
+from tortie.plugins.labels import task_notes
 from tortie.plugins.profile import HANDLE_ANNOTATION, NETWORK_ANNOTATION
 
 ALLOCATION = "cni"
@@ -79,6 +81,7 @@ def _annotations(call: Call, asking: Asking) -> dict[str, str]:
         NETWORK_ANNOTATION: call.network,
         **({STAMP_ANNOTATION: call.stamp} if call.stamp else {}),
         **({CONTAINER_ANNOTATION: asking.name} if asking.name else {}),
+        **task_notes(object_in(call.config, "args")),
     }
 
 

@@ -23,6 +23,7 @@ from tortie.plugins.calls import blocking, deadline
 from tortie.plugins.docker import answers, messages, names
 from tortie.plugins.docker.holdings import Holdings, Stored
 from tortie.plugins.docker.ports import Addresses, Engine, Links
+from tortie.plugins.labels import task_notes
 from tortie.plugins.profile import check_network_name, ensure_profile, network_profile
 from tortie.store.client import Client
 from tortie.store.port import Datastore, Drop, Put
@@ -196,7 +197,7 @@ class Driver:
             mac=holding.mac,
             container=container.name if container else "",
             labels=names.carried_labels(container.labels) if container else {},
-            notes=names.task_notes(container.labels) if container else {},
+            notes=task_notes(container.labels) if container else {},
         )
         written = await blocking(self.holdings.step, stored, holding, Put(endpoint.key, encode(endpoint)))
         await self._gate.wait_programmed(endpoint.key, written.revision, PROGRAM_SECONDS)

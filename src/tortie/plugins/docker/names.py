@@ -6,15 +6,12 @@ from collections.abc import Mapping
 
 from tortie.model.kinds.workload_endpoint import (
     CONTAINER_ANNOTATION,
-    TASK_ANNOTATION,
-    TASK_NAME_ANNOTATION,
     WORKLOAD_ENDPOINT,
     WorkloadEndpointSpec,
     endpoint_name,
 )
 from tortie.model.resource import Metadata, Resource
 from tortie.plugins.profile import HANDLE_ANNOTATION, NETWORK_ANNOTATION
-from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 DRIVER = "calico"
 ORCHESTRATOR = "libnetwork"
@@ -59,12 +56,6 @@ def carried_labels(container_labels: Mapping[str, str]) -> dict[str, str]:
         for key, value in container_labels.items()
         if key.startswith(LABEL_PREFIX) and len(key) > len(LABEL_PREFIX)
     }
-
-
-def task_notes(container_labels: Mapping[str, str]) -> dict[str, str]:
-    """The task that a container of a Mesos agent is, as annotations; empty for any other container."""
-    known = {TASK_ANNOTATION: MESOS_TASK, TASK_NAME_ANNOTATION: MESOS_TASK_NAME}
-    return {note: text for note, label in known.items() if (text := container_labels.get(label))}
 
 
 def endpoint_resource(

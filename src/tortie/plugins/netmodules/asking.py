@@ -12,7 +12,7 @@ import msgspec
 
 from tortie.base.errors import Invalid
 from tortie.model.codec import UNREADABLE
-from tortie.plugins.labels import label_key, label_value
+from tortie.plugins.labels import label_key, label_value, task_notes
 from tortie.plugins.profile import check_network_name
 
 ADDRESSES_LABEL = "ipv4_addrs"
@@ -26,7 +26,7 @@ _LIST = re.compile(rf"\s*\[\s*(?:{_QUOTED}\s*(?:,\s*{_QUOTED}\s*)*,?)?\s*\]\s*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolate:
-    """`groups` as they were given, `labels` as an endpoint may have them."""
+    """`groups` as they were given, `labels` and `notes` as an endpoint has them."""
 
     hostname: str
     container: str
@@ -34,6 +34,7 @@ class Isolate:
     addresses: Sequence[str]
     groups: Sequence[str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ def _isolate(args: Mapping[str, Any]) -> Isolate:
         addresses=addresses,
         groups=_groups(args),
         labels={label_key(key): label_value(value) for key, value in labels.items() if key != ADDRESSES_LABEL},
+        notes=task_notes(args),
     )
 
 

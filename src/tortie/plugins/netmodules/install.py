@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from tortie.plugins import install as launchers
 from tortie.plugins.launching import SOCKET, SPOOL
 from tortie.plugins.netmodules import launcher
+from tortie.wire.netmodules import modules
 
 NAME = "calico_mesos"
 MODULES = "modules.json"
-ISOLATOR, HOOK = "com_mesosphere_mesos_NetworkIsolator", "com_mesosphere_mesos_NetworkHook"
 
 
 def install(folder: Path, socket: str = SOCKET, spool: str = SPOOL) -> Iterator[Path]:
     """Writes the command; a modules.json that is there stays as it is. Unavailable says what fails."""
     yield from launchers.install(launcher, [NAME], folder, socket, spool)
     if not (folder / MODULES).exists():
-        launchers.place(folder / MODULES, modules(folder / NAME), 0o644)
+        launchers.place(folder / MODULES, modules(str(folder / NAME)), 0o644)
         yield folder / MODULES
-
-
-def modules(command: Path) -> str:
-    parameters = [{"key": key, "value": str(command)} for key in ("isolator_command", "ipam_command")]
-    library = {"file": "network_isolator.so", "modules": [{"name": ISOLATOR, "parameters": parameters}, {"name": HOOK}]}
-    return json.dumps({"libraries": [library]}, indent=2) + "\n"

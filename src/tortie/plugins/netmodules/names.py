@@ -11,6 +11,7 @@ from tortie.model.rule import EntityRule, Rule
 from tortie.plugins.interfaces import FIRST, STAMP_ANNOTATION, host_interface, mac_of, masked
 from tortie.plugins.netmodules.asking import Isolate
 from tortie.plugins.profile import HANDLE_ANNOTATION, network_profile
+from tortie.wire.netmodules import PUBLIC
 
 NAMESPACE = "default"
 ORCHESTRATOR = "mesos"
@@ -18,7 +19,6 @@ ALLOCATION = "net-modules"
 """The attribute `type` of the addresses of our endpoints."""
 HANDLE_PREFIX = "mesos."
 """Keeps a uid, which is any text, apart from the handles of others."""
-PUBLIC = "public"
 
 
 def handle_of(uid: str) -> str:
@@ -41,7 +41,7 @@ def endpoint_resource(node: str, asking: Isolate, *, handle: str, stamp: str) ->
                 "projectcalico.org/namespace": NAMESPACE,
                 "projectcalico.org/orchestrator": ORCHESTRATOR,
             },
-            annotations={HANDLE_ANNOTATION: handle, STAMP_ANNOTATION: stamp},
+            annotations={HANDLE_ANNOTATION: handle, STAMP_ANNOTATION: stamp, **asking.notes},
         ),
         spec=WorkloadEndpointSpec(
             orchestrator=ORCHESTRATOR,

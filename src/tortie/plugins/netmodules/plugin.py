@@ -24,6 +24,7 @@ from tortie.plugins.netmodules.asking import Allocate, Cleanup, Isolate, Release
 from tortie.plugins.ports import Addresses, Gate
 from tortie.plugins.profile import HANDLE_ANNOTATION, ensure_profile
 from tortie.store.port import Datastore
+from tortie.wire.netmodules import NO_ENDPOINT
 
 log = logging.getLogger("netmodules")
 
@@ -150,7 +151,7 @@ class Plugin:
         """Interface, endpoint and addresses are gone. NotFound when there is no endpoint."""
         with deadline(CALL_SECONDS, "cleanup"):
             if not await self._remove(asking.container):
-                raise NotFound(f"No endpoint found with container-id: {asking.container}")
+                raise NotFound(f"{NO_ENDPOINT}: {asking.container}")
 
     async def _remove(self, container: str) -> bool:
         """Whether there was something. The addresses last: whoever has them next must find nothing of this one."""

@@ -69,11 +69,15 @@ class IPAddress(Message):
 
 
 class NetworkInfo(Message):
+    """`protocol`, `ip_address`: of its first form, which is refused."""
+
     ip_addresses: list[IPAddress] = []
     name: str | None = None
     groups: list[str] = []
     labels: Labels | None = None
     port_mappings: list[DockerPortMapping] = []
+    protocol: Literal["IPv4", "IPv6"] | None = None
+    ip_address: str | None = None
 
 
 class ContainerInfo(Message):

@@ -1,7 +1,7 @@
 """What is on disk of a container's networks, at the original's paths below ROOT/CONTAINER.
 
 `ns`, `hostname`, `hosts`, `resolv.conf`, and for each network NETWORK/network.conf (what its plug-in was asked with)
-and NETWORK/ethN/network.info (its answer).
+and NETWORK/ethN/network.info (its answer); `owner` is ours.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Attachment:
 
     def begin(self, request: bytes) -> None:
         """Before the plug-in is asked."""
-        self.home.mkdir(parents=True)
+        self.home.mkdir()
         write(self.request, request)
         (self.home / self.interface).mkdir()
 
@@ -60,14 +60,27 @@ class Attachment:
 
 
 class Kept:
-    def __init__(self, root: Path) -> None:
+    """Of one agent: another one on this host may keep its own below the same root."""
+
+    def __init__(self, root: Path, owner: str) -> None:
         self.root = root
+        self.owner = owner
 
     def containers(self) -> Sequence[str]:
+        return sorted(path.parent.name for path in self.root.glob("*/owner") if self._is_ours(path))
+
+    def _is_ours(self, path: Path) -> bool:
         try:
-            return sorted(path.name for path in self.root.iterdir() if path.is_dir())
-        except FileNotFoundError:
-            return []
+            return path.read_text() == self.owner
+        except OSError:
+            return False
+
+    def begin(self, container_id: str) -> None:
+        """From now on it is known whose it is."""
+        beside = self.root / f".{container_id}"
+        beside.mkdir(parents=True, exist_ok=True)
+        (beside / "owner").write_text(self.owner)
+        beside.rename(self.home(container_id))
 
     def home(self, container_id: str) -> Path:
         return self.root / container_id

@@ -14,30 +14,32 @@ import anyio.to_thread
 
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.mesos.agent import namespaces
+from tortie.mesos.agent.alone import Alone
 from tortie.mesos.agent.cni import files, results
 from tortie.mesos.agent.cni.configuration import Network, environment, parse, request
 from tortie.mesos.agent.cni.directory import Directory
-from tortie.mesos.agent.cni.invoke import Outcome, invoke
 from tortie.mesos.agent.cni.kept import Attachment, Kept
 from tortie.mesos.agent.cni.results import Result
-from tortie.mesos.agent.networks import Joined, Wish
+from tortie.mesos.agent.invoke import Outcome, invoke
+from tortie.mesos.agent.networks import Joined, Wish, about
 from tortie.wire import mesos as wire
-from tortie.wire.labels import MESOS_TASK, MESOS_TASK_NAME
 
 log = logging.getLogger("agent")
 PATIENCE = 60.0
 """The original gives an executor as long to register, and takes all of it down then."""
+LEAVING = 20.0
+"""Less: the end of its task is not told before. What takes longer is tried again."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CniNetworks:
-    """The Networks of tasks that name some. `root`: where everything about them is kept; `patience`: how long a plug-in
-    has for an answer."""
+    """The Networks of tasks that name some. `root`: where everything about them is kept; `owner`: the agent, which
+    leaves those of others there alone; `patience`: how long a plug-in has for an answer."""
 
-    def __init__(self, directory: Directory, root: Path, *, patience: float = PATIENCE) -> None:
+    def __init__(self, directory: Directory, root: Path, owner: str = "", *, patience: float = PATIENCE) -> None:
         self.directory = directory
         self.patience = patience
-        self._kept = Kept(root)
+        self._kept = Kept(root, owner)
         self._path = os.environ.get("PATH") or PATH
         self._busy: dict[str, anyio.Lock] = {}
 
@@ -64,6 +66,7 @@ class CniNetworks:
         async with self._alone(wish.container_id):
             await self._leave(wish.container_id)
             try:
+                self._kept.begin(wish.container_id)
                 for place, _, document in planned:
                     place.begin(document)
                 await anyio.to_thread.run_sync(namespaces.make, self._kept.namespace(wish.container_id))
@@ -167,7 +170,8 @@ class CniNetworks:
             path=self._path,
             plugins=self.directory.plugins_dir,
         )
-        return await invoke(plugin, given, place.request, self.patience)
+        patience = min(self.patience, LEAVING) if command == "DEL" else self.patience
+        return await invoke(plugin, given, place.request, patience)
 
     def joined(self, container_id: str) -> Joined | None:
         return self._kept.joined(container_id)
@@ -175,35 +179,13 @@ class CniNetworks:
     def kept(self) -> Sequence[str]:
         return self._kept.containers()
 
-    def _alone(self, container_id: str) -> _Alone:
-        return _Alone(self._busy, container_id)
-
-
-class _Alone:
-    """One at a time for each container."""
-
-    def __init__(self, busy: dict[str, anyio.Lock], container_id: str) -> None:
-        self.busy = busy
-        self.container_id = container_id
-        self.lock = busy.setdefault(container_id, anyio.Lock())
-
-    async def __aenter__(self) -> None:
-        await self.lock.acquire()
-
-    async def __aexit__(self, *raised: object) -> None:
-        self.lock.release()
-        if not self.lock.statistics().tasks_waiting:
-            self.busy.pop(self.container_id, None)
+    def _alone(self, container_id: str) -> Alone:
+        return Alone(self._busy, container_id)
 
 
 def named(infos: Sequence[wire.NetworkInfo]) -> list[wire.NetworkInfo]:
     """Those that CNI is for; the others do not count."""
     return [info for info in infos if info.name]
-
-
-def about(wish: Wish) -> dict[str, str]:
-    """Who it is for, as people know it."""
-    return {MESOS_TASK: wish.task.task_id.value, MESOS_TASK_NAME: wish.task.name} if wish.task else {}
 
 
 async def _together(asked: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:

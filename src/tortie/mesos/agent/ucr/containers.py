@@ -82,6 +82,12 @@ class UcrContainers:
     # -- to its start --------------------------------------------------------------------------------------------------
 
     def check(self, launch: Launch) -> None:
+        try:
+            self._check(launch)
+        except Invalid as error:
+            raise Invalid(f"Failed to launch container: {error}") from error
+
+    def _check(self, launch: Launch) -> None:
         asked = wanted(launch)
         if asked.image:
             parse_reference(asked.image)

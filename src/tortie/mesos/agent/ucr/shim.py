@@ -16,7 +16,8 @@ MAKE is run at once, and one line on standard output says how it went; BEGIN whe
 has been made when the runtime has written `pid`.
 
 On its socket both sides send frames: a letter, four bytes of length, as many bytes. An order is done before the next
-one of the same connection is looked at. Orders are answered by DONE or REFUSED (with words), but for OUTPUT and WAIT:
+one of the same connection is looked at; those for the container wait until there is one. They are answered by DONE or
+REFUSED (with words), but for OUTPUT and WAIT:
 
     OUTPUT      begins, and from then on STDOUT and STDERR with what it says, at its end STATUS (in decimal)
     INPUT       answered when everything has been taken or will not be: its input is a pipe
@@ -100,6 +101,7 @@ class Client:
         self.connection = connection
         self.read = bytearray()
         self.write = bytearray()
+        self.held: tuple[bytes, bytes] | None = None
         self.reader = self.waiter = self.busy = self.told = False
         self.fetched = time.monotonic()
 
@@ -293,6 +295,7 @@ class Shim:
             self._ended(NOT_STARTED)
         else:
             self.begun = False
+        self._let_go()
         return said
 
     def _ended(self, status: int) -> None:
@@ -358,16 +361,30 @@ class Shim:
     def obey(self, client: Client) -> None:
         while not client.busy and (order := client.order()) is not None:
             kind, data = order
-            if kind == OUTPUT:
+            if self.pid == 0 and not self.begun and kind in (INPUT, CLOSE, SIZE, SIGNAL):
+                client.held, client.busy = order, True
+            elif kind == OUTPUT:
                 client.reader = True
                 self.begin()
             elif kind == WAIT:
                 client.waiter = True
-            elif kind == INPUT:
-                self._input(client, data)
             else:
-                said = self._do(kind, data)
-                client.write += frame(REFUSED, said.encode()) if said else frame(DONE)
+                self._order(client, kind, data)
+
+    def _order(self, client: Client, kind: bytes, data: bytes) -> None:
+        if kind == INPUT:
+            self._input(client, data)
+        else:
+            said = self._do(kind, data)
+            client.write += frame(REFUSED, said.encode()) if said else frame(DONE)
+
+    def _let_go(self) -> None:
+        """What was said before it began."""
+        for client in list(self.clients.values()):
+            if client.held is not None:
+                (kind, data), client.held, client.busy = client.held, None, False
+                self._order(client, kind, data)
+                self._obey_or_leave(client)
 
     def _do(self, kind: bytes, data: bytes) -> str:
         try:

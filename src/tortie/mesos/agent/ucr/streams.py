@@ -63,15 +63,16 @@ class UcrStreams:
 
     async def output(self, container_id: str) -> AsyncIterator[tuple[Output, bytes]]:
         folder = self._place.of(container_id)
+        began = False
         try:
-            found = await Connection.open(folder)
-        except NotFound:
-            if (folder / "status").exists():
-                return
-            raise
-        async with found:
-            async for kind, data in found.output():
-                yield KINDS[kind], data
+            async with await Connection.open(folder) as found:
+                async for kind, data in found.output():
+                    began = True
+                    yield KINDS[kind], data
+        except (NotFound, Unavailable):
+            # A shim that has nobody left to tell does not wait for those who come now.
+            if began or not (folder / "status").exists():
+                raise
 
     async def write(self, container_id: str, data: bytes) -> None:
         """Raises Conflict while somebody else's data waits to be taken."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,14 +33,22 @@ class Outcome:
         return f"stdout='{shown[0]}', stderr='{shown[1]}'"
 
 
-async def invoke(plugin: str, environment: Mapping[str, str], request: Path, timeout: float) -> Outcome:
-    """Its standard input is the file `request`. Raises Unavailable when it has not ended in time or says too much;
-    then, and when this is cancelled, it is killed with its process group.
+async def invoke(
+    plugin: str,
+    environment: Mapping[str, str],
+    request: Path,
+    timeout: float,
+    *,
+    arguments: Sequence[str] = (),
+    largest: int = LARGEST,
+) -> Outcome:
+    """Its standard input is the file `request`. Raises Unavailable when it has not ended in time or says more than
+    `largest` bytes; then, and when this is cancelled, it is killed with its process group.
 
     It also dies with the agent: nobody else would know what it was about to do.
     """
-    command = [_SETPRIV, "--pdeathsig", "KILL", "--", plugin]
-    with _Pipe() as out, _Pipe() as err:
+    command = [_SETPRIV, "--pdeathsig", "KILL", "--", plugin, *arguments]
+    with _Pipe(largest) as out, _Pipe(largest) as err:
         try:
             with request.open("rb") as stdin:
                 process = await anyio.open_process(
@@ -74,14 +82,15 @@ async def _outcome(process: Process, out: _Pipe, err: _Pipe, timeout: float) -> 
             return Outcome(status, bytes(out.data), bytes(err.data))
     if deadline.cancelled_caught:
         raise Unavailable(f"no answer within {timeout:g} seconds")
-    raise Unavailable(f"more than {LARGEST} bytes of output")
+    raise Unavailable(f"more than {out.largest} bytes of output")
 
 
 class _Pipe:
     """What a program says. Not the event loop's own pipes: with them a program has not ended for some Pythons before
     every child that it left behind has."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
         self.ours, self.theirs = os.pipe()
         os.set_blocking(self.ours, False)
         self.data = bytearray()
@@ -101,7 +110,7 @@ class _Pipe:
 
     async def read(self, scope: anyio.CancelScope) -> None:
         """To its end; too much of it ends everything."""
-        while len(self.data) <= LARGEST:
+        while len(self.data) <= self.largest:
             await anyio.wait_readable(self.ours)
             with contextlib.suppress(BlockingIOError):
                 part = os.read(self.ours, 1 << 16)

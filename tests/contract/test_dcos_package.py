@@ -1,0 +1,428 @@
+"""`dcos package` against the real package service and a real Marathon: what it prints, asks, and exits with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.dcos_cluster import Answer, Asked, DcosCluster, command, serving
+from tests.support.marathon_live import Live, marathon
+from tests.support.package_service import CONFIG, Service, Shelf, index, package, service, shelf
+from tests.support.waiting import PATIENCE, until
+
+from tortie.cli.dcos import package_install
+from tortie.cli.dcos.package_client import media_type
+from tortie.packages.repositories import DEFAULT
+from tortie.packages.sources import Trust
+from tortie.packages.universe import Repository
+
+PROGRAM = [sys.executable, "-c", "from tortie.cli.dcos.main import main; main()"]
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Desk:
+    """Where somebody types `dcos package ...`."""
+
+    url: str
+    home: Path
+    cosmos: Service
+    live: Live
+    web: Shelf
+
+    async def type(self, *words: str, typed: str = "") -> Said:
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            [*PROGRAM, "package", *words],
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=self.environ(),
+            cwd=self.home,
+        )
+        return Said(ran.returncode, ran.stdout, ran.stderr)
+
+    def environ(self) -> dict[str, str]:
+        plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        return {**plain, "HOME": str(self.home), "DCOS_URL": self.url}
+
+    def options(self, value: Any, name: str = "options.json") -> str:
+        (self.home / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        return name
+
+    async def apps(self) -> list[str]:
+        return sorted(app["id"] for app in (await self.live.call("GET", "/v2/apps")).body["apps"])
+
+
+Story = Callable[[Desk], Awaitable[None]]
+
+
+def run(tmp_path: Path, story: Story, *entries: dict[str, Any]) -> None:
+    async def whole() -> None:
+        home = tmp_path / "home"
+        home.mkdir()
+        async with shelf({"/repo": index(*entries)}) as web, marathon(tmp_path) as live:
+            listed = [*DEFAULT, *([Repository("Test", f"{web.url}/repo")] if entries else [])]
+            trust = Trust(unsigned=[web.url])
+            masters = [f"127.0.0.1:{live.master.port}"]
+            async with service(tmp_path, live.url, masters, repositories=listed, trust=trust) as cosmos:
+                await story(Desk(cosmos.url, home, cosmos, live, web))
+
+    asyncio.run(whole())
+
+
+def test_the_lines_of_the_environments_document(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for name, version in (("etcd", "0.0.3"), ("calico", "0.4.0")):
+            said = await desk.type("install", name, "--yes")
+            assert (said.code, said.err) == (0, "")
+            before, line, after = said.out.partition(
+                f"Installing Marathon app for package [{name}] version [{version}]\n"
+            )
+            assert before
+            assert line
+            assert after
+        assert await desk.apps() == ["/calico-install-framework", "/etcd"]
+
+    run(tmp_path, story)
+
+
+def test_the_prompt(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        no = await desk.type("install", "foo", typed="perhaps\nNO\n")
+        assert no.code == 1
+        assert no.out == (
+            "think twice\nContinue installing? [yes/no] 'perhaps' is not a valid response.\n"
+            "Continue installing? [yes/no] Exiting installation.\n"
+        )
+        nobody = await desk.type("install", "foo")
+        assert nobody.code == 1
+        assert "--yes asks for none" in nobody.err
+        assert await desk.apps() == []
+        yes = await desk.type("install", "foo", typed="Y\n")
+        assert yes.out == (
+            "think twice\nContinue installing? [yes/no] "
+            "Installing Marathon app for package [foo] version [1.0]\nit starts\n"
+        )
+        again = await desk.type("install", "foo", "--yes")
+        assert (again.code, again.err) == (1, "Package is already installed\n")
+        other = await desk.type("install", "quiet", "--app-id=/x/y")
+        assert other.out == "Installing Marathon app for package [quiet] version [1.0] with app id [/x/y]\n"
+        assert await desk.apps() == ["/foo", "/x/y"]
+
+    quiet = package("quiet")
+    run(tmp_path, story, package(preInstallNotes="think twice", postInstallNotes="it starts"), quiet)
+
+
+def test_options(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for file, words in (
+            ("nowhere.json", "Error opening file [nowhere.json]: No such file or directory"),
+            (desk.options("{"), "Error loading JSON: [options.json]"),
+            (desk.options("[]"), "options are an object"),
+        ):
+            said = await desk.type("install", "foo", "--yes", f"--options={file}")
+            assert said.code == 1
+            assert words in said.err
+        wrong = desk.options({"foo": {"seconds": 0, "cpus": "many"}})
+        said = await desk.type("install", "foo", "--yes", "--options", wrong)
+        assert (said.code, said.out) == (1, "")
+        assert said.err == (
+            "Error: Options JSON failed validation\n"
+            "Found: 0\nRequired minimum: 1\nPath: foo.seconds\n"
+            "Found: string\nExpected: integer,number\nPath: foo.cpus\n"
+            "\nPlease create a JSON file with the appropriate options, and pass the /path/to/file as an --options "
+            "argument.\n"
+        )
+        assert await desk.apps() == []
+        misspelt = desk.options({"foo": {"second": 5}})
+        said = await desk.type("install", "foo", "--options", misspelt)
+        assert said.code == 0
+        assert said.err == (
+            "Warning: option foo.second is not one of this package and has no effect; did you mean foo.seconds?\n"
+        )
+        assert await desk.apps() == ["/foo"]
+
+    run(tmp_path, story, package())
+
+
+def test_lists_and_descriptions(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        none = await desk.type("list")
+        assert (none.code, none.out) == (1, "")
+        assert none.err == (
+            "There are currently no installed packages. Please use `dcos package install` to install a package.\n"
+        )
+        assert (await desk.type("list", "--json")).out == "[]\n"
+        await desk.type("install", "foo")
+        await desk.type("install", "foo", "--app-id=/a/foo")
+        listed = await desk.type("list")
+        assert [line.rstrip() for line in listed.out.splitlines()] == [
+            "NAME  VERSION  APP     COMMAND  DESCRIPTION",
+            "foo   1.0      /a/foo  ---      " + "d" * 77 + "...",
+            "               /foo",
+        ]
+        found = json.loads((await desk.type("list", "--json", "--app-id=/foo")).out)
+        assert (found[0]["apps"], found[0]["name"]) == (["/foo"], "foo")
+        search = await desk.type("search", "marathon-lb")
+        assert [line.split()[:4] for line in search.out.splitlines()] == [
+            ["NAME", "VERSION", "SELECTED", "FRAMEWORK"],
+            ["marathon-lb", "1.2.1", "False", "False"],
+        ]
+        assert (await desk.type("search", "nonsense")).err == "No packages found.\n"
+        assert {"etcd", "foo"} <= {
+            one["name"] for one in json.loads((await desk.type("search", "--json")).out)["packages"]
+        }
+
+        about = json.loads((await desk.type("describe", "foo")).out)
+        assert about["version"] == "1.0"
+        assert "config" not in about
+        assert json.loads((await desk.type("describe", "foo", "--config")).out) == CONFIG
+        template = await desk.type("describe", "foo", "--app")
+        assert template.out.startswith('{"id": "/{{foo.name}}"')
+        options = desk.options({"foo": {"seconds": 3}})
+        rendered = await desk.type("describe", "foo", "--app", "--render", f"--options={options}")
+        assert json.loads(rendered.out)["cmd"] == "sleep 3"
+        assert json.loads((await desk.type("describe", "foo", "--package-versions")).out) == ["1.0", "0.9"]
+        old = await desk.type("describe", "foo", "--package-version=0.9")
+        assert json.loads(old.out)["version"] == "0.9"
+        for words, text in (
+            (("describe", "fob"), "Package [fob] not found\n"),
+            (("describe", "foo", "--package-version=8"), "Version [8] of package [foo] not found\n"),
+            (("describe", "foo", "--cli"), "Package [foo] brings no command\n"),
+            (("install", "foo", "--cli"), "Package [foo] brings no command\n"),
+        ):
+            said = await desk.type(*words)
+            assert (said.code, said.err) == (1, text)
+
+    long = package(release=2, description="d" * 100)
+    run(tmp_path, story, long, package(version="0.9", release=1))
+
+
+def test_uninstallation(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        absent = await desk.type("uninstall", "foo")
+        assert (absent.code, absent.err) == (1, "Package [foo] is not installed\n")
+        for app in ("/foo", "/b/foo"):
+            await desk.type("install", "foo", f"--app-id={app}")
+        several = await desk.type("uninstall", "foo")
+        assert several.code == 1
+        assert several.err == (
+            "Multiple apps named [foo] are installed: [/b/foo, /foo].\n"
+            "Please use --app-id to specify the ID of the app to uninstall, or use --all to uninstall all apps.\n"
+        )
+        assert (
+            await desk.type("uninstall", "foo", "--app-id=/c")
+        ).err == "Package [foo] with id [/c] is not installed\n"
+        one = await desk.type("uninstall", "foo", "--app-id=/foo")
+        assert (one.code, one.out, one.err) == (0, "", "Uninstalled package [foo] version [1.0]\nit is gone\n")
+        await desk.type("install", "needy")
+        kept = await desk.type("uninstall", "foo")
+        assert kept.code == 1
+        assert "Package [foo] is needed by [/needy]" in kept.err
+        assert (await desk.type("uninstall", "foo", "--all", "--force", "--yes")).code == 0
+        await desk.live.settled()
+        assert await desk.apps() == ["/needy"]
+
+    needy = '{"id": "/needy", "cmd": "x", "labels": {"TORTIE_PACKAGE_NEEDS": "foo"}}'
+    run(
+        tmp_path,
+        story,
+        package(postUninstallNotes="it is gone"),
+        package("needy", template=needy, config=None),
+    )
+
+
+def test_at_a_terminal_the_name_is_typed_out(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.type("install", "foo")
+        code, text = await asyncio.to_thread(_at_terminal, desk, ["uninstall", "foo"], "fo\nyes\nFOO\n")
+        assert code == 1
+        assert "Expected 'foo'. You supplied 'fo'." in text
+        assert "Cancelling uninstall." in text
+        assert await desk.apps() == ["/foo"]
+        code, text = await asyncio.to_thread(_at_terminal, desk, ["uninstall", "foo"], "foo\n")
+        assert code == 0
+        assert "Please type the name of the service to confirm: " in text
+        await desk.live.settled()
+        assert await desk.apps() == []
+
+    run(tmp_path, story, package())
+
+
+def _at_terminal(desk: Desk, words: list[str], typed: str) -> tuple[int, str]:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*PROGRAM, "package", *words],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=desk.environ(),
+        cwd=desk.home,
+    ) as program:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        out, _ = program.communicate(timeout=PATIENCE)
+    os.close(ours)
+    return program.returncode, out.decode()
+
+
+def test_an_uninstallation_that_takes_its_time_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new word of the service is told once, until it is done."""
+    kind = "application/vnd.dcos.package.error+json;charset=utf-8;version=v1"
+    steps = ["0 of 2", "0 of 2", "1 of 2"]
+
+    def answer(asked: Asked) -> Answer:
+        if steps:
+            error = {"type": "UninstallUnderWay", "message": f"Package [x] is being taken out: {steps.pop(0)}"}
+            return Answer(error, 409, {"Content-Type": kind})
+        done = {"results": [{"packageName": "x", "appId": "/x", "packageVersion": "1"}]}
+        return Answer(done, 200, {"Content-Type": media_type("package/uninstall", "response")})
+
+    monkeypatch.setattr(package_install, "AGAIN_SECONDS", 0.01)
+    with serving(DcosCluster(answers={"/package/uninstall": answer})) as cluster:
+        said = command(tmp_path, monkeypatch, cluster.url)("package uninstall x --yes")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "Package [x] is being taken out: 0 of 2",
+        "Package [x] is being taken out: 1 of 2",
+        "Uninstalled package [x] version [1]",
+    ]
+
+
+def test_update(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        alone = await desk.type("update")
+        assert alone.code == 1
+        assert alone.err.startswith("This command has been deprecated.")
+        assert (await desk.type("update", "foo", "--package-version=2.0")).err == "Package [foo] is not installed\n"
+        await desk.type("install", "foo", "--package-version=1.0", f"--options={desk.options({'foo': {'seconds': 9}})}")
+        await desk.live.settled()
+        nothing = await desk.type("update", "foo")
+        assert nothing.code == 1
+        said = await desk.type("update", "foo", f"--options={desk.options({'foo': {'cpus': 0.2}})}")
+        assert said.code == 0
+        assert said.out.startswith("Updating package [foo] with app id [/foo] to version [1.0]: deployment ")
+        await desk.live.settled()
+        app = (await desk.live.call("GET", "/v2/apps/foo")).body["app"]
+        assert (app["cmd"], app["cpus"]) == ("sleep 9", 0.2)
+        assert (await desk.type("update", "foo", "--package-version=2.0")).code == 0
+        await desk.live.settled()
+        back = await desk.type("update", "foo", "--package-version=1.0")
+        assert (back.code, back.out) == (1, "")
+        assert "Version [2.0] cannot be updated to [1.0]" in back.err
+
+    run(tmp_path, story, package(release=0), package(version="2.0", release=1, upgradesFrom=["1.0"]))
+
+
+def test_repositories(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        assert (await desk.type("repo", "list")).out == "Tortie: builtin:tortie\n"
+        desk.web.pages["/more"] = index(package("more"))
+        url = f"{desk.web.url}/more"
+        added = await desk.type("repo", "add", "--index=0", "More", url)
+        assert (added.code, added.out, added.err) == (0, "", "")
+        listed = await desk.type("repo", "list", "--json")
+        assert json.loads(listed.out)["repositories"][0] == {"name": "More", "uri": url}
+        twice = await desk.type("repo", "add", "More", url)
+        assert twice.code == 1
+        assert twice.err == f"Repository name [More] and URI [{url}] are both already present in the list\n"
+        far = await desk.type("repo", "add", "x", f"{url}2", "--index=9")
+        assert far.err == "Index (9) is out of range. Index value must be between 0 and 2 inclusive.\n"
+        assert (await desk.type("repo", "add", "x", url, "--index=one")).code == 1
+        gone = await desk.type("repo", "remove", "More", "nonsense")
+        assert gone.code == 1
+        assert gone.err == "Repository name [nonsense] is not present in the list\n"
+        (desk.home / "repos.json").write_text(listed.out)
+        back = await desk.type("repo", "import", "repos.json")
+        assert back.code == 0
+        assert back.out == f"Added repo 'More' ({url}) at index 0\n"
+        assert "while adding repo 'Tortie'" in back.err
+        assert (await desk.type("repo", "import", "options")).code == 1
+        assert (await desk.type("repo", "remove", "More", "Tortie")).code == 0
+        none = await desk.type("repo", "list")
+        assert none.code == 1
+        assert none.err.startswith("There are currently no repos configured.")
+
+    run(tmp_path, story)
+
+
+def test_a_command_that_a_package_brings(tmp_path: Path) -> None:
+    script = b'#!/bin/sh\necho "foo says $*"\n'
+    here, machine = os.uname().sysname.lower(), os.uname().machine.replace("_", "-")
+
+    def entry(url: str, digest: str) -> dict[str, Any]:
+        binary = {"url": url, "kind": "executable", "contentHash": [{"algo": "sha256", "value": digest}]}
+        return package(template=None, config=None, resource={"cli": {"binaries": {here: {machine: binary}}}})
+
+    async def story(desk: Desk) -> None:
+        url = f"{desk.web.url}/dcos-foo"
+        desk.web.pages["/dcos-foo"] = script
+        desk.web.pages["/repo"] = index(entry(url, "0" * 64))
+        lie = await desk.type("install", "foo")
+        assert lie.code == 1
+        assert "is refused" in lie.err
+        assert not list(desk.home.glob(".dcos/subcommands/*"))
+        desk.web.pages["/repo2"] = index(entry(url, hashlib.sha256(script).hexdigest()))
+        await desk.type("repo", "remove", "Test")
+        await desk.type("repo", "add", "Two", f"{desk.web.url}/repo2")
+        desk.web.cut = {"/dcos-foo"}
+        cut = await desk.type("install", "foo")
+        assert cut.code == 1
+        assert not list(desk.home.glob(".dcos/subcommands/*"))
+        desk.web.cut = set()
+        said = await desk.type("install", "foo")
+        assert said.code == 0
+        assert said.out == (
+            "Installing CLI subcommand for package [foo] version [1.0]\nNew command available: dcos foo\n"
+        )
+        ran = await asyncio.to_thread(
+            subprocess.run, [*PROGRAM, "foo", "bar"], capture_output=True, text=True, check=False, env=desk.environ()
+        )
+        assert ran.stdout == "foo says foo bar\n"
+        listed = await desk.type("list", "--cli")
+        assert listed.out.splitlines()[1].split()[:4] == ["foo", "1.0", "---", "foo"]
+        assert (await desk.type("uninstall", "foo", "--cli")).code == 0
+        assert (await desk.type("uninstall", "foo", "--cli")).code == 1
+
+    run(tmp_path, story, package())
+
+
+def test_a_cluster_without_a_package_service(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        nowhere = Desk(desk.web.url, desk.home, desk.cosmos, desk.live, desk.web)
+        said = await nowhere.type("list")
+        assert said.code == 1
+        assert said.err.startswith("This version of the DC/OS CLI is not supported for your cluster. ")
+        desk.web.pages["/package/list"] = b"{}"
+        other = await nowhere.type("list")
+        assert other.err.startswith(
+            "Server returned incorrect response type, expected application/vnd.dcos.package.list"
+        )
+        away = Desk("http://127.0.0.1:1", desk.home, desk.cosmos, desk.live, desk.web)
+        assert "is unreachable" in (await away.type("list")).err
+        wrong = await desk.type("instal", "foo")
+        assert wrong.code == 1
+        assert "Command not recognized" in wrong.err
+        assert (await desk.type("install")).code == 1
+        await until(lambda: desk.web.asked)
+
+    run(tmp_path, story)

@@ -1,0 +1,89 @@
+"""What the front page and the health documents say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tortie.door.board import Probe, Seen, agent_units, board, node, nodes
+from tortie.door.services import Summary, summary_of
+from tortie.wire.marathon_apps import decode
+
+MASTER = Probe("dcos-mesos-master.service", "Mesos master", "10.0.0.1:5050", "mesos/")
+
+
+def summary(*, active: bool = True) -> Summary:
+    frameworks = [{"id": "f", "name": "marathon", "webui_url": "http://10.0.0.1:8080/", "active": active}]
+    slaves = [{"id": "S0", "hostname": "one", "pid": "slave(1)@10.0.0.2:5051", "active": active}]
+    return summary_of(json.dumps({"cluster": "c", "frameworks": frameworks, "slaves": slaves}).encode())
+
+
+def shown(*apps: dict[str, Any], **labels: str) -> list[dict[str, Any]]:
+    found, _ = decode(json.dumps({"apps": [{"id": "/a", "labels": labels, **app} for app in apps]}).encode())
+    lines: list[dict[str, Any]] = board(Seen([MASTER], summary(), found))["services"]
+    return lines
+
+
+def test_all_is_well_when_everything_is() -> None:
+    found = board(Seen([MASTER], summary(), []))
+    assert found["state"] == "good"
+    assert found["cluster"] == "c"
+    assert found["agents"] == [{"name": "one", "state": "good", "text": "10.0.0.2:5051", "link": "agent/S0/state"}]
+    assert found["frameworks"][0]["link"] == "service/marathon/"
+
+
+def test_agents_are_in_the_order_of_their_addresses() -> None:
+    slaves = [{"id": name, "hostname": name} for name in ("10.0.0.10", "10.0.0.9", "b", "a2", "a10")]
+    found = board(Seen([], summary_of(json.dumps({"slaves": slaves}).encode()), []))
+    names = [line["name"] for line in found["agents"]]
+    assert names.index("10.0.0.9") < names.index("10.0.0.10")
+    assert names.index("a2") < names.index("a10") < names.index("b")
+
+
+def test_a_part_that_fails_says_why() -> None:
+    failing = Probe("dcos-marathon.service", "Marathon", "10.0.0.1:8080", failure="Connection refused")
+    found = board(Seen([MASTER, failing], None, None))
+    assert found["state"] == "bad"
+    assert found["parts"][1]["text"] == "Connection refused"
+    assert found["services"] == found["agents"] == []
+
+
+def test_an_agent_or_framework_that_is_away_is_seen() -> None:
+    found = board(Seen([MASTER], summary(active=False), []))
+    assert (found["agents"][0]["state"], found["frameworks"][0]["state"]) == ("bad", "wait")
+
+
+def test_the_states_of_an_app() -> None:
+    counted: list[tuple[dict[str, Any], str, str]] = [
+        ({"instances": 2, "tasksRunning": 2}, "good", "2 of 2 running"),
+        ({"instances": 2, "tasksRunning": 1}, "wait", "1 of 2 running"),
+        ({"instances": 1, "tasksRunning": 1, "tasksUnhealthy": 1}, "bad", "1 of 1 running, 1 unhealthy"),
+        ({"instances": 0}, "off", "suspended"),
+        ({"instances": 1, "deployments": [{"id": "d"}]}, "wait", "0 of 1 running, deploying"),
+    ]
+    for app, state, text in counted:
+        line = shown(app)[0]
+        assert (line["state"], line["text"], line["link"]) == (state, text, "")
+
+
+def test_an_app_with_the_labels_of_a_service_has_a_link() -> None:
+    labels = {"DCOS_SERVICE_NAME": "/g/a", "DCOS_SERVICE_SCHEME": "http", "DCOS_SERVICE_PORT_INDEX": "0"}
+    assert shown({"tasksRunning": 1}, **labels)[0]["link"] == "service/g/a/"
+    assert shown({"tasksRunning": 0}, **labels)[0]["link"] == ""
+
+
+def test_health_is_that_of_the_units_and_hosts() -> None:
+    failing = Probe("dcos-marathon.service", "Marathon", "", failure="away")
+    whole = node([MASTER, failing], hostname="m", address="10.0.0.1", version="1.9.2")
+    assert [(unit["id"], unit["health"], unit["output"]) for unit in whole["units"]] == [
+        ("dcos-mesos-master.service", 0, ""),
+        ("dcos-marathon.service", 1, "away"),
+    ]
+    assert nodes([MASTER], summary(active=False), "10.0.0.1") == [
+        {"host_ip": "10.0.0.1", "health": 0, "role": "master"},
+        {"host_ip": "10.0.0.2", "health": 1, "role": "agent"},
+    ]
+    units = agent_units(summary(active=False), "10.0.0.2")
+    assert units is not None
+    assert units[0]["health"] == 1
+    assert agent_units(summary(), "10.0.0.3") is None

@@ -1,0 +1,103 @@
+"""Cosmos' failures in the words of `dcos package`, and the rows of its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tortie.cli.dcos.package_client import media_type, said
+from tortie.cli.dcos.package_tables import cut, installed, list_table, newest_first, search_table
+
+WORDS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("PackageNotFound", "Package [x] not found", {}, "Package [x] not found"),
+    (
+        "AmbiguousAppId",
+        "Multiple apps named [x] are installed: [/a, /b]",
+        {},
+        "Multiple apps named [x] are installed: [/a, /b].\n"
+        "Please use --app-id to specify the ID of the app to uninstall, or use --all to uninstall all apps.",
+    ),
+    ("MultipleFrameworkIds", "m", {}, "m. Manually shut them down using 'dcos service shutdown'"),
+    (
+        "MarathonBadResponse",
+        "Object is not valid",
+        {"errors": [{"path": "/cpus", "errors": ["too few", "too bad"]}, "plain"]},
+        "Object is not valid\n/cpus: too few\n/cpus: too bad\nplain",
+    ),
+    ("MarathonBadResponse", "m", {"errors": 7}, "m"),
+    ("RepositoryUriConnection", "m", {"cause": "no route"}, "m\nno route"),
+    ("unknown", "", {}, "unknown"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "data", "text"), WORDS)
+def test_failures(kind: str, message: str, data: dict[str, Any], text: str) -> None:
+    assert said(kind, message, data) == text
+
+
+def test_options_that_a_schema_forbids() -> None:
+    errors = [
+        {"unwanted": ["x"], "instance": {"pointer": ""}},
+        {
+            "found": "string",
+            "expected": ["integer", "number"],
+            "instance": {"pointer": "/Framework Settings/cpu-limit"},
+        },
+        {"missing": ["a", "b"], "instance": {"pointer": "/a~1b"}},
+        {"message": "else", "instance": 7},
+        "nonsense",
+    ]
+    assert said("JsonSchemaMismatch", "m", {"errors": errors}).splitlines()[:-2] == [
+        "Error: Options JSON failed validation",
+        "Unexpected properties: x",
+        "Found: string",
+        "Expected: integer,number",
+        "Path: Framework Settings.cpu-limit",
+        "Required parameter missing: a,b",
+        "Path: a/b",
+        "else",
+    ]
+
+
+def test_media_types() -> None:
+    base = "application/vnd.dcos.{}+json;charset=utf-8;version=v{}"
+    assert media_type("package/repository/add", "request") == base.format("package.repository.add-request", 1)
+    assert media_type("package/list-versions", "response") == base.format("package.list-versions-response", 1)
+    assert media_type("cosmos/service/update", "response", 2) == base.format("service.update-response", 2)
+
+
+def app(name: str, app_id: str, version: str = "1") -> dict[str, Any]:
+    definition = {"name": name, "version": version, "description": f"about {name}", "config": {}}
+    return {"appId": app_id, "packageInformation": {"packageDefinition": definition}}
+
+
+def test_what_is_installed() -> None:
+    found = installed(
+        [app("b", "/b"), app("a", "/2"), app("a", "/1"), app("a", "/3", "2")], {"b": {"version": "1"}, "c": {}}
+    )
+    assert [(one["name"], one.get("apps"), one.get("command")) for one in found] == [
+        ("a", ["/2", "/1"], None),
+        ("a", ["/3"], None),
+        ("b", ["/b"], {"name": "b"}),
+        ("c", None, {"name": "c"}),
+    ]
+    assert "config" not in found[0]
+    assert [line.split() for line in list_table(found).splitlines()] == [
+        ["NAME", "VERSION", "APP", "COMMAND", "DESCRIPTION"],
+        ["a", "1", "/2", "---", "about", "a"],
+        ["/1"],
+        ["a", "2", "/3", "---", "about", "a"],
+        ["b", "1", "/b", "b", "about", "b"],
+        ["c", "---", "c"],
+    ]
+
+
+def test_search_and_versions() -> None:
+    row = {"name": "a", "currentVersion": "1", "selected": True, "framework": False, "description": "x\ny" * 60}
+    lines = search_table([row]).splitlines()
+    assert lines[0].split() == ["NAME", "VERSION", "SELECTED", "FRAMEWORK", "DESCRIPTION"]
+    assert lines[1].startswith("a     1        True      False      x y")
+    assert lines[1].rstrip().endswith("...")
+    assert cut("d" * 77) == "d" * 77
+    assert newest_first({"1.10": "2", "1.9": "3", "0.1": "10", "odd": "?"}) == ["0.1", "1.9", "1.10", "odd"]
