@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from tests.support.mesos_client import get
+from tests.support.mesos_cluster import Daemon
+from tests.support.ports import free_port
 from tests.support.ucr_host import Tasks, UcrHost, container_of
 from tests.support.waiting import wait_until
 
+from tortie.base.errors import Unavailable
 from tortie.wire.agent_client import AgentClient, Refused, Stream, exit_code
 
 pytestmark = pytest.mark.root
@@ -38,9 +41,23 @@ def parent(tasks: Tasks) -> dict[str, Any]:
     return {"value": container_of(tasks.started("app", "while :; do sleep 1; done", command=variables))}
 
 
-@pytest.fixture(params=[False, True], ids=["json", "protobuf"])
-def client(request: pytest.FixtureRequest, host: UcrHost) -> AgentClient:
-    return AgentClient(f"http://127.0.0.1:{host.agent.port}/api/v1", protobuf=request.param, timeout=90)
+@pytest.fixture(scope="module")
+def door(host: UcrHost) -> Iterator[Daemon]:
+    port, master = free_port(), f"127.0.0.1:{host.master.port}"
+    words = ("door", "run", "--listen", f"127.0.0.1:{port}", "--master", master, "--marathon", "127.0.0.1:1")
+    with Daemon(
+        port, host.work / "door.log", *words, "--state", str(host.work / "door"), alive="/metadata"
+    ).running() as d:
+        yield d
+
+
+@pytest.fixture(params=["json", "protobuf", "door"])
+def client(request: pytest.FixtureRequest, host: UcrHost, door: Daemon) -> AgentClient:
+    """Of the agent itself in both encodings, and through the entry door."""
+    if request.param == "door":
+        (agent,) = get(host.master.port, "/state")["slaves"]
+        return AgentClient(f"http://127.0.0.1:{door.port}/slave/{agent['id']}/api/v1", timeout=90)
+    return AgentClient(f"http://127.0.0.1:{host.agent.port}/api/v1", protobuf=request.param == "protobuf", timeout=90)
 
 
 @pytest.fixture(autouse=True)
@@ -203,8 +220,8 @@ def test_what_a_command_leaves_behind_ends_with_it(client: AgentClient, parent: 
     wait_until(lambda: not running(f"sleep\x00{mark}"), message="the end of the command's children")
 
 
-def test_attached_to_a_task_with_a_terminal(client: AgentClient, tasks: Tasks) -> None:
-    name = f"tty.{client.codec.media_type.rpartition('-')[2].rpartition('/')[2]}"
+def test_attached_to_a_task_with_a_terminal(client: AgentClient, tasks: Tasks, request: pytest.FixtureRequest) -> None:
+    name = f"tty.{request.node.callspec.id}"
     container = {"value": container_of(tasks.started(name, "cat", container={"tty_info": {}}))}
     with client.attach(container) as attached:
         attached.write(b"hello\r")
@@ -229,8 +246,10 @@ def _typed_its_end(client: AgentClient, container: dict[str, Any]) -> bool:
     return True
 
 
-def test_the_end_of_the_task_is_the_end_of_its_sessions(client: AgentClient, tasks: Tasks) -> None:
-    name = f"short.{client.codec.media_type.rpartition('-')[2].rpartition('/')[2]}"
+def test_the_end_of_the_task_is_the_end_of_its_sessions(
+    client: AgentClient, tasks: Tasks, request: pytest.FixtureRequest
+) -> None:
+    name = f"short.{request.node.callspec.id}"
     container = {"value": container_of(tasks.started(name, "while :; do sleep 1; done"))}
     with client.session(container, ["bash", "-c", "echo up; sleep 1000"]) as session:
         output = session.output()
@@ -256,3 +275,27 @@ def test_what_it_uses(host: UcrHost, parent: dict[str, Any]) -> None:
     rows = get(host.agent.port, "/monitor/statistics.json")
     assert parent["value"] not in rows
     assert next(r for r in rows if r["executor_id"] == "app")["statistics"]["timestamp"] > 0
+
+
+def test_an_agent_that_is_killed_loses_the_session_and_keeps_the_task(host: UcrHost, parent: dict[str, Any]) -> None:
+    client = AgentClient(f"http://127.0.0.1:{host.agent.port}/api/v1", timeout=90)
+    mark = f"3{os.getpid()}"
+    with client.session(parent, ["bash", "-c", f"echo up; sleep {mark}"]) as session:
+        output = session.output()
+        read_until(output, b"up")
+        host.agent.stop(signal.SIGKILL)
+        with pytest.raises(Unavailable):
+            list(output)
+    host.agent.start()
+    wait_until(lambda: not running(f"sleep\x00{mark}"), message="the end of the session that lost its reader")
+    wait_until(lambda: _runs_in(client, parent), message="the task is known again, and takes sessions")
+
+
+def _runs_in(client: AgentClient, parent: dict[str, Any]) -> bool:
+    try:
+        with client.session(parent, ["bash", "-c", "echo here"]) as session:
+            return all_of(session)[0] == b"here\n"
+    except Refused as refused:
+        if refused.status not in (404, 503):
+            raise
+        return False
