@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.mesos_client import get
+from tests.support.mesos_client import request as ask
 from tests.support.mesos_cluster import Daemon
 from tests.support.ports import free_port
 from tests.support.ucr_host import Tasks, UcrHost, container_of
@@ -45,10 +46,9 @@ def parent(tasks: Tasks) -> dict[str, Any]:
 def door(host: UcrHost) -> Iterator[Daemon]:
     port, master = free_port(), f"127.0.0.1:{host.master.port}"
     words = ("door", "run", "--listen", f"127.0.0.1:{port}", "--master", master, "--marathon", "127.0.0.1:1")
-    with Daemon(
-        port, host.work / "door.log", *words, "--state", str(host.work / "door"), alive="/metadata"
-    ).running() as d:
-        yield d
+    program = Daemon(port, host.work / "door.log", *words, "--state", str(host.work / "door"), alive="/metadata")
+    with program.running():
+        yield program
 
 
 @pytest.fixture(params=["json", "protobuf", "door"])
@@ -56,7 +56,9 @@ def client(request: pytest.FixtureRequest, host: UcrHost, door: Daemon) -> Agent
     """Of the agent itself in both encodings, and through the entry door."""
     if request.param == "door":
         (agent,) = get(host.master.port, "/state")["slaves"]
-        return AgentClient(f"http://127.0.0.1:{door.port}/slave/{agent['id']}/api/v1", timeout=90)
+        path = f"/slave/{agent['id']}"
+        wait_until(lambda: ask(door.port, "GET", f"{path}/version")[0] == 200)
+        return AgentClient(f"http://127.0.0.1:{door.port}{path}/api/v1", timeout=90)
     return AgentClient(f"http://127.0.0.1:{host.agent.port}/api/v1", protobuf=request.param == "protobuf", timeout=90)
 
 
