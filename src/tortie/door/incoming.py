@@ -182,6 +182,12 @@ class Incoming(asyncio.Protocol):
         elif self.phase == "busy" and now - self.moved > stall and self._waits_for_client():
             self.transport.abort()
 
+    def finish(self) -> None:
+        """No more requests: the answer under way is the last."""
+        self.last = True
+        if self.phase != "busy":
+            self.transport.close()
+
     def _waits_for_client(self) -> bool:
         sending = self.current is not None and not self.current.body.ended and not self.answered
         return self.writing.paused or sending
