@@ -27,6 +27,7 @@ ENTRIES = (
     package(
         "needy", template='{"id": "/needy", "cmd": "x", "labels": {"TORTIE_PACKAGE_NEEDS": "foo, other"}}', config=None
     ),
+    package("managed", template=None, config=None, packagingVersion="5.0", manager={"packageName": "boss"}),
     package("broken", template='{"id": "/broken", "instances": -1}', config=None),
 )
 
@@ -112,6 +113,7 @@ def test_what_cannot_be_installed_leaves_no_app(tmp_path: Path) -> None:
             (foo | {"packageVersion": "9"}, "VersionNotFound", "Version [9] of package [foo] not found"),
             (foo | {"options": {"foo": {"seconds": 0}}}, "JsonSchemaMismatch", "Options JSON failed validation"),
             ({"packageName": "needy", "options": {"a": 1}}, "OptionsNotAllowed", "No schema available"),
+            ({"packageName": "managed"}, "CustomPackageManagerNotFound", "by the service of package [boss]"),
             (foo | {"appId": "A B"}, "json_error", "is not the id of an app"),
             ({"packageName": "broken"}, "MarathonBadResponse", "Object is not valid"),
         ]

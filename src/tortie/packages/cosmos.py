@@ -56,6 +56,8 @@ class Cosmos:
         found = await self._find(asked.package_name, asked.package_version)
         package = found.package
         answer: Body = {"packageName": package.name, "packageVersion": package.version}
+        if package.manager is not None:
+            raise failures.managed(package.name, package.version, package.manager)
         if package.template is not None:
             app = app_of(found, asked.options or {}, asked.app_id)
             answer["appId"] = await self._post(app)
@@ -130,7 +132,7 @@ class Cosmos:
             raise failures.incomplete_uninstall(one.name, str(error)) from error
 
     async def repository_add(self, asked: requests.RepositoryAdd, version: int) -> Body:
-        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.index))
+        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.place()))
 
     async def repository_delete(self, asked: requests.RepositoryDelete, version: int) -> Body:
         return _listed(await self.repositories.delete(asked.name, asked.uri))

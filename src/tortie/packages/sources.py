@@ -195,7 +195,7 @@ def read_signed(data: bytes, now: datetime, newest: int) -> Fetched:
     if data[:2] == b"PK":
         raise Invalid("a signed repository is an index, not a zip: a zip has no serial")
     try:
-        index = json_value(data)
+        index = json_value(data, last_wins=True)
     except UnicodeDecodeError as error:
         raise Invalid(f"the index is no JSON: {error}") from error
     serial = check_seal(index if isinstance(index, dict) else {}, now=now, newest=newest)
