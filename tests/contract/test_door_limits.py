@@ -33,7 +33,19 @@ async def end(client: Conversation) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /mes", b"GET /mesos/x HTTP/1.1\r\nHost: d\r\nX-Slow: 1\r\n"])
+def test_a_connection_without_a_request_is_ended_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "HEAD_SECONDS", 0.3)
+
+    async def main() -> None:
+        async with door(tmp_path) as port:
+            assert await end(await connect(port)) == b""
+
+    on_the_loop(main)
+
+
+@pytest.mark.parametrize("begun", [b"GET /mes", b"GET /mesos/x HTTP/1.1\r\nHost: d\r\nX-Slow: 1\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
