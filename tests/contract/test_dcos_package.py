@@ -48,10 +48,10 @@ class Desk:
     web: Shelf
     more: dict[str, str] = field(default_factory=dict)
 
-    async def type(self, *words: str, typed: str = "") -> Said:
+    async def type(self, *words: str, typed: str = "", command: tuple[str, ...] = ("package",)) -> Said:
         ran = await asyncio.to_thread(
             subprocess.run,
-            [*PROGRAM, "package", *words],
+            [*PROGRAM, *command, *words],
             input=typed,
             capture_output=True,
             text=True,
@@ -428,6 +428,20 @@ def test_through_the_door_with_a_token_and_not_without(tmp_path: Path) -> None:
             assert (await front.type("update", "foo", f"--options={options}")).code == 0
 
     run(tmp_path, story, package())
+
+
+def test_completion_knows_packages_and_repositories(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for typed, words in (
+            (["package", "install", "ma"], "marathon-lb\n"),
+            (["package", "repo", "remove", "T"], "Tortie\n"),
+            (["package", "repo", "re"], "remove\n"),
+            (["package", "install", "etcd", "--package-v"], "--package-version=\n"),
+        ):
+            said = await desk.type(*typed, command=("completion", "words"))
+            assert (said.code, said.out) == (0, words)
+
+    run(tmp_path, story)
 
 
 def test_a_cluster_without_a_package_service(tmp_path: Path) -> None:
