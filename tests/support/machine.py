@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,3 +53,9 @@ _no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 
 needs_user_namespaces = pytest.mark.skipif(
     bool(_no_user_namespace), reason=f"needs user namespaces: {_no_user_namespace}"
 )
+
+_no_podman = "" if all(map(shutil.which, ("podman", "runc"))) else "podman or runc"
+needs_podman = pytest.mark.skipif(bool(_no_podman), reason=f"this machine has no {_no_podman}")
+
+_no_containerd = "" if all(map(shutil.which, ("containerd", "ctr", "runc"))) else "containerd, ctr or runc"
+needs_containerd = pytest.mark.skipif(bool(_no_containerd), reason=f"this machine has no {_no_containerd}")

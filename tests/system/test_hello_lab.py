@@ -59,7 +59,7 @@ def page(lab: Lab) -> str:
 
 
 @needs_browser
-def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> None:
+def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -> None:
     from playwright.sync_api import sync_playwright
 
     pages = {
@@ -67,6 +67,7 @@ def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> Non
     }
     wanted: dict[str, str | re.Pattern[str]] = {
         "hello": PAGE,
+        "door": "/frontend",
         "marathon": "frontend",
         "mesos": "frontend",
         "haproxy": "frontend_10120",

@@ -10,8 +10,9 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message
 
 from tortie.door import headers
-from tortie.door.incoming import Incoming, Request
+from tortie.door.incoming import Incoming
 from tortie.door.paths import Target
+from tortie.door.requests import Request
 
 MOST = 64 * 1024
 """Bytes that a request for a page of ours may have."""

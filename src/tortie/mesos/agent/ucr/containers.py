@@ -100,8 +100,11 @@ class UcrContainers:
         self._networks.check(wish(launch, asked))
 
     async def prepare(self, launch: Launch) -> None:
-        if image := wanted(launch).image:
-            await anyio.to_thread.run_sync(self._images.get, image, abandon_on_cancel=True)
+        """Its networks, too: somebody else's program may take its time for them."""
+        asked = wanted(launch)
+        if asked.image:
+            await anyio.to_thread.run_sync(self._images.get, asked.image, abandon_on_cancel=True)
+        await self._networks.join(wish(launch, asked))
 
     async def start(self, launch: Launch) -> None:
         try:
@@ -125,7 +128,9 @@ class UcrContainers:
         folder.mkdir(mode=0o700)
         _keep(folder, Known(owner=self.options.owner, stop_signal=stop, memory=limits.memory))
         _make_data(data, self.options.owner)
-        joined = await self._networks.join(wish(launch, asked))
+        joined = self._networks.joined(launch.container_id)
+        if joined is None:
+            raise Unavailable("its networks are gone")
         shape = bundle.Shape(
             process=self._process(launch, asked, image, joined),
             root=str(data / "rootfs"),
