@@ -11,8 +11,11 @@ from typing import TypeVar
 
 import pytest
 
+from tortie.base.delta import Delta
 from tortie.base.errors import Conflict, Unavailable
 from tortie.dataplane.kernel import veth
+from tortie.dataplane.kernel.rtnl import Rtnl
+from tortie.dataplane.want import Route
 
 pytestmark = pytest.mark.root
 T = TypeVar("T")
@@ -87,3 +90,17 @@ def test_one_end_takes_the_other_along_and_twice_is_fine(netns: str) -> None:
     assert inside(netns, lambda: veth.delete("cali1"))
     assert not inside(netns, lambda: veth.delete("cali1"))
     assert set(inside(netns, veth.names)) == {"lo"}
+
+
+def test_a_route_whose_interface_has_vanished_is_gone_and_holds_nobody_up(netns: str) -> None:
+    """Found when a removal took a second: the whole pass had failed."""
+
+    def drop() -> dict[str, str]:
+        gone = {"192.0.2.7/32": Route("link", "caligone"), "192.0.2.8/32": Route("link", "lo")}
+        return Rtnl().apply(Delta({}, frozenset(gone)), gone)
+
+    subprocess.run(["ip", "-n", netns, "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "-n", netns, "route", "add", "192.0.2.8", "dev", "lo", "proto", "80"], check=True)
+    assert inside(netns, drop) == {}
+    shown = subprocess.run(["ip", "-n", netns, "route"], capture_output=True, text=True, check=True).stdout
+    assert "192.0.2.8" not in shown

@@ -149,7 +149,11 @@ class Rtnl:
         """
         failed: dict[str, str] = {}
         for destination in sorted(change.drop):
-            code = self._ask(DELROUTE, 0, self._body(destination, have.get(destination, Route("any"))))
+            try:
+                body = self._body(destination, have.get(destination, Route("any")))
+            except OSError:
+                continue  # a device takes its routes along
+            code = self._ask(DELROUTE, 0, body)
             if code and code not in ALREADY_GONE:
                 failed[destination] = os.strerror(code)
         # Those without a gateway first: what goes by another's gateway may need them.
