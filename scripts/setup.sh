@@ -90,6 +90,8 @@ find_missing() {
     need procps have ps
     if [ "$PURPOSE" = test ]; then
         need iperf3 have iperf3
+        need podman have podman
+        need containernetworking-plugins test -x /usr/lib/cni/ptp
         need zsh have zsh # completions are tried in the shells themselves
         need fish have fish
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.
@@ -191,6 +193,7 @@ stay_disabled() {
         etcd-server) service=etcd && set -- etcd.service ;;
         redis-server) service=redis-server && set -- redis-server.service ;;
         nginx) service=nginx && set -- nginx.service ;;
+        podman) service=podman && set -- podman.service podman.socket podman-restart.service podman-auto-update.timer ;;
         openssh-server) service=ssh && set -- ssh.service ssh.socket ;;
         firewalld) service=firewalld && set -- firewalld.service ;;
         *) continue ;;

@@ -11,45 +11,66 @@ from pathlib import Path
 
 import pytest
 from tests.support.agent_api import TASK, AgentApi
-from tests.support.dcos_cluster import DcosCluster, serving, state, task
+from tests.support.dcos_cluster import Answer, DcosCluster, serving, state, task
+from tests.support.mesos_cluster import Daemon
+from tests.support.ports import free_port
 from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE, wait_until
 
 DCOS = [sys.executable, "-m", "tortie.cli.dcos.main"]
 SHELL = "22222222-aaaa-bbbb-cccc-000000000002"
 """A task whose first process is at a terminal."""
+WATCHED = "33333333-aaaa-bbbb-cccc-000000000003"
 NAME = f"app.{TASK}"
 
 
+@pytest.fixture(scope="module", params=["direct", "door"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentApi]:
+def api(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentApi]:
     with AgentApi(tmp_path_factory.mktemp("agent")) as running:
         running.task()
         yield running
 
 
-def shown(name: str, container: str, port: int) -> dict[str, object]:
+def shown(name: str, container: str) -> dict[str, object]:
     status = {"state": "TASK_RUNNING", "container_status": {"container_id": {"value": container}}}
     return task(name, slave_id="m-S1", statuses=[status])
 
 
 @pytest.fixture(scope="module")
-def environ(api: AgentApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """For a `dcos` that speaks to a master of made-up answers, and to the agent."""
+def environ(way: str, api: AgentApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """For a `dcos` that speaks to a master of made-up answers and to the agent: straight, or through a real door."""
+    agents = [{"id": "m-S1", "hostname": "agent.test", "pid": f"slave(1)@127.0.0.1:{api.port}", "active": True}]
+    tasks = (
+        shown(NAME, TASK),
+        shown("shell.1", SHELL),
+        shown("watched.1", WATCHED),
+        shown("ended.1", "no-such-container"),
+        task("docker.1", container={"type": "DOCKER"}),
+    )
+    home = tmp_path_factory.mktemp("home")
+    variables = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     with serving(DcosCluster()) as cluster:
-        cluster.answers["/master/state.json"] = state(
-            shown(NAME, TASK, api.port),
-            shown("shell.1", SHELL, api.port),
-            shown("ended.1", "no-such-container", api.port),
-            task("docker.1", container={"type": "DOCKER"}),
-            slaves=[{"id": "m-S1", "hostname": "agent.test", "pid": f"slave(1)@127.0.0.1:{api.port}"}],
-        )
-        yield {
-            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
-            "DCOS_MESOS_MASTER_URL": cluster.url,
-            "HOME": str(tmp_path_factory.mktemp("home")),
-            "TERM": "xterm",
+        cluster.answers |= {
+            "/master/state.json": state(*tasks, slaves=agents),
+            "/master/state-summary": {"slaves": agents, "frameworks": []},
+            "/master/redirect": Answer(b"", 307, {"Location": cluster.url.removeprefix("http:")}),
         }
+        variables |= {"HOME": str(home), "TERM": "xterm"}
+        if way == "direct":
+            yield {**variables, "DCOS_MESOS_MASTER_URL": cluster.url}
+            return
+        port = free_port()
+        listen = ("door", "run", "--listen", f"127.0.0.1:{port}", "--state", str(home / "door"))
+        door = Daemon(
+            port, home / "door.log", *listen, "--master", cluster.url.removeprefix("http://"), alive="/metadata"
+        )
+        with door.running():
+            yield {**variables, "DCOS_URL": f"http://127.0.0.1:{port}"}
 
 
 def run(environ: Mapping[str, str], *words: str, typed: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -64,7 +85,7 @@ def run(environ: Mapping[str, str], *words: str, typed: bytes | None = None) -> 
 
 
 def sessions(api: AgentApi) -> list[str]:
-    return [name for name in api.local.processes if name not in (TASK, SHELL)]
+    return [name for name in api.local.processes if name not in (TASK, SHELL, WATCHED)]
 
 
 def test_output_and_exit_code_are_the_commands(environ: dict[str, str]) -> None:
@@ -86,6 +107,11 @@ def test_input_goes_to_the_command_and_ends(environ: dict[str, str]) -> None:
     assert run(environ, "exec", "-i", NAME, "cat", typed=b"x").stdout == b"x"
     much = os.urandom(1 << 20)
     assert run(environ, "exec", "--interactive", NAME, "cat", typed=much).stdout == much
+
+
+def test_without_input_there_is_nothing_to_read(environ: dict[str, str]) -> None:
+    done = run(environ, "exec", NAME, "sh", "-c", "cat; echo end", typed=b"not for the command")
+    assert (done.stdout, done.returncode) == (b"end\n", 0)
 
 
 def test_the_session_goes_with_the_command(environ: dict[str, str], api: AgentApi) -> None:
@@ -142,7 +168,8 @@ def test_a_shell_at_a_terminal(environ: dict[str, str], api: AgentApi) -> None:
         wait_until(lambda: api.local.resized[-1][1:] == (45, 120), message=lambda: api.local.resized)
         terminal.type("stty size\r")
         terminal.wait_for("45 120")
-        terminal.type("echo go''ing; sleep 1000\r")
+        # Said by who is in the foreground: a key that comes before is the shell's own.
+        terminal.type("sh -c 'echo go\"\"ing; exec sleep 1000'\r")
         terminal.wait_for("going")
         terminal.type("\x03")
         terminal.wait_for("ready> ")
@@ -190,24 +217,18 @@ def test_a_task_is_attached_to_and_left(environ: dict[str, str], api: AgentApi, 
 def test_output_of_a_task_is_watched(environ: dict[str, str], api: AgentApi, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    watched = "33333333-aaaa-bbbb-cccc-000000000003"
-    api.task(watched, ["sh", "-c", f"read -r word < {gate}; echo told $word"])
-    with serving(DcosCluster()) as cluster:
-        cluster.answers["/master/state.json"] = state(
-            shown("watched.1", watched, api.port),
-            slaves=[{"id": "m-S1", "hostname": "agent.test", "pid": f"slave(1)@127.0.0.1:{api.port}"}],
-        )
-        program = subprocess.Popen(
-            [*DCOS, "task", "attach", "--no-stdin", "watched.1"],
-            env={**environ, "DCOS_MESOS_MASTER_URL": cluster.url},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        )
-        try:
-            wait_until(lambda: api.local.processes[watched].readers, message="a reader")
-            gate.write_text("word\n")
-            out, _ = program.communicate(timeout=PATIENCE)
-            assert (out, program.returncode) == (b"told word\n", 0)
-        finally:
-            program.kill()
-            program.wait()
+    api.task(WATCHED, ["sh", "-c", f"read -r word < {gate}; echo told $word"])
+    program = subprocess.Popen(
+        [*DCOS, "task", "attach", "--no-stdin", "watched.1"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        wait_until(lambda: api.local.processes[WATCHED].readers, message="a reader")
+        gate.write_text("word\n")
+        out, _ = program.communicate(timeout=PATIENCE)
+        assert (out, program.returncode) == (b"told word\n", 0)
+    finally:
+        program.kill()
+        program.wait()

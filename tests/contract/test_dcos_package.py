@@ -10,12 +10,14 @@ import pty
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.dcos_cluster import Answer, Asked, DcosCluster, command, serving
+from tests.support.door_live import door
 from tests.support.marathon_live import Live, marathon
 from tests.support.package_service import CONFIG, Service, Shelf, index, package, service, shelf
 from tests.support.waiting import PATIENCE, until
@@ -45,11 +47,12 @@ class Desk:
     cosmos: Service
     live: Live
     web: Shelf
+    more: dict[str, str] = field(default_factory=dict)
 
-    async def type(self, *words: str, typed: str = "") -> Said:
+    async def type(self, *words: str, typed: str = "", command: tuple[str, ...] = ("package",)) -> Said:
         ran = await asyncio.to_thread(
             subprocess.run,
-            [*PROGRAM, "package", *words],
+            [*PROGRAM, *command, *words],
             input=typed,
             capture_output=True,
             text=True,
@@ -62,7 +65,7 @@ class Desk:
 
     def environ(self) -> dict[str, str]:
         plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**plain, "HOME": str(self.home), "DCOS_URL": self.url}
+        return {**plain, "HOME": str(self.home), "DCOS_URL": self.url, **self.more}
 
     def options(self, value: Any, name: str = "options.json") -> str:
         (self.home / name).write_text(value if isinstance(value, str) else json.dumps(value))
@@ -404,6 +407,48 @@ def test_a_command_that_a_package_brings(tmp_path: Path) -> None:
         assert (await desk.type("uninstall", "foo", "--cli")).code == 1
 
     run(tmp_path, story, package())
+
+
+def test_through_the_door_with_a_token_and_not_without(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        token = tmp_path / "token"
+        token.write_text("open-sesame-and-close-it\n")
+        token.chmod(0o600)
+        behind = int(desk.url.rpartition(":")[2])
+        async with door(tmp_path / "door", token=token, packages=behind) as port:
+            front = Desk(f"http://127.0.0.1:{port}", desk.home, desk.cosmos, desk.live, desk.web)
+            stranger = await front.type("install", "foo")
+            assert stranger.code == 1
+            assert stranger.err == "Authentication failed. Please run `dcos auth login`\n"
+            assert await desk.apps() == []
+            front.more = {"DCOS_ACS_TOKEN": "open-sesame-and-close-it"}
+            assert (await front.type("install", "foo")).code == 0
+            assert (await front.type("list")).out.splitlines()[1].split()[:3] == ["foo", "1.0", "/foo"]
+            await desk.live.settled()
+            options = desk.options({"foo": {"cpus": 0.2}})
+            assert (await front.type("update", "foo", f"--options={options}")).code == 0
+
+    run(tmp_path, story, package())
+
+
+def test_completion_knows_packages_and_repositories(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for typed, words in (
+            (["package", "install", "ma"], "marathon-lb\n"),
+            (["package", "repo", "remove", "T"], "Tortie\n"),
+            (["package", "repo", "re"], "remove\n"),
+            (["package", "install", "etcd", "--package-v"], "--package-version=\n"),
+        ):
+            # A cluster that does not answer within a second offers nothing: a busy one may need another try.
+            await until(partial(_offered, desk, typed, words), message=str(typed))
+
+    run(tmp_path, story)
+
+
+async def _offered(desk: Desk, typed: list[str], words: str) -> bool:
+    said = await desk.type(*typed, command=("completion", "words"))
+    assert said.code == 0
+    return said.out == words
 
 
 def test_a_cluster_without_a_package_service(tmp_path: Path) -> None:

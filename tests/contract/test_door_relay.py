@@ -295,6 +295,7 @@ def test_answers_without_a_body_and_of_old_clients(tmp_path: Path) -> None:
             assert (head.status, head.fields["content-length"], head.body) == (200, "5", b"")
             old = parsed(await raw(port, b"GET /mesos/x HTTP/1.0\r\n\r\n"))
             assert (old.body, old.fields["connection"]) == (b"12345", "close")
+            assert server.asked[-1][1]["host"] == f"127.0.0.1:{server.port}"
 
     on_the_loop(main)
 

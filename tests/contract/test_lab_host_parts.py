@@ -27,7 +27,9 @@ FORWARD = [sys.executable, "-m", "tortie.lab.forward"]
 def test_a_port_of_localhost_leads_to_another_place() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as there:
-        process = subprocess.Popen([*FORWARD, f"{port}=127.0.0.1:{there.getsockname()[1]}"], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*FORWARD, f"127.0.0.1:{port}=127.0.0.1:{there.getsockname()[1]}"], stderr=subprocess.DEVNULL
+        )
         try:
             ends: list[socket.socket] = []
 
@@ -62,7 +64,7 @@ def test_a_page_without_its_socket_is_told(name: str) -> None:
 
 def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        words = [*FORWARD, f"{taken.getsockname()[1]}=127.0.0.1:1"]
+        words = [*FORWARD, f"127.0.0.1:{taken.getsockname()[1]}=127.0.0.1:1"]
         ran = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     assert ran.stderr.startswith("lab forward: ")

@@ -179,7 +179,7 @@ def test_the_list_of_repositories(tmp_path: Path, keys: Path) -> None:
         web.pages["/a"] = web.pages["/b"] = index(package())
         path = "/package/repository/add"
         first = {"name": "a", "uri": f"{web.url}/a"}
-        added = await cosmos.ask(path, first | {"index": 0})
+        added = await cosmos.ask(path, first | {"index": "0"})
         assert added.body["repositories"][0] == first
         assert await listed(cosmos) == ["a", "Tortie"]
         uri = f"{web.url}/a"
@@ -197,6 +197,11 @@ def test_the_list_of_repositories(tmp_path: Path, keys: Path) -> None:
             ),
             ({"name": "b", "uri": "file:///etc"}, "Repository URI [file:///etc] uses an unsupported scheme."),
             ({"name": "b", "uri": "nonsense"}, "URI for repository [b] has invalid syntax: nonsense"),
+            (
+                {"name": "b", "uri": f"{web.url}/b", "index": "-1"},
+                "Index (-1) is out of range. Index value must be between 0 and 2 inclusive.",
+            ),
+            ({"name": "b", "uri": f"{web.url}/b", "index": "one"}, "Json decoding failure"),
             ({"name": "", "uri": f"{web.url}/b"}, "Json decoding failure"),
             ({"name": "b\n", "uri": f"{web.url}/b"}, "Json decoding failure"),
             ({"name": "b", "uri": "http://"}, "URI for repository [b] has invalid syntax: http://"),

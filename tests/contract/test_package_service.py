@@ -27,6 +27,7 @@ ENTRIES = (
     package(
         "needy", template='{"id": "/needy", "cmd": "x", "labels": {"TORTIE_PACKAGE_NEEDS": "foo, other"}}', config=None
     ),
+    package("managed", template=None, config=None, packagingVersion="5.0", manager={"packageName": "boss"}),
     package("broken", template='{"id": "/broken", "instances": -1}', config=None),
 )
 
@@ -112,6 +113,7 @@ def test_what_cannot_be_installed_leaves_no_app(tmp_path: Path) -> None:
             (foo | {"packageVersion": "9"}, "VersionNotFound", "Version [9] of package [foo] not found"),
             (foo | {"options": {"foo": {"seconds": 0}}}, "JsonSchemaMismatch", "Options JSON failed validation"),
             ({"packageName": "needy", "options": {"a": 1}}, "OptionsNotAllowed", "No schema available"),
+            ({"packageName": "managed"}, "CustomPackageManagerNotFound", "by the service of package [boss]"),
             (foo | {"appId": "A B"}, "json_error", "is not the id of an app"),
             ({"packageName": "broken"}, "MarathonBadResponse", "Object is not valid"),
         ]
@@ -192,6 +194,18 @@ def test_an_installed_package_is_updated(tmp_path: Path) -> None:
             "Unable to locate service with marathon appId: 'none'",
         )
         assert (await cosmos.refused("/service/describe", {"appId": "none"}))[1] == "MarathonAppNotFound"
+
+        # What is installed is known by its labels: no repository need have it any more.
+        assert (await cosmos.ask("/package/repository/delete", {"name": "Test"})).status == 200
+        assert (
+            await cosmos.ask("/service/update", {"appId": "mine", "options": {"foo": {"seconds": 4}}})
+        ).status == 200
+        await live.settled()
+        app = (await live.call("GET", "/v2/apps/mine")).body["app"]
+        assert (app["cmd"], app["labels"]["DCOS_PACKAGE_VERSION"]) == ("sleep 4", "1.0")
+        assert (await cosmos.refused("/service/update", {"appId": "mine", "packageVersion": "2.0"}))[1] == (
+            "BadVersionUpdate"
+        )
 
     newer = package(version="2.0", release=1, upgradesFrom=["1.0"], downgradesTo=["*"])
     run(tmp_path, story, package(), newer, package(version="3.0", release=2))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kernel.netlab import Lab
-from tests.kernel.test_cni_kernel import Node, endpoints, handles
+from tests.kernel.mesos_world import World, addresses, on
+from tests.kernel.test_cni_kernel import endpoints, handles
 from tests.support.mesos_client import get
-from tests.support.netns import within
-from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
+from tests.support.ucr_host import Tasks, container_of, kill_shim
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
@@ -39,39 +36,10 @@ CLIENT = (
 )
 
 
-class World:
-    """A host with a node, a master and an agent."""
-
-    def __init__(self, work: Path) -> None:
-        self.lab = Lab(work)
-        self.node = Node(self.lab, "agent-1", "172.24.197.102")
-        self.config = work / "networks"
-        self.config.mkdir()
-        for name in ("blue", "red"):
-            document = {"cniVersion": "0.2.0", "name": name, "type": "calico", "ipam": {"type": "calico-ipam"}}
-            (self.config / f"{name}.cni").write_text(json.dumps(document))
-        flags = ["--network_cni_config_dir", str(self.config), "--network_cni_plugins_dir"]
-        self.host = UcrHost(work, agent=[*flags, str(self.node.runtime.folder)])
-
-    def clean(self) -> bool:
-        """Nothing of any container is left in the network."""
-        return not (endpoints(self.lab) or handles(self.lab) or self.node.links() or self.kept())
-
-    def kept(self) -> list[str]:
-        return [path.name for path in (self.host.run / "isolators/network/cni").glob("*")]
-
-    def left(self) -> str:
-        return f"{endpoints(self.lab)} {handles(self.lab)} {self.node.links()} {self.kept()}"
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("ucr-cni"))
-    try:
-        with within(world.node.host.netns), world.host:
-            yield world
-    finally:
-        world.lab.close()
+    with World.up(tmp_path_factory.mktemp("ucr-cni")) as world:
+        yield world
 
 
 @pytest.fixture
@@ -79,14 +47,6 @@ def tasks(world: World) -> Iterator[Tasks]:
     with Tasks(world.host) as ours:
         yield ours
     wait_until(world.clean, message=lambda: f"nothing of it is left in the network: {world.left()}")
-
-
-def on(*names: str, **more: Any) -> Json:
-    return {"network_infos": [{"name": name, "ip_addresses": [{"protocol": "IPv4"}], **more} for name in names]}
-
-
-def addresses(status: Json) -> list[str]:
-    return [a["ip_address"] for info in status["container_status"]["network_infos"] for a in info["ip_addresses"]]
 
 
 def test_a_task_is_in_its_networks_and_everybody_is_told(world: World, tasks: Tasks) -> None:
@@ -167,6 +127,16 @@ def test_health_is_asked_inside_its_network(tasks: Tasks, check: Json) -> None:
     assert started["state"] == "TASK_RUNNING", started
     healthy = tasks.framework.wait(lambda e: e.get("update", {}).get("status", {}).get("healthy") is not None)
     assert healthy["update"]["status"]["healthy"] is True
+
+
+def test_nobody_waits_for_a_plug_in_whose_task_is_killed(world: World, tasks: Tasks) -> None:
+    world.recorder.does("ADD", "hang")
+    tasks.run("waiting", "sleep 1000", container=on("slow"))
+    wait_until(lambda: world.recorder.child, message="the plug-in runs")
+    tasks.kill("waiting")
+    ended = tasks.ended("waiting")
+    assert (ended["state"], ended["reason"]) == ("TASK_KILLED", "REASON_EXECUTOR_TERMINATED"), ended
+    assert [call.split()[0] for call in world.recorder.calls] == ["ADD", "DEL"]
 
 
 def test_an_executor_that_is_killed_gives_its_address_back(world: World, tasks: Tasks) -> None:

@@ -50,10 +50,22 @@ class Conversation:
 
     async def chunk(self) -> bytes:
         """One of a chunked body; empty at its end."""
-        size = int(await asyncio.wait_for(self.reader.readline(), PATIENCE), 16)
+        line = await asyncio.wait_for(self.reader.readline(), PATIENCE)
+        if not line:
+            raise asyncio.IncompleteReadError(b"", None)
+        size = int(line, 16)
         data = await asyncio.wait_for(self.reader.readexactly(size), PATIENCE)
         await self.reader.readexactly(2)
         return data
+
+    async def body(self, fields: Mapping[str, str]) -> bytes:
+        """The whole of one, as its head announces it."""
+        if "transfer-encoding" not in fields:
+            return await asyncio.wait_for(self.reader.readexactly(int(fields.get("content-length", "0"))), PATIENCE)
+        parts = []
+        while part := await self.chunk():
+            parts.append(part)
+        return b"".join(parts)
 
     async def say(self, data: bytes) -> None:
         self.writer.write(data)
@@ -108,6 +120,7 @@ async def answering(answers: Mapping[str, Any]) -> AsyncIterator[Behind]:
             first, fields = await conversation.head()
             method, target, _ = first.split(" ")
             found.asked.append((first, fields))
+            await conversation.body(fields)
             answer = answers.get(target.partition("?")[0], (404, "", b"nothing here"))
             status, lines, body = answer if isinstance(answer, tuple) else (200, "", json.dumps(answer).encode())
             body = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,10 @@ _no_vxlan = (
 )
 needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with VXLAN: {_no_vxlan}")
 
+needs_oci_runtime = pytest.mark.skipif(
+    not any(shutil.which(name) for name in ("runc", "crun")), reason="needs an OCI runtime: runc or crun"
+)
+
 needs_iptables_nft = pytest.mark.skipif(
     "nf_tables" not in _said("iptables", "--version"), reason="needs iptables that writes nftables (iptables-nft)"
 )
@@ -52,3 +57,9 @@ _no_user_namespace = _refused("unshare", "--user", "true") if os.geteuid() == 0 
 needs_user_namespaces = pytest.mark.skipif(
     bool(_no_user_namespace), reason=f"needs user namespaces: {_no_user_namespace}"
 )
+
+_no_podman = "" if all(map(shutil.which, ("podman", "runc"))) else "podman or runc"
+needs_podman = pytest.mark.skipif(bool(_no_podman), reason=f"this machine has no {_no_podman}")
+
+_no_containerd = "" if all(map(shutil.which, ("containerd", "ctr", "runc"))) else "containerd, ctr or runc"
+needs_containerd = pytest.mark.skipif(bool(_no_containerd), reason=f"this machine has no {_no_containerd}")

@@ -24,18 +24,19 @@ from tortie.wire import mesos as wire
 
 
 class Box:
-    """Containers below one folder, which is on a file system that overlayfs can use."""
+    """Containers below one folder, which is on a file system that overlayfs can use. `recipes`: where the image is kept
+    for others."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, *, cgroup: str = "", recipes: Path | None = None) -> None:
         self.work = work
-        self.cgroup = f"tortie-test-box-{os.getpid()}"
-        box(work / "images", work / "recipes")
+        self.cgroup = cgroup or f"tortie-test-box-{os.getpid()}"
+        box(work / "images", recipes or work / "recipes")
         self.place = Place(work / "run")
         self.made = self.containers()
 
-    def containers(self, networks: Networks | None = None) -> UcrContainers:
+    def containers(self, networks: Networks | None = None, *, program: str = "") -> UcrContainers:
         """As an agent that comes anew sees them."""
-        runtime = Runtime(choose(), self.place.runtime, self.cgroup)
+        runtime = Runtime(program or choose(), self.place.runtime, self.cgroup)
         images = Images([self.work / "images"], self.work / "store")
         options = Options(owner=str(self.work), data=self.work / "store")
         return UcrContainers(options, self.place, runtime, images, networks or HostNetworks())

@@ -13,7 +13,7 @@ from tests.support.etcd_server import ETCD
 from tests.support.stars_lab import story, tortie, wait_for
 from tests.support.waiting import PATIENCE
 
-from tortie.lab.api import Lab
+from tortie.lab.api import Lab, Ran
 
 pytestmark = [
     pytest.mark.root,
@@ -59,7 +59,7 @@ def page(lab: Lab) -> str:
 
 
 @needs_browser
-def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> None:
+def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -> None:
     from playwright.sync_api import sync_playwright
 
     pages = {
@@ -67,6 +67,7 @@ def test_a_browser_sees_the_app_marathon_mesos_and_the_balancer(lab: Lab) -> Non
     }
     wanted: dict[str, str | re.Pattern[str]] = {
         "hello": PAGE,
+        "door": "/frontend",
         "marathon": "frontend",
         "mesos": "frontend",
         "haproxy": "frontend_10120",
@@ -98,3 +99,34 @@ def test_a_new_database_is_found_by_its_name(lab: Lab) -> None:
 def redis(lab: Lab, host: str) -> list[str]:
     """The database's containers there."""
     return lab.host(host).run(["docker", "ps", "-q", "--filter", "ancestor=redis"]).stdout.split()
+
+
+def test_packages_are_installed_from_the_laptop_through_the_door(lab: Lab) -> None:
+    """The app gets its address, answers, and is gone after."""
+    laptop, door = lab.host("laptop"), "http://172.24.197.101"
+
+    def dcos(*words: str) -> Ran:
+        return laptop.run(["env", f"DCOS_URL={door}", "dcos", "package", *words], timeout=PATIENCE)
+
+    found = dcos("search", "--json")
+    assert found.returncode == 0, found.stderr
+    names = {one["name"] for one in json.loads(found.stdout)["packages"]}
+    assert names == {"calico", "etcd", "hello", "marathon-lb", "stars"}
+    taken = dcos("install", "marathon-lb", "--yes")
+    assert (taken.returncode, taken.stderr) == (1, "Package is already installed\n"), "the document's own app"
+    options = json.dumps({"hello": {"name": "packaged", "instances": 1, "virtual-host": "packaged.acme.org"}})
+    assert laptop.run(["sh", "-c", f"echo '{options}' > /root/packaged.json"]).returncode == 0
+
+    def answers() -> bool:
+        words = ["curl", "-sS", "--max-time", "30", "-H", "Host: packaged.acme.org", "http://172.24.197.201/"]
+        return PAGE.fullmatch(laptop.run(words).stdout) is not None
+
+    assert not answers()
+    said = dcos("install", "hello", "--options=/root/packaged.json", "--yes")
+    assert said.returncode == 0, said.stderr
+    assert "\nInstalling Marathon app for package [hello] version [0.1.0]\n" in said.stdout
+    wait_for("the packaged app to answer through the balancer", answers)
+    gone = dcos("uninstall", "hello", "--yes")
+    assert (gone.returncode, gone.stderr) == (0, "Uninstalled package [hello] version [0.1.0]\n")
+    wait_for("no package to be installed", lambda: dcos("list").returncode == 1)
+    wait_for("the packaged app to be gone", lambda: not answers())

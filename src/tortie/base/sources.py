@@ -90,13 +90,13 @@ class NotJSON(Invalid):
     """The text does not follow JSON's grammar."""
 
 
-def json_value(text: str | bytes) -> Any:
+def json_value(text: str | bytes, *, last_wins: bool = False) -> Any:
     """The value of a JSON text. Raises NotJSON, and Invalid for one that no store could hold or that says a thing
-    twice."""
+    twice; with `last_wins` its last word counts."""
     import json
 
     try:
-        found = json.loads(text, object_pairs_hook=_unique)
+        found = json.loads(text, object_pairs_hook=None if last_wins else _unique)
         _size(found, {})
         return found
     except json.JSONDecodeError as error:

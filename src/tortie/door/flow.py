@@ -95,7 +95,7 @@ class Writing:
 
     async def write(self, data: bytes) -> None:
         """Raises Cut when the connection has ended."""
-        if self.lost or self.transport is None:
+        if self.lost or self.transport is None or self.transport.is_closing():
             raise Cut("the connection has ended")
         self.transport.write(data)
         while self.paused:

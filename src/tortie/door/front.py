@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from tortie.door import asgi, headers, paths
 from tortie.door.cluster import Cluster
 from tortie.door.guard import Guard
-from tortie.door.incoming import Incoming, Request
+from tortie.door.incoming import Incoming
 from tortie.door.paths import Route
 from tortie.door.refusal import Refusal
 from tortie.door.relay import Way, relay
+from tortie.door.requests import Request
 from tortie.door.services import Server
 from tortie.door.site import Site, for_a_person, needs_login
+
+log = logging.getLogger("door")
 
 NO_CAPABILITIES = b'{"capabilities":[]}'
 CAPABILITIES = b"application/vnd.dcos.capabilities+json;charset=utf-8;version=v1"
@@ -29,6 +33,7 @@ class Front:
         self._seconds = seconds
 
     async def __call__(self, request: Request, client: Incoming) -> None:
+        log.debug("%s %s of %s", request.method, request.target.decode("latin-1"), client.address)
         try:
             await self._answer(request, client)
         except Refusal as refusal:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from tortie.door import headers
 from tortie.door.flow import Body, Cut
-from tortie.door.incoming import Incoming, Request
+from tortie.door.incoming import Incoming
 from tortie.door.outgoing import Head, NoAnswer, Outgoing
 from tortie.door.pool import Pool
 from tortie.door.refusal import Refusal
+from tortie.door.requests import Request
 from tortie.door.services import Server
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -49,7 +50,9 @@ async def relay(
 
 async def _relay(request: Request, client: Incoming, way: Way, pool: Pool, seconds: float, guarded: bool) -> None:
     server = way.server
-    who = headers.Client(client.address, request.host, client.scheme, way.prefix, guarded)
+    # A client of HTTP/1.0 may name no host.
+    host = request.host or server.authority.encode()
+    who = headers.Client(client.address, host, client.scheme, way.prefix, guarded)
     path = server.base + way.path
     head = headers.request_head(
         request.method, path, request.fields, who, framing=request.framing, upgrade=request.websocket
@@ -96,7 +99,7 @@ async def _exchange(
 
 def _tell(client: Incoming, interim: Head) -> None:
     """An answer like 100 Continue, which is no answer yet."""
-    if not client.answered and not client.writing.lost:
+    if not client.answered and not client.transport.is_closing():
         client.transport.write(headers.response_head(interim.status, interim.reason, interim.fields))
 
 

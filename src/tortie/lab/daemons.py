@@ -204,12 +204,11 @@ def sshd(address: str) -> Daemon:
 
 
 def laptop_daemons(document: Document) -> tuple[Daemon, ...]:
-    """Its own name server, and the ports of its localhost that lead to the master."""
-    if not document.beside_laptop:
+    """Its own name server, and its places that lead elsewhere."""
+    if not document.led:
         return (resolver(document),)
-    led = (f"{port}={MASTER}:{port}" for port in document.beside_laptop)
-    ports = Daemon("localhost", (PYTHON, "-m", "tortie.lab.forward", *led))
-    return resolver(document), ports
+    led = (f"{at}={to}" for at, to in document.led)
+    return resolver(document), Daemon("ports", (PYTHON, "-m", "tortie.lab.forward", *led))
 
 
 def switch(options: Options, pages: tuple[Page, ...]) -> Host:

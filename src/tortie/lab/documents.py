@@ -13,6 +13,7 @@ from typing import Any
 from tortie.base.errors import Invalid
 from tortie.base.meant import meant
 from tortie.lab.plan import (
+    LAPTOP,
     MASTER,
     MAX_AGENTS,
     MAX_PUBLIC,
@@ -60,7 +61,7 @@ class Document:
     """`files`: what people find who type it. `containerizers`: of its agents, in their order of trial; `ports`: what
     these offer. `network`: the one that the lab itself puts into the agents' folder of CNI networks; `modules`: whether
     they have net-modules. `second_resolver`: another address of every host's own name server, kept out of IPAM.
-    `beside_laptop`: ports of the laptop's own localhost that lead to the master's. `ssh`: whether the laptop's key
+    `led`: places on the laptop, as HOST:PORT, and where each leads. `ssh`: whether the laptop's key
     opens master and agents. `packages`: whether the master has the package service. `exactly`: whether no other number
     of agents will do."""
 
@@ -81,7 +82,7 @@ class Document:
     network: str = ""
     modules: bool = False
     second_resolver: str = ""
-    beside_laptop: tuple[int, ...] = ()
+    led: tuple[tuple[str, str], ...] = ()
     ssh: bool = False
     packages: bool = False
     exactly: bool = False
@@ -135,13 +136,15 @@ HELLO = Document(
     files=OLDER_FILES,
     packages=True,
 )
+COLLECTORS = {"star-before": 9001, "star": 9002, "star-iso": 9003}
+"""Ports of the laptop that lead to the pages of net-modules' groups, wherever these run."""
 NET_MODULES = Document(
     name="net-modules",
     agents=2,
     public_agents=0,
     dns=MesosDns(53, "/etc/mesos-dns/config.json", ("netinfo", "mesos", "host")),
     images=(),
-    pages=_pages(),
+    pages=_pages(*(Page(group, port, f"{LAPTOP}:{port}") for group, port in COLLECTORS.items())),
     files=(
         *(Placed(f"net-modules/demo/{kind}", at="/root/net-modules/demo") for kind in ("*.sh", "*.json")),
         Placed("net-modules/star/*", ("agent",), "/star"),
@@ -150,7 +153,10 @@ NET_MODULES = Document(
     ports="ports(*):[9000-31100]",
     modules=True,
     second_resolver="192.168.255.254",
-    beside_laptop=(8080, 5050),
+    led=(
+        *((f"127.0.0.1:{port}", f"{MASTER}:{port}") for port in (8080, 5050)),
+        *((f"{LAPTOP}:{port}", f"collect.{group}.marathon.mesos:9001") for group, port in COLLECTORS.items()),
+    ),
     exactly=True,
 )
 ENVIRONMENTS = Document(

@@ -1,7 +1,8 @@
-"""Carries connections to ports of 127.0.0.1 on to a host: `python -m tortie.lab.forward NAME=HOST:PORT…`.
+"""Carries connections on to another place: `python -m tortie.lab.forward NAME=HOST:PORT…`.
 
 On the switch NAME is a page: its listening socket was opened outside, on the machine's 127.0.0.1, and inherited; the
-numbers are in LAB_SOCKETS. On any other host NAME is a port of its own 127.0.0.1.
+numbers are in LAB_SOCKETS. On any other host NAME is an ADDRESS:PORT of its own. A host's name is looked up for each
+connection.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ async def main_async(targets: dict[str, str], sockets: dict[str, int]) -> None:
             await _carry(reader, writer, host, int(port))
 
         # A copy: closing it at the end must not end the listening of the next forwarder.
-        sock = socket.socket(fileno=os.dup(sockets[name])) if name in sockets else _listen(int(name))
+        sock = socket.socket(fileno=os.dup(sockets[name])) if name in sockets else _listen(name)
         servers.append(await asyncio.start_server(carry, sock=sock))
     print(
         f"carrying {', '.join(f'{name} to {target}' for name, target in targets.items())}", file=sys.stderr, flush=True
@@ -37,8 +38,9 @@ async def main_async(targets: dict[str, str], sockets: dict[str, int]) -> None:
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-def _listen(port: int) -> socket.socket:
-    return socket.create_server(("127.0.0.1", port), backlog=128)
+def _listen(place: str) -> socket.socket:
+    address, _, port = place.rpartition(":")
+    return socket.create_server((address, int(port)), backlog=128)
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
@@ -73,7 +75,7 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 def main(argv: Sequence[str]) -> int:
     targets = dict(word.split("=", 1) for word in argv)
     sockets: dict[str, int] = json.loads(os.environ.get("LAB_SOCKETS", "{}"))
-    missing = sorted(name for name in targets.keys() - sockets.keys() if not name.isdigit())
+    missing = sorted(name for name in targets.keys() - sockets.keys() if not name.rpartition(":")[2].isdigit())
     if missing:
         print(f"lab forward: no listening socket for {', '.join(missing)}", file=sys.stderr)
         return 1

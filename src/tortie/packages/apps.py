@@ -59,7 +59,7 @@ def app_of(found: Found, given: Mapping[str, Any], app_id: str | None = None) ->
         raise failures.no_template(package.name, package.version)
     try:
         text = render(package.template, merge(options, {RESOURCE: package.resource or {}}))
-        app = json_value(text)
+        app = json_value(text, last_wins=True)
     except Invalid as error:
         raise failures.template_unusable(package.name, package.version, str(error)) from error
     labels = app.get("labels") or {} if isinstance(app, dict) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from tortie.base.errors import Invalid
 
-VERSIONS = ("2.0", "3.0", "4.0")
+VERSIONS = ("2.0", "3.0", "4.0", "5.0")
 _NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 _VERSION = re.compile(r"[-a-zA-Z0-9.]+")
 _TAG = re.compile(r"[^\s]+")
@@ -55,6 +55,12 @@ class Package:
     @property
     def framework(self) -> bool:
         return bool(self.fields.get("framework", False))
+
+    @property
+    def manager(self) -> str | None:
+        """The package whose service installs this one, of packaging version 5.0."""
+        found = self.fields.get("manager")
+        return str(found["packageName"]) if isinstance(found, Mapping) else None
 
     @cached_property
     def searched(self) -> tuple[str, ...]:
@@ -116,8 +122,8 @@ def _beside(fields: Mapping[str, Any], value: Mapping[str, Any], template: str |
         yield "marathon.json.mustache: is required"
     if packaging == "2.0" and isinstance(resource, Mapping) and "cli" in resource:
         yield "resource.cli: is known from packaging version 3.0 on"
-    if packaging == "4.0" and value.get("command") is not None:
-        yield "command.json: is not known any more in packaging version 4.0"
+    if packaging in ("4.0", "5.0") and value.get("command") is not None:
+        yield "command.json: is not known any more from packaging version 4.0 on"
 
 
 def _problems(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -182,6 +188,11 @@ def _licenses(value: Any) -> str:
     return "" if good else "must be a list of objects with name and url"
 
 
+def _manager(value: Any) -> str:
+    good = isinstance(value, Mapping) and isinstance(value.get("packageName"), str)
+    return "" if good else "must be an object with packageName"
+
+
 _FIELDS: Mapping[str, tuple[str, bool, Callable[[Any], str]]] = {
     "packagingVersion": ("2.0", True, _text),
     "name": ("2.0", True, _like(_NAME)),
@@ -198,6 +209,7 @@ _FIELDS: Mapping[str, tuple[str, bool, Callable[[Any], str]]] = {
     "minDcosReleaseVersion": ("3.0", False, _like(_RELEASE)),
     "lastUpdated": ("3.0", False, _count),
     "hasKnownIssues": ("3.0", False, _flag),
+    "manager": ("5.0", False, _manager),
     "upgradesFrom": ("4.0", False, _versions),
     "downgradesTo": ("4.0", False, _versions),
 }

@@ -95,6 +95,11 @@ def no_template(name: str, version: str) -> CosmosError:
     return CosmosError("ServiceMarathonTemplateNotFound", text, data)
 
 
+def managed(name: str, version: str, manager: str) -> CosmosError:
+    text = f"Package [{name}] version [{version}] is installed by the service of package [{manager}], not by this one"
+    return CosmosError("CustomPackageManagerNotFound", text, {"managerId": manager})
+
+
 def template_unusable(name: str, version: str, why: str) -> CosmosError:
     text = f"Package: [{name}] version: [{version}]: its Marathon template cannot be rendered: {why}"
     return CosmosError("MarathonTemplateMustBeJsonObject", text, {"packageName": name, "packageVersion": version})

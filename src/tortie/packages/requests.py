@@ -59,9 +59,20 @@ class ListInstalled(Body):
 
 
 class RepositoryAdd(Body):
+    """`index` may be digits in a string: the original's client writes it so."""
+
     name: str
     uri: str
-    index: int | None = None
+    index: int | str | None = None
+
+    def place(self) -> int | None:
+        """Raises CosmosError when the index is no number."""
+        if not isinstance(self.index, str):
+            return self.index
+        digits = self.index.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+            raise failures.bad_json("decode", f"{self.index!r} is no whole number", ".index")
+        return int(self.index)
 
 
 class RepositoryDelete(Body):

@@ -39,7 +39,7 @@ class Found:
 def read_index(data: bytes) -> list[Package]:
     """The packages of a served index: `{"packages": [...]}`. Raises Invalid with every problem."""
     try:
-        value = json_value(data)
+        value = json_value(data, last_wins=True)
     except (Invalid, UnicodeDecodeError) as error:
         raise Invalid(f"the index is no JSON: {error}") from error
     entries = value.get("packages") if isinstance(value, Mapping) else None
@@ -72,7 +72,7 @@ def _entry(name: str, release: str, found: Mapping[str, bytes]) -> dict[str, Any
     for file in JSON_FILES:
         if file in found:
             try:
-                values[file.removesuffix(".json")] = json_value(found[file])
+                values[file.removesuffix(".json")] = json_value(found[file], last_wins=True)
             except (Invalid, UnicodeDecodeError) as error:
                 raise Invalid(f"{where}/{file}: {error}") from error
     about = values.pop("package")

@@ -127,7 +127,15 @@ def test_agents_of_net_modules_have_its_ports_its_modules_and_a_second_resolver(
     for host in made.hosts[1:]:
         listening = [b for a, b in itertools.pairwise(_argv(host, "resolver")) if a == "--listen"]
         assert listening == ["198.51.100.1:53", "192.168.255.254:53"]
-    assert _argv(made.host("laptop"), "localhost")[-2:] == ("8080=172.24.197.101:8080", "5050=172.24.197.101:5050")
+    assert _argv(made.host("laptop"), "ports")[-5:] == (
+        "127.0.0.1:8080=172.24.197.101:8080",
+        "127.0.0.1:5050=172.24.197.101:5050",
+        "172.24.197.10:9001=collect.star-before.marathon.mesos:9001",
+        "172.24.197.10:9002=collect.star.marathon.mesos:9001",
+        "172.24.197.10:9003=collect.star-iso.marathon.mesos:9001",
+    )
+    pages = {page.name: (page.port, page.target) for page in NET_MODULES.pages}
+    assert pages["star-iso"] == (9003, "172.24.197.10:9003")
     assert NET_MODULES.nameserver == "192.168.255.254"
 
 

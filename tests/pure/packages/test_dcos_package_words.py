@@ -82,7 +82,7 @@ def test_what_is_installed() -> None:
         ("b", ["/b"], {"name": "b"}),
         ("c", None, {"name": "c"}),
     ]
-    assert "config" not in found[0]
+    assert found[0]["description"] == "about a"
     assert [line.split() for line in list_table(found).splitlines()] == [
         ["NAME", "VERSION", "APP", "COMMAND", "DESCRIPTION"],
         ["a", "1", "/2", "---", "about", "a"],

@@ -60,6 +60,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"packagingVersion": "3.0", "upgradesFrom": ["*"]}, "upgradesFrom: is known from packaging version 4.0 on"),
     ({"packagingVersion": "2.0", "marathon": None}, "marathon.json.mustache: is required"),
     ({"packagingVersion": "2.0", "resource": {"cli": {}}}, "resource.cli: is known from"),
+    ({"manager": {"packageName": "x"}}, "manager: is known from packaging version 5.0 on"),
+    ({"packagingVersion": "5.0", "manager": {}}, "manager: must be an object with packageName"),
     ({"command": {"pip": []}}, "command.json: is not known any more"),
     ({"releaseVersion": -1}, "releaseVersion: -1 is no whole number"),
     ({"releaseVersion": "0"}, "releaseVersion: 0 is no whole number"),
@@ -96,6 +98,11 @@ def test_an_entry_comes_back_as_it_was() -> None:
 def test_what_is_no_index(data: bytes) -> None:
     with pytest.raises(Invalid):
         read_index(data)
+
+
+def test_what_is_said_twice_counts_by_its_last_word() -> None:
+    data = json.dumps({"packages": [entry()]}).replace('"version": "1"', '"version": "0", "version": "7"').encode()
+    assert [package.version for package in read_index(data)] == ["7"]
 
 
 def test_one_broken_entry_refuses_the_whole_index() -> None:

@@ -46,11 +46,7 @@ def installed(apps: Sequence[Document], commands: Mapping[str, Document]) -> lis
         key = name, str(definition.get("version", ""))
         entry = found.setdefault(key, {**definition, "name": name})
         entry["command"] = {"name": name}
-    return [_without_files(found[key]) for key in sorted(found)]
-
-
-def _without_files(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name not in ("marathon", "config", "resource")}
+    return [found[key] for key in sorted(found)]
 
 
 def list_table(packages: Sequence[Document]) -> str:

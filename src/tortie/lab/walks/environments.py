@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, CORRECTED, ENVIRONMENTS
 from tortie.lab.plan import SUBNET
@@ -111,6 +112,7 @@ MEANT_SAYS = (
 
 def network_is_there(walk: Walk) -> None:
     nodes_are_ready(walk)
+    walk.progress.explain("Left out: the check of sources and destinations in a cloud's console. Here is no cloud.")
     for agent in walk.agents:
         printed = walk.must(agent, f"cat {CNI_CONFIGS}/calico.cni; ls {CNI_PLUGINS}")
         there = '"name": "calico"' in printed and {"calico", "calico-ipam"} <= set(printed.split())
@@ -118,6 +120,7 @@ def network_is_there(walk: Walk) -> None:
 
 
 def edit_names(walk: Walk) -> None:
+    walk.progress.explain("The document opens an editor here; sed makes the same change.")
     walk.must("master", EDIT_DNS)
     walk.must("master", RESTART_DNS)
 
@@ -181,7 +184,20 @@ def _sooner(line: str) -> str:
     return line.replace("curl ", "curl --connect-timeout 5 ").replace("ping -c 3 ", "ping -c 3 -W 3 ")
 
 
+def known_everywhere(walk: Walk) -> None:
+    """Names of tasks that run come to each agent's own name server a moment later."""
+    for name in (f"{app}.{ZONE}" for app in APPS):
+        for agent in walk.agents:
+            if not walk.wait(f"{name} on {agent}", partial(_knows, walk, agent, name), PATIENCE):
+                raise StepFailed(f"step {walk.step_key} on {agent}: {name} is not known")
+
+
+def _knows(walk: Walk, host: str, name: str) -> bool:
+    return _answer(walk, host, name) != []
+
+
 def ping_production(walk: Walk) -> None:
+    known_everywhere(walk)
     verify(walk, (f"ping -c 3 frontend.{ZONE}", True))
 
 
@@ -198,11 +214,12 @@ def look_open(walk: Walk) -> None:
 
 
 def _look_up(walk: Walk, name: str, wanted: list[str]) -> None:
-    def answer() -> list[str]:
-        return walk.lab.hosts["agent-1"].run(["dig", "+short", "+time=2", "+tries=3", name]).stdout.split()
+    found = walk.wait(f"the name {name}", lambda: _answer(walk, "agent-1", name) == wanted, PATIENCE)
+    walk.check(f"{name} is {', '.join(wanted)}", found, " ".join(_answer(walk, "agent-1", name)))
 
-    found = walk.wait(f"the name {name}", lambda: answer() == wanted, PATIENCE)
-    walk.check(f"{name} is {', '.join(wanted)}", found, " ".join(answer()))
+
+def _answer(walk: Walk, host: str, name: str) -> list[str]:
+    return walk.lab.hosts[host].run(["dig", "+short", "+time=2", "+tries=3", name]).stdout.split()
 
 
 def to_agent(walk: Walk) -> None:
@@ -227,12 +244,14 @@ def look_on_agent(walk: Walk) -> None:
 
 def edit_profile(walk: Walk) -> None:
     walk.must("agent-1", "./calicoctl get profile -o yaml > calico-profile.yaml")
+    walk.progress.explain("The document edits the file; sed takes the same lines out.")
     walk.must("agent-1", CUT_INGRESS)
     printed = walk.must("agent-1", "./calicoctl replace -f ./calico-profile.yaml")
     walk.check("one profile replaced", printed == "Successfully replaced 1 'profile' resource(s)\n", printed)
 
 
 def create_policies(walk: Walk) -> None:
+    walk.progress.explain(f"<your-lan-CIDR> of allow-dev-lan-frontend.yaml is {SUBNET} here, the lab's hosts.")
     ran = walk.typed("agent-1", CREATE_ALL)
     walk.check("four created, two refused", ran.stdout == SAID and ran.returncode == 1, ran.stdout + ran.stderr)
 

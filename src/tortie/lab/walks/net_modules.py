@@ -30,7 +30,7 @@ STAR, ISOLATED = (tuple(f"{group}/{app}" for app in (*PROBES, "collect")) for gr
 PROBING = Probing(
     listens={app: frozenset({PAGE if app.endswith("collect") else STATUS}) for app in (*STAR, *ISOLATED)},
     probes=(STATUS, PAGE, Probe("tcp", 22), Probe("udp", 9000), Probe("icmp")),
-    to_hosts=(Probe("udp", 53),),
+    to_hosts=(Probe("icmp"),),
 )
 EVERYBODY = (Allow(),)
 
@@ -58,7 +58,7 @@ def script(walk: Walk, name: str, first: str) -> None:
 
 def launch_cluster(walk: Walk) -> None:
     walk.progress.explain(
-        "The document clones a repository, makes images and starts its cluster by docker-compose: here it is the lab."
+        "Left out: git clone, vagrant, modprobe, installations, make images. The cluster of docker-compose is the lab."
     )
     script(walk, "launch-cluster", "Launching the cluster")
 
@@ -99,7 +99,7 @@ def look_before(walk: Walk) -> None:
 
     def told() -> bool:
         queue.update({item["app"]["id"].rpartition("/")[2]: item for item in _queue(walk)})
-        return waiting <= queue.keys() and all("PortRequirementNotMet" in _refusals(queue[app]) for app in waiting)
+        return waiting <= queue.keys() and all("InsufficientPorts" in _refusals(queue[app]) for app in waiting)
 
     says = walk.wait("the queue to say why", told, PATIENCE)
     walk.check("two wait for a port 9000, and the queue says so", says, json.dumps(queue)[:2000])
@@ -132,9 +132,8 @@ def _queue(walk: Walk) -> list[dict[str, Any]]:
 def _refusals(item: dict[str, Any]) -> set[str]:
     """Why offers were refused, those that really were."""
     summary = item.get("processedOffersSummary", {})
-    return {row["reason"] for row in summary.get("rejectSummaryLastOffers", ()) if row.get("declined")} or {
-        row["reason"] for row in summary.get("rejectSummaryLaunchAttempt", ()) if row.get("declined")
-    }
+    rows = summary.get("rejectSummaryLastOffers", ())
+    return {row["reason"] for row in rows if row["declined"]}
 
 
 def stop(*names: str) -> Callable[[Walk], None]:
@@ -149,7 +148,8 @@ def stop(*names: str) -> Callable[[Walk], None]:
 def look_gone(walk: Walk) -> None:
     gone = walk.wait("no task to be left", lambda: not _tasks(as_json(walk, f"{MESOS}/state")), PATIENCE)
     walk.check("no task is left", gone, str(running(walk)))
-    walk.check("no deployment is left", deployments(walk) == 0, str(deployments(walk)))
+    done = walk.wait("no deployment to be left", lambda: deployments(walk) == 0, PATIENCE)
+    walk.check("no deployment is left", done, str(deployments(walk)))
 
 
 def launch(walk: Walk) -> None:
@@ -200,12 +200,19 @@ def look_released(walk: Walk) -> None:
     look_gone(walk)
 
     def left() -> list[Any]:
-        listed: list[Any] = json.loads(
-            walk.lab.hosts["agent-1"].run(["calicoctl", "get", "workloadendpoint", "-A", "-o", "json"]).stdout
-        )["items"]
-        return listed
+        ran = walk.lab.hosts["agent-1"].run(["calicoctl", "get", "workloadendpoint", "-A", "-o", "json"])
+        return list(json.loads(ran.stdout)["items"]) if ran.returncode == 0 else [ran.stderr]
 
     walk.check("every endpoint is gone", walk.wait("no endpoint", lambda: not left(), PATIENCE), str(left()))
+    checked: list[str] = []
+    # With VXLAN each node's end of the tunnel has an address.
+    tunnels = len(walk.hosts) - 1 if walk.lab.state["options"]["routing"] == "vxlan" else 0
+
+    def free() -> bool:
+        checked[:] = [walk.lab.hosts["agent-1"].run(["calicoctl", "ipam", "check"]).stdout]
+        return f"(and {tunnels} handles with matches)" in checked[0] and "found 0 problems" in checked[0]
+
+    walk.check("every address is free", walk.wait("no address in use", free, PATIENCE), checked[0])
     names = set(walk.must("agent-1", "calicoctl get profile -o name").split())
     stay = {"public", "star-1", "star-2", *(f"default_{walk.lab.hosts[agent].address}" for agent in walk.agents)}
     walk.check("the profiles stay", stay <= {name.rpartition("/")[2] for name in names}, str(sorted(names)))
@@ -223,7 +230,8 @@ def _look_up(walk: Walk, name: str, wanted: set[str], *, some: bool = False) -> 
         return bool(found) and found <= wanted if some else found == wanted
 
     known = walk.wait(f"the name {name}", right, PATIENCE)
-    walk.check(f"{name} is as it should be", known, " ".join(answer()) or "no address")
+    meant = f"one of {len(wanted)} hosts" if some else ", ".join(sorted(wanted)) or "not known"
+    walk.check(f"{name} is {meant}", known, " ".join(answer()) or "no address")
 
 
 def _page(walk: Walk, group: str) -> str:

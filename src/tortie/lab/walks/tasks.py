@@ -6,16 +6,14 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS
 from tortie.lab.plan import MASTER
 from tortie.lab.walks.containers import PEER_PREFIX, Found
 from tortie.lab.walks.marathon import MARATHON, as_json
 from tortie.lab.walks.matrix import Party
-
-if TYPE_CHECKING:
-    from tortie.lab.walks.walk import Walk
+from tortie.lab.walks.walk import StepFailed, Walk
 
 MESOS = f"http://{MASTER}:5050"
 AGENT_PORT = 5051
@@ -87,7 +85,10 @@ class MesosTasks:
             if task.host not in pids:
                 pids[task.host] = _pids(walk, task.host)
             party = Party(network, "app", task.host, task.address, network, walk.probing.listens[network])
-            found.append((party, walk.lab.hosts[task.host].netns_of(pids[task.host][task.container])))
+            pid = pids[task.host].get(task.container)
+            if pid is None:
+                raise StepFailed(f"step {walk.step_key}: the agent of {task.host} tells no process of {task.app}")
+            found.append((party, walk.lab.hosts[task.host].netns_of(pid)))
         return found
 
     def _running_peers(self) -> Found:

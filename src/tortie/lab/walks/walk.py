@@ -95,7 +95,7 @@ class Walk:
         self.progress.check(check)
         return holds
 
-    def wait(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
+    def wait(self, what: str, condition: Callable[[], object], seconds: float) -> bool:
         """True as soon as the condition holds, False when it did not within the time."""
         start = time.monotonic()
         while not condition():

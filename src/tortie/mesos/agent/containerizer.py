@@ -57,7 +57,8 @@ class Containerizer(Protocol):
         """Raises Invalid, in the original's words, for what can be refused before anything is fetched."""
 
     async def prepare(self, launch: Launch) -> None:
-        """Its image, and whatever else may take long. May be cancelled; leaves nothing that `remove` does not find."""
+        """Its image, its networks, whatever else may take long. May be cancelled; leaves nothing that `remove` does
+        not find."""
 
     async def start(self, launch: Launch) -> None:
         """Raises Invalid when it cannot be started; nothing of it is left then, no address, mount or cgroup."""

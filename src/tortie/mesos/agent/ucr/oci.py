@@ -13,6 +13,7 @@ from tortie.base import cgroups
 from tortie.base.errors import Unavailable
 
 KNOWN = ("crun", "runc")
+DELETING = 60.0
 SESSIONS = "pids"
 """Of version 1, the controller in whose hierarchy each session has a cgroup of its own."""
 
@@ -66,7 +67,11 @@ class Runtime:
 
     async def delete(self, container_id: str) -> None:
         """With everything that is in it. What is not there is fine. Raises Unavailable."""
-        done = await anyio.run_process([*self._base, "delete", "--force", container_id], check=False)
+        try:
+            with anyio.fail_after(DELETING):
+                done = await anyio.run_process([*self._base, "delete", "--force", container_id], check=False)
+        except (TimeoutError, OSError) as error:
+            raise Unavailable(f"container {container_id} cannot be removed: {error or 'no answer'}") from error
         if done.returncode and (self.state / container_id).exists():
             said = done.stderr.decode(errors="replace").strip()
             raise Unavailable(f"container {container_id} cannot be removed: {said}")

@@ -29,10 +29,10 @@ class Place:
 
     def container(self, container_id: str) -> Path:
         """Whether it exists or not. Raises NotFound for what cannot be an id."""
-        return self._containers / _checked(container_id)
+        return self._containers / checked_id(container_id)
 
     def session(self, session_id: str) -> Path:
-        return self._sessions / _checked(session_id)
+        return self._sessions / checked_id(session_id)
 
     def of(self, any_id: str) -> Path:
         """A session's folder or else a container's. Raises NotFound when there is neither."""
@@ -52,7 +52,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def _checked(any_id: str) -> str:
+def checked_id(any_id: str) -> str:
     """Ids come from clients too, and are parts of paths here."""
     if (
         not any_id

@@ -10,6 +10,7 @@ each session in one, so it is one file that imports little, and knows nothing of
     console     1: it has a terminal
     input       1: what comes in goes to its standard input, which is /dev/null otherwise
     memory      its memory cgroup: when that has no more to give, the container ends
+    making      so many seconds each of the two commands may take
     patience    1: a slow reader holds the container back, and without a reader it waits; else slow readers are cut off
 
 MAKE is run at once, and one line on standard output says how it went; BEGIN when somebody asks for it. The container
@@ -49,6 +50,7 @@ CUT = 1 << 23
 """So much may wait for another one."""
 LINGER = 60.0
 """So long readers have to fetch what is left, from the last time that they fetched some."""
+MAKING = 100
 NOT_STARTED = 127 << 8
 PLAIN_SIGNALS = (13, 25)
 """PIPE and XFSZ, which Python ignores, and which a container is to take as the kernel gives them."""
@@ -200,11 +202,25 @@ class Shim:
         finally:
             for end in set(ends):
                 os.close(end)
+        if not self._in_time(child):
+            return f"{command[0]} has not ended within {self.given.get('making', MAKING)} seconds"
         status = os.waitpid(child, 0)[1]
         if status:
             said = b"".join(drained(source) for source in list(self.sources)).decode(errors="replace").strip()
             return said or f"{command[0]} ended with status {status}"
         return self._made(console) if makes else ""
+
+    def _in_time(self, child: int) -> bool:
+        """Waits for its end; it is killed when that takes too long."""
+        handle = os.pidfd_open(child)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        ended = poll.poll(float(self.given.get("making", MAKING)) * 1000)
+        os.close(handle)
+        if not ended:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        return bool(ended)
 
     def _made(self, console: sockets.socket | None) -> str:
         try:
@@ -213,7 +229,7 @@ class Shim:
             with open("pid", encoding="ascii") as file:
                 self.pid = int(file.read())
             self.watch = os.pidfd_open(self.pid)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError) as error:
             return f"the runtime made something else: {error}"
         self._watch_memory()
         return ""
