@@ -115,6 +115,7 @@ def test_a_file_that_cannot_be_written_or_read(dcos: Dcos, tmp_path: Path) -> No
 
 def test_the_program_says_what_it_is(dcos: Dcos, cluster: DcosCluster) -> None:
     assert dcos("").out.splitlines()[0].startswith("The command line of a DC/OS cluster")
+    assert [line for line in dcos("").out.splitlines() if len(line) > 80] == []
     assert dcos("--help").out == dcos("help").out == dcos("").out
     assert dcos("help task").out == dcos("task --help").out
     assert dcos("task --info").out == "Manage DC/OS tasks.\n"

@@ -351,6 +351,8 @@ def test_redirects_are_followed_without_the_token(dcos: Dcos, cluster: DcosClust
         assert "there.1" in dcos("task", DCOS_ACS_TOKEN="secret").out
         assert "authorization" in cluster.asked[-1].headers
         assert "authorization" not in other.asked[-1].headers
+        dcos("marathon about", DCOS_ACS_TOKEN="secret", DCOS_MARATHON_URL=other.url)
+        assert (other.asked[-1].path, "authorization" in other.asked[-1].headers) == ("/v2/info", False)
     cluster.answers[STATE] = Answer({}, 307, {"Location": STATE})
     assert "too many redirects" in dcos("task").err
 

@@ -37,8 +37,11 @@ Usage:
 Commands:
 {commands}
 
-`dcos <command> --help` shows the words of one command. Variables: DCOS_CONFIG (the configuration file), DCOS_DIR
-[~/.dcos], DCOS_CLUSTER, and DCOS_URL, DCOS_ACS_TOKEN, DCOS_<SECTION>_<KEY>, which win over the file."""
+`dcos <command> --help` shows the words of one command.
+
+Variables: DCOS_CONFIG (the configuration file), DCOS_DIR [~/.dcos],
+DCOS_CLUSTER, and DCOS_URL, DCOS_ACS_TOKEN, DCOS_<SECTION>_<KEY>, which win
+over the file."""
 
 
 def help_of(name: str) -> str:

@@ -34,6 +34,7 @@ COMMAND = Command(
         **login.OPTIONS,
     },
     {"<dcos_url>": "The cluster's address.", "<name>": "The name or the id of a cluster."},
+    ("dcos cluster setup https://master.example", "dcos cluster attach production"),
 )
 SECONDS = 1.0
 

@@ -57,17 +57,17 @@ class Session:
         return self.http_of(self.value(settings.URL) or "", self.value(settings.TOKEN))
 
     def http_of(self, url: str, token: str | None, verify: str | None = None) -> Http:
-        """Requests that show a token to `url` (and to Cosmos and Marathon where they have addresses of their own)."""
+        """Requests that show a token to `url`, and to Cosmos where that has an address of its own."""
         from tortie.cli.dcos.web import SECONDS, Http
 
-        own = [self.value("package.cosmos_url"), self.value("marathon.url")]
+        own = self.value("package.cosmos_url")
         text = self.value("core.timeout")
         try:
             seconds = float(text) if text else SECONDS
         except ValueError as error:
             raise DcosError(f"core.timeout is a number of seconds, not {text!r}") from error
         verify = verify or self.value("core.ssl_verify") or "true"
-        return Http(token, tuple(one for one in (url, *own) if one), verify, seconds or SECONDS)
+        return Http(token, tuple(one for one in (url, own) if one), verify, seconds or SECONDS)
 
     def save(self, changed: Settings) -> None:
         files.write(files.path(self.environ), changed)
