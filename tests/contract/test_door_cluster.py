@@ -272,6 +272,7 @@ def test_what_the_cluster_is_and_how_it_fares(tmp_path: Path) -> None:
                 net=free_port(),
             ) as port,
         ):
+            assert (await ask(port, "/metadata")).fields["date"].endswith(" GMT")
             assert (await ask(port, "/metadata")).json == {"PUBLIC_IPV4": "127.0.0.1", "CLUSTER_ID": "c-1"}
             assert (await ask(port, "/dcos-metadata/dcos-version.json")).json["version"] == "1.9.2"
             config = (await ask(port, "/dcos-metadata/ui-config.json")).json

@@ -19,6 +19,7 @@ from tortie.door import run
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "END_SECONDS", PATIENCE)
     monkeypatch.setattr(run, "SWEEP", 0.05)
 
 
@@ -32,7 +33,19 @@ async def end(client: Conversation) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /mes", b"GET /mesos/x HTTP/1.1\r\nHost: d\r\nX-Slow: 1\r\n"])
+def test_a_connection_without_a_request_is_ended_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "HEAD_SECONDS", 0.3)
+
+    async def main() -> None:
+        async with door(tmp_path) as port:
+            assert await end(await connect(port)) == b""
+
+    on_the_loop(main)
+
+
+@pytest.mark.parametrize("begun", [b"GET /mes", b"GET /mesos/x HTTP/1.1\r\nHost: d\r\nX-Slow: 1\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
@@ -207,5 +220,27 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
         with pytest.raises(Invalid, match="no PEM file"):
             async with door(tmp_path, tls=pem):
                 raise AssertionError("it serves")
+
+    on_the_loop(main)
+
+
+def test_at_its_end_the_door_finishes_what_is_under_way(tmp_path: Path) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.head()
+        asked.set()
+        await go_on.wait()
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    async def main() -> None:
+        async with behind(talk) as server:
+            async with door(tmp_path, masters=(server.port,)) as port:
+                client = await connect(port)
+                await client.say(b"GET /mesos/x HTTP/1.1\r\nHost: d\r\n\r\n")
+                await asyncio.wait_for(asked.wait(), PATIENCE)
+                asyncio.get_running_loop().call_soon(go_on.set)
+            reply = parsed(await end(client))
+            assert (reply.body, reply.fields["connection"]) == (b"done", "close")
 
     on_the_loop(main)

@@ -78,6 +78,11 @@ async def follow(page: Page, says: dict[str, Any]) -> None:
     says["/master/state-summary"]["slaves"][0]["active"] = False
     await expect(page.locator("#agents .badge")).to_have_text("failing")
     await expect(page.locator("#sum")).to_have_text("agent-1: failing")
+    kept = says.pop("/master/state-summary")
+    await expect(page.locator("#agents .none")).to_have_text("Not known: no master answers.")
+    await expect(page.locator("#sum")).to_have_text("Mesos master: failing")
+    says["/master/state-summary"] = kept
+    await expect(page.locator("#agents li")).to_contain_text("agent-1")
 
 
 async def leave(page: Page, url: str) -> None:

@@ -423,11 +423,11 @@ def test_a_second_up_finds_the_lab_and_another_changes_nothing(lab: Lab) -> None
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["net-modules"], "net-modules"),
+        (["starz"], "starz"),
         (["--bare"], "--bare"),
         (["--store", "mysql"], "--store mysql"),
         (["--routing", "ospf"], "--routing ospf"),
-        (["--runtime", "ucr"], "--runtime ucr"),
+        (["--runtime", "rkt"], "--runtime rkt"),
         (["--subnets", "2"], "--routing direct"),
         (["--public-agents", "99"], "--public-agents 99"),
         (["hello", "--public-agents", "0"], "--public-agents 0"),

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message
 
 from tortie.door import headers
-from tortie.door.incoming import Incoming
+from tortie.door.incoming import Incoming, date
 from tortie.door.paths import Target
 from tortie.door.requests import Request
 
@@ -79,6 +79,7 @@ class _Send:
         self._chunked = framing == "close" and request.version == "1.1"
         if not request.body.ended or (framing == "close" and not self._chunked):
             client.last = True
+        fields = [*fields, date()]
         reason = HTTPStatus(status).phrase.encode()
         self._head = headers.response_head(status, reason, fields, chunked=self._chunked, close=client.last)
         client.answered = True

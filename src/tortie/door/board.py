@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from tortie.door.paths import normal
 from tortie.door.services import Framework, Slave, Summary
@@ -50,17 +51,17 @@ class Line:
 
 
 def board(seen: Seen) -> dict[str, Any]:
-    """The front page's contents: parts, agents, frameworks, services, and one word for all."""
+    """The front page's contents: parts, agents, frameworks, services, and one word for all. None: nobody told."""
     parts = [Line(p.title, p.state, p.failure or p.address, p.link) for p in seen.probes]
-    agents = [_agent(slave) for slave in sorted(seen.summary.slaves, key=_place)] if seen.summary else []
-    frameworks = [_framework(found) for found in seen.summary.frameworks] if seen.summary else []
-    services = [_service(app) for app in seen.apps] if seen.apps is not None else []
+    agents = [_agent(slave) for slave in sorted(seen.summary.slaves, key=_place)] if seen.summary else None
+    frameworks = [_framework(found) for found in seen.summary.frameworks] if seen.summary else None
+    services = [_service(app) for app in seen.apps] if seen.apps is not None else None
     rows = {"parts": parts, "agents": agents, "frameworks": frameworks, "services": services}
     return {
-        "state": _worst([line.state for lines in rows.values() for line in lines]),
+        "state": _worst([line.state for lines in rows.values() for line in lines or ()]),
         "cluster": seen.summary.cluster if seen.summary else "",
         "deployments": seen.deployments,
-        **{name: [asdict(line) for line in lines] for name, lines in rows.items()},
+        **{name: None if lines is None else [asdict(line) for line in lines] for name, lines in rows.items()},
     }
 
 
@@ -79,7 +80,7 @@ def _agent(slave: Slave) -> Line:
 
 
 def _framework(found: Framework) -> Line:
-    link = f"service/{found.name}/" if found.webui_url is not None and "/" not in found.name else ""
+    link = f"service/{quote(found.name)}/" if found.webui_url is not None and "/" not in found.name else ""
     if not found.active:
         return Line(found.name, "wait", "disconnected: its tasks go on", "")
     return Line(found.name, "good", "connected", link)
@@ -89,7 +90,7 @@ def _service(app: App) -> Line:
     labels = app.labels or {}
     name = labels.get("DCOS_SERVICE_NAME", "")
     whole = name and labels.get("DCOS_SERVICE_SCHEME") and labels.get("DCOS_SERVICE_PORT_INDEX")
-    link = f"service/{'/'.join(reversed(normal(name).split('.')))}/" if whole and app.tasks_running else ""
+    link = f"service/{quote('/'.join(reversed(normal(name).split('.'))))}/" if whole and app.tasks_running else ""
     running = f"{app.tasks_running} of {app.instances} running"
     if app.deployments:
         return Line(app.id, "wait", f"{running}, deploying", link)

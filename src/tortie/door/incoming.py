@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Literal
 
 from tortie.door import headers
@@ -20,6 +21,11 @@ log = logging.getLogger("door")
 
 LINGER_BYTES, LINGER_SECONDS = 1024 * 1024, 5.0
 """What is read and forgotten of a body that nobody wanted, so that its sender sees the answer."""
+
+
+def date() -> tuple[bytes, bytes]:
+    """What every answer of the door's own carries; others have their servers' one."""
+    return b"Date", formatdate(usegmt=True).encode()
 
 
 class Incoming(asyncio.Protocol):
@@ -176,11 +182,20 @@ class Incoming(asyncio.Protocol):
     def sweep(self, now: float, *, head: float, idle: float, stall: float) -> None:
         """Ends a connection that has been too long at one thing."""
         if self.phase == "head" and now - self.since > head and not self._reader.ended:
-            self._refuse(Refusal(408, "the head of the request did not come", close=True))
+            if self._reader.partial:
+                self._refuse(Refusal(408, "the head of the request did not come", close=True))
+            else:  # a browser's spare connection: an answer to no question would confuse it
+                self.transport.close()
         elif self.phase == "idle" and now - self.since > idle:
             self.transport.close()
         elif self.phase == "busy" and now - self.moved > stall and self._waits_for_client():
             self.transport.abort()
+
+    def finish(self) -> None:
+        """No more requests: the answer under way is the last."""
+        self.last = True
+        if self.phase != "busy":
+            self.transport.close()
 
     def _waits_for_client(self) -> bool:
         sending = self.current is not None and not self.current.body.ended and not self.answered
@@ -210,9 +225,9 @@ class Incoming(asyncio.Protocol):
         if close or (request is not None and not request.body.ended):
             self.last = True
         self.answered = True
-        length = (b"Content-Length", b"%d" % len(body))
+        own = ((b"Content-Length", b"%d" % len(body)), date())
         reason = HTTPStatus(status).phrase.encode()
-        head = headers.response_head(status, reason, [*fields, length], close=self.last)
+        head = headers.response_head(status, reason, [*fields, *own], close=self.last)
         await self.send(head if request is not None and request.method == "HEAD" else head + body)
 
     def take_over(self) -> Body:

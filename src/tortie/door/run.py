@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import ssl
@@ -27,6 +28,8 @@ MOST_CONNECTIONS = 4096
 HEAD_SECONDS, IDLE_SECONDS, STALL_SECONDS = 30.0, 75.0, 600.0
 """For the head of a request; between two requests; without a byte while one is being sent or an answer taken."""
 SWEEP = 2.0
+END_SECONDS = 1.0
+"""For what is under way when the door ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Connections:
     def __init__(self, front: Front) -> None:
         self._front = front
         self._all: set[Incoming] = set()
+        self._empty = asyncio.Event()
 
     def protocol(self) -> Incoming:
         return Incoming(self._front, self._joined)
@@ -56,6 +60,8 @@ class Connections:
     def _joined(self, client: Incoming, here: bool) -> bool:
         if not here:
             self._all.discard(client)
+            if not self._all:
+                self._empty.set()
             return True
         self._all.add(client)
         return len(self._all) <= MOST_CONNECTIONS
@@ -65,7 +71,14 @@ class Connections:
         for client in list(self._all):
             client.sweep(now, head=HEAD_SECONDS, idle=IDLE_SECONDS, stall=STALL_SECONDS)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Lets answers that are short be finished; cuts the rest."""
+        for client in list(self._all):
+            client.finish()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS if self._all else 0):
+                self._empty.clear()
+                await self._empty.wait()
         for client in list(self._all):
             client.transport.abort()
 
@@ -89,7 +102,7 @@ async def run(options: Options) -> None:
     finally:
         for server in servers:
             server.close()
-        connections.close()
+        await connections.close()
         pool.close()
 
 

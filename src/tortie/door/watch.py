@@ -90,8 +90,11 @@ class Watch:
     async def _master(self, summary: Summary | NoAnswer) -> list[Probe]:
         if isinstance(summary, NoAnswer):
             return [Probe("dcos-mesos-master.service", "Mesos master", "", "mesos/", str(summary))]
-        address = (await self._cluster.leader()).authority
-        return [Probe("dcos-mesos-master.service", "Mesos master", address, "mesos/")]
+        try:
+            leader = await self._cluster.leader()
+        except NoAnswer as error:
+            return await self._master(error)
+        return [Probe("dcos-mesos-master.service", "Mesos master", leader.authority, "mesos/")]
 
     def _marathon(self, apps: Sequence[App] | NoAnswer) -> list[Probe]:
         if not self._cluster.places.marathons:

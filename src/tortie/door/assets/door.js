@@ -3,6 +3,11 @@ import { live } from "../static/live.js";
 import { badge, el, keyed, put } from "../static/parts.js";
 
 const WORDS = { good: "well", wait: "waiting", bad: "failing", off: "off" };
+const UNKNOWN = {
+  services: "Not known: Marathon does not answer.",
+  frameworks: "Not known: no master answers.",
+  agents: "Not known: no master answers.",
+};
 const NONE = {
   parts: "The door knows no part.",
   services: "No app runs on Marathon.",
@@ -30,10 +35,10 @@ function update(node, line) {
 function draw(board) {
   for (const part of Object.keys(NONE)) {
     const place = document.getElementById(part);
-    const lines = board[part].length ? board[part] : null;
+    const lines = board[part] ?? [];
     place.querySelector(".none")?.remove();
-    keyed(place, lines ?? [], (line) => `${line.name} ${line.link}`, make, update);
-    if (!lines) place.append(el("li", { class: "none" }, NONE[part]));
+    keyed(place, lines, (line) => `${line.name} ${line.link}`, make, update);
+    if (!lines.length) place.append(el("li", { class: "none" }, (board[part] ? NONE : UNKNOWN)[part]));
   }
   put(document.getElementById("deployments"), board.deployments ? `${board.deployments} deploying` : "");
   put(document.getElementById("sum"), sum(board));
@@ -41,10 +46,12 @@ function draw(board) {
 }
 
 function sum(board) {
-  const failing = Object.keys(NONE).flatMap((part) => board[part].filter((line) => line.state === "bad"));
-  const waiting = Object.keys(NONE).flatMap((part) => board[part].filter((line) => line.state === "wait"));
-  if (failing.length) return `${failing.map((line) => line.name).slice(0, 3).join(", ")}: failing`;
-  if (waiting.length) return `${waiting.map((line) => line.name).slice(0, 3).join(", ")}: waiting`;
+  const all = Object.keys(NONE).flatMap((part) => board[part] ?? []);
+  for (const state of ["bad", "wait"]) {
+    const names = all.filter((line) => line.state === state).map((line) => line.name);
+    const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
+    if (names.length) return `${names.slice(0, 3).join(", ")}${more}: ${WORDS[state]}`;
+  }
   return "All is well";
 }
 
