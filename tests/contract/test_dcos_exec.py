@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.agent_api import TASK, AgentApi
-from tests.support.dcos_cluster import Answer, DcosCluster, serving, state, task
+from tests.support.dcos_cluster import PATIENT, Answer, DcosCluster, serving, state, task
 from tests.support.mesos_cluster import Daemon
 from tests.support.ports import free_port
 from tests.support.terminal import Terminal
@@ -60,7 +60,7 @@ def environ(way: str, api: AgentApi, tmp_path_factory: pytest.TempPathFactory) -
             "/master/state-summary": {"slaves": agents, "frameworks": []},
             "/master/redirect": Answer(b"", 307, {"Location": cluster.url.removeprefix("http:")}),
         }
-        variables |= {"HOME": str(home), "TERM": "xterm"}
+        variables |= {"HOME": str(home), "TERM": "xterm", **PATIENT}
         if way == "direct":
             yield {**variables, "DCOS_MESOS_MASTER_URL": cluster.url}
             return

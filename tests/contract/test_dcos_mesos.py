@@ -16,6 +16,7 @@ import pytest
 from tests.support.dcos_cluster import (
     AGENT,
     FRAMEWORK,
+    PATIENT,
     Answer,
     Asked,
     Dcos,
@@ -218,7 +219,12 @@ def ssh(tmp_path: Path) -> Path:
 
 def test_ssh_takes_the_place_of_the_command(tmp_path: Path, cluster: DcosCluster, ssh: Path) -> None:
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        kept = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "DCOS_URL": cluster.url, "HOME": str(tmp_path)}
+        kept = {
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "DCOS_URL": cluster.url,
+            "HOME": str(tmp_path),
+            **PATIENT,
+        }
         return subprocess.run(
             [sys.executable, "-m", "tortie.cli.dcos.main", "node", "ssh", *words],
             env={"PATH": f"{ssh}:{os.environ['PATH']}", **kept, **variables},
@@ -361,7 +367,7 @@ def test_a_log_is_followed(tmp_path: Path, cluster: DcosCluster) -> None:
     texts = {"/web.1/stdout": b"one\n"}
     cluster.answers[STATE] = state(task("web.1"))
     cluster.answers[f"/slave/{AGENT}/files/read.json"] = files(texts)
-    environ = {**os.environ, "DCOS_URL": cluster.url, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    environ = {**os.environ, "DCOS_URL": cluster.url, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1", **PATIENT}
     out = tmp_path / "out"
     with out.open("wb") as file:
         program = subprocess.Popen(

@@ -66,7 +66,7 @@ def help_(session: Session, line: Line) -> int:
 def version(session: Session) -> int:
     """Of this program, and of the cluster where it answers."""
     try:
-        found = session.http.get(session.url("dcos-metadata/dcos-version.json"), seconds=SECONDS)
+        found = session.http.get(session.url("dcos-metadata/dcos-version.json"), seconds=session.patience(SECONDS))
     except DcosError:
         found = {}
     known = found if isinstance(found, dict) else {}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tortie.cli.dcos.web import Http
 
 
+LONGEST = 1e6
+
+
 class Session:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -61,13 +64,19 @@ class Session:
         from tortie.cli.dcos.web import SECONDS, Http
 
         own = self.value("package.cosmos_url")
-        text = self.value("core.timeout")
-        try:
-            seconds = float(text) if text else SECONDS
-        except ValueError as error:
-            raise DcosError(f"core.timeout is a number of seconds, not {text!r}") from error
         verify = verify or self.value("core.ssl_verify") or "true"
-        return Http(token, tuple(one for one in (url, own) if one), verify, seconds or SECONDS)
+        return Http(token, tuple(one for one in (url, own) if one), verify, self.patience(SECONDS))
+
+    def patience(self, seconds: float) -> float:
+        """How long an answer may take: what core.timeout says, else so many seconds."""
+        text = self.value("core.timeout") or "0"
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= LONGEST:
+            raise DcosError(f"core.timeout is a number of seconds, not {text!r}")
+        return found or seconds
 
     def save(self, changed: Settings) -> None:
         files.write(files.path(self.environ), changed)
