@@ -120,17 +120,19 @@ def run() -> list[tuple[str, str]]:
         finally:
             host.close()
     median = {name: statistics.median(values) for name, values in took.items()}
-    found = [(f"{name}, {ROUNDS} one by one (median, most)", _shown(values)) for name, values in took.items()]
+    found = [(f"{name}, {ROUNDS} one by one (median, least, most)", _shown(values)) for name, values in took.items()]
+    least = min(took["ours ADD"]) / min(took["ptp ADD"])
     found += [
+        ("CNI ADD with policy in force beside ptp (least of each)", f"{least:.2f}"),
         ("CNI ADD with policy in force beside ptp (medians)", f"{median['ours ADD'] / median['ptp ADD']:.2f}"),
         ("CNI DEL beside ptp (medians)", f"{median['ours DEL'] / median['ptp DEL']:.2f}"),
         ("net-modules isolate beside CNI ADD (medians)", f"{median['isolate'] / median['ours ADD']:.2f}"),
     ]
     for name, (each, whole) in (("ptp", plain), ("ours", ours)):
-        found.append((f"{name} ADD, {TOGETHER} at once (median, most)", _shown(each)))
+        found.append((f"{name} ADD, {TOGETHER} at once (median, least, most)", _shown(each)))
         found.append((f"{name} ADD, {TOGETHER} at once, all of them", f"{whole * 1000:.0f} ms"))
     return [*found, ("all of ours at once beside all of ptp", f"{ours[1] / plain[1]:.2f}")]
 
 
 def _shown(values: Sequence[float]) -> str:
-    return f"{statistics.median(values) * 1000:.1f} ms, {max(values) * 1000:.1f} ms"
+    return ", ".join(f"{found(values) * 1000:.1f} ms" for found in (statistics.median, min, max))

@@ -14,6 +14,7 @@ import pytest
 from tests.support.agent_api import TASK, AgentApi
 from tests.support.waiting import wait_until
 
+from tortie.base.errors import Unavailable
 from tortie.wire.agent_client import AgentClient, Refused, Stream, exit_code
 
 PARENT = {"value": TASK}
@@ -158,6 +159,20 @@ def test_a_client_that_reads_slowly_holds_the_command_back(client: AgentClient, 
             assert whole - read <= most_under_way or not done.exists()
         assert read == whole
     assert done.exists()
+
+
+def test_a_task_does_not_wait_for_whoever_only_watches(
+    client: AgentClient, api: AgentApi, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    done = tmp_path / "done"
+    name = f"watched-{request.node.callspec.id}"
+    api.task(name, ["sh", "-c", f"read x; head -c {64 << 20} /dev/zero; touch {done}; exec sleep 1000"])
+    with client.attach({"value": name}) as watching:
+        watching.write(b"go\n")
+        wait_until(done.exists, message="the task has said everything, though nobody read it")
+        with pytest.raises(Unavailable):
+            list(watching.output())
+    assert runs(api, name)
 
 
 def test_attach_to_a_task_and_let_it_go(client: AgentClient, api: AgentApi) -> None:

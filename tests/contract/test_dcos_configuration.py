@@ -131,7 +131,7 @@ def test_the_program_says_what_it_is(dcos: Dcos, cluster: DcosCluster) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("confg", "'confg' is not a dcos command.; did you mean config?"),
+        ("confg", "'confg' is not a dcos command; did you mean config?"),
         ("../../bin/sh", "'../../bin/sh' is not a dcos command."),
         ("help nothing", "'nothing' is not a dcos command."),
         ("--colour task", "dcos: unknown option --colour"),

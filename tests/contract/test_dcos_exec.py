@@ -109,6 +109,11 @@ def test_input_goes_to_the_command_and_ends(environ: dict[str, str]) -> None:
     assert run(environ, "exec", "--interactive", NAME, "cat", typed=much).stdout == much
 
 
+def test_without_input_there_is_nothing_to_read(environ: dict[str, str]) -> None:
+    done = run(environ, "exec", NAME, "sh", "-c", "cat; echo end", typed=b"not for the command")
+    assert (done.stdout, done.returncode) == (b"end\n", 0)
+
+
 def test_the_session_goes_with_the_command(environ: dict[str, str], api: AgentApi) -> None:
     program = subprocess.Popen(
         [*DCOS, "task", "exec", NAME, "sh", "-c", "echo up; sleep 1000"],

@@ -85,6 +85,9 @@ def test_tasks(dcos: Dcos) -> None:
             [name.partition(".")[0], "10.0.1.190", "root", "R", name, AGENT] for name in ("db.1", "web.1", "web.12")
         ]
     assert [one["id"] for one in json.loads(dcos("task --json web.1*").out)] == ["web.1", "web.12"]
+    assert dcos("task list -q").out.split() == ["db.1", "web.1", "web.12"]
+    assert dcos("node list --quiet").out == f"{AGENT}\n"
+    assert dcos("service list --quiet").out == f"{FRAMEWORK}\n"
     assert dcos("task --completed").out.splitlines()[1].split()[3:5] == ["K", "old.1"]
     assert len(dcos("task --all").out.splitlines()) == 5
     none = dcos("task nothing")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ class Desk:
     web: Shelf
     more: dict[str, str] = field(default_factory=dict)
 
-    async def type(self, *words: str, typed: str = "") -> Said:
+    async def type(self, *words: str, typed: str = "", command: tuple[str, ...] = ("package",)) -> Said:
         ran = await asyncio.to_thread(
             subprocess.run,
-            [*PROGRAM, "package", *words],
+            [*PROGRAM, *command, *words],
             input=typed,
             capture_output=True,
             text=True,
@@ -428,6 +429,26 @@ def test_through_the_door_with_a_token_and_not_without(tmp_path: Path) -> None:
             assert (await front.type("update", "foo", f"--options={options}")).code == 0
 
     run(tmp_path, story, package())
+
+
+def test_completion_knows_packages_and_repositories(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        for typed, words in (
+            (["package", "install", "ma"], "marathon-lb\n"),
+            (["package", "repo", "remove", "T"], "Tortie\n"),
+            (["package", "repo", "re"], "remove\n"),
+            (["package", "install", "etcd", "--package-v"], "--package-version=\n"),
+        ):
+            # A cluster that does not answer within a second offers nothing: a busy one may need another try.
+            await until(partial(_offered, desk, typed, words), message=str(typed))
+
+    run(tmp_path, story)
+
+
+async def _offered(desk: Desk, typed: list[str], words: str) -> bool:
+    said = await desk.type(*typed, command=("completion", "words"))
+    assert said.code == 0
+    return said.out == words
 
 
 def test_a_cluster_without_a_package_service(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.dcos_cluster import Said, command
-from tests.support.mesos_cluster import TORTIE, Daemon, MesosCluster
+from tests.support.mesos_cluster import TORTIE, Daemon, MesosCluster, door_of, marathon_of
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -40,30 +40,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         cluster = stack.enter_context(MesosCluster(work))
         at = f"127.0.0.1:{cluster.master.port}"
-        marathon, names, zone, front, guarded = (free_port() for _ in range(5))
-        stack.enter_context(
-            Daemon(
-                marathon,
-                work / "marathon.log",
-                *("marathon", "run", "--master", at, "--store", f"sqlite://{work}/store", "--hostname", "127.0.0.1"),
-                *("--http-address", "127.0.0.1", "--http-port", str(marathon)),
-                alive="/ping",
-            ).running()
-        )
+        marathon = stack.enter_context(marathon_of(work, at).running())
+        names, zone = free_port(), free_port()
         config = {"masters": [at], "refreshSeconds": 1, "ttl": 5, "domain": "mesos", "port": zone, "httpPort": names}
         more = {"listener": "127.0.0.1", "resolvers": [], "externalOn": False, "IPSources": ["netinfo", "host"]}
         (work / "dns.json").write_text(json.dumps(config | more))
-        stack.enter_context(
-            Daemon(
-                names, work / "dns.log", "dns", "run", "--config", str(work / "dns.json"), alive="/v1/version"
-            ).running()
-        )
-        behind = ("--master", at, "--marathon", f"127.0.0.1:{marathon}", "--mesos-dns", f"127.0.0.1:{names}")
-        for port, own in ((front, ()), (guarded, ("--users", str(users)))):
-            listen = ("door", "run", "--listen", f"127.0.0.1:{port}", "--state", str(work / f"door-{port}"))
-            alive = "/login" if own else "/metadata"
-            stack.enter_context(Daemon(port, work / f"{port}.log", *listen, *behind, *own, alive=alive).running())
-        made = World(cluster, f"http://127.0.0.1:{front}", f"http://127.0.0.1:{guarded}")
+        mesos_dns = ("dns", "run", "--config", str(work / "dns.json"))
+        stack.enter_context(Daemon(names, work / "dns.log", *mesos_dns, alive="/v1/version").running())
+        with_names = ("--mesos-dns", f"127.0.0.1:{names}")
+        front = stack.enter_context(door_of(work, at, marathon, *with_names).running())
+        asking = door_of(work, at, marathon, *with_names, "--users", str(users), alive="/login")
+        guarded = stack.enter_context(asking.running())
+        made = World(cluster, f"http://127.0.0.1:{front.port}", f"http://127.0.0.1:{guarded.port}")
         _wait_for_all(made, work)
         yield made
 

@@ -13,8 +13,7 @@ from urllib.parse import urljoin
 
 import pytest
 from tests.support.mesos_client import Framework, request
-from tests.support.mesos_cluster import Daemon, MesosCluster
-from tests.support.ports import free_port
+from tests.support.mesos_cluster import Daemon, MesosCluster, door_of, marathon_of
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -35,23 +34,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         cluster = stack.enter_context(MesosCluster(work))
         at = f"127.0.0.1:{cluster.master.port}"
-        port, front = free_port(), free_port()
-        marathon = Daemon(
-            port,
-            work / "marathon.log",
-            *("marathon", "run", "--master", at, "--store", f"sqlite://{work}/store", "--hostname", "127.0.0.1"),
-            *("--http-address", "127.0.0.1", "--http-port", str(port)),
-            alive="/ping",
-        )
-        stack.enter_context(marathon.running())
-        door = Daemon(
-            front,
-            work / "door.log",
-            *("door", "run", "--listen", f"127.0.0.1:{front}", "--master", at, "--marathon", f"127.0.0.1:{port}"),
-            *("--state", str(work / "door")),
-            alive="/metadata",
-        )
-        stack.enter_context(door.running())
+        marathon = stack.enter_context(marathon_of(work, at).running())
+        door = stack.enter_context(door_of(work, at, marathon).running())
         yield World(cluster, marathon, door)
 
 

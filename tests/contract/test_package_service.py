@@ -195,6 +195,18 @@ def test_an_installed_package_is_updated(tmp_path: Path) -> None:
         )
         assert (await cosmos.refused("/service/describe", {"appId": "none"}))[1] == "MarathonAppNotFound"
 
+        # What is installed is known by its labels: no repository need have it any more.
+        assert (await cosmos.ask("/package/repository/delete", {"name": "Test"})).status == 200
+        assert (
+            await cosmos.ask("/service/update", {"appId": "mine", "options": {"foo": {"seconds": 4}}})
+        ).status == 200
+        await live.settled()
+        app = (await live.call("GET", "/v2/apps/mine")).body["app"]
+        assert (app["cmd"], app["labels"]["DCOS_PACKAGE_VERSION"]) == ("sleep 4", "1.0")
+        assert (await cosmos.refused("/service/update", {"appId": "mine", "packageVersion": "2.0"}))[1] == (
+            "BadVersionUpdate"
+        )
+
     newer = package(version="2.0", release=1, upgradesFrom=["1.0"], downgradesTo=["*"])
     run(tmp_path, story, package(), newer, package(version="3.0", release=2))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.kernel.netlab import Lab
 from tests.kernel.test_cni_kernel import Node, endpoints, handles
 from tests.support.cni_plugin import CniPlugin
+from tests.support.netns import within
 from tests.support.ucr_host import UcrHost
 
 Json = dict[str, Any]
@@ -17,8 +20,8 @@ Json = dict[str, Any]
 class World:
     """A host with a node, a master and an agent."""
 
-    def __init__(self, work: Path) -> None:
-        self.lab = Lab(work)
+    def __init__(self, lab: Lab, work: Path) -> None:
+        self.lab = lab
         self.node = Node(self.lab, "agent-1", "172.24.197.102")
         self.config = work / "networks"
         self.config.mkdir()
@@ -29,6 +32,18 @@ class World:
         (self.config / "slow.cni").write_text(json.dumps({"name": "slow", "type": "recorder"}))
         flags = ["--network_cni_config_dir", str(self.config), "--network_cni_plugins_dir"]
         self.host = UcrHost(work, agent=[*flags, f"{self.node.runtime.folder}:{self.recorder.plugins}"])
+
+    @classmethod
+    @contextmanager
+    def up(cls, work: Path) -> Iterator[Self]:
+        """Who uses it is on the host himself meanwhile."""
+        lab = Lab(work)
+        try:
+            world = cls(lab, work)
+            with within(world.node.host.netns), world.host:
+                yield world
+        finally:
+            lab.close()
 
     def clean(self) -> bool:
         """Nothing of any container is left in the network."""

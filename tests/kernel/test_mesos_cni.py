@@ -367,6 +367,9 @@ class HostNetworks:
     def joined(self, container_id: str) -> Joined | None:
         return Joined()
 
+    def keeps(self, container_id: str) -> bool:
+        return False
+
     def kept(self) -> list[str]:
         return []
 

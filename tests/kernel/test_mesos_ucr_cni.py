@@ -10,7 +10,6 @@ import pytest
 from tests.kernel.mesos_world import World, addresses, on
 from tests.kernel.test_cni_kernel import endpoints, handles
 from tests.support.mesos_client import get
-from tests.support.netns import within
 from tests.support.ucr_host import Tasks, container_of, kill_shim
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -39,12 +38,8 @@ CLIENT = (
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("ucr-cni"))
-    try:
-        with within(world.node.host.netns), world.host:
-            yield world
-    finally:
-        world.lab.close()
+    with World.up(tmp_path_factory.mktemp("ucr-cni")) as world:
+        yield world
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from tests.kernel.mesos_world import World, addresses, on
 from tests.kernel.netlab import own_tag
 from tests.kernel.test_cni_kernel import Node
 from tests.support.machine import needs_containerd, needs_podman
-from tests.support.netns import within
 from tests.support.other_runtimes import Containerd, Podman
 from tests.support.ucr_host import Tasks, container_of
 from tests.support.waiting import PATIENCE, wait_until
@@ -22,12 +21,8 @@ pytestmark = [pytest.mark.root, needs_podman, needs_containerd]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    try:
-        with within(world.node.host.netns), world.host:
-            yield world
-    finally:
-        world.lab.close()
+    with World.up(tmp_path) as world:
+        yield world
 
 
 def address_of(pid: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_containers import Box
 from tests.support.waiting import PATIENCE, until
 
@@ -20,7 +21,11 @@ from tortie.mesos.agent.networks import Joined, Wish
 from tortie.mesos.agent.ucr import connection
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
+
+
+def box_in(tmp_path: Path) -> Box:
+    return Box(tmp_path, recipes=tmp_path.parent / "recipes")
 
 
 def told(box: Box, story: Callable[[], Awaitable[None]]) -> None:
@@ -35,7 +40,7 @@ def test_what_an_agent_that_was_killed_had_begun_is_removed_by_the_next(tmp_path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(child, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 9, done.stderr
-    box = Box(folder, cgroup=folder.name)
+    box = Box(folder, cgroup=folder.name, recipes=tmp_path.parent / "recipes")
 
     async def story() -> None:
         ((name, container_id, has_ended),) = await box.made.owned()
@@ -61,18 +66,22 @@ class Elsewhere(HostNetworks):
             namespaces.drop(self.path)
         return Joined(namespace=str(self.path), hostname="elsewhere")
 
+    def joined(self, container_id: str) -> Joined | None:
+        return Joined(namespace=str(self.path), hostname="elsewhere")
+
     async def leave(self, container_id: str) -> None:
         namespaces.drop(self.path)
         self.left.append(container_id)
 
 
 def test_a_namespace_that_vanished_is_told_of(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     networks = Elsewhere(tmp_path, lost=True)
     box.made = box.containers(networks)
 
     async def story() -> None:
         launch = box.launch("true")
+        await box.made.prepare(launch)
         with pytest.raises(Invalid, match=r"Failed to launch container: .*netns.*no such file"):
             await box.made.start(launch)
         assert networks.left == [launch.container_id]
@@ -81,7 +90,7 @@ def test_a_namespace_that_vanished_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_container_is_in_its_networks_namespace_until_it_ends(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     networks = Elsewhere(tmp_path)
     box.made = box.containers(networks)
 
@@ -92,6 +101,7 @@ def test_a_container_is_in_its_networks_namespace_until_it_ends(tmp_path: Path) 
             inside, outside = (os.stat(path).st_ino for path in (f"/proc/{pid}/ns/net", "/proc/self/ns/net"))
             assert inside == networks.path.stat().st_ino != outside
         assert networks.left == [container_id]
+        await box.made.prepare(launch)
         await box.made.start(launch)
         await box.made.wait(launch.name)
         await box.made.release(launch.name)
@@ -110,7 +120,7 @@ def test_a_runtime_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     hanging = tmp_path / "hanging"
     hanging.write_text(f'#!/bin/sh\ncase "$3" in create) exec sleep 2007{os.getpid()};; esac\n')
     hanging.chmod(0o755)
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     box.made = box.containers(program=str(hanging))
     monkeypatch.setattr(connection, "MAKING", 0.5)
 
@@ -127,7 +137,7 @@ def sleeping(seconds: str) -> bool:
 
 
 def test_a_first_process_that_somebody_kills_has_been_killed(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
 
     async def story() -> None:
         async with box.running() as container_id:
@@ -142,7 +152,7 @@ def test_a_first_process_that_somebody_kills_has_been_killed(tmp_path: Path) -> 
 
 
 def test_twenty_at_once(tmp_path: Path) -> None:
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
 
     async def story() -> None:
         launches = [box.launch(f"echo {number}; exit {number}") for number in range(20)]
@@ -160,7 +170,7 @@ def test_twenty_at_once(tmp_path: Path) -> None:
 
 def test_a_sandbox_full_of_links_leads_nowhere(tmp_path: Path) -> None:
     """What was fetched may be hostile, and so may the task: its output is the host's to write."""
-    box = Box(tmp_path)
+    box = box_in(tmp_path)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "file").write_text("untouched")
 

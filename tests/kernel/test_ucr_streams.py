@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_containers import Box
 from tests.support.waiting import until
 
@@ -19,13 +20,13 @@ from tortie.base import cgroups
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.mesos.agent.streams import Session
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 
 Story = Callable[[Box], Awaitable[None]]
 
 
 def told(tmp_path: Path, story: Story) -> None:
-    box = Box(tmp_path)
+    box = Box(tmp_path, recipes=tmp_path.parent / "recipes")
     asyncio.run(box.run(lambda: story(box)))
 
 

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 from tests.support.image_archives import Entry, saved, tar
+from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_host import Tasks, UcrHost, container_of, kill_shim
 from tests.support.waiting import wait_until
 
 from tortie.base import cgroups
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 Json = dict[str, Any]
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UcrHost]:
-    with UcrHost(tmp_path_factory.mktemp("ucr"), agent=["--container-pids", "64", "--cgroups-enable-cfs=true"]) as up:
+    options = ["--container-pids", "64", "--cgroups-enable-cfs=true", "--executor_shutdown_grace_period=10mins"]
+    with UcrHost(tmp_path_factory.mktemp("ucr"), agent=options) as up:
         yield up
 
 
@@ -102,10 +104,11 @@ def test_a_kill_goes_to_every_process_and_escalates(host: UcrHost, tasks: Tasks)
     line = f"trap 'echo parent' TERM; (trap 'echo child' TERM; echo up; {on}) & {on}"
     tasks.started("deaf", line)
     wait_until(lambda: "up\n" in host.said("deaf"), message="the traps are set")
-    tasks.kill("deaf", 2)
+    tasks.kill("deaf", 600)
+    wait_until(lambda: {"parent", "child"} <= set(host.said("deaf").split()), message="both have heard it")
+    tasks.kill("deaf", 0)
     ended = tasks.ended("deaf")
     assert (ended["state"], ended["message"]) == ("TASK_KILLED", "Command terminated with signal Killed")
-    assert {"parent", "child"} <= set(host.said("deaf").split())
     assert [s["state"] for s in tasks.framework.statuses("deaf")][-2:] == ["TASK_KILLING", "TASK_KILLED"]
 
 
@@ -186,7 +189,7 @@ def test_what_cannot_run_says_why_and_leaves_nothing(host: UcrHost, tasks: Tasks
     ended = tasks.ended("bad")
     assert (ended["state"], ended["reason"]) == ("TASK_FAILED", "REASON_CONTAINER_LAUNCH_FAILED")
     assert words in ended["message"], ended["message"]
-    assert host.clean(), host.leaks()
+    wait_until(host.clean, message=lambda: f"nothing is left: {host.leaks()}")
 
 
 def test_an_agent_that_was_killed_finds_its_containers(host: UcrHost, tasks: Tasks) -> None:
@@ -205,6 +208,8 @@ def test_an_agent_that_was_killed_finds_its_containers(host: UcrHost, tasks: Tas
     (host.sandbox("speaks") / "go").touch()
     assert tasks.ended("speaks")["message"] == "Command exited with status 7"
     assert host.said("speaks").endswith("up\nlate\n")
+    tasks.kill("stays", 0)
+    assert tasks.ended("stays")["state"] == "TASK_KILLED"
 
 
 def running(tasks: Tasks, task_id: str) -> str:

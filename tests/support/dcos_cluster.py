@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +82,7 @@ Dcos = Callable[..., Said]
 
 
 @contextlib.contextmanager
-def serving(cluster: DcosCluster) -> Iterator[DcosCluster]:
+def serving(cluster: DcosCluster, tls: ssl.SSLContext | None = None) -> Iterator[DcosCluster]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -105,7 +106,9 @@ def serving(cluster: DcosCluster) -> Iterator[DcosCluster]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    cluster.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    cluster.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -45,6 +45,10 @@ _no_vxlan = (
 )
 needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with VXLAN: {_no_vxlan}")
 
+needs_oci_runtime = pytest.mark.skipif(
+    not any(shutil.which(name) for name in ("runc", "crun")), reason="needs an OCI runtime: runc or crun"
+)
+
 needs_iptables_nft = pytest.mark.skipif(
     "nf_tables" not in _said("iptables", "--version"), reason="needs iptables that writes nftables (iptables-nft)"
 )

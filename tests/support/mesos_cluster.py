@@ -101,3 +101,27 @@ class MesosCluster:
     def state(self) -> dict[str, object]:
         found: dict[str, object] = get(self.master.port, "/state")
         return found
+
+
+def marathon_of(work: Path, master: str) -> Daemon:
+    """A Marathon for the master at HOST:PORT, with its own directory's store."""
+    port = free_port()
+    return Daemon(
+        port,
+        work / "marathon.log",
+        *("marathon", "run", "--master", master, "--store", f"sqlite://{work}/store", "--hostname", "127.0.0.1"),
+        *("--http-address", "127.0.0.1", "--http-port", str(port)),
+        alive="/ping",
+    )
+
+
+def door_of(work: Path, master: str, marathon: Daemon, *more: str, alive: str = "/metadata") -> Daemon:
+    """The entry door before both."""
+    port = free_port()
+    return Daemon(
+        port,
+        work / f"door-{port}.log",
+        *("door", "run", "--listen", f"127.0.0.1:{port}", "--master", master),
+        *("--marathon", f"127.0.0.1:{marathon.port}", "--state", str(work / f"door-{port}"), *more),
+        alive=alive,
+    )

@@ -24,12 +24,13 @@ from tortie.wire import mesos as wire
 
 
 class Box:
-    """Containers below one folder, which is on a file system that overlayfs can use."""
+    """Containers below one folder, which is on a file system that overlayfs can use. `recipes`: where the image is kept
+    for others."""
 
-    def __init__(self, work: Path, *, cgroup: str = "") -> None:
+    def __init__(self, work: Path, *, cgroup: str = "", recipes: Path | None = None) -> None:
         self.work = work
         self.cgroup = cgroup or f"tortie-test-box-{os.getpid()}"
-        box(work / "images", work / "recipes")
+        box(work / "images", recipes or work / "recipes")
         self.place = Place(work / "run")
         self.made = self.containers()
 

@@ -23,7 +23,7 @@ class UcrHost(MesosCluster):
         self.work, self.images = work, work / "images"
         self.cgroup = f"tortie-test-ucr-{os.getpid()}"
         self.run, self.store = work / "run", work / "store-of-images"
-        box(self.images, work / "recipes")
+        box(self.images, work.parent / "recipes")
         super().__init__(
             work,
             agent=[

@@ -128,5 +128,5 @@ def test_packages_are_installed_from_the_laptop_through_the_door(lab: Lab) -> No
     wait_for("the packaged app to answer through the balancer", answers)
     gone = dcos("uninstall", "hello", "--yes")
     assert (gone.returncode, gone.stderr) == (0, "Uninstalled package [hello] version [0.1.0]\n")
-    assert dcos("list").returncode == 1
+    wait_for("no package to be installed", lambda: dcos("list").returncode == 1)
     wait_for("the packaged app to be gone", lambda: not answers())

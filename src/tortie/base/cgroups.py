@@ -40,11 +40,15 @@ def controlled_by(controller: str, root: Path = ROOT) -> Path:
 
 def processes(cgroup: Path) -> list[int]:
     """Of it and of those below; none when it does not exist."""
-    found = []
-    for path, _, _ in os.walk(cgroup):
-        with suppress(OSError):
-            found += [int(pid) for pid in (Path(path) / "cgroup.procs").read_text().split()]
-    return found
+    return [pid for path, _, _ in os.walk(cgroup) for pid in processes_in(Path(path))]
+
+
+def processes_in(cgroup: Path) -> list[int]:
+    """Of it alone."""
+    try:
+        return [int(pid) for pid in (cgroup / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
 
 
 def send(cgroup: Path, number: int) -> int:

@@ -166,7 +166,7 @@ class RecordStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with self.records, anyio.create_task_group() as group:
-                group.start_soon(self._until_left, receive, group.cancel_scope)
+                group.start_soon(until_left, receive, group.cancel_scope)
                 await send({"type": "http.response.start", "status": 200, "headers": self.headers})
                 async for record in self.records:
                     body = frame(self.written(record) if self.written else record)
@@ -176,7 +176,28 @@ class RecordStream:
         finally:
             self.ended()
 
-    async def _until_left(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
+
+async def until_left(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancels `scope` when the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+class WhileThere:
+    """An answer that may take long: nobody goes on waiting for it when the client has left."""
+
+    def __init__(self, answered: Callable[[], Awaitable[Response]]) -> None:
+        self.answered = answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response: Response | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(until_left, receive, group.cancel_scope)
+            try:
+                response = await self.answered()
+            except TortieError as error:
+                response = Response(str(error), status_of(error), media_type="text/plain")
+            group.cancel_scope.cancel()
+        if response is not None:
+            await response(scope, receive, send)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tortie.base.errors import Conflict, NotFound, Unavailable
+from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.packages import failures, requests
-from tortie.packages.apps import FRAMEWORK, Installed, app_of, canonical, installed, resolve
-from tortie.packages.definition import Package
+from tortie.packages.apps import FRAMEWORK, SOURCE, Installed, app_of, canonical, installed, resolve
+from tortie.packages.definition import Package, read_entry
 from tortie.packages.failures import CosmosError
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.options import merge
@@ -156,10 +156,9 @@ class Cosmos:
         if asked.package_name not in (None, one.name):
             raise failures.not_installed(str(asked.package_name), one.app)
         wanted = asked.package_version or one.version
-        up, down = _ways(await self.repositories.universe(), one)
-        if wanted != one.version and wanted not in (*up, *down):
-            raise failures.bad_update(one.version, wanted, [*up, *down])
-        found = await self._find(one.name, wanted)
+        found = _as_installed(one) if wanted == one.version else await self._way(one, wanted)
+        if found is None:
+            found = await self._find(one.name, wanted)
         given = (asked.options or {}) if asked.replace else merge(one.options(), asked.options or {})
         app = app_of(found, given, one.app)
         before, after = _own_id(found, one.options()), _own_id(found, given)
@@ -168,6 +167,14 @@ class Cosmos:
         deployment = await self._put(one.app, app, force=asked.force)
         answer = {"package": found.package.entry(), "marathonDeploymentId": deployment}
         return {**answer, "resolvedOptions": resolve(found.package, given)}
+
+    async def _way(self, one: Installed, wanted: str) -> Found | None:
+        """Another version of an installed package, if it may be gone to. Raises CosmosError when it may not."""
+        universe = await self.repositories.universe()
+        up, down = _ways(universe, one)
+        if wanted not in (*up, *down):
+            raise failures.bad_update(one.version, wanted, [*up, *down])
+        return universe.find(one.name, wanted)
 
     async def _put(self, app_id: str, app: Mapping[str, Any], *, force: bool) -> str:
         try:
@@ -217,6 +224,14 @@ def _doomed(asked: requests.Uninstall, everything: list[Installed]) -> list[Inst
     elif len(named) > 1 and not asked.all:
         raise failures.ambiguous(asked.package_name, [one.app for one in named])
     return named
+
+
+def _as_installed(one: Installed) -> Found | None:
+    """The package as its app's labels have it: no repository need have it any more. None when they do not."""
+    try:
+        return Found(read_entry(one.definition()), Repository("", one.labels.get(SOURCE, "")))
+    except Invalid:
+        return None
 
 
 def _own_id(found: Found, given: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -126,7 +126,13 @@ def _folder(path: Path) -> dict[str, bytes]:
 
 
 def _either(data: bytes) -> Sequence[Package]:
-    return read_tree(unzipped(data)) if data[:2] == b"PK" else read_index(data)
+    return read_tree(unzipped(data)) if data[:2] == b"PK" else index_of(data)
+
+
+@lru_cache(maxsize=4)
+def index_of(data: bytes) -> Sequence[Package]:
+    """The packages of an index. Repositories are asked every minute and seldom have changed."""
+    return tuple(read_index(data))
 
 
 def unzipped(data: bytes) -> dict[str, bytes]:
@@ -199,7 +205,7 @@ def read_signed(data: bytes, now: datetime, newest: int) -> Fetched:
     except UnicodeDecodeError as error:
         raise Invalid(f"the index is no JSON: {error}") from error
     serial = check_seal(index if isinstance(index, dict) else {}, now=now, newest=newest)
-    return Fetched(read_index(data), serial)
+    return Fetched(index_of(data), serial)
 
 
 def signature_of(uri: str) -> str:

@@ -167,6 +167,7 @@ class Stream:
         self._socket = connection.sock
         self._reply = reply
         self._input: InputLine | None = None
+        self._closed = False
 
     def output(self) -> Iterator[tuple[str, bytes]]:
         """("STDOUT" or "STDERR", bytes), until it has ended. Raises Refused when its input was refused, Unavailable
@@ -178,6 +179,8 @@ class Stream:
                 records = deframer.feed(data)
                 parts = [process_data(self._client.codec.process_io(record)) for record in records]
             except (OSError, http.client.HTTPException, ValueError, AttributeError, Invalid) as error:
+                if self._closed:
+                    return
                 if self._input is not None and self._input.problem is not None:
                     raise self._input.problem from error
                 raise _silent(self._client.address.url, error) from error
@@ -223,7 +226,8 @@ class Stream:
                 return
 
     def close(self) -> None:
-        """A session ends with this; a container that was attached to goes on."""
+        """A session ends with this, a container that was attached to goes on; `output` ends in whatever thread."""
+        self._closed = True
         if self._input is not None:
             self._input.close()
         self.hang_up()

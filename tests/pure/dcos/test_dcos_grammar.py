@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tortie.cli.dcos import grammar
 from tortie.cli.dcos.commands import COMMANDS, command
@@ -74,8 +76,8 @@ def test_options_of_a_session() -> None:
         (NODE, "ssh --leader --mesos-id=S1", "exclude each other"),
         (NODE, "list x", "unexpected word 'x'"),
         (NODE, "list --json=1", "--json takes no value"),
-        (MARATHON, "", "what of marathon?"),
-        (MARATHON, "app", "dcos marathon has no 'app'"),
+        (MARATHON, "", "dcos marathon: one of about, app, debug, deployment, group, pod, task is missing"),
+        (MARATHON, "app version", "dcos marathon app version: one of list is missing"),
         (MARATHON, "app lst", "did you mean app list?"),
         (MARATHON, "app show /a /b", "unexpected word '/b'"),
     ],
@@ -131,6 +133,44 @@ def test_wrong_lines_are_answered_with_the_verbs_that_are_near() -> None:
     assert "dcos marathon group add" in near
     assert "dcos marathon app" not in near
     assert "dcos marathon app add" in grammar.usage(MARATHON, "gruop")
+
+
+WORDS = st.sampled_from(
+    [
+        "app",
+        "list",
+        "exec",
+        "log",
+        "ssh",
+        "task",
+        "x",
+        "",
+        "-",
+        "--",
+        "-i",
+        "-it",
+        "-ti",
+        "--json",
+        "--lines",
+        "--lines=",
+    ]
+    + ["--lines=5", "--option=A=b", "--leader", "--mesos-id", "-q", "--force", "--all", "--completed", "--help", "-h=1"]
+)
+
+
+@given(st.sampled_from(sorted(COMMANDS)), st.lists(WORDS, max_size=7))
+def test_every_line_is_read_or_refused(name: str, typed: list[str]) -> None:
+    """And what is read has all that its verb needs."""
+    found = command(name)
+    wanted(found, typed)
+    try:
+        read = line(found, typed)
+    except BadUsage:
+        return
+    for place in parse(read.verb.pattern).places:
+        assert place.optional or read.need(place.name) is not None
+    for choice in parse(read.verb.pattern).choices:
+        assert sum(map(read.has, choice.options)) in ((1,) if choice.required else (0, 1))
 
 
 def test_a_verb_of_several_words_wins_over_a_shorter_one() -> None:

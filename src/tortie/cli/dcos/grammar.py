@@ -202,11 +202,11 @@ def _placed(places: Sequence[Place], words: Sequence[str]) -> dict[str, tuple[st
 
 
 def _unknown(command: Command, words: Sequence[str]) -> str:
-    known = {verb.words for verb in command.verbs if verb.words}
-    if not words:
-        return f"what of {command.name}?"
-    typed = " ".join(words[:2]) if any(word.partition(" ")[0] == words[0] for word in known) else words[0]
-    return f"dcos {command.name} has no {typed!r}{meant(typed, known)}"
+    verbs = [verb.words.split() for verb in command.verbs if verb.words]
+    if begun := {verb[len(words)] for verb in verbs if verb[: len(words)] == list(words)}:
+        return f"dcos {' '.join([command.name, *words])}: one of {', '.join(sorted(begun))} is missing"
+    typed = " ".join(words[:2]) if any(verb[0] == words[0] for verb in verbs) else words[0]
+    return f"dcos {command.name} has no {typed!r}{meant(typed, map(' '.join, verbs))}"
 
 
 def _title(command: Command, verb: Verb) -> str:

@@ -98,7 +98,7 @@ def _installed(name: str, arguments: list[str], session: Session) -> int:
 
     program = subcommands.find(session.environ, name)
     if program is None:
-        raise DcosError(f"'{name}' is not a dcos command.{meant(name, COMMANDS)}")
+        raise DcosError(f"'{name}' is not a dcos command{meant(name, COMMANDS) or '.'}")
     return subcommands.become(program, arguments, session.environ)
 
 

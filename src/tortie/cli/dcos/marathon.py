@@ -10,7 +10,7 @@ COMMAND = Command(
     (
         Verb("about", "", f"{RUNNING}:about", "Print what Marathon says about itself."),
         Verb("app add", "[<app-resource>]", f"{APPS}:add", "Add an app."),
-        Verb("app list", "[--json] [--quiet]", f"{APPS}:list_", "List the apps."),
+        Verb("app list", "[--json | --quiet]", f"{APPS}:list_", "List the apps."),
         Verb("app remove", "[--force] <app-id>", f"{APPS}:remove", "Remove an app."),
         Verb("app restart", "[--force] <app-id>", f"{APPS}:restart", "Start the tasks of an app anew."),
         Verb("app show", "[--app-version=<app-version>] <app-id>", f"{APPS}:show_", "Show an app."),

@@ -8,7 +8,7 @@ from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.grammar import Line
 from tortie.cli.dcos.marathon_client import Marathon, force, full_id, path_of
 from tortie.cli.dcos.resources import changes, named, read
-from tortie.cli.dcos.session import Session, say, show, tell
+from tortie.cli.dcos.session import Session, ids, say, show, tell
 from tortie.cli.dcos.state import members
 
 
@@ -29,8 +29,7 @@ def list_(session: Session, line: Line) -> int:
         show(apps)
         return 0
     if line.has("--quiet"):
-        for app in sorted(str(app.get("id")) for app in apps):
-            say(app)
+        ids(apps)
         return 0
     from tortie.cli.dcos.marathon_tables import app_table
 

@@ -20,6 +20,7 @@ class Mesos:
         self.http = session.http
         self.direct = session.direct
         self.base = "" if self.direct else session.dcos_url
+        self._agents: dict[str, dict[str, Any]] = {}
 
     def state(self) -> dict[str, Any]:
         return self._document(urls.master(self.base, self.direct, "state.json"))
@@ -31,7 +32,11 @@ class Mesos:
         return urls.agent(self.base, self.direct, str(agent.get("id", "")), str(agent.get("pid", "")), path)
 
     def agent_state(self, agent: Document) -> dict[str, Any]:
-        return self._document(self.agent_url(agent, "state.json"))
+        """Asked once, however many of its tasks are looked for."""
+        url = self.agent_url(agent, "state.json")
+        if url not in self._agents:
+            self._agents[url] = self._document(url)
+        return self._agents[url]
 
     def files_url(self, agent: Document | None, path: str) -> str:
         """Of an agent, or of the leading master."""

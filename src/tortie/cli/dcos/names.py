@@ -59,6 +59,16 @@ def _clusters(session: Session) -> Sequence[str]:
     return [name for one in files.clusters(session.environ) for name in (one.id, one.name)]
 
 
+def _packages(path: str, key: str, name: str) -> Callable[[Session], Sequence[str]]:
+    def find(session: Session) -> Sequence[str]:
+        from tortie.cli.dcos.package_client import call
+        from tortie.cli.dcos.state import members
+
+        return [str(one.get(name)) for one in members(call(session, path, {}, seconds=SECONDS), key)]
+
+    return find
+
+
 _FINDERS: Mapping[str, Callable[[Session], Sequence[str]]] = {
     "<task>": _tasks,
     "<mesos-id>": _agents,
@@ -68,5 +78,7 @@ _FINDERS: Mapping[str, Callable[[Session], Sequence[str]]] = {
     "<deployment-id>": _marathon("v2/deployments", ""),
     "<task-id>": _marathon("v2/tasks", "tasks"),
     "<task-ids>": _marathon("v2/tasks", "tasks"),
+    "<package-name>": _packages("package/search", "packages", "name"),
+    "<repo-name>": _packages("package/repository/list", "repositories", "name"),
     "<name>": lambda session: [*settings.KEYS, *_clusters(session)],
 }

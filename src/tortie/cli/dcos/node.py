@@ -5,9 +5,9 @@ from __future__ import annotations
 from tortie.cli.dcos import state as of
 from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.grammar import Command, Line, Verb
-from tortie.cli.dcos.session import Session, say, show
+from tortie.cli.dcos.session import Session, ids, say, show
 
-LIST = "[--json | --field=<field>...]"
+LIST = "[--json | --quiet | --field=<field>...]"
 COMMAND = Command(
     "node",
     (
@@ -31,6 +31,7 @@ COMMAND = Command(
     {
         "--json": "Print JSON-formatted data.",
         "--field=<field>": "One more column, such as attributes.rack or RACK:attributes.rack.",
+        "-q --quiet": "Print the ids of agents only.",
         "--leader": "The leading master.",
         "--master": "The same as --leader.",
         "--mesos-id=<mesos-id>": "The agent of this id.",
@@ -60,6 +61,9 @@ def list_(session: Session, line: Line) -> int:
     nodes = of.nodes(masters, mesos.state(), summary)
     if line.has("--json"):
         show(nodes)
+        return 0
+    if line.has("--quiet"):
+        ids(of.members(summary, "slaves"))
         return 0
     fields = line.options.values("--field")
     check_fields(of.members(summary, "slaves"), fields)

@@ -34,14 +34,16 @@ def media_type(path: str, what: str, version: int = 1) -> str:
     return f"application/vnd.dcos.{family}.{name.replace('/', '.')}-{what}+json;charset=utf-8;version=v{version}"
 
 
-def call(session: Session, path: str, body: Mapping[str, Any], versions: Sequence[int] = (1,)) -> Any:
+def call(
+    session: Session, path: str, body: Mapping[str, Any], versions: Sequence[int] = (1,), *, seconds: float = SECONDS
+) -> Any:
     """The answer of an operation. `versions` of the answer that we can read, the best first. Raises DcosError."""
     base = session.value("package.cosmos_url") or session.dcos_url
     url = f"{base.rstrip('/')}/{path}"
     known = [media_type(path, "response", version) for version in versions]
     liked = [f"{one};q={1 - n / 10:g}" if n else one for n, one in enumerate(known)]
     headers = {"Content-Type": media_type(path, "request"), "Accept": ", ".join(liked)}
-    reply = session.http.ask("POST", url, json=body, headers=headers, seconds=max(SECONDS, session.http.seconds))
+    reply = session.http.ask("POST", url, json=body, headers=headers, seconds=max(seconds, session.http.seconds))
     given = reply.headers.get("content-type", "")
     if reply.status >= 400:
         raise _failure(reply, given, base)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tortie.cli.dcos import state as of
 from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.grammar import Command, Line, Verb
-from tortie.cli.dcos.session import Session, say, show
+from tortie.cli.dcos.session import Session, ids, say, show
 
-LIST = "[--completed] [--inactive] [--json]"
+LIST = "[--completed] [--inactive] [--json | --quiet]"
 FRAMEWORK_LABEL = "DCOS_PACKAGE_FRAMEWORK_NAME"
 COMMAND = Command(
     "service",
@@ -27,6 +27,7 @@ COMMAND = Command(
         "--inactive": "Inactive services too: those that are gone, but may come back.",
         "--follow": "Go on while the file grows.",
         "--json": "Print JSON-formatted data.",
+        "-q --quiet": "Print the ids only.",
         "--lines=<N>": "How many lines. [default: 10]",
         "--yes": "Accepted, and without effect: nothing is asked.",
     },
@@ -46,6 +47,8 @@ def list_(session: Session, line: Line) -> int:
     found = list(of.frameworks(state, inactive=line.has("--inactive"), completed=line.has("--completed")))
     if line.has("--json"):
         show(found)
+    elif line.has("--quiet"):
+        ids(found)
     else:
         say(service_table(found))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,12 @@ class Session:
 def say(text: str) -> None:
     """What was asked for, to standard output."""
     print(text)
+
+
+def ids(documents: Iterable[Mapping[str, Any]]) -> None:
+    """For the words of another command."""
+    for name in sorted(str(document.get("id")) for document in documents):
+        print(name)
 
 
 def tell(text: str) -> None:

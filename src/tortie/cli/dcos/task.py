@@ -5,9 +5,9 @@ from __future__ import annotations
 from tortie.cli.dcos import state as of
 from tortie.cli.dcos.errors import DcosError, Refused
 from tortie.cli.dcos.grammar import Command, Line, Verb
-from tortie.cli.dcos.session import Session, say, show
+from tortie.cli.dcos.session import Session, ids, say, show
 
-LIST = "[--all | --completed] [--json] [<task>]"
+LIST = "[--all | --completed] [--json | --quiet] [<task>]"
 COMMAND = Command(
     "task",
     (
@@ -38,6 +38,7 @@ COMMAND = Command(
         "--user=<user>": "The user that the command runs as.",
         "--no-stdin": "Watch only.",
         "--json": "Print JSON-formatted data.",
+        "-q --quiet": "Print the ids only.",
         "--lines=<N>": "How many lines. [default: 10]",
         "--long": "Their modes, owners, sizes and times too.",
     },
@@ -58,6 +59,8 @@ def list_(session: Session, line: Line) -> int:
     found = of.tasks(state, line.word("<task>"), completed=line.has("--completed"), all_=line.has("--all"))
     if line.has("--json"):
         show(sorted(found, key=lambda task: str(task.get("name"))))
+    elif line.has("--quiet"):
+        ids(found)
     else:
         say(task_table(found, state))
     return 0

@@ -91,6 +91,8 @@ def _spoken(
                 terminal.enter(lambda: stream.resize(*terminal.size()))
             if read:
                 threading.Thread(target=_typed, args=(stream, escape, left), daemon=True).start()
+            elif waits and terminal is None:
+                stream.close_input()  # nothing to read, instead of waiting for it for ever
             try:
                 _print(stream, left)
             finally:

@@ -19,7 +19,7 @@ class ChosenNetworks:
 
     def _of(self, container_id: str) -> list[Networks]:
         """Whoever keeps something of it: what is on disk decides, whatever is configured by now."""
-        return [networks for networks in self.ways.values() if container_id in networks.kept()]
+        return [networks for networks in self.ways.values() if networks.keeps(container_id)]
 
     def check(self, wish: Wish) -> None:
         self._for(wish).check(wish)
@@ -44,6 +44,9 @@ class ChosenNetworks:
         keepers = self._of(container_id) or [self.ways[Way.HOST]]
         found = (networks.joined(container_id) for networks in keepers)
         return next((joined for joined in found if joined is not None), None)
+
+    def keeps(self, container_id: str) -> bool:
+        return bool(self._of(container_id))
 
     def kept(self) -> Sequence[str]:
         return sorted({container_id for networks in self.ways.values() for container_id in networks.kept()})

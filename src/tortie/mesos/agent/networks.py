@@ -59,5 +59,8 @@ class Networks(Protocol):
     def joined(self, container_id: str) -> Joined | None:
         """What an earlier life of the agent got for it."""
 
+    def keeps(self, container_id: str) -> bool:
+        """Whether something is kept of it. Cheap, however many there are."""
+
     def kept(self) -> Sequence[str]:
         """Every container that something is kept of."""

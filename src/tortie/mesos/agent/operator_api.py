@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from tortie.base.errors import TortieError
 from tortie.mesos import operator, system
 from tortie.mesos.agent import operator_state, state
 from tortie.mesos.agent.input import LONGEST, attach_input
@@ -20,7 +18,7 @@ from tortie.mesos.agent.output import OutputStream
 from tortie.mesos.agent.runtime import Agent
 from tortie.mesos.agent.usage import usage_of
 from tortie.mesos.files import Files
-from tortie.mesos.http import Refusal, answer, only_post, posted_call
+from tortie.mesos.http import Refusal, WhileThere, answer, only_post, posted_call
 from tortie.mesos.levels import LogLevel
 from tortie.mesos.media import Media, media
 from tortie.wire import mesos as wire
@@ -156,31 +154,6 @@ READS: dict[str, Callable[[Agent], dict[str, Any]]] = {
     "GET_TASKS": operator_state.tasks,
     "GET_AGENT": lambda agent: {"agent_info": operator.built(agent.info)},
 }
-
-
-class WhileThere:
-    """An answer that may take long: the wait for it ends when the client leaves."""
-
-    def __init__(self, answered: Callable[[], Awaitable[Response]]) -> None:
-        self.answered = answered
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response: Response | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(_until_left, receive, group.cancel_scope)
-            try:
-                response = await self.answered()
-            except TortieError as error:
-                response = Response(str(error), 404, media_type="text/plain")
-            group.cancel_scope.cancel()
-        if response is not None:
-            await response(scope, receive, send)
-
-
-async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 async def _nothing(_: bool) -> None:

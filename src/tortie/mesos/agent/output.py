@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from tortie.base.errors import TortieError
 from tortie.mesos.agent.streams import Output, closing
+from tortie.mesos.http import until_left
 from tortie.mesos.media import Media
 from tortie.wire import mesos as wire
 from tortie.wire.agent_records import JSON, RECORDIO
@@ -48,7 +49,7 @@ class OutputStream:
         whole = False
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(_until_left, receive, group.cancel_scope)
+                group.start_soon(until_left, receive, group.cancel_scope)
                 # The client begins to send input when it has seen these, so they go before any output.
                 await send({"type": "http.response.start", "status": 200, "headers": self.headers})
                 group.start_soon(self._beats, send)
@@ -84,9 +85,3 @@ class OutputStream:
         body = wire.encode(message) if self.inner == JSON else encode_protobuf("agent.ProcessIO", message)
         async with self._one:
             await send({"type": "http.response.body", "body": frame(body), "more_body": True})
-
-
-async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()

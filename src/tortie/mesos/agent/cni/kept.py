@@ -67,11 +67,11 @@ class Kept:
         self.owner = owner
 
     def containers(self) -> Sequence[str]:
-        return sorted(path.parent.name for path in self.root.glob("*/owner") if self._is_ours(path))
+        return sorted(path.parent.name for path in self.root.glob("*/owner") if self.has(path.parent.name))
 
-    def _is_ours(self, path: Path) -> bool:
+    def has(self, container_id: str) -> bool:
         try:
-            return path.read_text() == self.owner
+            return (self.home(container_id) / "owner").read_text() == self.owner
         except OSError:
             return False
 

@@ -176,6 +176,9 @@ class CniNetworks:
     def joined(self, container_id: str) -> Joined | None:
         return self._kept.joined(container_id)
 
+    def keeps(self, container_id: str) -> bool:
+        return self._kept.has(container_id)
+
     def kept(self) -> Sequence[str]:
         return self._kept.containers()
 

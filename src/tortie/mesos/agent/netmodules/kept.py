@@ -38,6 +38,9 @@ class Kept:
         except FileNotFoundError:
             return []
 
+    def has(self, container_id: str) -> bool:
+        return (self.root / container_id).is_dir()
+
     def namespace(self, container_id: str) -> Path:
         return self.root / container_id / "ns"
 

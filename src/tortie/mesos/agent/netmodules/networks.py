@@ -177,5 +177,8 @@ class NetModulesNetworks:
         record = self._kept.record(container_id)
         return None if record is None or record.addresses is None else self._shown(container_id, record)
 
+    def keeps(self, container_id: str) -> bool:
+        return self._kept.has(container_id)
+
     def kept(self) -> Sequence[str]:
         return self._kept.containers()

@@ -210,9 +210,10 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _system_mounts(*, own_network: bool) -> list[dict[str, Any]]:
-    """A fresh sysfs shows the devices of the network namespace it is made in, which only an own one may do."""
+    """A fresh sysfs shows the devices of the network namespace it is made in, which only an own one may do. Of the
+    host's, nothing comes along that is mounted below it."""
     still = ["nosuid", "noexec", "nodev"]
-    sys = ("sysfs", "sysfs", [*still, "ro"]) if own_network else ("none", "/sys", ["rbind", *still, "ro"])
+    sys = ("sysfs", "sysfs", [*still, "ro"]) if own_network else ("none", "/sys", ["bind", *still, "ro"])
     kind, source, options = sys
     return [
         _mount("/proc", "proc", "proc", still),

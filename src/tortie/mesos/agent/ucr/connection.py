@@ -26,12 +26,12 @@ PATIENCE = 60.0
 async def start(program: Path, given: Mapping[str, object], make: Sequence[str], begin: Sequence[str]) -> None:
     """A shim that has made its container; `program`: as `compile_program` made it.
 
-    Raises Invalid with the runtime's words: it has ended then. Cancelled, it goes on until somebody ends it.
+    Raises Invalid with the runtime's words: it has ended then. It is not cancelled half-way, when nobody could find it.
     """
     settings = [f"{name}={value}" for name, value in {**given, "making": MAKING}.items()]
     command = [sys.executable, "-I", "-S", str(program), *settings, "--", *make, "--", *begin]
     try:
-        with anyio.fail_after(MAKING + PATIENCE):
+        with anyio.fail_after(MAKING + PATIENCE, shield=True):
             done = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL)
     except TimeoutError as error:
         raise Unavailable(f"the container was not made within {MAKING + PATIENCE:g} seconds") from error

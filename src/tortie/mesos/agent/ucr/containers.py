@@ -36,6 +36,8 @@ log = logging.getLogger("agent")
 
 AT_ONCE = 8
 """So many containers are made at the same time: a runtime is at work most of the time, it does not wait."""
+AGAIN = 60.0
+"""After so many seconds it is tried again to give back what could not be given back."""
 MOST_SAID = 1 << 16
 OF_THE_HOST = ("/etc/resolv.conf", "/etc/hosts")
 """What a container on the host's network has of the host, whatever its image has."""
@@ -78,6 +80,7 @@ class UcrContainers:
         images.clear()
         self._old_sessions = list(place.sessions())
         self._busy: dict[str, anyio.Lock] = {}
+        self._again: dict[str, float] = {}
 
     # -- to its start --------------------------------------------------------------------------------------------------
 
@@ -238,10 +241,10 @@ class UcrContainers:
         await anyio.to_thread.run_sync(cgroups.send, self._runtime.controlled_by(SESSIONS, container_id), number_)
 
     async def hears(self, name: str, signal: str) -> bool:
-        """False when its first process is alone and the kernel shields it."""
+        """False when its first process is alone, but for sessions, and the kernel shields it."""
         container_id = _id(name)
         first = number(self._folder(container_id) / "pid")
-        inside = cgroups.processes(self._runtime.controlled_by(SESSIONS, container_id))
+        inside = cgroups.processes_in(self._runtime.controlled_by(SESSIONS, container_id))
         if first is None or inside != [first]:
             return True
         return noticed(_masks(first), number_of(signal))
@@ -272,12 +275,13 @@ class UcrContainers:
 
     async def release(self, name: str) -> None:
         container_id = _id(name)
-        if (self._place.container(container_id) / "released").exists():
-            return
+        folder = self._place.container(container_id)
         async with self._alone(container_id):
+            if (folder / "released").exists():
+                return
             await self._release(container_id)
-        if (folder := self._place.container(container_id)).is_dir():
-            (folder / "released").touch()
+            if folder.is_dir():
+                (folder / "released").touch()
 
     async def _release(self, container_id: str) -> None:
         """Goes on past every failure, then tells of them."""
@@ -306,6 +310,7 @@ class UcrContainers:
         await self.streams.remove_all(container_id)
         await anyio.to_thread.run_sync(forget, folder)
         self._busy.pop(container_id, None)
+        self._again.pop(container_id, None)
 
     def _alone(self, container_id: str) -> anyio.Lock:
         return self._busy.setdefault(container_id, anyio.Lock())
@@ -329,6 +334,10 @@ class UcrContainers:
         """What could not be given back at its end is tried again."""
         if (await self.look(_name(container_id))).exit is None:
             return False
+        now = anyio.current_time()
+        if now < self._again.get(container_id, now):
+            return True
+        self._again[container_id] = now + AGAIN
         try:
             await self.release(_name(container_id))
         except TortieError as error:

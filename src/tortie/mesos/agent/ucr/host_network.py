@@ -29,5 +29,8 @@ class HostNetworks:
     def joined(self, container_id: str) -> Joined | None:
         return Joined()
 
+    def keeps(self, container_id: str) -> bool:
+        return False
+
     def kept(self) -> Sequence[str]:
         return ()

@@ -229,7 +229,7 @@ class Shim:
             with open("pid", encoding="ascii") as file:
                 self.pid = int(file.read())
             self.watch = os.pidfd_open(self.pid)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError) as error:
             return f"the runtime made something else: {error}"
         self._watch_memory()
         return ""

@@ -97,6 +97,7 @@ class UcrStreams:
         say."""
         folder = self._place.of(container_id)
         if (folder / "status").exists():
+            self._hang_up(container_id)
             return
         found = self._writers.pop(container_id, None) or await Connection.open(folder)
         try:
@@ -113,6 +114,10 @@ class UcrStreams:
             raise
         else:
             self._keep(container_id, found)
+
+    def _hang_up(self, container_id: str) -> None:
+        if found := self._writers.pop(container_id, None):
+            found.close()
 
     def _keep(self, container_id: str, found: Connection) -> None:
         if self._writers.setdefault(container_id, found) is not found:
@@ -132,8 +137,7 @@ class UcrStreams:
 
     async def remove(self, container_id: str) -> None:
         """What is not there is fine."""
-        if found := self._writers.pop(container_id, None):
-            found.close()
+        self._hang_up(container_id)
         folder = self._place.session(container_id)
         if not folder.is_dir():
             return
