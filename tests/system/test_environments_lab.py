@@ -10,7 +10,7 @@ import pytest
 from tests.support.stars_lab import story, tortie
 
 from tortie.lab.api import Lab
-from tortie.lab.walks.environments import APPS
+from tortie.lab.walks.environments_stages import APPS
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tortie.lab.walks import environments, net_modules
+from tortie.lab.walks import environments_stages as environments
+from tortie.lab.walks import net_modules
 from tortie.lab.walks.matrix import Party, Probe, Seen, Stage, wanted
 from tortie.lab.walks.pictures import bright, edges, edges_of
 from tortie.lab.walks.prober import Target, parts
