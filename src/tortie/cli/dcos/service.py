@@ -36,6 +36,7 @@ COMMAND = Command(
         "<service-id>": "The id of a service.",
         "<file>": "A file of its task. [default: stdout]",
     },
+    ("dcos service --inactive", "dcos service log --follow kafka"),
 )
 
 
