@@ -76,7 +76,9 @@ class Box:
         ]
         found += [str(path) for path in (self.work / "store/containers").glob("*")]
         found += [str(path) for path in cgroups.left(self.cgroup) if path.name != self.cgroup]
-        found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.work) in line]
+        found += [
+            line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{self.work}/store" in line
+        ]
         return [*found, *(f"shim {pid}" for pid in shims(self.work))]
 
     async def run(self, story: Callable[[], Awaitable[None]]) -> None:

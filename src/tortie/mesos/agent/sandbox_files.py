@@ -27,10 +27,14 @@ class SandboxFiles:
             self.close()
             raise Invalid(f"{sandbox}/containers/{name}: {error.strerror}") from error
 
-    def write(self, stream: str, data: bytes) -> None:
-        """Raises OSError when the disk does not take it."""
-        while data:
-            data = data[os.write(self._files[stream], data) :]
+    def write(self, stream: str, data: bytes) -> int:
+        """How many bytes of it the disk did not take."""
+        try:
+            while data:
+                data = data[os.write(self._files[stream], data) :]
+        except OSError:
+            return len(data)
+        return 0
 
     def close(self) -> None:
         while self._files:

@@ -186,6 +186,10 @@ class UcrContainers:
             terminal=asked.terminal,
         )
 
+    def cgroup(self, container_id: str) -> Path:
+        """In one of the hierarchies; it is the same in all of them."""
+        return self._runtime.controlled_by(SESSIONS, container_id)
+
     def _data(self, container_id: str) -> Path:
         return self.options.data / "containers" / container_id
 
@@ -238,13 +242,13 @@ class UcrContainers:
         self._folder(container_id)
         if not (number_ := number_of(signal)):
             raise Invalid(f"'{signal}' is no signal")
-        await anyio.to_thread.run_sync(cgroups.send, self._runtime.controlled_by(SESSIONS, container_id), number_)
+        await anyio.to_thread.run_sync(cgroups.send, self.cgroup(container_id), number_)
 
     async def hears(self, name: str, signal: str) -> bool:
         """False when its first process is alone, but for sessions, and the kernel shields it."""
         container_id = _id(name)
         first = number(self._folder(container_id) / "pid")
-        inside = cgroups.processes_in(self._runtime.controlled_by(SESSIONS, container_id))
+        inside = cgroups.processes_in(self.cgroup(container_id))
         if first is None or inside != [first]:
             return True
         return noticed(_masks(first), number_of(signal))
@@ -296,7 +300,7 @@ class UcrContainers:
 
     async def _kill(self, container_id: str) -> None:
         """Whatever is left in it; with it ends its shim, if it has one."""
-        await anyio.to_thread.run_sync(cgroups.end, self._runtime.controlled_by(SESSIONS, container_id))
+        await anyio.to_thread.run_sync(cgroups.end, self.cgroup(container_id))
 
     async def _forget_data(self, container_id: str) -> None:
         await anyio.to_thread.run_sync(cgroups.remove, self._runtime.cgroup(container_id))
