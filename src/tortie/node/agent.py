@@ -229,8 +229,10 @@ class Agent:
                 self._done.set()
                 self._due = max(self._due, started - PASSES_AT_ONCE * PASS_SECONDS) + PASS_SECONDS
                 await anyio.sleep(max(0.0, self._due - time.monotonic()))
+            # Before it is decided how long to wait: what changes after that ends the waiting.
+            changed = self._changed.coming()
             with anyio.move_on_after(self._patience()):
-                await self._wait_changed()
+                await self._wait_changed(changed)
 
     async def _learn_store(self) -> None:
         """All that the store has said so far, in slices: nothing of it is seen apart, and the rest of the process goes
@@ -270,7 +272,7 @@ class Agent:
         health = self.health
         return bool(health.route_failures or health.sysctl_problems or health.tunnel_problems)
 
-    async def _wait_changed(self) -> None:
+    async def _wait_changed(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Until something was learned, or somebody else changed the table, or its owner died."""
         async with anyio.create_task_group() as tasks:
 
@@ -278,7 +280,7 @@ class Agent:
                 await what()
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(wait, self._changed.wait)
+            tasks.start_soon(wait, changed)
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
 

@@ -87,6 +87,10 @@ class Signal:
     async def wait(self) -> None:
         await self._event.wait()
 
+    def coming(self) -> Callable[[], Awaitable[None]]:
+        """`wait` for the next time as of now, not as of when it is awaited."""
+        return self._event.wait
+
 
 class CountErrors(logging.Handler):
     """Counts what is logged as an error."""
