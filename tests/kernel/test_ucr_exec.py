@@ -279,13 +279,16 @@ def test_what_it_uses(host: UcrHost, parent: dict[str, Any]) -> None:
     assert next(r for r in rows if r["executor_id"] == "app")["statistics"]["timestamp"] > 0
 
 
-def test_an_agent_that_is_killed_loses_the_session_and_keeps_the_task(host: UcrHost, parent: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_agent_that_ends_loses_the_session_and_keeps_the_task(
+    host: UcrHost, parent: dict[str, Any], how: signal.Signals
+) -> None:
     client = AgentClient(f"http://127.0.0.1:{host.agent.port}/api/v1", timeout=90)
     mark = f"3{os.getpid()}"
     with client.session(parent, ["bash", "-c", f"echo up; sleep {mark}"]) as session:
         output = session.output()
         read_until(output, b"up")
-        host.agent.stop(signal.SIGKILL)
+        host.agent.stop(how)
         with pytest.raises(Unavailable):
             list(output)
     host.agent.start()

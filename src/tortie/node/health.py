@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import anyio
@@ -84,12 +84,12 @@ class Signal:
         self._event.set()
         self._event = anyio.Event()
 
+    def next(self) -> anyio.Event:
+        """Its next time, as of now: who looks at things after this, and waits for it then, misses nothing between."""
+        return self._event
+
     async def wait(self) -> None:
         await self._event.wait()
-
-    def coming(self) -> Callable[[], Awaitable[None]]:
-        """`wait` for the next time as of now, not as of when it is awaited."""
-        return self._event.wait
 
 
 class CountErrors(logging.Handler):

@@ -13,10 +13,10 @@ def test_what_happens_before_somebody_has_come_to_waiting_is_not_missed() -> Non
 
     async def story() -> None:
         signal = Signal()
-        coming = signal.coming()
+        news = signal.next()
         signal.set()
         with anyio.fail_after(PATIENCE):
-            await coming()
+            await news.wait()
         with anyio.move_on_after(0) as late:
             await signal.wait()
         assert late.cancelled_caught

@@ -27,7 +27,7 @@ REFUSED (with words), but for OUTPUT and WAIT:
     SIGNAL      number, to its first process
     BEGIN       once; a second time is fine
     WAIT        STATUS when it has ended
-    QUIT        the shim ends and leaves everything as it is
+    QUIT        its first process is killed, and the shim ends
 """
 
 import _socket as sockets
@@ -413,12 +413,22 @@ class Shim:
             elif kind == SIZE and self.terminal and self.input >= 0:
                 fcntl.ioctl(self.input, termios.TIOCSWINSZ, size(data))
             elif kind == QUIT:
-                os._exit(0)
+                self._quit()
             elif kind not in (CLOSE, SIGNAL, SIZE):
                 return f"{kind!r} is no order"
         except (OSError, IndexError, OverflowError) as error:
             return str(error)
         return ""
+
+    def _quit(self) -> None:
+        """Its first process is this one's to bury: nothing may be left of it that holds its cgroups."""
+        if self.pid and self.status is None:
+            os.kill(self.pid, 9)
+            poll = select.poll()
+            poll.register(self.watch, select.POLLIN)
+            poll.poll(LINGER * 500)
+            os.waitpid(self.pid, os.WNOHANG)
+        os._exit(0)
 
     def _input(self, client: Client, data: bytes) -> None:
         """One writer after the other."""
