@@ -65,7 +65,7 @@ class Agent:
         socket, self.spool, self.log = self.folder / "cni.sock", self.folder / "spool", self.folder / "isolator.log"
         paths = {"--cni-socket": socket, "--cni-spool": self.spool, "--net-modules-log": self.log}
         self.options = ["--cni", *(str(word) for pair in paths.items() for word in pair)]
-        self.command, _ = install(self.folder / "bin", str(socket), str(self.spool))
+        self.command, _ = (placed.path for placed in install(self.folder / "bin", str(socket), str(self.spool)))
         self.host = lab.host(name, address, *self.options)
         until(socket.exists)
         self.root = self.folder / "containers"
