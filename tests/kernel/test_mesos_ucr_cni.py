@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.kernel.mesos_world import World, addresses, on
 from tests.kernel.test_cni_kernel import endpoints, handles
+from tests.support.machine import needs_oci_runtime
 from tests.support.mesos_client import get
 from tests.support.ucr_host import Tasks, container_of, kill_shim
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 Json = dict[str, Any]
 HOST = ""
 """No image: the host's own root."""
