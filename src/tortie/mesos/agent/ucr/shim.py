@@ -585,10 +585,12 @@ def checked(libc: ctypes.CDLL, result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def listener(path: str) -> sockets.socket:
+def listener(name: str) -> sockets.socket:
+    """Who finds it is heard: one that is there and does not listen yet would pass for that of a shim that has ended."""
     server = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    server.bind(path)
+    server.bind(f".{name}")
     server.listen(64)
+    os.rename(f".{name}", name)
     return server
 
 
