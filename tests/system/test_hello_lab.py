@@ -12,6 +12,7 @@ from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.etcd_server import ETCD
 from tests.support.stars_lab import story, tortie, wait_for
 from tests.support.waiting import PATIENCE
+from tests.support.walk_pages import untyped
 
 from tortie.lab.api import Lab, Ran
 
@@ -39,6 +40,7 @@ def lab() -> Iterator[Lab]:
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
     ran = tortie("walk", "hello", "--here", "--json", "--name", NAME, timeout=1100)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert untyped("hello", ran.stderr) == []
     report = json.loads(ran.stdout)
     assert report["holds"]
     assert {check["step"] for check in report["checks"]} == {str(n) for n in range(1, 13)}
