@@ -53,8 +53,8 @@ LINGER = 60.0
 MAKING = 100
 NOT_STARTED = 127 << 8
 PLAIN_SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 19, 32, 33))
-"""All that can be: a container takes them as the kernel gives them, whatever Python ignores, or a shell that started the
-agent in the background."""
+"""All that can be: a container takes them as the kernel gives them, whatever Python ignores, or a shell that started
+the agent in the background."""
 SUBREAPER, NEWNS, MS_BIND, MS_REC, MS_SLAVE = 36, 0x20000, 4096, 16384, 1 << 19
 
 
