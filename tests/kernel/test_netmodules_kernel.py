@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.kernel.netlab import Lab, inside, sh, until
+from tests.support.netns import has_come_to
 from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Invalid, Unavailable
@@ -124,7 +125,9 @@ class Agent:
 
 
 def sleeper(namespace: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["nsenter", f"--net={namespace}", "sleep", "600"], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(["nsenter", f"--net={namespace}", "sleep", "600"], stdin=subprocess.DEVNULL)
+    has_come_to(process.pid, namespace)
+    return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
