@@ -34,7 +34,7 @@ from tortie.plugins.netmodules.install import install
 from tortie.plugins.profile import network_profile
 from tortie.wire import mesos as wire
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 A1, A2, YONDER = "172.24.197.102", "172.24.197.103", "172.24.197.10"
 PROBES = (Probe("tcp", 9000), Probe("udp", 9000), Probe("icmp"))
