@@ -23,7 +23,7 @@ from tortie.mesos.agent.ucr import connection
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 from tortie.wire import mesos as wire
 
-pytestmark = [pytest.mark.root, needs_oci_runtime]
+pytestmark = [pytest.mark.root, needs_oci_runtime, pytest.mark.timeout(900)]
 
 
 def box_in(tmp_path: Path) -> Box:
