@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -276,5 +275,6 @@ def test_a_task_written_for_docker_is_served(host: UcrHost, tasks: Tasks) -> Non
 
 
 def test_the_agent_says_what_runs_its_containers(host: UcrHost) -> None:
-    assert "containers run by /" in host.agent.log.read_text()
-    assert json.loads(json.dumps(host.state()))["slaves"]
+    log = host.agent.log
+    wait_until(lambda: "containers run by /" in log.read_text(), message=log.read_text)
+    wait_until(lambda: host.state()["slaves"], message=log.read_text)

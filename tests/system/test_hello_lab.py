@@ -75,7 +75,7 @@ def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -
         "haproxy": "frontend_10120",
     }
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         for name, text in wanted.items():
             tab = browser.new_page()
             tab.set_default_timeout(1000 * PATIENCE)
@@ -86,8 +86,9 @@ def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -
 
 def test_a_new_database_is_found_by_its_name(lab: Lab) -> None:
     """Views begin anew at 1 with a Redis at another address; until then the page says that there is none."""
+    wait_for("the page with its views", lambda: PAGE.fullmatch(page(lab)) is not None)
     counted = PAGE.fullmatch(page(lab))
-    assert counted, page(lab)
+    assert counted
     (host,) = (host for host in lab.hosts.values() if host.role == "agent" and redis(lab, host.name))
     assert host.run(["docker", "kill", *redis(lab, host.name)]).returncode == 0
 

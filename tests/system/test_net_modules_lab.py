@@ -67,7 +67,7 @@ def test_a_browser_outside_sees_the_pictures(lab: Lab) -> None:
         assert ran.returncode == 0, ran.stderr
     pages = {p["name"]: p["url"] for p in json.loads(tortie("status", "--name", NAME, "--json").stdout)["pages"]}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         for name, bright in (("star", ALL_EDGES), ("star-iso", WITHIN_HALVES)):
             wait_for(f"the page {name}", partial(answers, pages[name]))
             tab = browser.new_page()

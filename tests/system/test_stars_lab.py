@@ -155,7 +155,7 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         page = browser.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)

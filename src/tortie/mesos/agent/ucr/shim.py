@@ -52,8 +52,9 @@ LINGER = 60.0
 """So long readers have to fetch what is left, from the last time that they fetched some."""
 MAKING = 100
 NOT_STARTED = 127 << 8
-PLAIN_SIGNALS = (13, 25)
-"""PIPE and XFSZ, which Python ignores, and which a container is to take as the kernel gives them."""
+PLAIN_SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 19, 32, 33))
+"""All that can be: a container takes them as the kernel gives them, whatever Python ignores, or a shell that started
+the agent in the background."""
 SUBREAPER, NEWNS, MS_BIND, MS_REC, MS_SLAVE = 36, 0x20000, 4096, 16384, 1 << 19
 
 
@@ -584,10 +585,12 @@ def checked(libc: ctypes.CDLL, result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def listener(path: str) -> sockets.socket:
+def listener(name: str) -> sockets.socket:
+    """Who finds it is heard: one that is there and does not listen yet would pass for that of a shim that has ended."""
     server = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    server.bind(path)
+    server.bind(f".{name}")
     server.listen(64)
+    os.rename(f".{name}", name)
     return server
 
 
