@@ -18,6 +18,7 @@ from tests.support.real_host import RealHost
 from tests.support.waiting import wait_until
 
 PAGE = blocks("real-hosts.md")
+ANALYZE = shutil.which("systemd-analyze")
 FILES = {block.file: block.text for block in PAGE if block.file}
 LINES = [line for block in PAGE if block.kind == "sh" for line in block.lines]
 COMMANDS = {shlex.join(words): words for line in LINES for words in commands(line)}
@@ -38,6 +39,16 @@ def test_each_daemon_s_options_are_its_own() -> None:
         (options,) = re.findall(r"^OPTIONS=(.*)$", FILES[f"/etc/tortie/{daemon}.conf"], re.MULTILINE)
         line = started.replace("%i", daemon).replace("$OPTIONS", options)
         assert fault(shlex.split(line)) == ""
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine (package systemd)")
+def test_systemd_takes_the_unit_of_the_daemons(tmp_path: Path) -> None:
+    assert ANALYZE is not None
+    unit = tmp_path / "tortie@master.service"
+    text = FILES["/etc/systemd/system/tortie@.service"].replace("/usr/local/bin/tortie", str(program("tortie")))
+    unit.write_text(text.replace("EnvironmentFile=", "EnvironmentFile=-"))
+    ran = subprocess.run([ANALYZE, "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
