@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.etcd_server import ETCD
+from tests.support.machine import needs_vxlan
 from tests.support.pages import Block, blocks, commands, fault, help_of, program
 from tests.support.real_host import RealHost
 from tests.support.waiting import wait_until
@@ -107,6 +108,7 @@ def begin(host: RealHost) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.root
+@needs_vxlan
 @pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
 @pytest.mark.skipif(shutil.which("bird", path="/usr/sbin:/usr/bin") is None, reason="no BIRD on this machine")
 def test_from_the_first_line_to_an_uninstallation_that_leaves_nothing(host: RealHost) -> None:
