@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.etcd_server import ETCD
+from tests.support.machine import needs_vxlan
 from tests.support.pages import Block, blocks, commands, fault, help_of, program
 from tests.support.real_host import RealHost
 from tests.support.waiting import wait_until
 
 PAGE = blocks("real-hosts.md")
+ANALYZE = shutil.which("systemd-analyze")
 FILES = {block.file: block.text for block in PAGE if block.file}
 LINES = [line for block in PAGE if block.kind == "sh" for line in block.lines]
 COMMANDS = {shlex.join(words): words for line in LINES for words in commands(line)}
@@ -38,6 +40,16 @@ def test_each_daemon_s_options_are_its_own() -> None:
         (options,) = re.findall(r"^OPTIONS=(.*)$", FILES[f"/etc/tortie/{daemon}.conf"], re.MULTILINE)
         line = started.replace("%i", daemon).replace("$OPTIONS", options)
         assert fault(shlex.split(line)) == ""
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine (package systemd)")
+def test_systemd_takes_the_unit_of_the_daemons(tmp_path: Path) -> None:
+    assert ANALYZE is not None
+    unit = tmp_path / "tortie@master.service"
+    text = FILES["/etc/systemd/system/tortie@.service"].replace("/usr/local/bin/tortie", str(program("tortie")))
+    unit.write_text(text.replace("EnvironmentFile=", "EnvironmentFile=-"))
+    ran = subprocess.run([ANALYZE, "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
@@ -96,6 +108,7 @@ def begin(host: RealHost) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.root
+@needs_vxlan
 @pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
 @pytest.mark.skipif(shutil.which("bird", path="/usr/sbin:/usr/bin") is None, reason="no BIRD on this machine")
 def test_from_the_first_line_to_an_uninstallation_that_leaves_nothing(host: RealHost) -> None:

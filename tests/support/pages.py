@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of docs/PAGE, in order."""
+    """The fenced blocks of docs/PAGE that say their language, in order."""
     found = []
     for match in re.finditer(r"^```(\w+)([^\n]*)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL):
         said = dict(word.partition("=")[::2] for word in match[2].split())
@@ -80,16 +80,20 @@ def fault(words: list[str]) -> str:
 
 def _fault_of_ours(command: click.Command, arguments: list[str]) -> str:
     try:
-        with click.Context(command, info_name=command.name, resilient_parsing=True) as context:
+        with _context(command) as context:
             _parse(command, context, arguments)
     except click.UsageError as error:
         return error.format_message()
     return ""
 
 
+def _context(command: click.Command, parent: click.Context | None = None) -> click.Context:
+    how: dict[str, Any] = {**command.context_settings, "resilient_parsing": True}
+    return click.Context(command, parent=parent, info_name=command.name, **how)
+
+
 def _parse(command: click.Command, context: click.Context, arguments: list[str]) -> None:
     """As click does it, but nothing is called: types and required options are looked at, too."""
-    context.allow_interspersed_args = not isinstance(command, click.Group)
     given, left, _ = command.make_parser(context).parse_args(list(arguments))
     for parameter in command.get_params(context):
         value = given.get(parameter.name or "")
@@ -100,10 +104,10 @@ def _parse(command: click.Command, context: click.Context, arguments: list[str])
     if isinstance(command, click.Group):
         if not left:
             raise click.UsageError(f"{command.name}: no command")
-        name, found, rest = command.resolve_command(context, left)
+        _, found, rest = command.resolve_command(context, left)
         if found is None:
             raise click.UsageError(f"{command.name}: no command {left[0]}")
-        with click.Context(found, parent=context, info_name=name, resilient_parsing=True) as inner:
+        with _context(found, context) as inner:
             _parse(found, inner, rest)
     elif left:
         raise click.UsageError(f"{command.name}: unexpected {' '.join(left)}")
@@ -158,5 +162,6 @@ def help_of(name: str, *words: str) -> str:
         text=True,
         check=False,
         timeout=PATIENCE,
+        env={**os.environ, "LC_ALL": "C"},
     )
     return ran.stdout + ran.stderr
