@@ -76,7 +76,7 @@ class Act(NamedTuple):
 
 
 def start(plan: str, hosts: Sequence[tuple[str, Sequence[str]]], now: float) -> Rollout:
-    """A rollout of these steps on each host, in this order; the gate follows by itself. A host without steps is done."""
+    """A rollout of these steps on each host, in this order; the gate comes by itself. A host without steps is done."""
     made = []
     for name, steps in hosts:
         own = tuple(Step(step) for step in (*steps, GATE)) if steps else ()
