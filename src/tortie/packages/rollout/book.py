@@ -21,7 +21,6 @@ PREFIX = "/tortie/v1/rollout/"
 PLAN, STATE, DRIVER = f"{PREFIX}plan", f"{PREFIX}state", f"{PREFIX}driver"
 LEASE_SECONDS = 15.0
 ATTEMPTS = 50
-LOOK_SECONDS = 0.2
 
 
 class Written(NamedTuple):
@@ -60,18 +59,30 @@ def order(store: Datastore, word: Order) -> Rollout:
 
 
 def others_drive(store: Datastore, seen: Rollout) -> bool:
-    """Whether somebody who lives drives this rollout: a lease whose owner has died ends while we look, or the rollout
-    goes on."""
-    there = store.get(DRIVER)
+    """Whether somebody who lives drives this rollout: the lease of a driver who has died ends while we look, one who
+    lives begins a step or keeps it."""
+    there = store.list(PREFIX)
+    if all(item.key != DRIVER for item in there.items):
+        return False
     ends = time.monotonic() + LEASE_SECONDS * 2
-    while there is not None and time.monotonic() < ends:
-        if current(store).rollout != seen:
-            return True
-        time.sleep(LOOK_SECONDS)
-        now = store.get(DRIVER)
-        if now is None or now.created != there.created:
-            return now is not None
-    return there is not None
+    # Somebody has to watch: an embedded store ends leases when it is used.
+    watch = store.watch(PREFIX, there.revision)
+    try:
+        while (left := ends - time.monotonic()) > 0:
+            for event in watch.next(left):
+                if event.key == DRIVER and event.value is None:
+                    return False
+                if event.key == STATE and event.value is not None:
+                    now = msgspec.json.decode(event.value, type=ready(Rollout))
+                    if _tries(now) > _tries(seen):
+                        return True
+    finally:
+        watch.close()
+    return True
+
+
+def _tries(rollout: Rollout) -> int:
+    return sum(step.tries for host in rollout.hosts for step in host.steps)
 
 
 class Driver(AbstractContextManager["Driver"]):

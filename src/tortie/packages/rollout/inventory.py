@@ -174,9 +174,8 @@ class Plan(msgspec.Struct, frozen=True):
         return not any(self.deltas.values())
 
     def rollout(self, now: float) -> Rollout:
-        """A host gets every step where it gets one: those that have nothing to do take no time, and the gate is told
-        what it should find."""
-        hosts = [(task.name, STEPS if self.deltas[task.name] else ()) for task in self.tasks]
+        """Each host gets the steps that have something to do there."""
+        hosts = [(task.name, [step for step in STEPS if step in self.deltas[task.name]]) for task in self.tasks]
         return start(self.digest, hosts, now)
 
 

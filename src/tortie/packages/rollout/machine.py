@@ -28,7 +28,7 @@ Goal = Literal["roll", "undo", "abort"]
 OUT = ("rolling", "undoing", "stuck")
 
 
-class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+class Step(msgspec.Struct, frozen=True):
     """One step of one host. `error`: what failed last; `since`, `until`: of its last try."""
 
     name: str
@@ -44,7 +44,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.progress not in ("waiting", "undone")
 
 
-class Host(msgspec.Struct, frozen=True, omit_defaults=True):
+class Host(msgspec.Struct, frozen=True):
     """`reason`: why it failed or is stuck."""
 
     name: str
@@ -56,7 +56,7 @@ class Host(msgspec.Struct, frozen=True, omit_defaults=True):
         return next(step for step in self.steps if step.name == name)
 
 
-class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rollout(msgspec.Struct, frozen=True):
     """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to."""
 
     plan: str

@@ -34,7 +34,8 @@ class Units:
 
     def identity(self, unit: str) -> str:
         """The process that the unit runs as now; nothing when there is none."""
-        pid = self._ask("show", "--property=MainPID", unit).stdout.strip().removeprefix("MainPID=")
+        said = self._ask("show", "--property=MainPID", unit).stdout.splitlines()
+        pid = next((line.removeprefix("MainPID=") for line in said if line.startswith("MainPID=")), "")
         try:
             stat = Path(f"/proc/{int(pid)}/stat").read_text()
         except (OSError, ValueError):
