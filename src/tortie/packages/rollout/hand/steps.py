@@ -108,13 +108,14 @@ class Hand:
             changed = self.place.mark(unit).get("content")
             if changed is None or changed == content:
                 continue
-            if unit == self._node() and not before["node"]:
-                self.place.drop_mark(unit)
-            else:
+            if unit != self._node() or before["node"]:
                 self.units.restart(unit, content or f"before {self.place.records.name}")
         if before["node"]:
             gate.wait(self._socket, before["endpoints"], self.want.get("settle", SETTLE), self.patience)
         artefact.clean(self.place, self.want["artefact"]["name"])
+        for unit, content in before["marks"].items():
+            if content is None:
+                self.place.drop_mark(unit)
         self.place.drop_records()
 
     def _restart(self, unit: str, step: str) -> None:
