@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -99,18 +100,17 @@ class Podman:
     async def remove(self) -> None:
         await _run(["podman", "rm", "--force", "--all", "--time", "0"], self.environment)
 
-    async def close(self) -> None:
-        """It leaves its store mounted on itself."""
-        await self.remove()
-        await _run(["umount", str(self.work / "graph/overlay")])
-
 
 async def _run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    """What it says goes to a file: a container holds it open."""
     nothing = subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        *words, env=environment, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
-    )
-    assert await process.wait() == 0, words
+    with tempfile.TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            *words, env=environment, stdin=nothing, stdout=nothing, stderr=said, start_new_session=True
+        )
+        if await process.wait():
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(words)}: {said.read().decode(errors='replace')}")
 
 
 async def _ours(box: Box) -> float:
@@ -179,14 +179,27 @@ async def _measure(work: Path) -> list[tuple[str, str]]:
             found.extend(await _many(box, podman, many))
         finally:
             await runc.close()
-            await podman.close()
+            await podman.remove()
 
     await box.run(story)
-    for hierarchy in cgroups.hierarchies():
-        cgroups.end(hierarchy / CGROUP)
     return found
 
 
 def run() -> list[tuple[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="tortie-bench-", dir="/var/tmp") as work:
-        return asyncio.run(_measure(Path(work)))
+    work = Path(tempfile.mkdtemp(prefix="tortie-bench-", dir="/var/tmp"))
+    try:
+        return asyncio.run(_measure(work))
+    finally:
+        _remove(work)
+
+
+def _remove(work: Path) -> None:
+    """podman leaves its store mounted on itself, and processes that mount it again a moment later."""
+    for hierarchy in cgroups.hierarchies():
+        cgroups.end(hierarchy / CGROUP)
+    for _ in range(100):
+        subprocess.run(["umount", str(work / "podman/graph/overlay")], check=False, capture_output=True)
+        shutil.rmtree(work, ignore_errors=True)
+        if not work.exists():
+            return
+        time.sleep(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import http.client
 import json
 import socket
@@ -15,6 +16,7 @@ from tests.support.agent_api import TASK, AgentApi
 from tests.support.mesos_client import get, request
 from tests.support.waiting import PATIENCE, wait_until
 
+from tortie.mesos.agent.sandbox_files import SandboxFiles
 from tortie.wire.mesos_fields import SCHEMA
 from tortie.wire.protobuf import from_bytes, to_bytes
 from tortie.wire.recordio import Deframer, frame
@@ -225,7 +227,7 @@ def test_the_level_of_its_log(port: int) -> None:
 
 def test_a_nested_container_from_its_beginning_to_its_end(api: AgentApi, port: int) -> None:
     task = next(iter(api.agent.tasks.values()))
-    script = "echo out; echo err >&2; trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    script = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.05; done"
     assert launch(port, "steady", script) == (200, "")
     assert launch(port, "steady", script) == (202, "")
     place = task.sandbox / "containers" / "steady"
@@ -474,3 +476,14 @@ def test_the_end_of_a_task_is_the_end_of_what_runs_in_it(api: AgentApi, port: in
     task = api.agent.of_container(name)
     api.call(_end, api, task)
     assert post(port, {"type": "WAIT_CONTAINER", "wait_container": {"container_id": {"value": name}}})[0] == 404
+
+
+def test_a_full_disk_loses_output_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with SandboxFiles(tmp_path, "x") as files:
+        assert files.write("STDOUT", b"kept") == 0
+        monkeypatch.setattr("tortie.mesos.agent.sandbox_files.os.write", full)
+        assert files.write("STDOUT", b"lost") == 4
+    assert (tmp_path / "containers/x/stdout").read_bytes() == b"kept"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.dcos_cluster import AGENT, Dcos, DcosCluster, agent, command, serving, state, task
+from tests.support.dcos_cluster import AGENT, PATIENT, Dcos, DcosCluster, agent, command, serving, state, task
 from tests.support.shells import needs, shell_with, shells
 from tests.support.terminal import Terminal
 from tests.support.waiting import PATIENCE
@@ -44,6 +44,7 @@ def environ(cluster: DcosCluster, tmp_path: Path) -> dict[str, str]:
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "DCOS_URL": cluster.url,
+        **PATIENT,
         "HOME": str(tmp_path),
         "TERM": "dumb",
         "LANG": "C.UTF-8",

@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.dcos_cluster import Answer, Asked, Dcos, DcosCluster, command, serving
+from tests.support.dcos_cluster import PATIENT, Answer, Asked, Dcos, DcosCluster, command, serving
 from tests.support.waiting import PATIENCE
 
 CLUSTER_ID = "0b7f1ad4-7a9b-4a7c-9d9d-c1f3bd5ac1b5"
@@ -38,6 +39,12 @@ def dcos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dcos:
     return command(tmp_path, monkeypatch)
 
 
+@pytest.fixture
+def bare(dcos: Dcos) -> Dcos:
+    """Without a variable that says how long an answer may take."""
+    return partial(dcos, **dict.fromkeys(PATIENT, ""))
+
+
 def asks_for(scheme: str, password: str = "secret") -> dict[str, object]:
     """A cluster that wants a log-in."""
 
@@ -54,20 +61,20 @@ def asks_for(scheme: str, password: str = "secret") -> dict[str, object]:
     return {LOGIN: login, CHALLENGE: challenge}
 
 
-def test_config_says_what_it_changed(dcos: Dcos, tmp_path: Path) -> None:
+def test_config_says_what_it_changed(bare: Dcos, tmp_path: Path) -> None:
     file = tmp_path / "dcos/dcos.toml"
-    assert dcos("config set core.timeout 5") == (0, "", "[core.timeout]: set to '5'\n")
-    assert dcos("config set core.timeout 5").err == "[core.timeout]: already set to '5'\n"
-    assert dcos("config set core.timeout 6").err == "[core.timeout]: changed from '5' to '6'\n"
-    assert dcos("config show core.timeout") == (0, "6\n", "")
-    assert dcos("config set core.dcos_url http://master").code == 0
-    assert dcos("config show").out == "core.dcos_url http://master\ncore.timeout 6\n"
+    assert bare("config set core.timeout 5") == (0, "", "[core.timeout]: set to '5'\n")
+    assert bare("config set core.timeout 5").err == "[core.timeout]: already set to '5'\n"
+    assert bare("config set core.timeout 6").err == "[core.timeout]: changed from '5' to '6'\n"
+    assert bare("config show core.timeout") == (0, "6\n", "")
+    assert bare("config set core.dcos_url http://master").code == 0
+    assert bare("config show").out == "core.dcos_url http://master\ncore.timeout 6\n"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert dcos("config unset core.timeout") == (0, "", "Removed [core.timeout]\n")
-    assert dcos("config unset core.timeout") == (1, "", "Property 'core.timeout' doesn't exist\n")
-    assert dcos("config show core.timeout") == (1, "", "Property 'core.timeout' doesn't exist\n")
-    assert dcos("config show core").err.splitlines()[1:] == ["core.dcos_url"]
-    assert dcos("config validate").out.splitlines() == [
+    assert bare("config unset core.timeout") == (0, "", "Removed [core.timeout]\n")
+    assert bare("config unset core.timeout") == (1, "", "Property 'core.timeout' doesn't exist\n")
+    assert bare("config show core.timeout") == (1, "", "Property 'core.timeout' doesn't exist\n")
+    assert bare("config show core").err.splitlines()[1:] == ["core.dcos_url"]
+    assert bare("config validate").out.splitlines() == [
         f"Validating {file} ...",
         "Congratulations, your configuration is valid!",
     ]
@@ -80,10 +87,16 @@ def test_a_variable_wins_over_the_file(dcos: Dcos) -> None:
     assert dcos("config show core.dcos_url", DCOS_URL="http://x").out.startswith("http://x ")
 
 
-def test_the_file_of_a_variable(dcos: Dcos, tmp_path: Path) -> None:
+def test_the_file_of_a_variable(bare: Dcos, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
-    assert dcos("config set core.timeout 7", DCOS_CONFIG=str(file)).code == 0
+    assert bare("config set core.timeout 7", DCOS_CONFIG=str(file)).code == 0
     assert file.read_text() == "[core]\ntimeout = 7\n"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "soon"])
+def test_a_time_that_is_none(dcos: Dcos, text: str) -> None:
+    said = f"core.timeout is a number of seconds, not '{text}'\n"
+    assert dcos("task", DCOS_URL="http://127.0.0.1:1", DCOS_TIMEOUT=text) == (1, "", said)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +108,11 @@ def test_the_file_of_a_variable(dcos: Dcos, tmp_path: Path) -> None:
         ('[core]\ntimeout = "soon"\ndcos_url = "http://127.0.0.1:1"\n', 0o600, "core.timeout is a number of seconds"),
     ],
 )
-def test_a_broken_file_is_said(dcos: Dcos, tmp_path: Path, text: str, mode: int, said: str) -> None:
+def test_a_broken_file_is_said(bare: Dcos, tmp_path: Path, text: str, mode: int, said: str) -> None:
     file = tmp_path / "own.toml"
     file.write_text(text)
     file.chmod(mode)
-    found = dcos("task", DCOS_CONFIG=str(file))
+    found = bare("task", DCOS_CONFIG=str(file))
     assert (found.code, found.out) == (1, "")
     assert said in found.err
     assert file.read_text() == text
@@ -115,6 +128,7 @@ def test_a_file_that_cannot_be_written_or_read(dcos: Dcos, tmp_path: Path) -> No
 
 def test_the_program_says_what_it_is(dcos: Dcos, cluster: DcosCluster) -> None:
     assert dcos("").out.splitlines()[0].startswith("The command line of a DC/OS cluster")
+    assert [line for line in dcos("").out.splitlines() if len(line) > 80] == []
     assert dcos("--help").out == dcos("help").out == dcos("").out
     assert dcos("help task").out == dcos("task --help").out
     assert dcos("task --info").out == "Manage DC/OS tasks.\n"
@@ -319,7 +333,7 @@ def test_a_short_command_imports_little(cluster: DcosCluster, tmp_path: Path, li
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     ran = subprocess.run(
         [sys.executable, "-c", script],
-        env={**kept, "DCOS_URL": cluster.url, "DCOS_DIR": str(tmp_path)},
+        env={**kept, **PATIENT, "DCOS_URL": cluster.url, "DCOS_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.agent_api import TASK, AgentApi
-from tests.support.dcos_cluster import Answer, DcosCluster, serving, state, task
+from tests.support.dcos_cluster import PATIENT, Answer, DcosCluster, serving, state, task
 from tests.support.mesos_cluster import Daemon
 from tests.support.ports import free_port
 from tests.support.terminal import Terminal
@@ -22,6 +22,7 @@ SHELL = "22222222-aaaa-bbbb-cccc-000000000002"
 """A task whose first process is at a terminal."""
 WATCHED = "33333333-aaaa-bbbb-cccc-000000000003"
 NAME = f"app.{TASK}"
+SECRET = "a-token-that-is-long-enough-to-be-one"
 
 
 @pytest.fixture(scope="module", params=["direct", "door"])
@@ -43,7 +44,8 @@ def shown(name: str, container: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def environ(way: str, api: AgentApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """For a `dcos` that speaks to a master of made-up answers and to the agent: straight, or through a real door."""
+    """For a `dcos` that speaks to a master of made-up answers and to the agent: straight, or through a real
+    door that asks for a token."""
     agents = [{"id": "m-S1", "hostname": "agent.test", "pid": f"slave(1)@127.0.0.1:{api.port}", "active": True}]
     tasks = (
         shown(NAME, TASK),
@@ -60,17 +62,18 @@ def environ(way: str, api: AgentApi, tmp_path_factory: pytest.TempPathFactory) -
             "/master/state-summary": {"slaves": agents, "frameworks": []},
             "/master/redirect": Answer(b"", 307, {"Location": cluster.url.removeprefix("http:")}),
         }
-        variables |= {"HOME": str(home), "TERM": "xterm"}
+        variables |= {"HOME": str(home), "TERM": "xterm", **PATIENT}
         if way == "direct":
             yield {**variables, "DCOS_MESOS_MASTER_URL": cluster.url}
             return
         port = free_port()
         listen = ("door", "run", "--listen", f"127.0.0.1:{port}", "--state", str(home / "door"))
-        door = Daemon(
-            port, home / "door.log", *listen, "--master", cluster.url.removeprefix("http://"), alive="/metadata"
-        )
-        with door.running():
-            yield {**variables, "DCOS_URL": f"http://127.0.0.1:{port}"}
+        token = home / "token"
+        token.write_text(SECRET + "\n")
+        token.chmod(0o600)
+        more = ("--master", cluster.url.removeprefix("http://"), "--token-file", str(token))
+        with Daemon(port, home / "door.log", *listen, *more, alive="/login").running():
+            yield {**variables, "DCOS_URL": f"http://127.0.0.1:{port}", "DCOS_ACS_TOKEN": SECRET}
 
 
 def run(environ: Mapping[str, str], *words: str, typed: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -151,6 +154,15 @@ def test_commands_that_cannot_be_run(environ: dict[str, str], words: tuple[str, 
     assert done.stderr.startswith(said)
 
 
+def test_strangers_are_refused(environ: dict[str, str], way: str) -> None:
+    done = run({**environ, "DCOS_ACS_TOKEN": "forged"}, "exec", NAME, "echo", "in")
+    if way == "door":
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr == b"Authentication failed. Please run `dcos auth login`\n"
+    else:
+        assert (done.returncode, done.stdout) == (0, b"in\n"), "a master itself asks nobody"
+
+
 def test_a_shell_at_a_terminal(environ: dict[str, str], api: AgentApi) -> None:
     """Keys, Ctrl-C, the window's size, the shell's own exit code; and the terminal is given back as it was."""
     terminal = Terminal(["sh", "-c", f"{' '.join(DCOS)} task exec -it {NAME} sh; echo code=$?; sleep 1000"], environ)
@@ -159,7 +171,7 @@ def test_a_shell_at_a_terminal(environ: dict[str, str], api: AgentApi) -> None:
         terminal.resize(31, 97)
         terminal.type("PS1='rea''dy> '\r")
         terminal.wait_for("ready> ")
-        assert terminal.modes() != before, "raw"
+        wait_until(lambda: terminal.modes() != before, message="raw")
         terminal.type("stty size; echo term=$TERM\r")
         terminal.wait_for("31 97")
         terminal.wait_for("term=xterm")

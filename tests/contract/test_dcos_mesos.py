@@ -16,6 +16,7 @@ import pytest
 from tests.support.dcos_cluster import (
     AGENT,
     FRAMEWORK,
+    PATIENT,
     Answer,
     Asked,
     Dcos,
@@ -218,7 +219,12 @@ def ssh(tmp_path: Path) -> Path:
 
 def test_ssh_takes_the_place_of_the_command(tmp_path: Path, cluster: DcosCluster, ssh: Path) -> None:
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        kept = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "DCOS_URL": cluster.url, "HOME": str(tmp_path)}
+        kept = {
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "DCOS_URL": cluster.url,
+            "HOME": str(tmp_path),
+            **PATIENT,
+        }
         return subprocess.run(
             [sys.executable, "-m", "tortie.cli.dcos.main", "node", "ssh", *words],
             env={"PATH": f"{ssh}:{os.environ['PATH']}", **kept, **variables},
@@ -351,6 +357,8 @@ def test_redirects_are_followed_without_the_token(dcos: Dcos, cluster: DcosClust
         assert "there.1" in dcos("task", DCOS_ACS_TOKEN="secret").out
         assert "authorization" in cluster.asked[-1].headers
         assert "authorization" not in other.asked[-1].headers
+        dcos("marathon about", DCOS_ACS_TOKEN="secret", DCOS_MARATHON_URL=other.url)
+        assert (other.asked[-1].path, "authorization" in other.asked[-1].headers) == ("/v2/info", False)
     cluster.answers[STATE] = Answer({}, 307, {"Location": STATE})
     assert "too many redirects" in dcos("task").err
 
@@ -359,7 +367,7 @@ def test_a_log_is_followed(tmp_path: Path, cluster: DcosCluster) -> None:
     texts = {"/web.1/stdout": b"one\n"}
     cluster.answers[STATE] = state(task("web.1"))
     cluster.answers[f"/slave/{AGENT}/files/read.json"] = files(texts)
-    environ = {**os.environ, "DCOS_URL": cluster.url, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    environ = {**os.environ, "DCOS_URL": cluster.url, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1", **PATIENT}
     out = tmp_path / "out"
     with out.open("wb") as file:
         program = subprocess.Popen(

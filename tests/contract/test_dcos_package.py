@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.dcos_cluster import Answer, Asked, DcosCluster, command, serving
+from tests.support.dcos_cluster import PATIENT, Answer, Asked, DcosCluster, command, serving
 from tests.support.door_live import door
 from tests.support.marathon_live import Live, marathon
 from tests.support.package_service import CONFIG, Service, Shelf, index, package, service, shelf
@@ -65,7 +65,7 @@ class Desk:
 
     def environ(self) -> dict[str, str]:
         plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**plain, "HOME": str(self.home), "DCOS_URL": self.url, **self.more}
+        return {**plain, **PATIENT, "HOME": str(self.home), "DCOS_URL": self.url, **self.more}
 
     def options(self, value: Any, name: str = "options.json") -> str:
         (self.home / name).write_text(value if isinstance(value, str) else json.dumps(value))

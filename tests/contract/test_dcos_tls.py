@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.dcos_cluster import Answer, Dcos, DcosCluster, command, serving, state, task
+from tests.support.dcos_cluster import PATIENT, Answer, Dcos, DcosCluster, command, serving, state, task
 from tests.support.tls import Authority, authority
 from tests.support.waiting import PATIENCE
 
@@ -95,7 +95,7 @@ def test_from_a_plain_door_to_one_with_tls(cluster: DcosCluster, known: Authorit
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         ran = subprocess.run(
             [sys.executable, "-m", "tortie.cli.dcos.main", "task"],
-            env={**kept, "HOME": str(tmp_path), "DCOS_URL": plain.url, "DCOS_SSL_VERIFY": str(known.ca)},
+            env={**kept, **PATIENT, "HOME": str(tmp_path), "DCOS_URL": plain.url, "DCOS_SSL_VERIFY": str(known.ca)},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -228,6 +228,24 @@ def test_another_marathon_answers_when_one_is_away(tmp_path: Path) -> None:
     on_the_loop(main)
 
 
+def test_the_door_has_a_name_of_its_own_with_marathon(tmp_path: Path) -> None:
+    async def main() -> None:
+        says: dict[str, Any] = {"/v2/apps": {"apps": []}, "/master/state-summary": summary(), "/v2/info": 1}
+        async with (
+            answering(says) as cluster,
+            door(tmp_path, masters=(cluster.port,), marathons=(cluster.port,), marathon_user=("door", "a:b")) as port,
+        ):
+            assert (await ask(port, "/service/x/")).status == 404
+            given = {
+                first.split(" ")[1].partition("?")[0]: fields.get("authorization") for first, fields in cluster.asked
+            }
+            assert given == {"/v2/apps": "Basic ZG9vcjphOmI=", "/master/state-summary": None}
+            await ask(port, "/marathon/v2/info")
+            assert "authorization" not in cluster.asked[-1][1]
+
+    on_the_loop(main)
+
+
 def test_a_cluster_without_a_part_says_so(tmp_path: Path) -> None:
     async def main() -> None:
         async with door(tmp_path) as port:

@@ -248,6 +248,7 @@ def test_a_line_of_the_users_file_is_made_by_a_command() -> None:
         (["--master", "ftp://x"], 2, "--master ftp://x: not an http or https address"),
         (["--master", "a:1", "--marathon", "http://a:99999"], 2, "--marathon http://a:99999"),
         (["--master", "a:1", "--listen", "a"], 2, "--listen a: ADDRESS:PORT is expected"),
+        (["--master", "a:1", "--auth-credentials", "x"], 2, "--auth-credentials is not USER:PASSWORD"),
         (["--master", "a:1", "--link", "x"], 2, "--link x: NAME=URL is expected"),
         (["--master", "a:1", "--users", "/nonexistent/users"], 2, "/nonexistent/users: No such file"),
         (["--master", "a:1", "--tls", "/nonexistent/pem"], 2, "/nonexistent/pem: No such file"),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tortie.cli.dcos.main import run
 
 AGENT = "29e81d88-3429-49df-9057-4798b85d99ea-S1"
@@ -77,6 +78,8 @@ class Said(NamedTuple):
     err: str
 
 
+PATIENT = {"DCOS_TIMEOUT": f"{PATIENCE:.0f}"}
+"""Variables of a `dcos` on a busy machine."""
 Dcos = Callable[..., Said]
 """A command line -> what came of it. `typed`: standard input; other words: variables."""
 
@@ -121,7 +124,12 @@ def serving(cluster: DcosCluster, tls: ssl.SSLContext | None = None) -> Iterator
 
 def command(directory: Path, monkeypatch: pytest.MonkeyPatch, url: str = "") -> Dcos:
     """`directory` holds its configuration; `url` is its core.dcos_url."""
-    base = {"HOME": str(directory), "DCOS_DIR": str(directory / "dcos"), **({"DCOS_URL": url} if url else {})}
+    base = {
+        "HOME": str(directory),
+        "DCOS_DIR": str(directory / "dcos"),
+        **PATIENT,
+        **({"DCOS_URL": url} if url else {}),
+    }
 
     def dcos(line: str | list[str], typed: str = "", **variables: str) -> Said:
         out, err = io.StringIO(), io.StringIO()

@@ -145,6 +145,7 @@ async def door(
     token: Path | None = None,
     tls: Path | None = None,
     answer_seconds: float = 3600.0,
+    marathon_user: tuple[str, str] | None = None,
     **places: int,
 ) -> AsyncIterator[int]:
     """The port of a door that runs until the block ends."""
@@ -154,6 +155,7 @@ async def door(
         places=Places(
             masters=[at(one) for one in masters],
             marathons=[at(one) for one in marathons],
+            marathon_user=marathon_user,
             **{name: at(one) for name, one in places.items()},
         ),
         about=About(address="127.0.0.1", hostname="here", cluster_id="c-1", version="1.9.2"),

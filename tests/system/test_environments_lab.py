@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 from tests.support.stars_lab import story, tortie, wait_for
 from tests.support.waiting import wait_until
+from tests.support.walk_pages import type_then, untyped
 
 from tortie.lab.api import Host, Lab
-from tortie.lab.walks.environments import APPS
+from tortie.lab.walks.environments_stages import APPS
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
@@ -33,6 +34,8 @@ def lab() -> Iterator[Lab]:
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
     ran = tortie("walk", "environments", "--here", "--json", "--name", NAME, timeout=1100)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert untyped("environments", ran.stderr) == []
+    type_then("environments", lab)
     report = json.loads(ran.stdout)
     assert report["holds"]
     assert [check["step"] for check in report["checks"]][-1] == "S-e"
@@ -59,15 +62,19 @@ def test_the_laptop_s_key_opens_master_and_agents_and_nobody_else_s_does(lab: La
     assert "Permission denied (publickey)" in refused.stderr
 
 
-def test_images_are_given_to_every_host_and_none_can_change_them(lab: Lab) -> None:
+def test_images_are_there_for_every_host_and_what_one_imports_all_have(lab: Lab) -> None:
+    made = lab.host("agent-2").run(
+        ["bash", "-c", "mkdir -p tiny/bin && cp /bin/true tiny/bin/true && tortie image import --no-docker tiny tiny"]
+    )
+    assert made.returncode == 0, made.stderr
     for host in ("agent-1", "agent-3"):
         listed = lab.host(host).run(["find", "/var/lib/tortie/images", "-name", "*.tar", "-printf", "%P\n"])
         assert sorted(listed.stdout.split()) == [
             "donch/net-tools:latest.tar",
             "nginx:alpine.tar",
             "oscarfonts/h2:latest.tar",
+            "tiny:latest.tar",
         ]
-        assert "Read-only" in lab.host(host).run(["touch", "/var/lib/tortie/images/x"]).stderr
     pulled = lab.host("agent-2").run(["docker", "pull", "nginx:alpine"], timeout=600)
     assert pulled.returncode == 0, pulled.stderr
 

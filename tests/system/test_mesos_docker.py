@@ -220,3 +220,17 @@ def test_a_task_that_stays_unhealthy_is_killed(framework: Framework) -> None:
     seen = [(s["state"], s.get("healthy")) for s in framework.statuses("sick")]
     assert ("TASK_RUNNING", True) in seen
     assert ("TASK_RUNNING", False) in seen
+
+
+def test_a_container_of_dockers_takes_no_sessions(cluster: MesosCluster, framework: Framework) -> None:
+    run(framework, "closed", "sleep 1000")
+    container_id = framework.status("closed", "TASK_RUNNING")["container_status"]["container_id"]
+    payload = {"container_id": {"value": "x", "parent": container_id}, "command": {"value": "true"}}
+    call = {"type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": payload}
+    refused = request(cluster.agent.port, "POST", "/api/v1", call, {"Content-Type": "application/json"})
+    assert (refused[0], "no sessions there" in refused[1]) == (400, True)
+    # This engine counts its processes otherwise than we do: what a stranger of the same number uses is not shown.
+    (row,) = wait_until(lambda: get(cluster.agent.port, "/monitor/statistics"))
+    assert (row["executor_id"], set(row["statistics"])) == ("closed", {"timestamp", "cpus_limit", "mem_limit_bytes"})
+    framework.call("KILL", {"task_id": {"value": "closed"}, "kill_policy": FAST})
+    framework.status("closed", "TASK_KILLED")

@@ -27,6 +27,11 @@ def door() -> None:
 @click.option("--listen", multiple=True, metavar="ADDRESS:PORT", help="Default: 0.0.0.0:80. May be given twice.")
 @click.option("--master", multiple=True, required=True, metavar="HOST:PORT", help="Mesos masters; the leader is found.")
 @click.option("--marathon", multiple=True, metavar="URL", help="In the order of their turns.")
+@click.option(
+    "--auth-credentials",
+    metavar="USER:PASSWORD",
+    help="For the door's own questions to Marathon. [default: $MARATHON_USER, _PASSWORD]",
+)
 @click.option("--mesos-dns", metavar="URL", help="Mesos-DNS's HTTP interface.")
 @click.option("--packages", metavar="URL", help="The package service.")
 @click.option("--net", metavar="URL", help="The resolver's HTTP interface, for /net/.")
@@ -50,6 +55,7 @@ def run(debug: bool, listen: Sequence[str], **given: Any) -> None:
     import uvloop
 
     from tortie.base import log
+    from tortie.cli.lb_running import credentials
     from tortie.cli.stopping import run_until_stopped
     from tortie.door.cluster import Places
     from tortie.door.run import Options, cluster_id
@@ -79,7 +85,9 @@ def run(debug: bool, listen: Sequence[str], **given: Any) -> None:
     )
     options = Options(
         listen=addresses,
-        places=Places(masters=masters, marathons=marathons, **others),
+        places=Places(
+            masters=masters, marathons=marathons, marathon_user=credentials(given["auth_credentials"]), **others
+        ),
         about=about,
         state=given["state"],
         users=given["users"],

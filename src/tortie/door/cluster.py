@@ -7,6 +7,7 @@ unknown is looked for at once, so a new service has its address with its first r
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -102,10 +103,18 @@ class Places:
 
     masters: Sequence[Server]
     marathons: Sequence[Server]
+    marathon_user: tuple[str, str] | None = None
+    """For what the door itself asks Marathon; clients bring their own."""
     mesos_dns: Server | None = None
     packages: Server | None = None
     net: Server | None = None
     balancer: Server | None = None
+
+
+def _basic(user: tuple[str, str] | None) -> str:
+    if user is None:
+        return ""
+    return f"Authorization: Basic {base64.b64encode(':'.join(user).encode()).decode()}\r\n"
 
 
 class Cluster:
@@ -113,6 +122,7 @@ class Cluster:
         self.pool = pool
         self.places = places
         self._marathon = 0
+        self._credentials = _basic(places.marathon_user)
         self._leader = Kept(self._read_leader)
         self.summary: Kept[Summary] = Kept(self._read_summary)
         self._frameworks: tuple[Summary | None, Frameworks] = (None, Frameworks())
@@ -145,14 +155,14 @@ class Cluster:
         said = []
         for _ in self.places.marathons:
             try:
-                return await self._document(self.marathon(), path)
+                return await self._document(self.marathon(), path, self._credentials)
             except NoAnswer as error:
                 said.append(str(error))
                 self._marathon += 1
         raise NoAnswer("; ".join(said) or "no Marathon is known", status=503)
 
-    async def _document(self, server: Server, path: str) -> bytes:
-        head, body = await fetch(self.pool, server, path)
+    async def _document(self, server: Server, path: str, lines: str = "") -> bytes:
+        head, body = await fetch(self.pool, server, path, lines=lines)
         if head.status != 200:
             raise NoAnswer(f"{server.authority}{path}: HTTP {head.status}")
         return body

@@ -104,21 +104,21 @@ def _find_the_dead(sock: socket.socket) -> None:
 
 
 async def fetch(
-    pool: Pool, server: Server, path: str, *, seconds: float = 5.0, most: int = 64 << 20
+    pool: Pool, server: Server, path: str, *, seconds: float = 5.0, most: int = 64 << 20, lines: str = ""
 ) -> tuple[Head, bytes]:
-    """A GET of the door's own. Raises NoAnswer."""
+    """A GET of the door's own; `lines` are more header lines. Raises NoAnswer."""
+    request = (
+        f"GET {server.base}{path} HTTP/1.1\r\nHost: {server.authority}\r\nUser-Agent: tortie-door\r\n"
+        f"Accept: application/json\r\n{lines}\r\n"
+    )
     try:
         async with asyncio.timeout(seconds):
-            return await _fetched(pool, server, path, seconds, most)
+            return await _fetched(pool, server, request, seconds, most)
     except TimeoutError:
         raise NoAnswer(f"{server.authority} did not answer in {seconds:g} s", status=504) from None
 
 
-async def _fetched(pool: Pool, server: Server, path: str, seconds: float, most: int) -> tuple[Head, bytes]:
-    request = (
-        f"GET {server.base}{path} HTTP/1.1\r\nHost: {server.authority}\r\nUser-Agent: tortie-door\r\n"
-        "Accept: application/json\r\n\r\n"
-    )
+async def _fetched(pool: Pool, server: Server, request: str, seconds: float, most: int) -> tuple[Head, bytes]:
     for fresh in (False, True):
         connection = await pool.connection(server, fresh=fresh)
         try:
@@ -129,7 +129,7 @@ async def _fetched(pool: Pool, server: Server, path: str, seconds: float, most: 
             while chunk := await connection.body.read():
                 parts += chunk
                 if len(parts) > most:
-                    raise NoAnswer(f"{server.authority}{path}: more than {most} bytes")
+                    raise NoAnswer(f"{server.authority} says more than {most} bytes")
             return head, bytes(parts)
         except (NoAnswer, Cut) as error:
             again = isinstance(error, Cut) or error.untouched

@@ -48,7 +48,7 @@ def boot(spec: Mapping[str, Any]) -> None:
         run=where.host_run(host.name),
         store=where.store,
         keep=[Path(path) for path in spec["keep"]],
-        shared=[(source, at, writes) for source, at, writes in spec["shared"]],
+        shared=[(source, at) for source, at in spec["shared"]],
     )
     built = root.build(own)
     wanted = [

@@ -93,7 +93,7 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
         "ssh": ssh.keys(plan.hosts, where.data / "ssh") if DOCUMENTS[plan.options.document].ssh else None,
     }
     archives = where.data / "images"
-    shared = [(str(where.data / "services"), SERVICES, True), (IMAGES, IMAGES, True), (str(archives), ARCHIVES, True)]
+    shared = [(str(where.data / "services"), SERVICES), (IMAGES, IMAGES), (str(archives), ARCHIVES)]
     for folder in (Path(IMAGES), archives):
         folder.mkdir(parents=True, exist_ok=True)
     sockets = {page.page.name: page.socket.fileno() for page in opened}
@@ -101,7 +101,7 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
     _wait_booted([switch], lambda _: None)
     switch_pid = state.live_pid(where.host_run(SWITCH) / "pid.json")
     others = [host for host in plan.hosts if host.role != "switch"]
-    rest = {**common, "shared": [(str(archives), ARCHIVES, False)], "sockets": {}, "switch_pid": switch_pid}
+    rest = {**common, "shared": [(str(archives), ARCHIVES)], "sockets": {}, "switch_pid": switch_pid}
     _wait_booted([_boot(host, where, rest, ()) for host in others], lambda n: progress.doing("hosts", n + 1, total))
 
 

@@ -207,13 +207,13 @@ def save(made: Mapping[str, Image], folder: Path) -> None:
     for name, image in made.items():
         path = folder / f"{name.removeprefix('library/')}.tar"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        if image.digest in first:
-            path.hardlink_to(first[image.digest])
-            continue
         beside = path.with_name(f".{path.name}")
-        docker_archive(image, [other for other in made if made[other].digest == image.digest], beside)
-        first[image.digest] = beside.rename(path)
+        beside.unlink(missing_ok=True)
+        if image.digest in first:
+            beside.hardlink_to(first[image.digest])
+        else:
+            docker_archive(image, [other for other in made if made[other].digest == image.digest], beside)
+        first[image.digest] = beside.replace(path)  # nobody finds half of it, or none while it is made anew
 
 
 def images(names: Iterable[str], cache: Path) -> dict[str, Image]:

@@ -60,13 +60,13 @@ OWN_DATA = {
 class HostFiles:
     """`data`: the host's directory on the real file system; `run`: seen inside as /run/lab; `store`: of all hosts;
     `keep`: paths that programs of ours need and that must be seen inside at the same place; `shared`: more directories
-    of the machine, each with the path at which this host sees it, and whether it may write there."""
+    of the machine, each with the path at which this host sees and writes it."""
 
     data: Path
     run: Path
     store: Path
     keep: Sequence[Path]
-    shared: Sequence[tuple[str, str, bool]] = ()
+    shared: Sequence[tuple[str, str]] = ()
 
 
 def submounts(mountinfo: str, own: Path) -> list[str]:
@@ -100,10 +100,8 @@ def build(files: HostFiles) -> Path:
         (files.data / name).chmod(mode)
         _bind(files.data / name, root / where.lstrip("/"))
     _bind(files.store, root / "var/lib/tortie/store")
-    for source, at, writes in files.shared:
+    for source, at in files.shared:
         _bind(Path(source), root / at.lstrip("/"))
-        if not writes:
-            linux.mount("none", f"{root}{at}", "", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
     for path in files.keep:
         if not (root / str(path).lstrip("/")).exists():
             _bind(path, root / str(path).lstrip("/"))

@@ -229,8 +229,9 @@ class Agent:
                 self._done.set()
                 self._due = max(self._due, started - PASSES_AT_ONCE * PASS_SECONDS) + PASS_SECONDS
                 await anyio.sleep(max(0.0, self._due - time.monotonic()))
+            news = self._changed.next()
             with anyio.move_on_after(self._patience()):
-                await self._wait_changed()
+                await self._wait_changed(news)
 
     async def _learn_store(self) -> None:
         """All that the store has said so far, in slices: nothing of it is seen apart, and the rest of the process goes
@@ -270,15 +271,16 @@ class Agent:
         health = self.health
         return bool(health.route_failures or health.sysctl_problems or health.tunnel_problems)
 
-    async def _wait_changed(self) -> None:
-        """Until something was learned, or somebody else changed the table, or its owner died."""
+    async def _wait_changed(self, news: anyio.Event) -> None:
+        """Until something was learned (`news`: since before anybody looked), or somebody else changed the table, or its
+        owner died."""
         async with anyio.create_task_group() as tasks:
 
             async def wait(what: Callable[[], Awaitable[None]]) -> None:
                 await what()
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(wait, self._changed.wait)
+            tasks.start_soon(wait, news.wait)
             if self._applier.table.notices is not None:
                 tasks.start_soon(wait, self._noticed)
 

@@ -84,6 +84,10 @@ class Signal:
         self._event.set()
         self._event = anyio.Event()
 
+    def next(self) -> anyio.Event:
+        """Its next time, as of now: who looks at things after this, and waits for it then, misses nothing between."""
+        return self._event
+
     async def wait(self) -> None:
         await self._event.wait()
 

@@ -38,13 +38,14 @@ class Routing:
             return
         seen = (-1, -1, -1)
         while True:
+            news = changed.next()
             now = self._brain.bgp_state()
             if self._health.store_in_sync:
                 if now != seen or self._health.bgp_problems or not await anyio.to_thread.run_sync(self._bird.alive):
                     await self._settle()
                 seen = now
             with anyio.move_on_after(LOOK_SECONDS):
-                await changed.wait()
+                await news.wait()
                 # What comes together goes into one configuration.
                 await anyio.sleep(SETTLE_SECONDS)
 

@@ -128,6 +128,14 @@ def test_help_fits_a_terminal_and_names_every_verb(name: str) -> None:
     assert all(f"dcos {name} {verb.words}".strip() in text for verb in found.verbs)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_lines_of_the_command(name: str) -> None:
+    for example in command(name).examples:
+        program, first, *rest = example.split()
+        assert (program, first) == ("dcos", name)
+        assert line(command(name), rest)
+
+
 def test_wrong_lines_are_answered_with_the_verbs_that_are_near() -> None:
     near = grammar.usage(MARATHON, "group")
     assert "dcos marathon group add" in near

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tortie.lab.walks import environments, net_modules
+from tortie.lab.walks.environments_stages import PROBING
 from tortie.lab.walks.matrix import Party, Probe, Seen, Stage, wanted
 from tortie.lab.walks.pictures import bright, edges, edges_of
 from tortie.lab.walks.prober import Target, parts
@@ -19,7 +20,7 @@ OPEN, R, D = Seen.OPEN, Seen.REFUSED, Seen.DROPPED
 
 
 def party(name: str, host: str = "agent-1") -> Party:
-    listens = {**environments.PROBING.listens, **net_modules.PROBING.listens}[name]
+    listens = {**PROBING.listens, **net_modules.PROBING.listens}[name]
     return Party(name, "app", host, "192.168.0.1", name, listens)
 
 

@@ -37,8 +37,11 @@ Usage:
 Commands:
 {commands}
 
-`dcos <command> --help` shows the words of one command. Variables: DCOS_CONFIG (the configuration file), DCOS_DIR
-[~/.dcos], DCOS_CLUSTER, and DCOS_URL, DCOS_ACS_TOKEN, DCOS_<SECTION>_<KEY>, which win over the file."""
+`dcos <command> --help` shows the words of one command.
+
+Variables: DCOS_CONFIG (the configuration file), DCOS_DIR [~/.dcos],
+DCOS_CLUSTER, and DCOS_URL, DCOS_ACS_TOKEN, DCOS_<SECTION>_<KEY>, which win
+over the file."""
 
 
 def help_of(name: str) -> str:
@@ -63,7 +66,7 @@ def help_(session: Session, line: Line) -> int:
 def version(session: Session) -> int:
     """Of this program, and of the cluster where it answers."""
     try:
-        found = session.http.get(session.url("dcos-metadata/dcos-version.json"), seconds=SECONDS)
+        found = session.http.get(session.url("dcos-metadata/dcos-version.json"), seconds=session.patience(SECONDS))
     except DcosError:
         found = {}
     known = found if isinstance(found, dict) else {}

@@ -16,6 +16,7 @@ COMMAND = Command(
         Verb("logout", "", "auth:logout", "Forget the token."),
     ),
     {**login.OPTIONS, "--json": "Print JSON-formatted data."},
+    examples=("dcos auth login", "dcos auth login --username=me --password-env=MINE"),
 )
 
 

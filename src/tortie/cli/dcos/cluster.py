@@ -34,6 +34,7 @@ COMMAND = Command(
         **login.OPTIONS,
     },
     {"<dcos_url>": "The cluster's address.", "<name>": "The name or the id of a cluster."},
+    ("dcos cluster setup https://master.example", "dcos cluster attach production"),
 )
 SECONDS = 1.0
 
@@ -75,7 +76,7 @@ def _about(session: Session, cluster: files.Cluster, *, attached: bool) -> dict[
     if url:
         http = session.http_of(url, settings.stored(known, settings.TOKEN), settings.stored(known, "core.ssl_verify"))
         try:
-            found = http.get(urls.join(url, "dcos-metadata/dcos-version.json"), seconds=SECONDS)
+            found = http.get(urls.join(url, "dcos-metadata/dcos-version.json"), seconds=session.patience(SECONDS))
             version = found.get("version") if isinstance(found, dict) else None
         except DcosError:
             version = None  # a cluster that is away is listed all the same

@@ -18,6 +18,7 @@ COMMAND = Command(
         Verb("words", "[<word>...]", "completion:words", "What the last word may become.", verbatim=True),
     ),
     arguments={"<shell>": "bash, zsh or fish. In bash: `source <(dcos completion bash)`."},
+    examples=("dcos completion bash",),
 )
 
 

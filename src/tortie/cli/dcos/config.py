@@ -20,6 +20,7 @@ COMMAND = Command(
         "<value>": "The value of the property. A variable wins over the file: DCOS_FOO over core.foo, DCOS_FOO_BAR over"
         " foo.bar, DCOS_URL over core.dcos_url.",
     },
+    examples=("dcos config set core.dcos_url http://master.example", "dcos config show core.dcos_url"),
 )
 MOVED = (
     "This config property is being deprecated. To setup the CLI to talk to your cluster, please run `dcos cluster "

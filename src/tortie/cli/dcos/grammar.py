@@ -32,12 +32,14 @@ class Verb(NamedTuple):
 
 
 class Command(NamedTuple):
-    """`options`: every spelling and, behind `=`, the name of the value (`-i --interactive`, `--lines=<N>`) -> help."""
+    """`options`: every spelling and, behind `=`, the name of the value (`-i --interactive`, `--lines=<N>`) -> help.
+    `examples`: whole command lines, which the help begins with."""
 
     name: str
     verbs: tuple[Verb, ...]
     options: Mapping[str, str] = {}
     arguments: Mapping[str, str] = {}
+    examples: tuple[str, ...] = ()
 
 
 class Place(NamedTuple):
@@ -236,6 +238,7 @@ def help_text(command: Command, about: str) -> str:
     alone = next((verb.about for verb in command.verbs if not verb.words), "")
     parts = [
         f"Description:\n    {about}\n" + (f"    Alone: {alone}\n" if alone else ""),
+        "Examples:\n" + "".join(f"    {example}\n" for example in command.examples) if command.examples else "",
         usage(command),
         _described("Commands", verbs),
         _described("Options", {**command.options, **COMMON}),

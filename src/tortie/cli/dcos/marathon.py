@@ -75,4 +75,10 @@ COMMAND = Command(
         "<task-id>": "The id of a task.",
         "<task-ids>": "The ids of tasks.",
     },
+    (
+        "dcos marathon app add web.json",
+        "dcos marathon app update web instances=3",
+        "dcos marathon debug summary web",
+        "dcos marathon app remove web",
+    ),
 )

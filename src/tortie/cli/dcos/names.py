@@ -17,7 +17,7 @@ def of_kind(session: Session, kind: str) -> Sequence[str]:
     if find is None:
         return ()
     try:
-        session.http = session.http._replace(seconds=SECONDS)
+        session.http = session.http._replace(seconds=session.patience(SECONDS))
         return find(session)
     except DcosError:
         return ()
@@ -64,7 +64,7 @@ def _packages(path: str, key: str, name: str) -> Callable[[Session], Sequence[st
         from tortie.cli.dcos.package_client import call
         from tortie.cli.dcos.state import members
 
-        return [str(one.get(name)) for one in members(call(session, path, {}, seconds=SECONDS), key)]
+        return [str(one.get(name)) for one in members(call(session, path, {}, seconds=session.patience(SECONDS)), key)]
 
     return find
 

@@ -48,6 +48,12 @@ COMMAND = Command(
         "--filter=<filter>": "KEY:VALUE of the journal's entries.",
     },
     {"<command>": "What to run there instead of a shell."},
+    (
+        "dcos node --field=RACK:attributes.rack",
+        "dcos node ssh --master-proxy --mesos-id=7b4c-S1",
+        "dcos node ssh --leader uptime",
+        "dcos node log --leader --follow",
+    ),
 )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tortie.cli.dcos.web import Http
 
 
+LONGEST = 1e6
+
+
 class Session:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -57,17 +60,23 @@ class Session:
         return self.http_of(self.value(settings.URL) or "", self.value(settings.TOKEN))
 
     def http_of(self, url: str, token: str | None, verify: str | None = None) -> Http:
-        """Requests that show a token to `url` (and to Cosmos and Marathon where they have addresses of their own)."""
+        """Requests that show a token to `url`, and to Cosmos where that has an address of its own."""
         from tortie.cli.dcos.web import SECONDS, Http
 
-        own = [self.value("package.cosmos_url"), self.value("marathon.url")]
-        text = self.value("core.timeout")
-        try:
-            seconds = float(text) if text else SECONDS
-        except ValueError as error:
-            raise DcosError(f"core.timeout is a number of seconds, not {text!r}") from error
+        own = self.value("package.cosmos_url")
         verify = verify or self.value("core.ssl_verify") or "true"
-        return Http(token, tuple(one for one in (url, *own) if one), verify, seconds or SECONDS)
+        return Http(token, tuple(one for one in (url, own) if one), verify, self.patience(SECONDS))
+
+    def patience(self, seconds: float) -> float:
+        """How long an answer may take: what core.timeout says, else so many seconds."""
+        text = self.value("core.timeout") or "0"
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found <= LONGEST:
+            raise DcosError(f"core.timeout is a number of seconds, not {text!r}")
+        return found or seconds
 
     def save(self, changed: Settings) -> None:
         files.write(files.path(self.environ), changed)

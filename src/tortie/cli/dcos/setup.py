@@ -12,7 +12,6 @@ from tortie.cli.dcos.login import Login, token
 from tortie.cli.dcos.session import Session, tell
 from tortie.cli.dcos.web import Http
 
-SECONDS = 5.0
 AUTHORITY = "dcos_ca.crt"
 
 
@@ -52,7 +51,7 @@ def setup(
 def _names(http: Http, url: str) -> tuple[str, str]:
     """The cluster's id and name. Raises DcosError where there is no cluster."""
     try:
-        found = http.get(urls.join(url, "metadata"), seconds=SECONDS)
+        found = http.get(urls.join(url, "metadata"))
     except DcosError as error:
         raise DcosError(
             f"Error trying to find cluster id: {error}\n Please make sure the provided DC/OS URL is valid: {url}"
@@ -61,7 +60,7 @@ def _names(http: Http, url: str) -> tuple[str, str]:
     if not isinstance(cluster_id, str) or not cluster_id.replace("-", "").isalnum() or cluster_id == files.SETUP:
         raise DcosError(f"Error trying to find cluster id: {urls.join(url, 'metadata')} has none")
     try:
-        summary = http.get(urls.join(url, "mesos/state-summary"), seconds=SECONDS)
+        summary = http.get(urls.join(url, "mesos/state-summary"))
     except DcosError:
         summary = {}  # a cluster whose master is away is known by its id
     name = summary.get("cluster") if isinstance(summary, dict) else None

@@ -48,6 +48,12 @@ COMMAND = Command(
         "<file>": "A file of the task. [default: stdout]",
         "<path>": "A directory of the task. [default: .]",
     },
+    (
+        "dcos task",
+        "dcos task log --follow --lines=100 web stderr",
+        "dcos task exec web ping -c 3 db.marathon.mesos",
+        "dcos task exec -it web sh",
+    ),
 )
 
 

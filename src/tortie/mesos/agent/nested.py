@@ -128,22 +128,26 @@ class NestedContainers:
         status = KILLED
         try:
             status = await streams.wait(nested.id)
-        except TortieError as error:
+        except (TortieError, OSError) as error:
             log.debug("container %s: %s", path_of(nested.container_id), error)
         finally:
             nested.status = status
             nested.ended.set()
 
     async def _keep_output(self, streams: Streams, nested: Nested, files: SandboxFiles) -> None:
+        """What the disk does not take is lost; the container goes on."""
+        lost = 0
         with files:
             try:
                 async with closing(streams.output(nested.id)) as output:
                     async for stream, data in output:
-                        files.write(stream, data)
+                        lost += files.write(stream, data)
             except (TortieError, OSError) as error:
                 log.warning("output of container %s: %s", path_of(nested.container_id), error)
-            await nested.ended.wait()
-            await self.end(nested)
+        if lost:
+            log.warning("output of container %s: the disk did not take %d bytes", path_of(nested.container_id), lost)
+        await nested.ended.wait()
+        await self.end(nested)
 
     def _forget_old(self) -> None:
         ended = [nested.id for nested in self.known.values() if nested.ended.is_set()]
@@ -163,7 +167,7 @@ class NestedContainers:
                 await self.streams.remove(nested.id)
             except NotFound:
                 return
-            except TortieError as error:
+            except (TortieError, OSError) as error:
                 log.warning("container %s could not be removed: %s", path_of(nested.container_id), error)
         if limit.cancelled_caught:
             log.warning("container %s could not be removed within %g s", path_of(nested.container_id), REMOVING)

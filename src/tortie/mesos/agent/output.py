@@ -69,7 +69,7 @@ class OutputStream:
                     for start in range(0, len(data), PIECE):
                         part = v1.Data(type=stream, data=bytes(data[start : start + PIECE]))
                         await self._say(send, v1.ProcessIO(type="DATA", data=part))
-        except TortieError as error:
+        except (TortieError, OSError) as error:
             log.warning("an output broke off: %s", error)
             return False
         return True

@@ -28,7 +28,7 @@ async def usage_of(agent: Agent) -> dict[str, dict[str, Any]]:
             pid = (await by.look(agent.life.name_of(task))).pid
         except TortieError:
             continue
-        found[task.saved.container_id] = {"timestamp": agent.clock(), **_limits(task), **of_process(pid, mounted)}
+        found[task.saved.container_id] = {"timestamp": agent.clock(), **_limits(task), **_seen(task, pid, mounted)}
     return found
 
 
@@ -38,10 +38,14 @@ def _limits(task: LiveTask) -> dict[str, Any]:
     return {"cpus_limit": resources.scalar("cpus"), "mem_limit_bytes": int(resources.scalar("mem") * MIB)}
 
 
+def _seen(task: LiveTask, pid: int, mounted: list[Hierarchy]) -> dict[str, Any]:
+    """Nothing of a process that is a stranger's: an engine may count its processes otherwise than we do."""
+    marks = (_text(Path(f"/proc/{pid}/cgroup")) or "", _text(Path(f"/proc/{pid}/environ")) or "")
+    return of_process(pid, mounted) if pid and any(task.saved.container_id in mark for mark in marks) else {}
+
+
 def of_process(pid: int, mounted: list[Hierarchy]) -> dict[str, Any]:
     """The cgroups of this process; those that it has in common with us say nothing of the container."""
-    if not pid:
-        return {}
     ours = places(_text(Path("/proc/self/cgroup")) or "", mounted)
     theirs = places(_text(Path(f"/proc/{pid}/cgroup")) or "", mounted)
     own = {name: place for name, place in theirs.items() if ours.get(name) != place}
@@ -66,6 +70,6 @@ def _network(pid: int) -> dict[str, int]:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
     except OSError:
         return None
