@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.support.ports import free_port
 from tests.support.rollout_host import NODE, Box, artefact, box
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.cli import rollout as command
@@ -105,6 +105,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     name, packed = artefact("one")
     monkeypatch.setattr(artefacts, "build", lambda _python: Artefact(name, tag(), packed))
     monkeypatch.setattr(drive, "PAUSE", 0.01)
+    monkeypatch.setattr(book, "LEASE_SECONDS", PATIENCE)
     real, away = reach.asked, set[str]()
     with sshd(tmp_path) as options, box() as one, box() as two:
         boxes = dict(zip(ADDRESSES, (one, two), strict=True))
@@ -122,7 +123,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             "store": "etcd://10.0.0.1:2379",
             "ssh": {"python": PYTHON, "options": options},
             "settle": 0,
-            "patience": 30,
+            "patience": PATIENCE,
             "hosts": hosts,
         }
         file = tmp_path / "hosts.yaml"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.unix_server import answering
+from tests.support.waiting import PATIENCE
 from tortie.packages.rollout.hand.artefact import DIGITS, tag
 
 NODE, AGENT = "calico-node.service", "mesos.service"
@@ -70,7 +71,7 @@ def want(name: str, conf: str = "NODENAME=a1\n", *, agent: str = "", settle: flo
         "agent": agent,
         "node": {"unit": NODE, "socket": "/run/tortie/node.sock"},
         "settle": settle,
-        "patience": 30.0,
+        "patience": PATIENCE,
     }
 
 

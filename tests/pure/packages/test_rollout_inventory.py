@@ -54,7 +54,7 @@ def test_every_command_of_the_page_is_one() -> None:
     text = (block for block in blocks("rollout.md") if not block.file)
     typed = [words for block in text for line in block.lines for words in commands(line)]
     assert len(typed) == 8
-    assert [fault(words) for words in typed] == [None] * 8
+    assert [fault(words) for words in typed] == [""] * 8
 
 
 def test_a_host_s_own_words_come_before_those_for_all() -> None:

@@ -56,7 +56,7 @@ class Ssh(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab", forbi
         return asked(self.address, [*self._words(), shlex.join(inside)], request, payload)
 
     def _words(self) -> list[str]:
-        words = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10"]
+        words = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=10"]
         words += [word for option in self.options for word in ("-o", option)]
         words += ["-p", str(self.port)] if self.port else []
         words += ["-i", self.identity] if self.identity else []
