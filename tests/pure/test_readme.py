@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tortie.cli.main import COMMANDS
 from tortie.lab.daemons import plan_of
 from tortie.lab.documents import DOCUMENTS, check_options
@@ -18,6 +20,14 @@ def test_every_command_of_tortie_in_the_readme_exists() -> None:
     typed = set(re.findall(r"\btortie ([a-z]+)", README)) - {"is"}
     assert len(typed) > 5
     assert typed <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.stem
+)
+def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_every_address_in_the_readme_is_a_host_of_the_lab() -> None:
