@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from tests.support import stores
 from tests.support.stores import BACKENDS, Url
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
 from tortie.store.follow import follow
@@ -192,6 +192,14 @@ def test_a_lease_takes_its_keys_along_and_watchers_see_it(store: Datastore) -> N
     with pytest.raises(NotFound):
         store.commit([Put("/l/c", b"1", lease)])
     assert [kv.key for kv in store.list("/l/").items] == ["/l/b"]
+
+
+def test_who_only_reads_sees_a_lease_end(store: Datastore) -> None:
+    store.commit([Put("/l/a", b"1", store.grant(2)), put("/l/b")])
+    assert store.get("/l/a")
+    wait_until(lambda: store.get("/l/a") is None)
+    store.commit([Put("/l/a", b"1", store.grant(2))])
+    wait_until(lambda: [entry.key for entry in store.list("/l/").items] == ["/l/b"])
 
 
 def test_a_lease_that_is_kept_alive_or_given_up(store: Datastore) -> None:

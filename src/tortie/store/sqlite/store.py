@@ -142,9 +142,17 @@ class SqliteStore:
 
     def get(self, key: str) -> KeyValue | None:
         row = self._read_one(_ONE, (key,))
+        if row and row[4] is not None and self.expire():
+            row = self._read_one(_ONE, (key,))
         return KeyValue(*row) if row else None
 
     def list(self, prefix: str) -> Listing:
+        listing = self._list(prefix)
+        if any(entry.lease is not None for entry in listing.items) and self.expire():
+            return self._list(prefix)
+        return listing
+
+    def _list(self, prefix: str) -> Listing:
         with self._read():
             rows = self._db.execute(
                 "SELECT key,value,revision,created,lease FROM kv WHERE key>=? AND key<? ORDER BY key",
@@ -242,13 +250,17 @@ class SqliteStore:
         with self._write():
             self._end_lease(lease)
 
-    def expire(self) -> None:
-        """Remove the keys of leases whose time has passed; watchers call this about once a second."""
+    def expire(self) -> bool:
+        """Remove the keys of leases whose time has passed, and say whether there were any.
+
+        Watchers call this about once a second; whoever reads a key with a lease does, too.
+        """
         with self._read():
             due = self._db.execute("SELECT 1 FROM lease WHERE ends<? LIMIT 1", (time.time(),)).fetchone()
         if due:
             with self._write():
                 self._expire()
+        return due is not None
 
     def _expire(self) -> None:
         for (lease,) in self._db.execute("SELECT id FROM lease WHERE ends<?", (time.time(),)).fetchall():
