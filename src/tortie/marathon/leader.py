@@ -64,7 +64,10 @@ class Leadership:
         found, term = self.store.get(self.keys.leader), self.store.get(self.keys.term)
         if found is not None and found.value.decode() != self.name:
             return False
-        compares = [Compare(self.keys.leader, found.revision if found else 0), Compare(self.keys.term, term.revision if term else 0)]
+        compares = [
+            Compare(self.keys.leader, found.revision if found else 0),
+            Compare(self.keys.term, term.revision if term else 0),
+        ]
         return self._put([Put(self.keys.term, self.name.encode())], compares)
 
     def _put(self, writes: Sequence[Write], compares: Sequence[Compare]) -> bool:
