@@ -53,24 +53,31 @@ def has(url: str, key: str) -> bool:
         store.close()
 
 
-def test_three_members_and_a_lost_one_is_replaced(tmp_path: Path) -> None:
+def test_a_lost_member_is_replaced_and_one_whose_agent_is_away_lives_as_long_as_it_answers(tmp_path: Path) -> None:
     async def story(master: MembersMaster) -> None:
         async with framework(tmp_path, master) as live:
             assert await live.whole() == ["etcd-1", "etcd-2", "etcd-3"]
             assert len({task.agent.id for task in master.live()}) == 3
             assert {task.info["name"] for task in master.live()} == {"etcd-server"}
-            url = await clients(live)
-            await asyncio.to_thread(put, url, "/kept")
-            master.end("etcd-2")
-            await until(lambda: not master.member("etcd-2").live)
-            await until(lambda: len(master.live()) == 3)
+            await asyncio.to_thread(put, await clients(live), "/kept")
+            away = master.member("etcd-2")
+            master.update(away, "TASK_UNREACHABLE")
+
+            async def told_of_it() -> bool:
+                _, found = await live.call("GET", "/json")
+                return bool(found["members"][1]["task"] == "unreachable")
+
+            await until(told_of_it)
+            assert await live.whole() == ["etcd-1", "etcd-2", "etcd-3"]
+            master.processes[away.info["task_id"]["value"]].kill()
+            await until(lambda: len(master.live()) == 3, message="a fourth member")
             assert await live.whole() == ["etcd-1", "etcd-3", "etcd-4"]
             assert await asyncio.to_thread(has, await clients(live), "/kept")
 
     told(tmp_path, 4, story)
 
 
-def test_another_takes_over_what_runs_and_never_are_there_two(tmp_path: Path) -> None:
+def test_another_takes_over_what_runs_and_uninstallation_ends_it(tmp_path: Path) -> None:
     async def story(master: MembersMaster) -> None:
         async with framework(tmp_path, master) as first:
             names = await first.whole()
@@ -81,30 +88,27 @@ def test_another_takes_over_what_runs_and_never_are_there_two(tmp_path: Path) ->
                 id_ = master.framework
                 first.program.cancel()
                 assert await second.whole() == names
-                assert master.framework == id_
-        assert len(master.tasks) == 3
+                assert (master.framework, len(master.tasks)) == (id_, 3)
+                await uninstalled(master, second)
 
     told(tmp_path, 3, story)
 
 
-def test_a_member_whose_agent_is_away_lives_as_long_as_it_answers(tmp_path: Path) -> None:
-    async def story(master: MembersMaster) -> None:
-        async with framework(tmp_path, master) as live:
-            await live.whole()
-            away = master.member("etcd-3")
-            master.update(away, "TASK_UNREACHABLE")
+async def uninstalled(master: MembersMaster, live: Live) -> None:
+    key = "/calico/resources/v3/projectcalico.org/workloadendpoints/default/one"
+    await asyncio.to_thread(put, await clients(live), key)
+    status, said = await live.call("POST", "/uninstall", {"force": False})
+    assert status == 409
+    assert said["message"].startswith("1 endpoints of containers are in this etcd")
+    assert (await live.call("POST", "/uninstall", {"force": "yes"}))[0] == 400
+    assert (await live.call("POST", "/uninstall", {"force": True}))[0] == 202
 
-            async def told_of_it() -> bool:
-                _, found = await live.call("GET", "/json")
-                return bool(found["members"][2]["task"] == "unreachable")
+    async def gone() -> bool:
+        return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
 
-            await until(told_of_it)
-            assert await live.whole() == ["etcd-1", "etcd-2", "etcd-3"]
-            master.processes[away.info["task_id"]["value"]].kill()
-            await until(lambda: len(master.live()) == 3)
-            assert await live.whole() == ["etcd-1", "etcd-2", "etcd-4"]
-
-    told(tmp_path, 4, story)
+    await until(gone)
+    assert master.live() == []
+    await until(lambda: master.count("TEARDOWN") == 1)
 
 
 def test_a_lost_majority_stops_until_somebody_asks_for_a_new_beginning(tmp_path: Path) -> None:
@@ -129,25 +133,3 @@ def test_a_lost_majority_stops_until_somebody_asks_for_a_new_beginning(tmp_path:
             assert (await live.call("GET", "/stats"))[1]["cluster_reseeds"] == 1
 
     told(tmp_path, 4, story)
-
-
-def test_uninstallation_waits_for_the_networks_and_then_ends_every_member(tmp_path: Path) -> None:
-    async def story(master: MembersMaster) -> None:
-        async with framework(tmp_path, master) as live:
-            await live.whole()
-            key = "/calico/resources/v3/projectcalico.org/workloadendpoints/default/one"
-            await asyncio.to_thread(put, await clients(live), key)
-            status, said = await live.call("POST", "/uninstall", {"force": False})
-            assert status == 409
-            assert said["message"].startswith("1 endpoints of containers are in this etcd")
-            assert (await live.call("POST", "/uninstall", {"force": "yes"}))[0] == 400
-            assert (await live.call("POST", "/uninstall", {"force": True}))[0] == 202
-
-            async def gone() -> bool:
-                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
-
-            await until(gone)
-            assert master.live() == []
-            await until(lambda: master.count("TEARDOWN") == 1)
-
-    told(tmp_path, 3, story)

@@ -175,7 +175,7 @@ main()' "$@"
 TORTIE = Recipe(
     name="tortie",
     needed=NEEDED,
-    tools=("openssl", "ssh", *TOOLS),
+    tools=("openssl", "ssh", "etcd", "etcdctl", *TOOLS),
     packages=("aiohttp", "click", "dnspython", "httptools", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
     + ("rich", "starlette", "uvicorn", "uvloop"),
     source=(("", "**/*"),),
@@ -184,7 +184,7 @@ TORTIE = Recipe(
     folders=("etc/tortie", "var/lib/tortie/store"),
     config={"Entrypoint": ["tortie"], "WorkingDir": "/root"},
 )
-"""The whole product: what the packages etcd and calico run their frameworks in."""
+"""The whole product: what the packages etcd and calico run their frameworks in, and etcd its members."""
 
 NAMES: Mapping[str, Recipe] = {
     **dict.fromkeys(STARS_IMAGES, STAR),
