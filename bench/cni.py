@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.kernel.netlab import Lab
+from tests.kernel.netlab import Lab, inside
 from tests.kernel.test_netmodules_kernel import A1, Agent, end
 from tests.support.cni_runtime import Runtime
 from tests.support.waiting import PATIENCE, wait_until
@@ -33,11 +33,14 @@ class Host:
         self.lab = Lab(folder)
         self.agent = Agent(self.lab, "agent-1", A1)
         options = dict(zip(self.agent.options[1::2], self.agent.options[2::2], strict=True))
-        list(install(folder / "bin", options["--cni-socket"], options["--cni-spool"]))
+        paths = options["--cni-socket"], options["--cni-spool"]
+        self.launcher = next(placed.what for placed in list(install(folder / "bin", *paths)))
+        list(install(folder / "python", *paths, "python"))
         self.words = ["ip", "netns", "exec", self.agent.host.netns]
         ipam = {"type": "host-local", "subnet": "10.9.0.0/16", "dataDir": str(folder / "host-local")}
         ptp = {"cniVersion": "1.0.0", "name": "plain", "type": "ptp", "ipam": ipam}
         self.ours = Runtime(folder / "bin", self.words)
+        self.python = Runtime(folder / "python", self.words)
         self.ptp = Runtime(FOREIGN, self.words, ptp)
         self.count = 0
 
@@ -47,7 +50,12 @@ class Host:
         self.lab.add_netns(name)
         return name, f"/var/run/netns/{name}"
 
+    def settle(self) -> None:
+        """What the kernel still does for a call before is not held against the next one."""
+        inside(self.agent.host.netns, "ip", "link", "set", "lo", "up")
+
     def cni(self, runtime: Runtime, command: str, container: str, path: str) -> float:
+        self.settle()
         start = time.perf_counter()
         said = runtime.run(command, container, path, plugin="ptp" if runtime is self.ptp else "calico")
         took = time.perf_counter() - start
@@ -70,8 +78,9 @@ class Host:
 def _one_by_one(host: Host, took: dict[str, list[float]]) -> None:
     for number in range(ROUNDS):
         container = f"{number:02d}" * 32
-        for name, runtime in (("ptp", host.ptp), ("ours", host.ours)):
+        for name, runtime in (("ptp", host.ptp), ("ours", host.ours), ("ours, launcher in Python,", host.python)):
             _, path = host.namespace()
+            took.setdefault(f"{name} VERSION", []).append(host.cni(runtime, "VERSION", container, path))
             for command in ("ADD", "DEL"):
                 took.setdefault(f"{name} {command}", []).append(host.cni(runtime, command, container, path))
         _net_modules(host, container, took)
@@ -120,18 +129,25 @@ def run() -> list[tuple[str, str]]:
         finally:
             host.close()
     median = {name: statistics.median(values) for name, values in took.items()}
-    found = [(f"{name}, {ROUNDS} one by one (median, least, most)", _shown(values)) for name, values in took.items()]
+    found = [("launcher", host.launcher)]
+    found += [(f"{name}, {ROUNDS} one by one (median, least, most)", _shown(values)) for name, values in took.items()]
     least = min(took["ours ADD"]) / min(took["ptp ADD"])
     found += [
         ("CNI ADD with policy in force beside ptp (least of each)", f"{least:.2f}"),
         ("CNI ADD with policy in force beside ptp (medians)", f"{median['ours ADD'] / median['ptp ADD']:.2f}"),
         ("CNI DEL beside ptp (medians)", f"{median['ours DEL'] / median['ptp DEL']:.2f}"),
+        ("CNI ADD by the launcher in Python beside ptp (medians)", f"{_python(median, 'ADD'):.2f}"),
+        ("CNI DEL by the launcher in Python beside ptp (medians)", f"{_python(median, 'DEL'):.2f}"),
         ("net-modules isolate beside CNI ADD (medians)", f"{median['isolate'] / median['ours ADD']:.2f}"),
     ]
     for name, (each, whole) in (("ptp", plain), ("ours", ours)):
         found.append((f"{name} ADD, {TOGETHER} at once (median, least, most)", _shown(each)))
         found.append((f"{name} ADD, {TOGETHER} at once, all of them", f"{whole * 1000:.0f} ms"))
     return [*found, ("all of ours at once beside all of ptp", f"{ours[1] / plain[1]:.2f}")]
+
+
+def _python(median: dict[str, float], command: str) -> float:
+    return median[f"ours, launcher in Python, {command}"] / median[f"ptp {command}"]
 
 
 def _shown(values: Sequence[float]) -> str:

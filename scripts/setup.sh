@@ -92,6 +92,8 @@ find_missing() {
         need iperf3 have iperf3
         need podman have podman
         need containernetworking-plugins test -x /usr/lib/cni/ptp
+        need gcc have cc # the launchers of plug-ins are tried in C and in Python; `up` does with those in Python
+        need libc6-dev test -e /usr/include/stdio.h
         need zsh have zsh # completions are tried in the shells themselves
         need fish have fish
         # Ubuntu's package of that name only leads to a snap: there the browser comes later, from Playwright.

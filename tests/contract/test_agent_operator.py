@@ -227,7 +227,7 @@ def test_the_level_of_its_log(port: int) -> None:
 
 def test_a_nested_container_from_its_beginning_to_its_end(api: AgentApi, port: int) -> None:
     task = next(iter(api.agent.tasks.values()))
-    script = "echo out; echo err >&2; trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    script = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.05; done"
     assert launch(port, "steady", script) == (200, "")
     assert launch(port, "steady", script) == (202, "")
     place = task.sandbox / "containers" / "steady"

@@ -171,7 +171,7 @@ def test_a_shell_at_a_terminal(environ: dict[str, str], api: AgentApi) -> None:
         terminal.resize(31, 97)
         terminal.type("PS1='rea''dy> '\r")
         terminal.wait_for("ready> ")
-        assert terminal.modes() != before, "raw"
+        wait_until(lambda: terminal.modes() != before, message="raw")
         terminal.type("stty size; echo term=$TERM\r")
         terminal.wait_for("31 97")
         terminal.wait_for("term=xterm")

@@ -15,6 +15,7 @@ from tests.support.waiting import PATIENCE, until
 
 from tortie.base.errors import Invalid
 from tortie.door import run
+from tortie.door.incoming import Incoming
 
 
 @pytest.fixture(autouse=True)
@@ -45,23 +46,38 @@ def test_a_connection_without_a_request_is_ended_without_an_answer(
     on_the_loop(main)
 
 
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Something has come over a connection: a door that has heard nothing yet ends it without an answer."""
+    event, plain = asyncio.Event(), Incoming.data_received
+
+    def data_received(self: Incoming, data: bytes) -> None:
+        plain(self, data)
+        event.set()
+
+    monkeypatch.setattr(Incoming, "data_received", data_received)
+    return event
+
+
 @pytest.mark.parametrize("begun", [b"GET /mes", b"GET /mesos/x HTTP/1.1\r\nHost: d\r\nX-Slow: 1\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bytes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: asyncio.Event, begun: bytes
 ) -> None:
-    monkeypatch.setattr(run, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(run, "HEAD_SECONDS", PATIENCE)
 
     async def main() -> None:
         async with door(tmp_path) as port:
             client = await connect(port)
             await client.say(begun)
+            await asyncio.wait_for(heard.wait(), PATIENCE)
+            monkeypatch.setattr(run, "HEAD_SECONDS", 0.3)
             assert parsed(await end(client)).status == 408
 
     on_the_loop(main)
 
 
-def test_dripping_a_head_gains_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "HEAD_SECONDS", 0.5)
+def test_dripping_a_head_gains_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: asyncio.Event) -> None:
+    monkeypatch.setattr(run, "HEAD_SECONDS", PATIENCE)
 
     async def main() -> None:
         async with door(tmp_path) as port:
@@ -75,6 +91,8 @@ def test_dripping_a_head_gains_no_time(tmp_path: Path, monkeypatch: pytest.Monke
                         await asyncio.sleep(0.05)
 
             dripping = asyncio.ensure_future(drip())
+            await asyncio.wait_for(heard.wait(), PATIENCE)
+            monkeypatch.setattr(run, "HEAD_SECONDS", 0.5)
             assert parsed(await end(client)).status == 408
             dripping.cancel()
 
@@ -159,10 +177,19 @@ def test_places_are_limited_and_come_free_again(tmp_path: Path, monkeypatch: pyt
                 return await status() == 200
 
             await until(free)
-            clients = [await connect(port) for _ in range(3)]
-            for client in clients:  # each has its place: it is answered
+            clients: list[Conversation] = []
+
+            async def one_more() -> bool:
+                """Who has a place is answered; those of before may still be on their way out."""
+                client = await connect(port)
                 await client.say(b"GET /metadata HTTP/1.1\r\nHost: d\r\n\r\n")
-                await client.head()
+                if "200" in (await client.head())[0]:
+                    clients.append(client)
+                else:
+                    client.writer.close()
+                return len(clients) == 3
+
+            await until(one_more)
             refused = await ask(port, "/metadata")
             assert (refused.status, refused.body) == (503, b"503 Service Unavailable: too many connections\n")
             for client in clients:

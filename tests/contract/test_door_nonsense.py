@@ -45,6 +45,7 @@ PIECES = [
     *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n"),
     *(b"HTTP/1.0", b"Host: e\r\n", b"HEAD ", b"a" * 70_000, b"0\r\n\r\n"),
 ]
+SECONDS = ("HEAD_SECONDS", "IDLE_SECONDS", "STALL_SECONDS")
 WHOLE = re.compile(r"[A-Z-]+ /[!-~]* HTTP/1\.1")
 
 
@@ -66,8 +67,9 @@ def almost(dice: random.Random) -> bytes:
 def test_nonsense_is_survived(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in (("SWEEP", 0.05), ("HEAD_SECONDS", 0.3), ("IDLE_SECONDS", 0.3), ("STALL_SECONDS", 0.3)):
-        monkeypatch.setattr(run, name, seconds)  # what is not whole comes to its end soon
+    monkeypatch.setattr(run, "SWEEP", 0.05)
+    for name in SECONDS:
+        monkeypatch.setattr(run, name, 0.3)  # what is not whole comes to its end soon
     dice = random.Random(7)
     slave = {"id": "S0", "pid": "slave(1)@127.0.0.1:1"}
     says = {"/x": 1, "/master/state-summary": {"frameworks": [], "slaves": [slave]}}
@@ -88,6 +90,8 @@ def test_nonsense_is_survived(
 
             for _ in range(8):
                 await asyncio.gather(*(one() for _ in range(50)))
+            for name in SECONDS:
+                monkeypatch.setattr(run, name, PATIENCE)
             assert (await ask(port, "/mesos/x")).status == 200
             assert [first for first, _ in server.asked if not WHOLE.fullmatch(first)] == []
 

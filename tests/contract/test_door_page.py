@@ -35,7 +35,7 @@ def test_one_logs_in_sees_the_cluster_and_its_changes(tmp_path: Path) -> None:
             door(tmp_path, masters=(cluster.port,), marathons=(cluster.port,), users=users) as port,
             async_playwright() as playwright,
         ):
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
             page = await browser.new_page()
             page.set_default_timeout(1000 * PATIENCE)
             wrong: list[str] = []

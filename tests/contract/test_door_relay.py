@@ -102,10 +102,11 @@ def test_both_directions_flow_at_once_and_unbuffered(tmp_path: Path) -> None:
             assert fields["content-type"] == "text/event-stream"
             for word in (b"one", b"two", b"three" * 10_000):
                 await client.say(b"%x\r\n%b\r\n" % (len(word), word))
-                got = b""
-                while len(got) < len(word) + 5:  # a large one may come in several pieces
+                got = await client.chunk()
+                while len(got.replace(b"echo ", b"")) < len(word):  # a large one may come in several pieces
                     got += await client.chunk()
-                assert got == b"echo " + word
+                assert got.startswith(b"echo ")
+                assert got.replace(b"echo ", b"") == word
             await client.say(b"0\r\n\r\n")
             assert await client.chunk() == b""
             client.writer.close()

@@ -35,7 +35,7 @@ def test_every_file_of_the_page_is_there_and_comes_from_here(tmp_path: Path) -> 
 def test_the_page_follows_what_happens(tmp_path: Path) -> None:
     async def story() -> None:
         async with marathon(tmp_path) as live, async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
             page = await browser.new_page()
             page.set_default_timeout(1000 * PATIENCE)
             wrong: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import ssl
 import subprocess
 import tarfile
@@ -18,6 +19,7 @@ import pytest
 
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.mesos.agent.fetcher import Fetcher, basename
+from tortie.mesos.agent.sandbox_files import appending
 from tortie.wire import mesos as wire
 
 
@@ -101,6 +103,54 @@ def test_archives_are_unpacked_and_kept(fetch: Callable[..., Path], http: str) -
     assert names(fetch(f"{http}/pack.tar.gz")) == ["inside/data.txt", "pack.tar.gz"]
     assert "zipped.txt" in names(fetch(f"{http}/pack.zip"))
     assert (fetch(f"{http}/one.gz") / "one").read_bytes() == b"data"
+
+
+def test_a_link_that_an_archive_brings_leads_nobody_out_of_the_sandbox(
+    fetch: Callable[..., Path], files: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "host").write_text("the host's")
+    with tarfile.open(tmp_path / "links.tar", "w") as archive:
+        for name, target in (("folder", outside), ("data.txt", outside / "host"), ("one", outside / "host")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, str(target)
+            archive.addfile(link)
+    with tarfile.open(tmp_path / "through.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("folder/x"))
+    with zipfile.ZipFile(tmp_path / "through.zip", "w") as zipped:
+        zipped.writestr("folder/x", "x")
+    sandbox = fetch(str(tmp_path / "links.tar"))
+    assert (sandbox / "folder").is_symlink()
+    for value, options in (
+        (str(files / "data.txt"), {"output_file": "folder/x"}),
+        (str(tmp_path / "through.tar"), {}),
+        (str(tmp_path / "through.zip"), {}),
+    ):
+        with pytest.raises(Invalid, match="leads out of the sandbox"):
+            fetch(value, **options)
+    fetch(str(files / "data.txt"))
+    fetch(str(files / "one.gz"))
+    assert (sandbox / "data.txt").read_text() == "data"
+    assert (sandbox / "one").read_text() == "data"
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("host", "the host's")]
+
+
+def test_what_a_task_puts_in_place_of_its_output_is_not_written_through(tmp_path: Path) -> None:
+    sandbox, host = tmp_path / "sandbox", tmp_path / "host"
+    sandbox.mkdir()
+    host.write_text("the host's")
+    (sandbox / "stdout").symlink_to(host)
+    os.mkfifo(sandbox / "stderr")
+    for name in ("stdout", "stderr", "stdout"):
+        with appending(sandbox, name) as file:
+            file.write(f"{name}\n".encode())
+    assert (host.read_text(), (sandbox / "stdout").read_text()) == ("the host's", "stdout\nstdout\n")
+    assert (sandbox / "stderr").read_text() == "stderr\n"
+    (sandbox / "stderr").unlink()
+    (sandbox / "stderr").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        appending(sandbox, "stderr")
 
 
 def test_an_executable_is_not_unpacked_nor_is_what_must_not_be(fetch: Callable[..., Path], http: str) -> None:

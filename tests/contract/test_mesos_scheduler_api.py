@@ -320,6 +320,7 @@ def test_a_port_in_use_is_named(port: int, tmp_path: Path) -> None:
         (["--containerizers", "appc"], "docker, mesos or both are expected"),
         (["--image-providers", "appc"], "appc is not served"),
         (["--docker-registry", "images"], "an absolute path of a directory is expected"),
+        (["--docker-store-dir", "/var/a:b"], "overlayfs takes no path with"),
         (["--cgroups-root", "../up"], "the path of a cgroup is expected"),
         (["--executor-environment-variables", "[]"], "an object of strings is expected"),
         (["--work-dir", "/proc/none"], "--work-dir /proc/none"),

@@ -80,7 +80,7 @@ class Held(Allocator):
 class World:
     def __init__(self, folder: Path) -> None:
         self.socket, self.spool, self.journal = folder / "cni.sock", folder / "spool", folder / "log/isolator.log"
-        self.command, _ = install(folder / "bin", str(self.socket), str(self.spool))
+        self.command, _ = (placed.path for placed in install(folder / "bin", str(self.socket), str(self.spool)))
         self.store = open_store(f"sqlite://{folder}/store")
         client = Client(self.store)
         pool = IPPoolSpec(cidr="192.168.0.0/16")

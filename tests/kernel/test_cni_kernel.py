@@ -93,10 +93,18 @@ def collection(valid: list[dict[str, str]]) -> dict[str, Any]:
 
 
 def nothing_left(lab: Lab, node: Node) -> None:
-    assert endpoints(lab) == []
-    assert handles(lab) == []
-    assert node.links() == set()
-    assert "cali" not in inside(node.host.netns, "ip", "route")
+    """What the node cannot do in time it does later."""
+
+    def left() -> list[str]:
+        routes = inside(node.host.netns, "ip", "route")
+        return [
+            *endpoints(lab),
+            *handles(lab),
+            *node.links(),
+            *(line for line in routes.splitlines() if "cali" in line),
+        ]
+
+    until(lambda: not left(), message=lambda: f"nothing is left: {left()}")
 
 
 def test_two_containers_talk_by_the_profile_of_their_network(lab: Lab) -> None:

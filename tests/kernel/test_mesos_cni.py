@@ -181,7 +181,7 @@ def test_a_child_that_stays_does_not_hold_the_answer(plugin: CniPlugin, root: Pa
     plugin.does("ADD", "daemon")
     joined = run(lambda: networks(plugin, root).join(wish(ASKED)))
     assert joined.infos[0].ip_addresses[0].ip_address == "192.168.0.1"
-    assert alive(plugin)
+    wait_until(lambda: alive(plugin), message="its child runs on")
     end_child(plugin)
     run(lambda: networks(plugin, root).leave("c1"))
     assert nothing_left(root)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.kernel.mesos_world import World, addresses, on
 from tests.kernel.test_cni_kernel import endpoints, handles
+from tests.support.machine import needs_oci_runtime
 from tests.support.mesos_client import get
 from tests.support.ucr_host import Tasks, container_of, kill_shim
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 Json = dict[str, Any]
 HOST = ""
 """No image: the host's own root."""
@@ -151,10 +152,17 @@ def active(world: World) -> bool:
     return [a["active"] for a in get(world.host.master.port, "/slaves")["slaves"]] == [True]
 
 
+def heard_of(world: World, names: list[str]) -> bool:
+    kept = world.host.work_dir.glob("meta/slaves/*/frameworks/*/executors/*/runs/*/task.json")
+    return {path.parents[2].name for path in kept} >= set(names)
+
+
 def test_an_agent_killed_while_it_launches_begins_again_or_goes_on(world: World, tasks: Tasks) -> None:
     names = [f"early-{number}" for number in range(5)]
     for name in names:
         tasks.run(name, "sleep 1000", container=on("blue"))
+    # What an agent has not heard of when it dies is lost, as in the original.
+    wait_until(lambda: heard_of(world, names), message="the agent knows them all")
     wait_until(world.kept, message="one joins its network")
     world.host.agent.stop(signal.SIGKILL)
     world.host.agent.start()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.kernel.netlab import Lab
 from tests.kernel.test_netmodules_kernel import A1, Agent, endpoints, handles
+from tests.support.machine import needs_oci_runtime
 from tests.support.mesos_client import get
 from tests.support.netns import within
 from tests.support.ucr_host import Tasks, UcrHost, container_of
@@ -17,7 +18,7 @@ from tests.support.waiting import wait_until
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, WORKLOAD_ENDPOINT
 from tortie.wire.netmodules import HOOK, ISOLATOR
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, needs_oci_runtime]
 Json = dict[str, Any]
 
 

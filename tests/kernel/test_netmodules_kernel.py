@@ -65,7 +65,7 @@ class Agent:
         socket, self.spool, self.log = self.folder / "cni.sock", self.folder / "spool", self.folder / "isolator.log"
         paths = {"--cni-socket": socket, "--cni-spool": self.spool, "--net-modules-log": self.log}
         self.options = ["--cni", *(str(word) for pair in paths.items() for word in pair)]
-        self.command, _ = install(self.folder / "bin", str(socket), str(self.spool))
+        self.command, _ = (placed.path for placed in install(self.folder / "bin", str(socket), str(self.spool)))
         self.host = lab.host(name, address, *self.options)
         until(socket.exists)
         self.root = self.folder / "containers"
@@ -320,9 +320,8 @@ def test_the_commands_as_mesos_calls_them(lab: Lab, agent: Agent) -> None:
     finally:
         end(process)
     nothing_left(agent)
-    text = agent.log.read_text()
-    assert "already in use" in text
-    assert '"command": "cleanup"' in text
+    for words in ("already in use", '"command": "cleanup"'):
+        until(lambda words=words: words in agent.log.read_text(), message=agent.log.read_text)  # type: ignore[misc]
 
 
 def test_an_address_of_somebody_else_is_never_given_back(lab: Lab, agent: Agent) -> None:
@@ -394,7 +393,7 @@ STEPS = [(when, command) for command in ("reserve", "allocate", "isolate", "rele
 def killer(agent: Agent, when: int, command: str) -> Path:
     """The command, but that it kills whoever calls it, before or after one step."""
     path = agent.folder / f"killer-{command}-{when}"
-    kill = f'case "$request" in *\'"command":"{command}"\'*) kill -9 $PPID;; esac'
+    kill = f'case "$request" in *\'"command":"{command}"\'*) kill -9 $PPID; exit;; esac'
     call = f'printf %s "$request" | {agent.command}'
     lines = [kill, call] if when == 0 else [call, kill]
     path.write_text("\n".join(["#!/bin/sh", "trap '' HUP", "request=$(cat)", *lines, ""]))

@@ -21,6 +21,7 @@ from tortie.mesos.agent import namespaces
 from tortie.mesos.agent.networks import Joined, Wish
 from tortie.mesos.agent.ucr import connection
 from tortie.mesos.agent.ucr.host_network import HostNetworks
+from tortie.wire import mesos as wire
 
 pytestmark = [pytest.mark.root, needs_oci_runtime]
 
@@ -176,12 +177,16 @@ def test_a_sandbox_full_of_links_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "secret" / "file").write_text("untouched")
 
     async def story() -> None:
-        from tortie.wire import mesos as wire
-
         launch = box.launch("true", volumes=[wire.Volume(mode="RW", container_path="/x", host_path="link")])
         (Path(launch.sandbox) / "link").symlink_to(tmp_path / "secret")
         with pytest.raises(Invalid, match="leads out of the sandbox"):
             await box.made.start(launch)
+        launch = box.launch("cat /x", volumes=[wire.Volume(mode="RO", container_path="/x", host_path="file")])
+        (Path(launch.sandbox) / "file").write_text("a file may be one")
+        await box.made.start(launch)
+        await box.made.wait(launch.name)
+        assert (Path(launch.sandbox) / "stdout").read_text() == "a file may be one"
+        await box.made.remove(launch.name)
         swap = f"cd $MESOS_SANDBOX && mv stdout old && ln -s {tmp_path}/secret/file stdout"
         launch = box.launch(f"{swap} && head -c 5000000 /dev/zero; echo end")
         await box.made.start(launch)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.machine import needs_oci_runtime
 from tests.support.ucr_containers import Box
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 from tortie.base import cgroups
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
@@ -69,7 +69,12 @@ async def ran(box: Box, asked: Session) -> tuple[int, str, str]:
 def test_a_session_has_the_containers_world_and_an_end_of_its_own(tmp_path: Path) -> None:
     async def story(box: Box) -> None:
         async with box.running("echo here > /made; sleep 1000") as parent:
-            await until(lambda: box.made.run_in(f"mesos-{parent}", ["cat", "/made"], environment={}, timeout=90))
+
+            async def made() -> bool:
+                said = await box.made.run_in(f"mesos-{parent}", ["cat", "/made"], environment={}, timeout=PATIENCE)
+                return said == (0, "here")
+
+            await until(made, message="the task has made its file")
             line = "cat /made; echo $COLOUR $MORE; pwd; hostname >/dev/null; echo oops >&2; exit 7"
             status, out, err = await ran(box, session(parent, line, environment={"MORE": "and more"}))
             assert (status, err) == (7 << 8, "oops\n")
@@ -188,10 +193,11 @@ def test_a_task_with_a_terminal_can_be_attached_to(tmp_path: Path) -> None:
 
             async def typed(word: str) -> bool:
                 await streams.write(container_id, f"{word}\n".encode())
-                return all(f"got {word}\r\n11 22\r\n" in reading.out for reading in readings)
+                # The terminal's echo of what is typed meanwhile may stand between any two of these.
+                return all(f"got {word}" in reading.out and "11 22" in reading.out for reading in readings)
 
             await until(lambda: typed("x"), message=lambda: [reading.out for reading in readings])
-            assert "got x" in log.read_text()
+            await until(lambda: "got x" in log.read_text(), message=log.read_text)
             await streams.signal(container_id, 9)
             for reading in readings:
                 await reading.task

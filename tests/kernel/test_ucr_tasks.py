@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -152,8 +151,10 @@ def test_a_user_capabilities_and_limits_of_its_own(host: UcrHost, tasks: Tasks) 
     asked = {
         "linux_info": {"capability_info": {"capabilities": []}},
         "rlimit_info": {"rlimits": [{"type": "RLMT_NOFILE", "soft": 100, "hard": 200}]},
+        "volumes": [{"mode": "RW", "container_path": "data", "host_path": "own"}],
     }
-    line = "id -u; ulimit -Sn; ulimit -Hn; grep CapEff /proc/self/status; echo x > $MESOS_SANDBOX/file"
+    line = "echo x > data/file && echo x > $MESOS_SANDBOX/file || exit 1"
+    line += "; id -u; ulimit -Sn; ulimit -Hn; grep CapEff /proc/self/status"
     tasks.run("nobody", line, container=asked, command={"user": "nobody"})
     assert tasks.ended("nobody")["state"] == "TASK_FINISHED"
     assert host.said("nobody").split()[-5:] == ["65534", "100", "200", "CapEff:", "0" * 16]
@@ -274,5 +275,6 @@ def test_a_task_written_for_docker_is_served(host: UcrHost, tasks: Tasks) -> Non
 
 
 def test_the_agent_says_what_runs_its_containers(host: UcrHost) -> None:
-    assert "containers run by /" in host.agent.log.read_text()
-    assert json.loads(json.dumps(host.state()))["slaves"]
+    log = host.agent.log
+    wait_until(lambda: "containers run by /" in log.read_text(), message=log.read_text)
+    wait_until(lambda: host.state()["slaves"], message=log.read_text)

@@ -150,7 +150,8 @@ class _Process:
             self.sources = {out: "STDOUT", err: "STDERR"}
         try:
             self.popen = subprocess.Popen(
-                [*shell, *self.session.arguments],
+                # Whoever runs the tests in the background has INT and QUIT ignored.
+                ["env", "--default-signal", *shell, *self.session.arguments],
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

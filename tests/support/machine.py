@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tortie.plugins.compiled import find_compiler
+
 
 def _kernel() -> tuple[int, ...]:
     return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
@@ -48,6 +50,8 @@ needs_vxlan = pytest.mark.skipif(bool(_no_vxlan), reason=f"needs a kernel with V
 needs_oci_runtime = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("runc", "crun")), reason="needs an OCI runtime: runc or crun"
 )
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C compiler")
 
 needs_iptables_nft = pytest.mark.skipif(
     "nf_tables" not in _said("iptables", "--version"), reason="needs iptables that writes nftables (iptables-nft)"

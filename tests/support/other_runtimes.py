@@ -34,6 +34,7 @@ class Runtime:
 
     def __enter__(self) -> Self:
         lines = [*(self._above(place) for place in ("/etc", "/opt", "/var/lib")), "mount -t tmpfs tmpfs /run"]
+        lines.append("mount -t tmpfs tmpfs /dev/shm")  # podman keeps its locks there, one set for all of a machine
         lines += ["rm -rf /etc/cni /opt/cni /var/lib/cni", "mkdir /etc/cni /opt/cni"]
         lines += [f"ln -s {self.config} /etc/cni/net.d", f"ln -s {self.plugins} /opt/cni/bin"]
         ready = self.work / "ready"
@@ -125,8 +126,12 @@ class Containerd(Runtime):
             command = self.words("containerd", "--config", str(self.work / "config.toml"))
             self._daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        wait_until((self.work / "sock").exists, message=lambda: (self.work / "log").read_text()[-2000:])
+        wait_until(self._answers, message=lambda: (self.work / "log").read_text()[-2000:])
         return self
+
+    def _answers(self) -> bool:
+        asked = self.words("ctr", "--address", str(self.work / "sock"), "version")
+        return subprocess.run(asked, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
 
     def __exit__(self, *problem: Any) -> None:
         for process in self._running.values():

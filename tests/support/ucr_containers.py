@@ -15,9 +15,10 @@ from tests.support.waiting import until
 from tortie.base import cgroups
 from tortie.mesos.agent.docker_run import Launch
 from tortie.mesos.agent.networks import Networks
-from tortie.mesos.agent.ucr.containers import Options, UcrContainers
+from tortie.mesos.agent.ucr.containers import UcrContainers
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 from tortie.mesos.agent.ucr.images import Images
+from tortie.mesos.agent.ucr.making import Options
 from tortie.mesos.agent.ucr.oci import Runtime, choose
 from tortie.mesos.agent.ucr.place import Place
 from tortie.wire import mesos as wire

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,7 +85,8 @@ def shims(below: Path) -> list[int]:
 
 def kill_shim(folder: Path) -> None:
     for pid in shims(folder):
-        os.kill(pid, 9)
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
 
 
 class Tasks:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.stars_lab import story, tortie
+from tests.support.walk_pages import type_then, untyped
 
 from tortie.lab.api import Lab
 from tortie.lab.walks.environments_stages import APPS
@@ -30,6 +31,8 @@ def lab() -> Iterator[Lab]:
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
     ran = tortie("walk", "environments", "--here", "--json", "--name", NAME, timeout=1100)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert untyped("environments", ran.stderr) == []
+    type_then("environments", lab)
     report = json.loads(ran.stdout)
     assert report["holds"]
     assert [check["step"] for check in report["checks"]][-1] == "S-e"

@@ -12,6 +12,7 @@ from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.etcd_server import ETCD
 from tests.support.stars_lab import story, tortie, wait_for
 from tests.support.waiting import PATIENCE
+from tests.support.walk_pages import untyped
 
 from tortie.lab.api import Lab, Ran
 
@@ -39,6 +40,7 @@ def lab() -> Iterator[Lab]:
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
     ran = tortie("walk", "hello", "--here", "--json", "--name", NAME, timeout=1100)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert untyped("hello", ran.stderr) == []
     report = json.loads(ran.stdout)
     assert report["holds"]
     assert {check["step"] for check in report["checks"]} == {str(n) for n in range(1, 13)}
@@ -73,7 +75,7 @@ def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -
         "haproxy": "frontend_10120",
     }
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         for name, text in wanted.items():
             tab = browser.new_page()
             tab.set_default_timeout(1000 * PATIENCE)
@@ -84,8 +86,9 @@ def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -
 
 def test_a_new_database_is_found_by_its_name(lab: Lab) -> None:
     """Views begin anew at 1 with a Redis at another address; until then the page says that there is none."""
+    wait_for("the page with its views", lambda: PAGE.fullmatch(page(lab)) is not None)
     counted = PAGE.fullmatch(page(lab))
-    assert counted, page(lab)
+    assert counted
     (host,) = (host for host in lab.hosts.values() if host.role == "agent" and redis(lab, host.name))
     assert host.run(["docker", "kill", *redis(lab, host.name)]).returncode == 0
 

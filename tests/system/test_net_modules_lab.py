@@ -15,6 +15,7 @@ from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.etcd_server import ETCD
 from tests.support.stars_lab import story, tortie, wait_for
 from tests.support.waiting import PATIENCE
+from tests.support.walk_pages import untyped
 
 from tortie.lab.api import Lab
 from tortie.lab.walks.net_modules import ALL_EDGES, WITHIN_HALVES
@@ -42,6 +43,7 @@ def lab() -> Iterator[Lab]:
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
     ran = tortie("walk", "net-modules", "--here", "--json", "--name", NAME, timeout=1100)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert untyped("net-modules", ran.stderr) == []
     report = json.loads(ran.stdout)
     assert report["holds"]
     assert {check["step"] for check in report["checks"]} == {str(n) for n in range(1, 10)}
@@ -65,7 +67,7 @@ def test_a_browser_outside_sees_the_pictures(lab: Lab) -> None:
         assert ran.returncode == 0, ran.stderr
     pages = {p["name"]: p["url"] for p in json.loads(tortie("status", "--name", NAME, "--json").stdout)["pages"]}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         for name, bright in (("star", ALL_EDGES), ("star-iso", WITHIN_HALVES)):
             wait_for(f"the page {name}", partial(answers, pages[name]))
             tab = browser.new_page()

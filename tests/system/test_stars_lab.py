@@ -27,6 +27,7 @@ from tests.support.stars_lab import (
     wait_for,
 )
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.walk_pages import type_then, untyped
 
 from tortie.lab.api import Host, Lab
 from tortie.lab.walks.matrix import Probe, Seen
@@ -154,7 +155,7 @@ def test_the_page_draws_client_frontend_backend(lab: Lab) -> None:
     status = json.loads(tortie("status", "--name", NAME, "--json").stdout)
     url = next(page["url"] for page in status["pages"] if page["name"] == "stars")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
         page = browser.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
@@ -359,7 +360,12 @@ def test_without_our_table_a_boot_is_closed_until_the_node_has_read_the_store(
     check(NAME)
 
 
+def test_what_the_page_lets_people_look_at_is_there(lab: Lab) -> None:
+    type_then("stars", lab)
+
+
 def test_the_whole_walk_holds() -> None:
     """In a lab of its own, beside the one of this module."""
     ran = tortie("walk", "stars", "--name", f"syswalk-{os.getpid()}", timeout=1100)
     assert ran.returncode == 0, ran.stderr
+    assert untyped("stars", ran.stderr) == []

@@ -206,10 +206,13 @@ def _ucr(options: dict[str, Any], work_dir: Path) -> UcrSettings:
         raise Invalid(f"--docker_registry {registry}: an absolute path of a directory is expected")
     if ".." in options["cgroups_root"].split("/") or not options["cgroups_root"].strip("/"):
         raise Invalid(f"--cgroups_root {options['cgroups_root']}: the path of a cgroup is expected")
+    store = Path(options["docker_store_dir"] or work_dir / "store/docker")
+    if set(":,\\") & set(str(store)):
+        raise Invalid(f"--docker_store_dir {store}: overlayfs takes no path with ':', ',' or '\\'")
     return UcrSettings(
         runtime_dir=Path(options["runtime_dir"]),
         images=(Path(registry),) if registry and options["image_providers"] else (),
-        store=Path(options["docker_store_dir"] or work_dir / "store/docker"),
+        store=store,
         cgroups_root=options["cgroups_root"],
         program=options["oci_runtime"],
         variables=variables,

@@ -30,6 +30,7 @@ from tortie.node.bird import Bird
 from tortie.node.bird_socket import DIRECTORY
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
+from tortie.plugins.install import KINDS, Kind
 from tortie.store.client import Client
 from tortie.store.open import open_store, store_url
 from tortie.store.port import Datastore
@@ -224,6 +225,15 @@ def boot(interface_prefix: str) -> None:
     click.echo("closed table loaded" if opened.made else "table is there already, unchanged")
 
 
+launcher_kind = click.option(
+    "--launcher",
+    type=click.Choice(KINDS),
+    default="auto",
+    show_default=True,
+    help="What is put there: compiled from C, which starts faster, or the same in Python; auto: what can be had here.",
+)
+
+
 @node.command(name="install-cni")
 @click.option(
     "--bin-dir",
@@ -234,12 +244,13 @@ def boot(interface_prefix: str) -> None:
 )
 @cni_socket
 @cni_spool
-def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+@launcher_kind
+def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path, launcher: Kind) -> None:
     """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
     from tortie.plugins.cni.install import install
 
-    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
-        click.echo(f"wrote {path}")
+    for placed in install(bin_dir, str(cni_socket), str(cni_spool), launcher):
+        click.echo(f"wrote {placed.path}: {placed.what}")
 
 
 @node.command(name="install-netmodules")
@@ -252,12 +263,13 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
 )
 @cni_socket
 @cni_spool
-def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path) -> None:
+@launcher_kind
+def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path, launcher: Kind) -> None:
     """Put net-modules' command calico_mesos in place, and a modules.json for Mesos agents where there is none."""
     from tortie.plugins.netmodules.install import install
 
-    for path in install(bin_dir, str(cni_socket), str(cni_spool)):
-        click.echo(f"wrote {path}")
+    for placed in install(bin_dir, str(cni_socket), str(cni_spool), launcher):
+        click.echo(f"wrote {placed.path}: {placed.what}")
 
 
 @node.command()

@@ -27,7 +27,7 @@ def request(given: list[bytes], stdin: bytes) -> bytes:
 def open_namespace(path: bytes) -> int:
     """A descriptor, because the path may mean another namespace by the time the agent looks; -1 for none."""
     try:
-        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC) if path else -1
+        return posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK) if path else -1
     except OSError:
         return -1
 
@@ -36,8 +36,11 @@ def stamp(namespace: int) -> bytes:
     """Which namespace it is; nothing when it is a plain file, as after a restart of the host."""
     if namespace < 0:
         return b""
-    found = posix.fstat(namespace)
-    if found.st_dev != posix.stat("/proc/self/ns/net").st_dev:
+    try:
+        found, own = posix.fstat(namespace), posix.stat("/proc/self/ns/net")
+    except OSError:
+        return b""
+    if found.st_dev != own.st_dev:
         return b""
     return b"%d:%d" % (found.st_dev, found.st_ino)
 
@@ -57,8 +60,8 @@ def connect(until: float) -> sockets.socket:
             return connection
 
 
-def exchange(connection: sockets.socket, call: bytes, namespace: int) -> int:
-    """The first byte of the reply is the exit code, the rest is printed as it is."""
+def exchange(connection: sockets.socket, call: bytes, namespace: int) -> bytes:
+    """The answer: its first byte is the exit code, the rest is to be printed as it is."""
     rights = []
     if namespace >= 0:
         number = namespace.to_bytes(4, sys.byteorder)
@@ -67,11 +70,12 @@ def exchange(connection: sockets.socket, call: bytes, namespace: int) -> int:
     if sent < len(call):
         connection.sendall(call[sent:])
     connection.shutdown(sockets.SHUT_WR)
-    reply = read_all(connection.fileno())
+    reply = read_all(connection.fileno(), 4 * MOST)
     if not reply:
         raise ConnectionResetError(104, "it ended in the middle of the call")
-    write_all(1, reply[1:])
-    return reply[0] - 48
+    if len(reply) == 4 * MOST or not reply[:1].isdigit():
+        raise ConnectionResetError(104, "it answered what is no answer")
+    return reply
 
 
 def away(error: OSError) -> str:
@@ -84,10 +88,15 @@ def keep(call: bytes) -> None:
     name = f"{time.time_ns():020d}-{posix.getpid()}"
     beside = f"{SPOOL}/.{name}"
     file = posix.open(beside, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
-    write_all(file, call)
-    posix.fsync(file)
-    posix.close(file)
-    posix.rename(beside, f"{SPOOL}/{name}")
+    try:
+        write_all(file, call)
+        posix.fsync(file)
+        posix.rename(beside, f"{SPOOL}/{name}")
+    except OSError:
+        posix.unlink(beside)
+        raise
+    finally:
+        posix.close(file)
     posix.write(2, f"{SOCKET} does not answer: it is done when the agent is back\n".encode())
 
 
@@ -97,8 +106,17 @@ def plain(message: str) -> str:
 
 
 def answer(text: str) -> int:
-    write_all(1, text.encode(errors="replace"))
-    return 0
+    return say(text.encode(errors="replace"), 0)
+
+
+def say(data: bytes, code: int) -> int:
+    """The exit code: 1 when nobody hears it."""
+    try:
+        write_all(1, data)
+    except OSError as error:
+        posix.write(2, f"standard output: {error.strerror}\n".encode())
+        return 1
+    return code
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -106,10 +124,22 @@ def write_all(fd: int, data: bytes) -> None:
         data = data[posix.write(fd, data) :]
 
 
-def read_all(fd: int) -> bytes:
+def read_all(fd: int, most: int) -> bytes:
+    """What there is, up to so many bytes."""
     parts: list[bytes] = []
-    while True:
-        part = posix.read(fd, 65536)
+    while most > 0:
+        part = posix.read(fd, min(most, 65536))
         if not part:
-            return b"".join(parts)
+            break
         parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def standard_input() -> tuple[bytes, str]:
+    """What the runtime wrote, and why it will not do."""
+    try:
+        stdin = read_all(0, MOST + 1)
+    except OSError as error:
+        return b"", f"standard input: {error.strerror}"
+    return stdin, f"standard input is longer than {MOST} bytes" if len(stdin) > MOST else ""

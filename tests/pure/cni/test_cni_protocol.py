@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from tortie.plugins.cni import failures, names
 from tortie.plugins.cni.asking import read_asking
 from tortie.plugins.cni.call import VERSIONS, Call, read_call
 from tortie.plugins.cni.failures import CniError
-from tortie.plugins.cni.install import install
-from tortie.plugins.cni.launcher import SUPPORTED
 from tortie.plugins.cni.results import Interface, Result, addresses_of, chained, shaped
 from tortie.plugins.cni.settings import read_settings
 from tortie.plugins.labels import label_key, label_value
@@ -281,27 +278,3 @@ def test_what_is_kept_comes_out_in_its_order_and_rubbish_is_set_aside(tmp_path: 
     assert [request.variables["CNI_CONTAINERID"] for _, request in spool.kept()] == ["a", "b"]
     assert len(spool.kept()) == 2
     assert (tmp_path / "spool" / ".broken-00").exists()
-
-
-def test_the_launcher_stands_alone(tmp_path: Path) -> None:
-    written = list(install(tmp_path / "bin", str(tmp_path / "no.sock"), str(tmp_path / "spool")))
-    assert [path.name for path in written] == ["tortie", "calico", "calico-ipam"]
-    assert ", ".join(f'"{version}"' for version in VERSIONS) == SUPPORTED
-
-    def run(command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        env = {**ENV, "CNI_COMMAND": command, "CNI_NETNS": "dummy"} if command else {}
-        return subprocess.run([str(written[1])], env=env, input=stdin, capture_output=True, cwd="/", check=False)
-
-    version = run("VERSION", b'{"cniVersion":"1.0.0"}')
-    assert msgspec.json.decode(version.stdout) == {"cniVersion": "1.1.0", "supportedVersions": list(VERSIONS)}
-    about = run("")
-    assert (about.returncode, about.stdout, b"container runtime" in about.stderr) == (0, b"", True)
-    for command, code in (("STATUS", 50), ("CHECK", 11), ("GC", 11)):
-        said = run(command, b"{}")
-        assert (said.returncode, msgspec.json.decode(said.stdout)["code"]) == (1, code)
-    kept = run("DEL", b'{"name":"blue"}')
-    assert (kept.returncode, kept.stdout) == (0, b"")
-    (_, request), *rest = Spool(tmp_path / "spool").kept()
-    assert (request.variables["CNI_COMMAND"], request.stdin, rest) == ("DEL", b'{"name":"blue"}', [])
-    shown = subprocess.run([str(written[0]), "-v"], capture_output=True, check=True, env={})
-    assert shown.stdout.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -15,10 +16,24 @@ from tortie.cli.dcos import state as of
 from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.following import last_lines
 from tortie.cli.dcos.marathon_errors import MISCONFIGURED, said
+from tortie.cli.dcos.marathon_tables import (
+    app_table,
+    deployment_table,
+    details_table,
+    group_table,
+    queue_table,
+    summary_table,
+)
 from tortie.cli.dcos.reply import Reply
+from tortie.cli.dcos.tables import node_table, service_table, task_table
 from tortie.cli.dcos.task_log import none_found
 from tortie.cli.dcos.terminal import Escape
 
+FIELDS = st.sampled_from(
+    ["id", "frameworks", "tasks", "slaves", "statuses", "container", "container_status", "container_id", "state", "pid"]
+    + ["apps", "groups", "currentActions", "deployments", "delay", "healthChecks", "lastUnusedOffers", "reason", "app"]
+    + ["affectedApps", "instances", "executors", "active", "rejectSummaryLastOffers", "acceptedResourceRoles"]
+)
 ONE, TWO, THREE = task("web.1"), task("web.12"), task("db.1")
 ENDED = task("web.9", state="TASK_FINISHED")
 
@@ -108,6 +123,36 @@ def test_the_sandbox_of_a_task() -> None:
 def test_documents_of_another_shape_are_refused(broken: Any) -> None:
     with pytest.raises(DcosError, match="cannot be read: it has no list of 'frameworks'"):
         of.members(broken, "frameworks")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_answers_of_any_shape_are_read_or_refused(answer: Any) -> None:
+    """By DcosError, never by another failure."""
+    document = answer if isinstance(answer, dict) else {}
+    for read in (
+        lambda: of.tasks(document, "a"),
+        lambda: of.container(document),
+        lambda: of.agent(document, "a"),
+        lambda: of.executor(document, "a"),
+        lambda: task_table(of.tasks(document), document),
+        lambda: node_table(of.nodes([document], document, document)),
+        lambda: service_table(list(of.frameworks(document, inactive=True))),
+        lambda: app_table([document], [document], [document]),
+        lambda: queue_table([document]),
+        lambda: deployment_table([document]),
+        lambda: group_table([document]),
+        lambda: details_table(document),
+        lambda: summary_table({"processedOffersSummary": document, "app": document}),
+    ):
+        with contextlib.suppress(DcosError):
+            read()
 
 
 def test_where_things_lie() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +22,7 @@ from tortie.plugins.netmodules.asking import (
     named_addresses,
     read_asking,
 )
-from tortie.plugins.netmodules.install import install
 from tortie.plugins.profile import HANDLE_ANNOTATION, network_profile
-from tortie.plugins.spool import Spool
 
 HOST, CONTAINER = "172.24.197.102", "0b7d3f0e-8f0c-4a57-9a8f-5d3a1c2e4f60"
 ISOLATE = {"hostname": HOST, "container_id": CONTAINER, "pid": 3789, "ipv4_addrs": ["192.168.0.1"]}
@@ -251,32 +247,3 @@ def test_an_endpoint_is_named_as_the_original_names_it() -> None:
     assert endpoint.metadata.annotations[HANDLE_ANNOTATION] == "mesos.u-1"
     assert names.is_ours(endpoint, "agent-1")
     assert not names.is_ours(endpoint, "agent-2")
-
-
-def test_the_launcher_stands_alone(tmp_path: Path) -> None:
-    written = list(install(tmp_path / "bin", str(tmp_path / "no.sock"), str(tmp_path / "spool")))
-    assert [path.name for path in written] == ["calico_mesos", "modules.json"]
-    modules = json.loads(written[1].read_text())
-    assert modules["libraries"][0]["modules"][0]["parameters"][0]["value"] == str(written[0])
-    written[1].write_text("{}")
-    assert [path.name for path in install(tmp_path / "bin", "/x", str(tmp_path / "spool"))] == ["calico_mesos"]
-    list(install(tmp_path / "bin", str(tmp_path / "no.sock"), str(tmp_path / "spool")))
-
-    def run(stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([str(written[0])], env={}, input=stdin, capture_output=True, cwd="/", check=False)
-
-    for stdin in (request("jump", {}), b"nonsense", b""):
-        said = run(stdin)
-        assert (said.returncode, "agent of this host" in json.loads(said.stdout)["error"]) == (1, True)
-    for args in (request("release", {"ips": ["192.168.0.1"]}), request("cleanup", {"container_id": CONTAINER})):
-        kept = run(args)
-        assert (kept.returncode, kept.stdout) == (0, b'{"error":null}')
-    assert [call.stdin for _, call in Spool(tmp_path / "spool").kept()] == [
-        request("release", {"ips": ["192.168.0.1"]}),
-        request("cleanup", {"container_id": CONTAINER}),
-    ]
-    (tmp_path / "spool").rename(tmp_path / "elsewhere")
-    lost = run(request("release", {"ips": ["192.168.0.1"]}))
-    assert (lost.returncode, "spool" in json.loads(lost.stdout)["error"]) == (1, True)
-    shown = subprocess.run([str(written[0]), "-v"], capture_output=True, check=True, env={})
-    assert shown.stdout.strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tortie.cli.dcos.state import Document, members
+from tortie.cli.dcos.state import Document, members, part
 from tortie.cli.dcos.table import NOTHING, Column, drawn, table
 
 ACTIONS = {
@@ -31,7 +31,7 @@ REASONS = {
 
 
 def app_table(apps: Sequence[Document], deployments: Sequence[Document], queue: Sequence[Document]) -> str:
-    plans = {plan.get("id"): plan for plan in deployments}
+    plans = {str(plan.get("id")): plan for plan in deployments}
     overdue = overdue_ids(queue)
     return drawn(
         (
@@ -49,25 +49,25 @@ def app_table(apps: Sequence[Document], deployments: Sequence[Document], queue: 
     )
 
 
-def overdue_ids(queue: Sequence[Document]) -> set[Any]:
+def overdue_ids(queue: Sequence[Document]) -> set[str]:
     """Of those that wait for offers: their delay is over."""
-    return {queued_id(entry) for entry in queue if (entry.get("delay") or {}).get("overdue")}
+    return {str(queued_id(entry)) for entry in queue if part(entry, "delay").get("overdue")}
 
 
 def queued_id(entry: Document) -> Any:
-    return (entry.get("app") or entry.get("pod") or {}).get("id")
+    return (part(entry, "app") or part(entry, "pod")).get("id")
 
 
 def _health(app: Document) -> str:
     return f"{app['tasksHealthy']}/{app['tasksRunning']}" if app.get("healthChecks") else NOTHING
 
 
-def _deployment(app: Document, plans: Mapping[Any, Document]) -> str:
+def _deployment(app: Document, plans: Mapping[str, Document]) -> str:
     current = [
         action
         for own in members(app, "deployments")
-        if own.get("id") in plans
-        for action in members(plans[own.get("id")], "currentActions")
+        if str(own.get("id")) in plans
+        for action in members(plans[str(own.get("id"))], "currentActions")
         if action.get("app") == app["id"]
     ]
     actions = [_action(action) for action in current]
@@ -151,14 +151,14 @@ def _with_containers(pod: Document) -> str:
 
 def queue_table(queue: Sequence[Document]) -> str:
     def offers(key: str) -> Any:
-        return lambda entry: (entry.get("processedOffersSummary") or {}).get(key, NOTHING)
+        return lambda entry: part(entry, "processedOffersSummary").get(key, NOTHING)
 
     return drawn(
         (
             Column("ID", queued_id, left=True),
             Column("SINCE", lambda e: e.get("since", NOTHING), left=True),
             Column("INSTANCES TO LAUNCH", lambda e: e.get("count", NOTHING), left=True),
-            Column("WAITING", lambda e: (e.get("delay") or {}).get("overdue", NOTHING), left=True),
+            Column("WAITING", lambda e: part(e, "delay").get("overdue", NOTHING), left=True),
             Column("PROCESSED OFFERS", offers("processedOffersCount"), left=True),
             Column("UNUSED OFFERS", offers("unusedOffersCount"), left=True),
             Column("LAST UNUSED OFFER", offers("lastUnusedOfferAt"), left=True),
@@ -175,8 +175,8 @@ def summary_table(entry: Document) -> str:
     rows = []
     for name, (reason, *_) in REASONS.items():
         counted: Document = next((one for one in summary if one.get("reason") == reason), {})
-        processed = counted.get("processed", 0)
-        matched = processed - counted.get("declined", 0)
+        processed = _number(counted, "processed")
+        matched = processed - _number(counted, "declined")
         share = f"{100 * matched / processed:0.2f}%" if processed else NOTHING
         rows.append((name, asked[name], f"{matched} / {processed}", share))
     headings = ("RESOURCE", "REQUESTED", "MATCHED", "PERCENTAGE")
@@ -184,22 +184,27 @@ def summary_table(entry: Document) -> str:
 
 
 def _asked(entry: Document) -> dict[str, Any]:
-    app = entry.get("app")
+    app = part(entry, "app")
     if app:
         values = {name: app.get(name.lower(), NOTHING) for name in ("CONSTRAINTS", "CPUS", "MEM", "DISK", "PORTS")}
         return {"ROLE": app.get("acceptedResourceRoles") or "[*]", **values}
-    pod = entry.get("pod") or {}
-    placement = (pod.get("scheduling") or {}).get("placement") or {}
-    parts = [container.get("resources") or {} for container in pod.get("containers") or ()]
-    parts.append(pod.get("executorResources") or {})
-    sums = {name: sum(part.get(name.lower(), 0) for part in parts) for name in ("CPUS", "MEM", "DISK")}
-    endpoints = [end for container in pod.get("containers") or () for end in container.get("endpoints") or ()]
+    pod = part(entry, "pod")
+    placement = part(part(pod, "scheduling"), "placement")
+    parts = [part(container, "resources") for container in members(pod, "containers")]
+    parts.append(part(pod, "executorResources"))
+    sums = {name: sum(_number(part, name.lower()) for part in parts) for name in ("CPUS", "MEM", "DISK")}
+    endpoints = [end for container in members(pod, "containers") for end in members(container, "endpoints")]
     return {
         "ROLE": placement.get("acceptedResourceRoles") or "[*]",
         "CONSTRAINTS": placement.get("constraints", NOTHING),
         **sums,
         "PORTS": [end.get("hostPort") for end in endpoints],
     }
+
+
+def _number(document: Document, name: str) -> int | float:
+    found = document.get(name)
+    return found if isinstance(found, int | float) else 0
 
 
 def details_table(entry: Document) -> str:
@@ -210,7 +215,7 @@ def details_table(entry: Document) -> str:
 
     return drawn(
         (
-            Column("HOSTNAME", lambda one: (one.get("offer") or {}).get("hostname", NOTHING), left=True),
+            Column("HOSTNAME", lambda one: part(one, "offer").get("hostname", NOTHING), left=True),
             *(Column(name, had(*reasons)) for name, reasons in REASONS.items()),
             Column("RECEIVED", lambda one: one.get("timestamp", NOTHING), left=True),
         ),

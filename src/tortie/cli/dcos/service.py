@@ -72,7 +72,7 @@ def log(session: Session, line: Line) -> int:
     apps = [
         app
         for app in of.members(marathon.get("v2/apps"), "apps")
-        if (app.get("labels") or {}).get(FRAMEWORK_LABEL) == name
+        if of.part(app, "labels").get(FRAMEWORK_LABEL) == name
     ]
     if not apps:
         raise DcosError(f"No marathon apps found for service [{name}]")

@@ -26,6 +26,12 @@ def members(document: Any, name: str) -> list[dict[str, Any]]:
     return found
 
 
+def part(document: Any, name: str) -> dict[str, Any]:
+    """The object in a field; an empty one where there is none."""
+    found = document.get(name) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def frameworks(
     state: Document, *, active: bool = True, inactive: bool = False, completed: bool = False
 ) -> Iterator[Document]:
@@ -99,16 +105,16 @@ def hostnames(state: Document) -> dict[str, Any]:
 
 def container(task: Document) -> dict[str, Any]:
     """The id of the task's container, as its first status tells it. Raises DcosError."""
-    kind = (task.get("container") or {}).get("type", "MESOS")
+    kind = part(task, "container").get("type", "MESOS")
     if kind != "MESOS":
         raise DcosError(UCR_ONLY)
-    told = [status["container_status"] for status in members(task, "statuses") if status.get("container_status")]
+    told = [found for status in members(task, "statuses") if (found := part(status, "container_status"))]
     if not told:
         raise DcosError(f"Unable to obtain container status for task '{task.get('id')}'")
-    ids = [one["container_id"] for one in told if (one.get("container_id") or {}).get("value")]
+    ids = [found for one in told if (found := part(one, "container_id")).get("value")]
     if not ids:
         raise DcosError("No container found for the specified task. It might still be spinning up. Please try again.")
-    return dict(ids[0])
+    return ids[0]
 
 
 def container_path(container_id: Document) -> str:

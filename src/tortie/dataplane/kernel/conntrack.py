@@ -28,13 +28,17 @@ from tortie.dataplane.kernel.netlink import (
     receive,
 )
 
-GET, DELETE = (1 << 8) | 1, (1 << 8) | 2
+GET, DELETE, STATISTICS = (1 << 8) | 1, (1 << 8) | 2, (1 << 8) | 5
+ENTRIES = 1
 ORIGINAL, REPLY, ID, ZONE, FILTER = 1, 2, 12, 18, 25
 TUPLE_IP = 1
 SOURCE = {socket.AF_INET: 1, socket.AF_INET6: 3}
 BY_SOURCE = struct.pack("=I", 1)
 # Up to here the kernel is asked address by address; beyond, one list of everything is shorter.
 FEW = 8
+# So many conversations are listed sooner than the kernel picks some of them: for each question it walks through its
+# whole hash table, and that is 10 ms where the table has the size that a large machine gives it.
+LISTED = 200
 
 
 class Conntrack:
@@ -53,11 +57,26 @@ class Conntrack:
         for address in addresses:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             families.setdefault(family, set()).add(socket.inet_pton(family, address))
-        return sum(self._forget(family, wanted) for family, wanted in families.items())
+        there = self.count()
+        return sum(self._forget(family, wanted, there) for family, wanted in families.items()) if there else 0
 
-    def _forget(self, family: socket.AddressFamily, wanted: set[bytes]) -> int:
+    def count(self) -> int:
+        """How many conversations of all addresses there are."""
+        seq = next(self._sequence)
+        self._sock.send(message(STATISTICS, NLM_F_REQUEST | NLM_F_ACK, seq, _head(socket.AF_UNSPEC)))
+        count = 0
+        while True:
+            for found in receive(self._sock, 10.0):
+                if found.seq == seq and found.kind == STATISTICS:
+                    count = int.from_bytes(dict(attributes(found.body[4:])).get(ENTRIES, b""), "big")
+                if found.seq == seq and found.kind == NLMSG_ERROR:
+                    if failure(found):
+                        raise NetlinkError(failure(found), "conntrack")
+                    return count
+
+    def _forget(self, family: socket.AddressFamily, wanted: set[bytes], there: int) -> int:
         found: dict[bytes, bytes] = {}
-        for question in self._questions(family, wanted):
+        for question in [_head(family)] if there <= LISTED else self._questions(family, wanted):
             for part in dump(self._sock, GET, question, next(self._sequence)):
                 fields = dict(attributes(part.body[4:]))
                 if {_source(fields.get(side, b""), family) for side in (ORIGINAL, REPLY)} & wanted:

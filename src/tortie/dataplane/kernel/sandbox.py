@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import socket
 import stat
 import struct
@@ -27,12 +28,15 @@ from tortie.dataplane.kernel.netlink import (
     NLM_F_REPLACE,
     NLM_F_REQUEST,
     NLMSG_ERROR,
+    Message,
+    Overrun,
     attr,
     attributes,
     dump,
     failure,
     message,
     nested,
+    open_socket,
     receive,
     text,
 )
@@ -42,6 +46,7 @@ from tortie.dataplane.kernel.rtnl import (
     GETLINK,
     IFF_UP,
     LINK,
+    LINK_GROUP,
     MAIN_TABLE,
     NEWADDR,
     NEWLINK,
@@ -155,9 +160,44 @@ class Sandbox:
 
 
 def unlink(name: str) -> None:
-    """Removes a pair by its host's end; none of that name is fine."""
+    """Removes a pair by its host's end; none of that name is fine.
+
+    It returns as soon as the kernel has told everybody that the interface is gone: closed, without a name, no packet on
+    its way. The call itself lasts twice as long, until what is left has been freed.
+    """
+    with open_socket(NETLINK_ROUTE, [LINK_GROUP]) as told:
+        ours, theirs = socket.socketpair()
+        thread = ThreadPoolExecutor(1, "unlink")
+        deleting = thread.submit(_unlink, name)
+        thread.shutdown(wait=False)
+        deleting.add_done_callback(lambda _: theirs.close())
+        with ours:
+            if _is_told(name, told, ours):
+                return
+        deleting.result()
+
+
+def _unlink(name: str) -> None:
     with _open() as host:
         _ask(host, [_delete(name)], f"interface {name}", fine=(errno.ENODEV,))
+
+
+def _is_told(name: str, told: socket.socket, over: socket.socket) -> bool:
+    """Whether the kernel has said that the interface is gone; False when all is `over`, or what it said was lost."""
+    while over not in select.select([told, over], [], [])[0]:
+        try:
+            if any(_is_end_of(name, found) for found in receive(told, SECONDS)):
+                return True
+        except Overrun:
+            return False
+    return False
+
+
+def _is_end_of(name: str, found: Message) -> bool:
+    """Whether the kernel says that this interface is no more; what it says of a bridge's port is another matter."""
+    if found.kind != DELLINK or found.body[0] != socket.AF_UNSPEC:
+        return False
+    return dict(attributes(found.body[16:])).get(IFLA_IFNAME, b"").rstrip(b"\0") == name.encode()
 
 
 def is_namespace(fd: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ from tortie.mesos.agent.docker_run import (
 )
 from tortie.mesos.agent.docker_seen import seen
 from tortie.mesos.agent.hearing import COLUMNS, can_hear
+from tortie.mesos.agent.sandbox_files import appending
 from tortie.wire.docker import DEFAULT_SOCKET, DockerClient
 
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -140,11 +142,11 @@ class DockerContainers:
 
     async def _append(self, name: str, sandbox: Path, base: Mapping[str, int], *, tty: bool) -> None:
         """Until the log ends. A container with a terminal has one stream."""
-        skip = {n: max((sandbox / n).stat().st_size - base.get(n, 0), 0) for n in STREAMS.values()}
         query = {"follow": True, "stdout": True, "stderr": True}
         demux = Demux()
-        with (sandbox / "stdout").open("ab", 0) as out, (sandbox / "stderr").open("ab", 0) as err:
+        with appending(sandbox, "stdout") as out, appending(sandbox, "stderr") as err:
             files = {"stdout": out, "stderr": err}
+            skip = {n: max(os.fstat(file.fileno()).st_size - base.get(n, 0), 0) for n, file in files.items()}
             async for data in self.api.chunks("GET", f"/containers/{name}/logs", query=query):
                 for stream, part in [("stdout", data)] if tty else demux.feed(data):
                     seen = min(skip[stream], len(part))

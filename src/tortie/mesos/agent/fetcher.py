@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.mesos.agent.sandbox_files import check_way, free_place
 from tortie.wire import mesos as wire
 
 TARS = (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
@@ -53,9 +54,7 @@ class Fetcher:
 
     async def fetch(self, uri: wire.URI, sandbox: Path, user: str, say: Callable[[str], None]) -> None:
         """Raises Invalid for a URI that nothing can be done with, Unavailable when it cannot be had."""
-        name = basename(uri)
-        target = sandbox / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = free_place(sandbox, basename(uri))
         say(f"Fetching '{uri.value}' to '{target}'")
         if uri.cache:
             await self._through_cache(uri, target, user, say)
@@ -141,9 +140,11 @@ def _finish(uri: wire.URI, target: Path, sandbox: Path) -> None:
     name = target.name
     try:
         if name.endswith(TARS):
+            for member in _run("tar", "--quoting-style=literal", "-tf", str(target)).splitlines():
+                check_way(sandbox, member)
             _run("tar", "-C", str(sandbox), "-xf", str(target))
         elif name.endswith(".gz"):
-            with gzip.open(target) as packed, (sandbox / name.removesuffix(".gz")).open("wb") as plain:
+            with gzip.open(target) as packed, free_place(sandbox, name.removesuffix(".gz")).open("wb") as plain:
                 shutil.copyfileobj(packed, plain)
         elif name.endswith(".zip"):
             _unzip(target, sandbox)
@@ -154,14 +155,19 @@ def _finish(uri: wire.URI, target: Path, sandbox: Path) -> None:
 def _unzip(target: Path, sandbox: Path) -> None:
     with zipfile.ZipFile(target) as archive:
         for entry in archive.infolist():
+            check_way(sandbox, entry.filename)
+            if (link := sandbox / entry.filename.strip("/")).is_symlink():
+                link.unlink()
             written = Path(archive.extract(entry, sandbox))
             mode = entry.external_attr >> 16 & 0o777
             if mode and not entry.is_dir():
                 written.chmod(mode)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
+    """What it prints."""
     done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise Unavailable(f"Failed to extract: {' '.join(command)}: exit {done.returncode}: {said}")
+    return done.stdout.decode(errors="surrogateescape")

@@ -16,6 +16,7 @@ from tortie.mesos.agent.docker_run import Launch
 from tortie.mesos.agent.fetcher import Fetcher
 from tortie.mesos.agent.health import Health
 from tortie.mesos.agent.live import LiveTask
+from tortie.mesos.agent.sandbox_files import appending
 from tortie.mesos.agent.status import container_status, terminal_state
 from tortie.wire import mesos as wire
 
@@ -297,8 +298,8 @@ class Life:
 def _say(task: LiveTask, stream: str, text: str) -> None:
     """A line of the agent's own in the task's output."""
     if task.sandbox.exists():
-        with (task.sandbox / stream).open("a") as file:
-            file.write(f"{text}\n")
+        with appending(task.sandbox, stream) as file:
+            file.write(f"{text}\n".encode())
 
 
 def _labels(seen: Seen) -> wire.Labels | None:

@@ -19,9 +19,10 @@ from tortie.mesos.agent.netmodules.networks import NetModulesNetworks, present
 from tortie.mesos.agent.network_choice import Way
 from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.runtime import Agent, Settings
-from tortie.mesos.agent.ucr.containers import Options, UcrContainers
+from tortie.mesos.agent.ucr.containers import UcrContainers
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 from tortie.mesos.agent.ucr.images import Images
+from tortie.mesos.agent.ucr.making import Options
 from tortie.mesos.agent.ucr.oci import KNOWN, Runtime, choose
 from tortie.mesos.agent.ucr.place import Place
 from tortie.web.serve import serve, tcp_listener

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from tortie.base.errors import Invalid
@@ -12,6 +14,49 @@ from tortie.base.errors import Invalid
 NAMES = {"STDOUT": "stdout", "STDERR": "stderr"}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def appending(sandbox: Path, name: str) -> FileIO:
+    """That file of the sandbox, to write at its end.
+
+    Whatever else its task has put in its place, a link or a pipe, is taken away; a directory raises OSError.
+    """
+    return FileIO(_own_file(sandbox, name), "ab")
+
+
+def _own_file(sandbox: Path, name: str) -> int:
+    with _directory(sandbox) as place:
+        try:
+            file = os.open(name, _APPEND, 0o644, dir_fd=place)
+        except OSError:
+            file = -1
+        if file >= 0 and stat.S_ISREG(os.fstat(file).st_mode):
+            return file
+        if file >= 0:
+            os.close(file)
+        os.unlink(name, dir_fd=place)
+        return os.open(name, _APPEND | os.O_EXCL, 0o644, dir_fd=place)
+
+
+def check_way(sandbox: Path, name: str) -> None:
+    """Raises Invalid when the way to a file of that name leaves the sandbox, by a link that came there earlier."""
+    root, above = os.path.realpath(sandbox), (sandbox / name.strip("/")).parent
+    while not above.exists() and not above.is_symlink():
+        above = above.parent
+    real = os.path.realpath(above)
+    if os.path.normpath(name) != "." and real != root and not real.startswith(f"{root}/"):
+        raise Invalid(f"'{name}' leads out of the sandbox")
+
+
+def free_place(sandbox: Path, name: str) -> Path:
+    """Where a file of that name may be written: missing directories are made, a link in its place is gone. Raises
+    Invalid as `check_way` does."""
+    check_way(sandbox, name)
+    target = sandbox / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    return target
 
 
 class SandboxFiles:

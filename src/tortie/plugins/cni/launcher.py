@@ -19,13 +19,15 @@ from tortie.plugins.launching import (
     keep,
     open_namespace,
     plain,
-    read_all,
     request,
+    say,
     stamp,
+    standard_input,
 )
 
 SUPPORTED = '"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"'
-TRY_AGAIN, NOT_AVAILABLE, INPUT_OUTPUT = 11, 50, 5
+ABOUT = '{"cniVersion":"1.1.0","supportedVersions":[' + SUPPORTED + "]}"
+ENVIRONMENT, INPUT_OUTPUT, NOT_DECODED, TRY_AGAIN, NOT_AVAILABLE = 4, 5, 6, 11, 50
 
 
 def main() -> int:
@@ -37,18 +39,21 @@ def main() -> int:
         posix.write(2, f"{plugin} is a CNI plug-in of Tortie: a container runtime calls it.\n".encode())
         return 0
     if command == "VERSION":
-        return answer('{"cniVersion":"1.1.0","supportedVersions":[' + SUPPORTED + "]}")
-    stdin = read_all(0)
-    if len(stdin) > MOST:
-        return fail(6, f"the configuration is longer than {MOST} bytes")
+        return answer(ABOUT)
+    stdin, wrong = standard_input()
+    if wrong:
+        return fail(NOT_DECODED if stdin else INPUT_OUTPUT, wrong)
     namespace = open_namespace(posix.environ.get(b"CNI_NETNS", b""))
     given = [b"PLUGIN=" + plugin.encode(errors="surrogateescape"), b"STAMP=" + stamp(namespace)]
     given += [name + b"=" + value for name, value in posix.environ.items() if name.startswith(b"CNI_")]
     call = request(given, stdin)
+    if len(call) > 2 * MOST:
+        return fail(ENVIRONMENT, f"the call is longer than {2 * MOST} bytes")
     try:
-        return exchange(connect(time.monotonic() + (PATIENCE if command == "ADD" else 0)), call, namespace)
+        reply = exchange(connect(time.monotonic() + (PATIENCE if command == "ADD" else 0)), call, namespace)
     except OSError as error:
         return without_agent(command, call, away(error))
+    return say(reply[1:], reply[0] - 48)
 
 
 def without_agent(command: str, call: bytes, why: str) -> int:

@@ -17,11 +17,13 @@ from tortie.plugins.launching import (
     keep,
     open_namespace,
     plain,
-    read_all,
     request,
+    say,
     stamp,
+    standard_input,
 )
 
+PROCESS_DIGITS = 20
 CLEANUPS = ("cleanup", "release")
 PATIENT = ("allocate", "reserve", "isolate")
 
@@ -29,24 +31,28 @@ PATIENT = ("allocate", "reserve", "isolate")
 def main() -> int:
     if "-v" in sys.argv[1:] or "--version" in sys.argv[1:]:
         return answer(VERSION + "\n")
-    stdin = read_all(0)
-    if len(stdin) > MOST:
-        return fail(f"the request is longer than {MOST} bytes")
+    stdin, wrong = standard_input()
+    if wrong:
+        return fail(wrong)
     process = process_in(stdin)
     namespace = open_namespace(b"/proc/" + process + b"/ns/net" if process else b"")
     given = [b"PLUGIN=calico_mesos", b"PROCESS=" + process, b"STAMP=" + stamp(namespace)]
     call = request([*given, b"TIME=%d" % time.time_ns()], stdin)
+    if len(call) > 2 * MOST:
+        return fail(f"the call is longer than {2 * MOST} bytes")
     try:
-        return exchange(reach(stdin), call, namespace)
+        reply = exchange(reach(stdin), call, namespace)
     except OSError as error:
         return without_agent(stdin, call, away(error))
+    return say(reply[1:], reply[0] - 48)
 
 
 def process_in(stdin: bytes) -> bytes:
     """The process whose namespace the agent is to have, by a glance: the agent reads the request and looks again."""
     after = stdin.partition(b'"pid"')[2].lstrip()
     digits = after[1:].lstrip() if after.startswith(b":") else b""
-    return digits[: len(digits) - len(digits.lstrip(b"0123456789"))]
+    process = digits[: len(digits) - len(digits.lstrip(b"0123456789"))]
+    return process if len(process) <= PROCESS_DIGITS else b""
 
 
 def reach(stdin: bytes) -> sockets.socket:

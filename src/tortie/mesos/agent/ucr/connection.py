@@ -126,7 +126,7 @@ class Connection:
 
 
 async def end(folder: Path) -> None:
-    """Ends a shim, and leaves what it watched over as it is. One that makes a container finishes that first; one that
+    """Ends a shim and the first process that it watches over. One that makes a container finishes that first; one that
     does not hear is killed. None is fine."""
     try:
         async with await Connection.open(folder) as found:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -15,21 +13,20 @@ import anyio.to_thread
 import msgspec
 
 from tortie.base import cgroups
-from tortie.base.decoding import ready
 from tortie.base.errors import Invalid, NotFound, TortieError, Unavailable
 from tortie.mesos.agent.containerizer import Exit, Seen
-from tortie.mesos.agent.docker_run import SANDBOX, Launch
+from tortie.mesos.agent.docker_run import Launch
 from tortie.mesos.agent.hearing import noticed, number_of
-from tortie.mesos.agent.networks import Joined, Networks
+from tortie.mesos.agent.networks import Networks
 from tortie.mesos.agent.streams import Session
-from tortie.mesos.agent.ucr import bundle, connection, ending, process, shim
+from tortie.mesos.agent.ucr import bundle, connection, ending, making, process, shim
 from tortie.mesos.agent.ucr.connection import Connection
 from tortie.mesos.agent.ucr.images import Images, Ready, parse_reference
 from tortie.mesos.agent.ucr.oci import SESSIONS, Runtime
 from tortie.mesos.agent.ucr.place import Place, forget, number
 from tortie.mesos.agent.ucr.streams import UcrStreams
 from tortie.mesos.agent.ucr.users import user_of
-from tortie.mesos.agent.ucr.wanted import Wanted, wanted, wish
+from tortie.mesos.agent.ucr.wanted import wanted, wish
 from tortie.mesos.resources import from_wire
 
 log = logging.getLogger("agent")
@@ -39,39 +36,15 @@ AT_ONCE = 8
 AGAIN = 60.0
 """After so many seconds it is tried again to give back what could not be given back."""
 MOST_SAID = 1 << 16
-OF_THE_HOST = ("/etc/resolv.conf", "/etc/hosts")
-"""What a container on the host's network has of the host, whatever its image has."""
-TERM = "xterm"
 MASKS = ("SigBlk", "SigIgn", "SigCgt")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """`owner`: the agent's own name for itself on this host. `data`: a folder on a file system that overlayfs can use.
-    `variables`: for every task. `size`, `files`: when output is rotated, and how many old ones stay; 0: never.
-    `processes`: how many a container may have, 0: as many as it likes. `hard`: its cpus are a ceiling."""
-
-    owner: str
-    data: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
-    size: int = 2 << 20
-    files: int = 9
-    processes: int = 0
-    hard: bool = False
-
-
-class Known(msgspec.Struct, kw_only=True):
-    """What is kept of a container beside what its shim writes."""
-
-    owner: str
-    stop_signal: str = "SIGTERM"
-    memory: int = 0
 
 
 class UcrContainers:
     """The Containerizer of one agent for tasks without Docker; `streams` for their input and output."""
 
-    def __init__(self, options: Options, place: Place, runtime: Runtime, images: Images, networks: Networks) -> None:
+    def __init__(
+        self, options: making.Options, place: Place, runtime: Runtime, images: Images, networks: Networks
+    ) -> None:
         self.options = options
         self.streams = UcrStreams(place, runtime)
         self._place, self._runtime, self._images, self._networks = place, runtime, images, networks
@@ -129,18 +102,18 @@ class UcrContainers:
         )
         stop = (image and asked.as_docker and image.config.stop_signal) or "SIGTERM"
         folder.mkdir(mode=0o700)
-        _keep(folder, Known(owner=self.options.owner, stop_signal=stop, memory=limits.memory))
-        _make_data(data, self.options.owner)
+        making.keep(folder, making.Known(owner=self.options.owner, stop_signal=stop, memory=limits.memory))
+        making.make_data(data, self.options.owner)
         joined = self._networks.joined(launch.container_id)
         if joined is None:
             raise Unavailable("its networks are gone")
         shape = bundle.Shape(
-            process=self._process(launch, asked, image, joined),
+            process=making.process_of(self.options, launch, asked, image, joined),
             root=str(data / "rootfs"),
             cgroup=self._runtime.cgroup(launch.container_id),
             hostname=joined.hostname,
             network=joined.namespace,
-            mounts=_mounts(launch, asked, joined),
+            mounts=making.mounts(launch, asked, joined),
             limits=limits,
             container=asked.container,
             privileged=asked.privileged,
@@ -167,25 +140,6 @@ class UcrContainers:
         make = self._runtime.create(launch.container_id, folder, terminal=terminal)
         await connection.start(self._place.shim, given, make, self._runtime.begin(launch.container_id))
 
-    def _process(self, launch: Launch, asked: Wanted, image: Ready | None, joined: Joined) -> process.Process:
-        config = image.config if image else None
-        home = SANDBOX if image else launch.sandbox
-        own = {"MESOS_SANDBOX": home, "MESOS_DIRECTORY": launch.sandbox, "MESOS_CONTAINER_NAME": launch.name}
-        given = {**({"TERM": TERM} if asked.terminal else {}), **self.options.variables, **asked.variables}
-        if image is None:
-            place = home
-        elif asked.as_docker:
-            place = process.directory(image.config) if image.config.working_dir else "/"
-        else:
-            place = process.directory(image.config)
-        return process.Process(
-            arguments=process.arguments(asked.command, config, as_docker=asked.as_docker),
-            environment=process.environment(asked.command, config, given, {**own, **joined.environment}),
-            directory=place,
-            user=user_of(launch.user),
-            terminal=asked.terminal,
-        )
-
     def cgroup(self, container_id: str) -> Path:
         """In one of the hierarchies; it is the same in all of them."""
         return self._runtime.controlled_by(SESSIONS, container_id)
@@ -198,7 +152,7 @@ class UcrContainers:
     async def look(self, name: str) -> Seen:
         container_id = _id(name)
         folder = self._folder(container_id)
-        known = _known(folder, self.options.owner)
+        known = making.known(folder, self.options.owner)
         joined = self._networks.joined(container_id)
         return Seen(
             started=(folder / "begun").exists(),
@@ -208,7 +162,7 @@ class UcrContainers:
             stop_signal=known.stop_signal,
         )
 
-    async def _exit(self, folder: Path, known: Known) -> Exit | None:
+    async def _exit(self, folder: Path, known: making.Known) -> Exit | None:
         if not (folder / "begun").exists():
             return None
         status = number(folder / "status")
@@ -327,10 +281,10 @@ class UcrContainers:
         found = {}
         for container_id in self._place.containers():
             folder = self._place.container(container_id)
-            if _known(folder, self.options.owner).owner == self.options.owner:
+            if making.known(folder, self.options.owner).owner == self.options.owner:
                 found[container_id] = await self._has_ended(container_id)
         for path in (self.options.data / "containers").glob("*"):
-            if path.name not in found and _owner(path) == self.options.owner:
+            if path.name not in found and making.owner_of(path) == self.options.owner:
                 found[path.name] = False
         return [(_name(container_id), container_id, has_ended) for container_id, has_ended in found.items()]
 
@@ -369,59 +323,6 @@ def _name(container_id: str) -> str:
 
 def _id(name: str) -> str:
     return name.removeprefix("mesos-")
-
-
-def _keep(folder: Path, known: Known) -> None:
-    (folder / "known.json").write_bytes(msgspec.json.encode(known))
-
-
-def _known(folder: Path, owner: str) -> Known:
-    """`owner`: whose it is when its agent was killed at its first step."""
-    try:
-        return msgspec.json.decode((folder / "known.json").read_bytes(), type=ready(Known))
-    except (OSError, msgspec.MsgspecError):
-        return Known(owner=owner)
-
-
-def _make_data(data: Path, owner: str) -> None:
-    for name in ("rootfs", "upper", "work"):
-        (data / name).mkdir(parents=True, mode=0o755)
-    (data / "owner").write_text(owner)
-
-
-def _owner(folder: Path) -> str:
-    try:
-        return (folder / "owner").read_text()
-    except OSError:
-        return ""
-
-
-def _mounts(launch: Launch, asked: Wanted, joined: Joined) -> list[bundle.Mount]:
-    """The sandbox and volumes, and the files by which the container knows names."""
-    found = bundle.volumes(asked.container, launch.sandbox, own_root=bool(asked.image))
-    sandbox = os.path.realpath(launch.sandbox)
-    for mount in found:
-        below = mount.source != launch.sandbox and mount.source.startswith(f"{launch.sandbox}/")
-        if below:
-            _make_below(sandbox, mount.source)
-        if not asked.image and not os.path.exists(mount.target):
-            if not mount.target.startswith(f"{launch.sandbox}/"):
-                raise Invalid(f"Mount point '{mount.target}' does not exist on the host's own root")
-            _make_below(sandbox, mount.target)
-    files = dict(joined.files)
-    if not files and asked.image and not joined.namespace:
-        files = {path: path for path in OF_THE_HOST if os.path.exists(path)}
-    return [*found, *(bundle.Mount(source=source, target=target) for target, source in files.items())]
-
-
-def _make_below(sandbox: str, path: str) -> None:
-    """A folder of the sandbox, which fetched archives may have filled with links. Raises Invalid when it leads out."""
-    if not f"{os.path.realpath(path)}/".startswith(f"{sandbox}/"):
-        raise Invalid(f"'{path}' leads out of the sandbox")
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise Invalid(f"'{path}': {error.strerror}") from error
 
 
 def _masks(pid: int) -> list[str]:

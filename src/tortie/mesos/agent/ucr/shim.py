@@ -27,7 +27,7 @@ REFUSED (with words), but for OUTPUT and WAIT:
     SIGNAL      number, to its first process
     BEGIN       once; a second time is fine
     WAIT        STATUS when it has ended
-    QUIT        the shim ends and leaves everything as it is
+    QUIT        its first process is killed, and the shim ends
 """
 
 import _socket as sockets
@@ -52,8 +52,9 @@ LINGER = 60.0
 """So long readers have to fetch what is left, from the last time that they fetched some."""
 MAKING = 100
 NOT_STARTED = 127 << 8
-PLAIN_SIGNALS = (13, 25)
-"""PIPE and XFSZ, which Python ignores, and which a container is to take as the kernel gives them."""
+PLAIN_SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 19, 32, 33))
+"""All that can be: a container takes them as the kernel gives them, whatever Python ignores, or a shell that started
+the agent in the background."""
 SUBREAPER, NEWNS, MS_BIND, MS_REC, MS_SLAVE = 36, 0x20000, 4096, 16384, 1 << 19
 
 
@@ -413,12 +414,22 @@ class Shim:
             elif kind == SIZE and self.terminal and self.input >= 0:
                 fcntl.ioctl(self.input, termios.TIOCSWINSZ, size(data))
             elif kind == QUIT:
-                os._exit(0)
+                self._quit()
             elif kind not in (CLOSE, SIGNAL, SIZE):
                 return f"{kind!r} is no order"
         except (OSError, IndexError, OverflowError) as error:
             return str(error)
         return ""
+
+    def _quit(self) -> None:
+        """Its first process is this one's to bury: nothing may be left of it that holds its cgroups."""
+        if self.pid and self.status is None:
+            os.kill(self.pid, 9)
+            poll = select.poll()
+            poll.register(self.watch, select.POLLIN)
+            poll.poll(LINGER * 500)
+            os.waitpid(self.pid, os.WNOHANG)
+        os._exit(0)
 
     def _input(self, client: Client, data: bytes) -> None:
         """One writer after the other."""
@@ -574,10 +585,12 @@ def checked(libc: ctypes.CDLL, result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def listener(path: str) -> sockets.socket:
+def listener(name: str) -> sockets.socket:
+    """Who finds it is heard: one that is there and does not listen yet would pass for that of a shim that has ended."""
     server = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    server.bind(path)
+    server.bind(f".{name}")
     server.listen(64)
+    os.rename(f".{name}", name)
     return server
 
 
