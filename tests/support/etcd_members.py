@@ -150,7 +150,7 @@ class Live:
         return text
 
 
-PATIENT = Wanted(election=2.0, unreachable=1.0, hung=PATIENCE * 10)
+PATIENT = Wanted(election=2.0, unreachable=12.0, hung=PATIENCE * 10)
 
 
 @asynccontextmanager

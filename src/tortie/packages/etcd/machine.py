@@ -44,7 +44,7 @@ def decide(kept: Kept, seen: Seen, wanted: Wanted, now: float) -> Step:
         return _seed(kept, seen, wanted, now)
     if seen.cluster is None:
         return _headless(kept, seen, wanted, now)
-    if (known := _learned(kept, seen.cluster, seen, wanted)) != kept:
+    if (known := _with_ids(kept, seen.cluster)) != kept:
         return Know(known)
     steps = (
         _bury(kept, seen, seen.cluster, wanted, now),
@@ -88,7 +88,6 @@ def reseeded(kept: Kept, survivor: Member | None) -> Kept:
         members=(),
         survivor=survivor,
         seeded=False,
-        whole=False,
         epoch=kept.epoch + 1,
         reseeds=kept.reseeds + 1,
     )
@@ -149,11 +148,6 @@ def _with_ids(kept: Kept, cluster: Sequence[Peer]) -> Kept:
         for one in kept.members
     )
     return msgspec.structs.replace(kept, members=members)
-
-
-def _learned(kept: Kept, cluster: Sequence[Peer], seen: Seen, wanted: Wanted) -> Kept:
-    known = _with_ids(kept, cluster)
-    return msgspec.structs.replace(known, whole=True) if is_whole(kept, seen, wanted) else known
 
 
 def _peer(member: Member, cluster: Sequence[Peer]) -> Peer | None:

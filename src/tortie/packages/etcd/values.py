@@ -39,15 +39,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What outlives the framework's process.
 
     `number`: of the next member, never given twice. `seeded`: a cluster has answered, so nothing may begin empty again.
-    `whole`: all wanted members have run at once. `survivor`: the member that a new cluster is being made from; `epoch`
-    counts these new beginnings.
+    `survivor`: the member that a new cluster is being made from; `epoch` counts these new beginnings.
     """
 
     framework_id: str | None = None
     number: int = 1
     members: tuple[Member, ...] = ()
     seeded: bool = False
-    whole: bool = False
     survivor: Member | None = None
     epoch: int = 1
     reseeds: int = 0
