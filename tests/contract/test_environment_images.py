@@ -27,6 +27,7 @@ NEEDED = {program for recipe in (NGINX, NET_TOOLS) for program in recipe.needed}
 LACKING = sorted(program for program in NEEDED if shutil.which(program) is None)
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(LACKING), reason=f"this machine has no {', '.join(LACKING)}"),
 ]
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import anyio
+from tests.support.netns import has_come_to
 
 from tortie.mesos.agent.netmodules.modules import Commands
 from tortie.mesos.agent.netmodules.networks import NetModulesNetworks
@@ -22,7 +23,9 @@ NAMED = "192.168.77.7"
 
 def sleeper(namespace: str) -> subprocess.Popen[bytes]:
     words = ["setpriv", "--pdeathsig", "KILL", "--", "nsenter", f"--net={namespace}", "sleep", "600"]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    has_come_to(process.pid, namespace)
+    return process
 
 
 async def main(*words: str) -> None:

@@ -49,6 +49,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab.profile("n", own_tag("n"))
     yield lab
     for host in lab.hosts:
+        # An agent that still ran would start another one.
+        if host.agent is not None:
+            host.kill(signal.SIGTERM)
         end(host)
     lab.close()
 

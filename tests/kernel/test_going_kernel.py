@@ -28,7 +28,7 @@ from tortie.dataplane.kernel.netlink import (
     open_socket,
     receive,
 )
-from tortie.dataplane.kernel.sandbox import unlink
+from tortie.dataplane.kernel.unlinking import unlink
 
 pytestmark = pytest.mark.root
 NEW, TIMEOUT = 1 << 8, 7

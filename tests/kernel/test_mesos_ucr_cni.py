@@ -16,7 +16,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, TASK_NAME_ANNOTATION, WORKLOAD_ENDPOINT
 
-pytestmark = [pytest.mark.root, needs_oci_runtime]
+pytestmark = [pytest.mark.root, needs_oci_runtime, pytest.mark.timeout(900)]
 Json = dict[str, Any]
 HOST = ""
 """No image: the host's own root."""

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 from tortie.model.kinds.workload_endpoint import TASK_ANNOTATION, WORKLOAD_ENDPOINT
 from tortie.wire.netmodules import HOOK, ISOLATOR
 
-pytestmark = [pytest.mark.root, needs_oci_runtime]
+pytestmark = [pytest.mark.root, needs_oci_runtime, pytest.mark.timeout(900)]
 Json = dict[str, Any]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.kernel.netlab import Lab, inside, sh, until
+from tests.support.netns import has_come_to
 from tests.support.waiting import PATIENCE
 
 from tortie.base.errors import Invalid, Unavailable
@@ -33,7 +34,7 @@ from tortie.plugins.netmodules.install import install
 from tortie.plugins.profile import network_profile
 from tortie.wire import mesos as wire
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 A1, A2, YONDER = "172.24.197.102", "172.24.197.103", "172.24.197.10"
 PROBES = (Probe("tcp", 9000), Probe("udp", 9000), Probe("icmp"))
@@ -124,7 +125,9 @@ class Agent:
 
 
 def sleeper(namespace: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["nsenter", f"--net={namespace}", "sleep", "600"], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(["nsenter", f"--net={namespace}", "sleep", "600"], stdin=subprocess.DEVNULL)
+    has_come_to(process.pid, namespace)
+    return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from tests.support.other_runtimes import Containerd, Podman
 from tests.support.ucr_host import Tasks, container_of
 from tests.support.waiting import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.root, needs_podman, needs_containerd]
+pytestmark = [pytest.mark.root, needs_podman, needs_containerd, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tortie.mesos.agent.ucr import connection
 from tortie.mesos.agent.ucr.host_network import HostNetworks
 from tortie.wire import mesos as wire
 
-pytestmark = [pytest.mark.root, needs_oci_runtime]
+pytestmark = [pytest.mark.root, needs_oci_runtime, pytest.mark.timeout(900)]
 
 
 def box_in(tmp_path: Path) -> Box:
@@ -40,7 +40,9 @@ def test_what_an_agent_that_was_killed_had_begun_is_removed_by_the_next(tmp_path
     folder.mkdir()
     child = [sys.executable, str(Path(__file__).with_name("run_ucr_start.py")), str(folder), step]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(child, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        child, env=environment, capture_output=True, timeout=4 * PATIENCE, check=False
+    )  # makes an image
     assert done.returncode == 9, done.stderr
     box = Box(folder, cgroup=folder.name, recipes=tmp_path.parent / "recipes")
 
@@ -207,5 +209,5 @@ def test_version_2_of_cgroups_alone_will_do(tmp_path: Path) -> None:
     folder.mkdir()
     command = ["unshare", "--mount", "sh", "-c", f'{only} && exec "$@"', "-", sys.executable, str(script), str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -6,6 +6,9 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.waiting import wait_until
 
 CLONE_NEWNET = 0x40000000
 
@@ -24,6 +27,16 @@ def within(netns: str) -> Iterator[None]:
     finally:
         os.close(there)
         os.close(back)
+
+
+def has_come_to(pid: int, namespace: str) -> None:
+    """Returns when a process is in the network namespace of this path. `nsenter` is a moment where it was started: who
+    asks too early has the machine's own."""
+
+    def there() -> bool:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino == Path(namespace).stat().st_ino
+
+    wait_until(there, message=f"process {pid} in {namespace}")
 
 
 def _enter(handle: int) -> None:

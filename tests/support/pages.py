@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -20,11 +23,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 class Block(NamedTuple):
-    """`kind`: the language; `on`: the host it is typed on; `file`: the file that it is; `words`: what else is said."""
+    """`kind`: the language; `on`: the host it is typed on; `file`: the file that it is; `after`: what has to run
+    before; `words`: what else is said."""
 
     kind: str
     on: str
     file: str
+    after: str
     words: frozenset[str]
     text: str
 
@@ -37,12 +42,12 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of docs/PAGE, in order."""
+    """The fenced blocks of docs/PAGE that say their language, in order."""
     found = []
     for match in re.finditer(r"^```(\w+)([^\n]*)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL):
         said = dict(word.partition("=")[::2] for word in match[2].split())
         words = frozenset(word for word, value in said.items() if not value)
-        found.append(Block(match[1], said.get("on", ""), said.get("file", ""), words, match[3]))
+        found.append(Block(match[1], said.get("on", ""), said.get("file", ""), said.get("after", ""), words, match[3]))
     return found
 
 
@@ -64,8 +69,8 @@ def commands(line: str) -> list[list[str]]:
 
 def fault(words: list[str]) -> str:
     """Why this command line is not one that its program takes; nothing when it is. Nothing is run but `--help`."""
-    program, *rest = words[1:] if words[0] == "sudo" else words
-    name = program.rpartition("/")[2]
+    first, *rest = words[1:] if words[0] == "sudo" else words
+    name = first.rpartition("/")[2]
     if name == "tortie":
         return _fault_of_ours(tortie, rest)
     if name == "dcos":
@@ -75,16 +80,20 @@ def fault(words: list[str]) -> str:
 
 def _fault_of_ours(command: click.Command, arguments: list[str]) -> str:
     try:
-        with click.Context(command, info_name=command.name, resilient_parsing=True) as context:
+        with _context(command) as context:
             _parse(command, context, arguments)
     except click.UsageError as error:
         return error.format_message()
     return ""
 
 
+def _context(command: click.Command, parent: click.Context | None = None) -> click.Context:
+    how: dict[str, Any] = {**command.context_settings, "resilient_parsing": True}
+    return click.Context(command, parent=parent, info_name=command.name, **how)
+
+
 def _parse(command: click.Command, context: click.Context, arguments: list[str]) -> None:
     """As click does it, but nothing is called: types and required options are looked at, too."""
-    context.allow_interspersed_args = not isinstance(command, click.Group)
     given, left, _ = command.make_parser(context).parse_args(list(arguments))
     for parameter in command.get_params(context):
         value = given.get(parameter.name or "")
@@ -95,10 +104,10 @@ def _parse(command: click.Command, context: click.Context, arguments: list[str])
     if isinstance(command, click.Group):
         if not left:
             raise click.UsageError(f"{command.name}: no command")
-        name, found, rest = command.resolve_command(context, left)
+        _, found, rest = command.resolve_command(context, left)
         if found is None:
             raise click.UsageError(f"{command.name}: no command {left[0]}")
-        with click.Context(found, parent=context, info_name=name, resilient_parsing=True) as inner:
+        with _context(found, context) as inner:
             _parse(found, inner, rest)
     elif left:
         raise click.UsageError(f"{command.name}: unexpected {' '.join(left)}")
@@ -117,20 +126,42 @@ def _fault_by_help(name: str, arguments: list[str]) -> str:
     """The words before the first option or value are looked for as commands, options in the help of the last one."""
     path: list[str] = []
     for word in arguments:
-        if not word.startswith("-") and re.search(rf"^\s+{re.escape(word)}\b", help_of(name, *path), re.MULTILINE):
-            path.append(word)
-        else:
+        if word.startswith("-") or not _has(help_of(name, *path), word):
             break
+        path.append(word)
     said = help_of(name, *path)
-    asked = [word.partition("=")[0] for word in arguments if word.startswith("-") and word != "--"]
-    missing = [word for word in asked if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", said)]
+    missing = [word for word in arguments if word.startswith("-") and not _has_option(said, word.partition("=")[0])]
     return f"{name} {' '.join(path)} --help has no {', '.join(missing)}" if missing else ""
 
 
+def _has_option(said: str, option: str) -> bool:
+    """Letters may stand together: `-rf`."""
+    letters = "" if option.startswith("--") else option[1:]
+    return _has(said, option) or (bool(letters) and all(_has(said, f"-{letter}") for letter in letters))
+
+
+def _has(said: str, word: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", said) is not None
+
+
+def program(name: str) -> str | None:
+    """Where it is: ours and pip beside this interpreter, others on the path."""
+    own = Path(sys.executable).with_name(name)
+    return str(own) if own.exists() else shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
 @functools.cache
-def help_of(*words: str) -> str:
-    """What `WORDS --help` prints, wherever it does."""
+def help_of(name: str, *words: str) -> str:
+    """What `NAME WORDS --help` prints, wherever it does."""
+    found = program(name)
+    assert found, f"this machine has no {name}"
     ran = subprocess.run(
-        [*words, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
+        [found, *words, "--help"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, "LC_ALL": "C"},
     )
     return ran.stdout + ran.stderr

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
-from tests.support.stars_lab import story, tortie
+from tests.support.stars_lab import story, tortie, wait_for
+from tests.support.waiting import wait_until
 from tests.support.walk_pages import type_then, untyped
 
-from tortie.lab.api import Lab
+from tortie.lab.api import Host, Lab
 from tortie.lab.walks.environments_stages import APPS
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
 
+_COUNT = re.compile(r"(\d+) packets transmitted, (\d+) received")
 NAME = f"env-{os.getpid()}"
 
 
@@ -74,3 +77,50 @@ def test_images_are_there_for_every_host_and_what_one_imports_all_have(lab: Lab)
         ]
     pulled = lab.host("agent-2").run(["docker", "pull", "nginx:alpine"], timeout=600)
     assert pulled.returncode == 0, pulled.stderr
+
+
+def test_the_product_is_rolled_out_under_running_containers_and_taken_back(lab: Lab) -> None:
+    """Over ssh, as its operator would; two containers speak all the while, and not one of their packets is lost."""
+    master, one, two = (lab.host(name) for name in ("master", "agent-1", "agent-2"))
+    before = [_rolled(host) for host in (one, two)]
+    network = ["docker", "network", "create", "--driver", "calico", "--ipam-driver", "calico-ipam", "rolled"]
+    assert one.run(network).returncode == 0
+    wait_for("the network on agent-2", lambda: two.run(["docker", "network", "inspect", "rolled"]).returncode == 0)
+    start = ["docker", "run", "-d", "--net", "rolled", "--name"]
+    assert two.run([*start, "answering", "donch/net-tools", "sleep", "86400"]).returncode == 0
+    found = json.loads(two.run(["docker", "inspect", "answering"]).stdout)[0]
+    address = found["NetworkSettings"]["Networks"]["rolled"]["IPAddress"]
+    assert one.run([*start, "asking", "donch/net-tools", "ping", "-i", "0.2", address]).returncode == 0
+    wait_for("the first answer", lambda: "bytes from" in _log(one))
+    hosts = {"store": "sqlite:///var/lib/tortie/store", "ssh": {"user": "core"}, "cni": None, "settle": 1}
+    document = json.dumps({**hosts, "hosts": [{"name": "agent-1"}, {"name": "agent-2"}]})
+    assert master.run(["tee", "/root/hosts.yaml"], stdin=document).returncode == 0
+    dry = master.run(["tortie", "rollout", "/root/hosts.yaml", "--dry-run", "--json"])
+    assert dry.returncode == 2, dry.stderr
+    digest = json.loads(dry.stdout)["hash"]
+    assert [_rolled(host) for host in (one, two)] == before, "a dry run leaves nothing"
+    applied = master.run(["tortie", "rollout", "/root/hosts.yaml", "--apply", digest], timeout=600)
+    assert applied.returncode == 0, f"{applied.stdout}{applied.stderr}{story(NAME)}"
+    again = master.run(["tortie", "rollout", "/root/hosts.yaml", "--dry-run"])
+    assert (again.returncode, again.stdout) == (0, "agent-1: nothing to do\nagent-2: nothing to do\n")
+    version = one.run(["/opt/tortie/current/bin/tortie", "--version"])
+    assert version.stdout.startswith("tortie, version "), version.stderr
+    undone = master.run(["tortie", "rollout", "undo"], timeout=600)
+    assert undone.returncode == 0, f"{undone.stdout}{undone.stderr}{story(NAME)}"
+    assert [_rolled(host) for host in (one, two)] == before
+    assert one.run(["docker", "kill", "--signal", "INT", "asking"]).returncode == 0
+    told = wait_until(lambda: _COUNT.search(_log(one)), message=lambda: _log(one))
+    assert told is not None
+    sent, received = int(told[1]), int(told[2])
+    # The last one may have been on its way when it was told to end.
+    assert sent - received <= 1, _log(one)
+
+
+def _log(host: Host) -> str:
+    return host.run(["docker", "logs", "asking"]).stdout
+
+
+def _rolled(host: Host) -> list[str]:
+    """All that the roller may have put there."""
+    places = ["/opt/tortie", "/etc/tortie", "/etc/calico", "/etc/systemd/system", "/var/lib/tortie/rollout"]
+    return sorted(host.run(["find", *places, "-maxdepth", "2"]).stdout.split())

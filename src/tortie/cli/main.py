@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "dns": "tortie.cli.dns:dns",
     "lb": "tortie.cli.lb:lb",
     "door": "tortie.cli.door:door",
+    "rollout": "tortie.cli.rollout:rollout",
     "packages": "tortie.cli.packages:packages",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 CONNECT_SECONDS = 1.0
-ANSWER_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
 MAX_LINE = 512
 
 

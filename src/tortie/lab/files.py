@@ -104,9 +104,10 @@ def mesos_dns(wanted: MesosDns) -> str:
 
 
 def dcos(document: Document) -> str:
-    """The laptop's dcos knows the cluster by its entry door."""
+    """The laptop's dcos knows the cluster by its entry door, and waits longer than its five seconds: all hosts of a lab
+    are one machine."""
     port = "" if document.door_port == 80 else f":{document.door_port}"
-    return f'[core]\ndcos_url = "http://{MASTER}{port}"\n'
+    return f'[core]\ndcos_url = "http://{MASTER}{port}"\ntimeout = 60\n'
 
 
 def networks(document: Document) -> list[File]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tortie
+from tortie.base import distributions
 from tortie.base.errors import Unavailable
 
 PYTHON = Path("/usr/bin/python3")
@@ -132,7 +132,9 @@ def _python_entries(recipe: Recipe) -> dict[str, Entry]:
     python = _running_python() if recipe.packages else _system_python()
     modules = _whole_library(python) if recipe.packages else _modules(python, recipe)
     entries = {python.inside(path): _library_entry(path) for path in modules}
-    entries.update((f"{PACKAGES_AT}/{name}", _library_entry(path)) for name, path in _packages(recipe.packages))
+    entries.update(
+        (f"{PACKAGES_AT}/{name}", _library_entry(path)) for name, path in distributions.files(recipe.packages)
+    )
     name = python.program.name
     entries[f"usr/bin/{name}"] = Entry(source=python.program, mode=0o755)
     entries["usr/bin/python3"] = Entry(link=name)
@@ -160,29 +162,6 @@ def _whole_library(python: _Python) -> list[Path]:
         return path.is_file() and inside.parts[0] not in LIBRARY_LEFT_OUT and "__pycache__" not in inside.parts
 
     return sorted(filter(wanted, python.library.rglob("*")))
-
-
-def _packages(names: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """(path below the packages' folder, file) of these distributions and of all that they require here."""
-    left, seen = list(names), set[str]()
-    while left:
-        name = left.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        if key in seen:
-            continue
-        seen.add(key)
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            if name in names:
-                raise Unavailable(f"the Python package {name} is not installed") from None
-            continue  # required on other systems or versions only
-        extra = re.compile(r"extra\s*==")
-        left += [re.split(r"[^A-Za-z0-9._-]", need)[0] for need in found.requires or () if not extra.search(need)]
-        for file in found.files or ():
-            path = Path(str(found.locate_file(file)))
-            if ".." not in file.parts and file.suffix != ".pyc" and path.is_file():
-                yield str(file), path
 
 
 def _modules(python: _Python, recipe: Recipe) -> list[Path]:

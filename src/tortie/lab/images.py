@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tortie import __version__
+from tortie.base import distributions
 from tortie.lab.documents import STARS_IMAGES
 from tortie.lab.image import Image, docker_archive, make
 from tortie.lab.image_files import Recipe
@@ -172,15 +174,15 @@ sys.argv[0] = "tortie"
 from tortie.cli.main import main
 main()' "$@"
 """
+_METADATA, _METADATA_TEXT = distributions.metadata(__version__)
 TORTIE = Recipe(
     name="tortie",
     needed=NEEDED,
     tools=("openssl", "ssh", "etcd", "etcdctl", *TOOLS),
-    packages=("aiohttp", "click", "dnspython", "httptools", "msgspec", "prometheus-client", "pyroute2", "pyyaml")
-    + ("rich", "starlette", "uvicorn", "uvloop"),
+    packages=distributions.REQUIRED,
     source=(("", "**/*"),),
     source_at="opt/tortie/lib",
-    files={"usr/bin/tortie": _TORTIE_ENTRY},
+    files={"usr/bin/tortie": _TORTIE_ENTRY, f"opt/tortie/lib/{_METADATA}": _METADATA_TEXT},
     folders=("etc/tortie", "var/lib/tortie/store"),
     config={"Entrypoint": ["tortie"], "WorkingDir": "/root"},
 )

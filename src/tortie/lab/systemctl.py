@@ -96,6 +96,9 @@ def _question(verb: str, unit: str) -> int:
     if verb == "is-enabled":
         print("enabled")
         return 0
+    if verb == "show":
+        print(f"MainPID={report['pid'] or 0}\nActiveState={'active' if active else 'inactive'}")
+        return 0
     if verb in ("is-active", "is-failed"):
         word = {True: "active", False: "failed" if report["state"] == "backoff" else "inactive"}[active]
         print(word)

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import anyio
 
 from tortie.base.errors import Unavailable
-from tortie.dataplane.kernel.sandbox import Pair, Sandbox, unlink
+from tortie.dataplane.kernel.sandbox import Pair, Sandbox
+from tortie.dataplane.kernel.unlinking import unlink
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource, encode

@@ -66,9 +66,11 @@ def made(launcher: Launcher, socket: str, spool: str, kind: Kind) -> tuple[bytes
         return text(launcher.module, socket, spool).encode(), f"in Python: {error}"
 
 
-def text(launcher: ModuleType, socket: str, spool: str) -> str:
-    """A launcher for this host, in one file. Isolated from the caller's environment: some runtimes pass on a user's."""
-    python = SYSTEM_PYTHON if os.access(SYSTEM_PYTHON, os.X_OK) else os.path.realpath(sys.executable)
+def text(launcher: ModuleType, socket: str, spool: str, python: str = "") -> str:
+    """A launcher in one file, for the interpreter `python`, without one for this host's. Isolated from the caller's
+    environment: some runtimes pass on a user's."""
+    if not python:
+        python = SYSTEM_PYTHON if os.access(SYSTEM_PYTHON, os.X_OK) else os.path.realpath(sys.executable)
     paths = {"SOCKET": socket, "SPOOL": spool, "VERSION": __version__}
     lines = inspect.getsource(launching).splitlines(keepends=True)
     body = [f"{name} = {paths[name]!r}\n" if (name := line.partition(" = ")[0]) in paths else line for line in lines]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import select
 import socket
 import stat
 import struct
@@ -28,15 +27,12 @@ from tortie.dataplane.kernel.netlink import (
     NLM_F_REPLACE,
     NLM_F_REQUEST,
     NLMSG_ERROR,
-    Message,
-    Overrun,
     attr,
     attributes,
     dump,
     failure,
     message,
     nested,
-    open_socket,
     receive,
     text,
 )
@@ -46,7 +42,6 @@ from tortie.dataplane.kernel.rtnl import (
     GETLINK,
     IFF_UP,
     LINK,
-    LINK_GROUP,
     MAIN_TABLE,
     NEWADDR,
     NEWLINK,
@@ -126,21 +121,21 @@ class Sandbox:
             there = _interfaces(inside)
             if pair.inside in there:
                 raise Conflict(f"interface {pair.inside} exists in the container already")
-            with _open() as host:
-                _ask(host, [_new_pair(pair, self._fd)], f"interface {pair.host}")
+            with open_rtnl() as host:
+                ask(host, [_new_pair(pair, self._fd)], f"interface {pair.host}")
                 try:
                     index = _index(inside, pair.inside)
                     first = not _is_joined(there)
-                    _ask(inside, _configuration(pair, index, first=first), f"interface {pair.inside}")
+                    ask(inside, _configuration(pair, index, first=first), f"interface {pair.inside}")
                 except BaseException:
-                    _ask(host, [_delete(pair.host)], f"interface {pair.host}")
+                    ask(host, [deletion(pair.host)], f"interface {pair.host}")
                     raise
 
     def forget(self, addresses: Sequence[str], interface_index: int) -> None:
         """Takes the rules out that lead to an interface's own table; what is not there is fine."""
         with self._socket() as sock:
             for address in addresses:
-                _ask(sock, [_rule(DELRULE, address, interface_index)], f"rule for {address}", fine=(errno.ENOENT,))
+                ask(sock, [_rule(DELRULE, address, interface_index)], f"rule for {address}", fine=(errno.ENOENT,))
 
     def _socket(self, first: Callable[[], None] | None = None) -> socket.socket:
         """A socket of that namespace, whichever one its user is in. `first` is called there before it is made."""
@@ -151,53 +146,12 @@ class Sandbox:
                 raise OSError(code, os.strerror(code))
             if first is not None:
                 first()
-            return _open()
+            return open_rtnl()
 
         try:
             return _apart(open_there)
         except OSError as error:
             raise Unavailable(f"network namespace: {error.strerror}") from error
-
-
-def unlink(name: str) -> None:
-    """Removes a pair by its host's end; none of that name is fine.
-
-    It returns as soon as the kernel has told everybody that the interface is gone: closed, without a name, no packet on
-    its way. The call itself lasts twice as long, until what is left has been freed.
-    """
-    with open_socket(NETLINK_ROUTE, [LINK_GROUP]) as told:
-        ours, theirs = socket.socketpair()
-        thread = ThreadPoolExecutor(1, "unlink")
-        deleting = thread.submit(_unlink, name)
-        thread.shutdown(wait=False)
-        deleting.add_done_callback(lambda _: theirs.close())
-        with ours:
-            if _is_told(name, told, ours):
-                return
-        deleting.result()
-
-
-def _unlink(name: str) -> None:
-    with _open() as host:
-        _ask(host, [_delete(name)], f"interface {name}", fine=(errno.ENODEV,))
-
-
-def _is_told(name: str, told: socket.socket, over: socket.socket) -> bool:
-    """Whether the kernel has said that the interface is gone; False when all is `over`, or what it said was lost."""
-    while over not in select.select([told, over], [], [])[0]:
-        try:
-            if any(_is_end_of(name, found) for found in receive(told, SECONDS)):
-                return True
-        except Overrun:
-            return False
-    return False
-
-
-def _is_end_of(name: str, found: Message) -> bool:
-    """Whether the kernel says that this interface is no more; what it says of a bridge's port is another matter."""
-    if found.kind != DELLINK or found.body[0] != socket.AF_UNSPEC:
-        return False
-    return dict(attributes(found.body[16:])).get(IFLA_IFNAME, b"").rstrip(b"\0") == name.encode()
 
 
 def is_namespace(fd: int) -> bool:
@@ -246,13 +200,14 @@ def _settings(pair: Pair) -> Callable[[], None]:
     return write
 
 
-def _open() -> socket.socket:
+def open_rtnl() -> socket.socket:
+    """For requests: without events, with the buffers that sockets have."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
     sock.bind((0, 0))
     return sock
 
 
-def _ask(sock: socket.socket, wanted: Sequence[tuple[int, int, bytes]], what: str, fine: Sequence[int] = ()) -> None:
+def ask(sock: socket.socket, wanted: Sequence[tuple[int, int, bytes]], what: str, fine: Sequence[int] = ()) -> None:
     """All of them in one datagram; the first refusal that is not `fine` is raised once all have been answered."""
     parts = [
         message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, at, body) for at, (kind, flags, body) in enumerate(wanted)
@@ -319,7 +274,8 @@ def _new_pair(pair: Pair, namespace: int) -> tuple[int, int, bytes]:
     return NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body
 
 
-def _delete(name: str) -> tuple[int, int, bytes]:
+def deletion(name: str) -> tuple[int, int, bytes]:
+    """The message that removes an interface."""
     return DELLINK, 0, _link() + text(IFLA_IFNAME, name)
 
 

@@ -14,7 +14,7 @@ MARATHON = f"http://{MASTER}:8080"
 
 def as_json(walk: Walk, url: str) -> Any:
     """What `url` answers; an empty object when it does not."""
-    ran = walk.lab.hosts["laptop"].run(["curl", "-sS", "--max-time", "10", url])
+    ran = walk.lab.hosts["laptop"].run(["curl", "-sS", "--max-time", "60", url])
     return json.loads(ran.stdout or "{}")
 
 

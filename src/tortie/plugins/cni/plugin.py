@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
-from tortie.dataplane.kernel.sandbox import Pair, Sandbox, unlink
+from tortie.dataplane.kernel.sandbox import Pair, Sandbox
+from tortie.dataplane.kernel.unlinking import unlink
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Resource
 from tortie.plugins.attachments import Attachments

@@ -1,0 +1,214 @@
+"""`tortie rollout`: the product on many hosts, one host at a time, over ssh."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from tortie.base.errors import Conflict, Invalid, TortieError
+from tortie.cli.store import store_option
+
+if TYPE_CHECKING:
+    from tortie.packages.rollout.artefact import Artefact
+    from tortie.packages.rollout.book import Driver
+    from tortie.packages.rollout.inventory import Inventory, Plan, Product
+    from tortie.packages.rollout.machine import Rollout
+    from tortie.packages.rollout.reach import Reach
+
+CHANGES = 2
+"""The exit code of a dry run that found something to do."""
+
+
+class Stopped(TortieError):
+    """The rollout does not go on by itself."""
+
+
+@click.command()
+@click.argument("what", metavar="HOSTS.yaml|pause|resume|retry|undo|abort|status")
+@click.option("--dry-run", is_flag=True, help="Only say what would change. Exit code 0: nothing, 2: something.")
+@click.option("--apply", "digest", metavar="HASH", help="Do what the dry run of this HASH said, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run and status: as JSON.")
+@store_option
+def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: str) -> None:
+    """Bring this very product to the hosts of a file, one host at a time, and see that each works before the next.
+
+    \b
+    tortie rollout hosts.yaml --dry-run       what would change on which host, and the plan's HASH
+    tortie rollout hosts.yaml --apply HASH    does it; refused when a host has changed since
+    tortie rollout pause                      the host at hand is brought to its end, no other begins
+    tortie rollout resume                     goes on; also after the command that drove it has died
+    tortie rollout retry                      a step failed, its reason is mended: once more
+    tortie rollout undo                       everything as it was, host by host
+    tortie rollout abort                      what is half done is undone, what is done stays
+
+    Exit codes: 0 done, 1 stopped (it says why), 2 a dry run found changes, or wrong usage, 4 refused, 5 out of reach.
+    How far it is lies in the store of --store, by default this host's.
+    """
+    from tortie.packages.rollout.machine import Order
+
+    words = (*get_args(Order), "status")
+    if what in words:
+        if dry_run or digest:
+            raise click.UsageError(f"--dry-run and --apply go with a file of hosts, not with {what}")
+        _told(what, url, as_json)
+    elif dry_run == bool(digest):
+        raise click.UsageError("a file of hosts needs either --dry-run or --apply HASH")
+    elif dry_run:
+        _dry_run(what, as_json)
+    else:
+        _apply(what, digest or "", url)
+
+
+def _dry_run(path: str, as_json: bool) -> None:
+    from tortie.packages.rollout.inventory import shown
+
+    plan, _, _ = _plan(path)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"hash": plan.digest, "artefact": plan.artefact, "hosts": plan.deltas}))
+    else:
+        click.echo("\n".join(shown(plan)))
+        if not plan.empty:
+            click.echo(f"\ntortie rollout {path} --apply {plan.digest}")
+    if not plan.empty:
+        sys.exit(CHANGES)
+
+
+def _apply(path: str, digest: str, url: str) -> None:
+    from tortie.packages.rollout.book import Driver
+    from tortie.store.open import open_store
+
+    with closing(open_store(url)) as store, Driver(store, _who()) as driver:
+        plan, reaches, artefact = _plan(path)
+        if plan.digest != digest:
+            raise Conflict(
+                f"the plan is {plan.digest} now, not {digest}: hosts or the file have changed; look at --dry-run again"
+            )
+        if plan.empty:
+            click.echo("nothing to do")
+            return
+        driver.begin(plan, plan.rollout(time.time()))
+        _drive(driver, plan, reaches, artefact)
+
+
+def _told(word: str, url: str, as_json: bool) -> None:
+    """An order; whoever drives carries it out, and when nobody does, this command."""
+    from tortie.packages.rollout import book
+    from tortie.packages.rollout.artefact import build
+    from tortie.packages.rollout.machine import decide
+    from tortie.store.open import open_store
+
+    with closing(open_store(url, create=False)) as store:
+        if word == "status":
+            _status(book.current(store).rollout, as_json)
+            return
+        order: Any = word
+        wanted = book.order(store, order)
+        if decide(wanted) is None:
+            _end(wanted)
+            return
+        if book.others_drive(store, wanted):
+            click.echo(f"{word}: told to whoever drives the rollout", err=True)
+            return
+        with book.Driver(store, _who()) as driver:
+            plan = book.current_plan(store)
+            artefact = build(plan.tasks[0].reach.python) if wanted.goal == "roll" else None
+            _drive(driver, plan, _reaches(plan), artefact)
+
+
+def _drive(driver: Driver, plan: Plan, reaches: Mapping[str, Reach], artefact: Artefact | None) -> None:
+    from tortie.packages.rollout.drive import drive
+
+    _end(drive(driver, plan, reaches, artefact, _tell))
+
+
+def _end(rollout: Rollout) -> None:
+    from tortie.packages.rollout.machine import state
+
+    word = state(rollout)
+    if word == "stopped":
+        raise Stopped(f"stopped: {rollout.stopped}\nmend that, then: tortie rollout retry (or undo, or abort)")
+    click.echo(f"rollout {rollout.plan}: {word}")
+
+
+def _status(rollout: Rollout, as_json: bool) -> None:
+    from tortie.packages.rollout.machine import state
+
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode({"state": state(rollout), **msgspec.to_builtins(rollout)}).decode())
+        return
+    click.echo(f"rollout {rollout.plan}: {state(rollout)}")
+    if rollout.stopped:
+        click.echo(f"reason: {rollout.stopped}")
+    for host in rollout.hosts:
+        steps = " ".join(f"{step.name}={step.progress}" for step in host.steps)
+        click.echo(f"{host.name:20} {host.mark:8} {steps}".rstrip())
+
+
+def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
+    """What the hosts of the file lack. Nothing is changed anywhere."""
+    from tortie.base.sources import Sources, documents
+    from tortie.cli.node_config import NAMES
+    from tortie.packages.rollout.artefact import build
+    from tortie.packages.rollout.drive import probe
+    from tortie.packages.rollout.inventory import Task, plan, reach, read, want
+
+    (_, text), *_ = Sources().texts(path)
+    found = documents(path, text, several=False)
+    if not found:
+        raise Invalid(f"{path}: it is empty; expected store: and hosts:")
+    inventory = read(found[0], path, frozenset(NAMES))
+    artefact = build(inventory.ssh.python)
+    product = _product(artefact, inventory)
+    tasks = [Task(host.name, reach(inventory, host), want(inventory, host, product)) for host in inventory.hosts]
+    reaches: Mapping[str, Reach] = {task.name: task.reach for task in tasks}
+    deltas = probe(tasks, reaches)
+    return plan(tasks, deltas, artefact.name), reaches, artefact
+
+
+def _product(artefact: Artefact, inventory: Inventory) -> Product:
+    from tortie.cli import node_config
+    from tortie.packages.rollout.inventory import CURRENT, Product
+    from tortie.plugins import install
+    from tortie.plugins.cni import install as cni
+    from tortie.plugins.cni import launcher as cni_launcher
+    from tortie.plugins.launching import SOCKET, SPOOL
+    from tortie.plugins.netmodules import install as netmodules
+    from tortie.plugins.netmodules import launcher as netmodules_launcher
+    from tortie.wire.netmodules import modules
+
+    socket_path = inventory.node.get("TORTIE_CNI_SOCKET", SOCKET)
+    spool = inventory.node.get("TORTIE_CNI_SPOOL", SPOOL)
+    python = inventory.ssh.python
+    folder = inventory.net_modules.bin_dir if inventory.net_modules else ""
+    command = install.text(netmodules_launcher, socket_path, spool, python)
+    return Product(
+        artefact=artefact.name,
+        tag=artefact.tag,
+        unit=node_config.unit(CURRENT),
+        cni=dict.fromkeys(cni.NAMES, install.text(cni_launcher, socket_path, spool, python)),
+        net_modules={netmodules.NAME: command, netmodules.MODULES: modules(f"{folder}/{netmodules.NAME}")},
+    )
+
+
+def _reaches(plan: Plan) -> Mapping[str, Reach]:
+    return {task.name: task.reach for task in plan.tasks}
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+
+
+def _tell(line: str) -> None:
+    click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")

@@ -1,0 +1,104 @@
+"""Drives a rollout: asks what is next, writes that down, does it on the host, writes down what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from tortie.base.errors import Conflict, TortieError, Unavailable
+from tortie.packages.rollout.artefact import Artefact
+from tortie.packages.rollout.book import PREFIX, Driver, current
+from tortie.packages.rollout.inventory import Delta, Plan, Task
+from tortie.packages.rollout.machine import Act, Rollout, begun, decide, ended, state
+from tortie.packages.rollout.reach import Reach, StepFailed
+
+TRIES = 3
+PAUSE = 2.0
+LOOK_SECONDS = 1.0
+AT_ONCE = 16
+
+Tell = Callable[[str], None]
+
+
+def probe(tasks: Sequence[Task], reaches: Mapping[str, Reach]) -> dict[str, Delta]:
+    """What each host would change; nothing is changed. Unavailable names every host that does not say."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        asked = {task.name: pool.submit(reaches[task.name].ask, _request("probe", "", "plan", task)) for task in tasks}
+    found: dict[str, Delta] = {}
+    problems = []
+    for name, answer in asked.items():
+        try:
+            found[name] = answer.result()["delta"]
+        except TortieError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise Unavailable("\n".join(problems))
+    return found
+
+
+def drive(driver: Driver, made: Plan, reaches: Mapping[str, Reach], artefact: Artefact | None, tell: Tell) -> Rollout:
+    """Until there is no more to do and it is not paused; the rollout as it is then. Conflict, before anything is done,
+    when this installation is not the one that the plan brings."""
+    tasks = {task.name: task for task in made.tasks}
+    while True:
+        rollout = current(driver.store).rollout
+        act = decide(rollout)
+        if act is None:
+            if state(rollout) != "paused":
+                return rollout
+            _wait_for_order(driver, rollout)
+            continue
+        if act.step == "artefact" and not act.undo and (artefact is None or artefact.name != made.artefact):
+            raise Conflict(f"the rollout brings the product as {made.artefact}; this installation is another one")
+        rollout = driver.change(partial(_begun, act=act))
+        if decide(rollout) != act:  # an order came meanwhile
+            continue
+        error = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell)
+        driver.change(partial(ended, act=act, error=error, now=time.time()))
+
+
+def _begun(seen: Rollout, act: Act) -> Rollout:
+    """Nothing is begun where an order has come meanwhile."""
+    return begun(seen, act, time.time()) if decide(seen) == act else seen
+
+
+def _do(act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:
+    """Why it failed. A host out of reach is tried again: it may be the very step that took it away."""
+    what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
+    tell(f"{what}: running")
+    request = _request("undo" if act.undo else "apply", act.step, made.digest, task)
+    payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
+    for left in reversed(range(TRIES)):
+        try:
+            for note in reach.ask(request, payload)["notes"]:
+                tell(f"{what}: {note}")
+        except Unavailable as error:
+            tell(f"{what}: {error}")
+            if not left:
+                return str(error)
+            time.sleep(PAUSE)
+        except StepFailed as error:
+            tell(f"{what}: failed: {error}")
+            return str(error)
+        else:
+            tell(f"{what}: done")
+            return None
+    return None
+
+
+def _request(do: str, step: str, digest: str, task: Task) -> dict[str, Any]:
+    return {"do": do, "step": step, "plan": digest, "want": task.want}
+
+
+def _wait_for_order(driver: Driver, seen: Rollout) -> None:
+    """Returns once the rollout is another; a driver that lost its lease hears of it here."""
+    revision = current(driver.store).revision
+    watch = driver.store.watch(PREFIX, revision)
+    try:
+        while current(driver.store).rollout == seen:
+            watch.next(timeout=LOOK_SECONDS)
+    finally:
+        watch.close()

@@ -1,0 +1,84 @@
+"""Whether the host works: its node is ready, and whoever had a network has it still."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tortie.packages.rollout.hand.files import Failed
+
+SECONDS = 5.0
+PAUSE = 0.25
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(self._path)
+
+
+def endpoints_up(path: Path) -> list[str]:
+    """The endpoints that are up now, as the node at `path` says; none when no node answers."""
+    try:
+        status, body = _get(path, "/status")
+        found: dict[str, Any] = json.loads(body)["endpoints"] if status == http.client.OK else {}
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return []
+    return sorted(name for name, endpoint in found.items() if endpoint["state"] == "up")
+
+
+def wait(path: Path, before: Iterable[str], settle: float, patience: float) -> None:
+    """Returns once the host has worked `settle` seconds without a break. Failed says what it waited for in vain."""
+    now = time.monotonic()
+    ends, since = now + patience, None
+    while True:
+        problem, now = _problem(path, before), time.monotonic()
+        if problem is None:
+            since = now if since is None else since
+            if now - since >= settle:
+                return
+        else:
+            since = None
+            if now > ends:
+                raise Failed(f"{problem}, {patience:g} s long")
+        time.sleep(PAUSE)
+
+
+def _problem(path: Path, before: Iterable[str]) -> str | None:
+    try:
+        status, body = _get(path, "/readiness")
+    except (OSError, http.client.HTTPException) as error:
+        return f"the node does not answer ({error})"
+    if status != http.client.NO_CONTENT:
+        return f"the node is not ready: {body.decode(errors='replace')[:300]}"
+    # One that is gone is not missed: its workload may have ended meanwhile.
+    down = sorted(name for name, state in _states(path).items() if state != "up" and name in set(before))
+    return f"{len(down)} endpoints that were up are not ({down[0]} is one)" if down else None
+
+
+def _states(path: Path) -> dict[str, str]:
+    try:
+        _, body = _get(path, "/status")
+        return {name: endpoint["state"] for name, endpoint in json.loads(body)["endpoints"].items()}
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return {}
+
+
+def _get(path: Path, target: str) -> tuple[int, bytes]:
+    connection = _Connection(path)
+    try:
+        connection.request("GET", target)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()

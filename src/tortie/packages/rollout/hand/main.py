@@ -1,0 +1,35 @@
+"""One request on standard input (a line of JSON, then the artefact where one is wanted), one line of JSON in answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, BinaryIO
+
+from tortie.packages.rollout.hand.files import Failed, Place
+from tortie.packages.rollout.hand.steps import Hand
+
+
+def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
+    """`{"delta"}` or `{"notes"}`; `{"error"}` when it could not be done."""
+    place = Place(request.get("root", "/"), request["plan"])
+    hand = Hand(place, request["want"], request.get("systemctl", "systemctl"))
+    try:
+        if request["do"] == "probe":
+            return {"delta": hand.delta()}
+        if request["do"] == "undo":
+            return {"notes": hand.undo(request["step"])}
+        hand.apply(request["step"], payload)
+        return {"notes": []}
+    except Failed as error:
+        return {"error": str(error)}
+    except OSError as error:
+        return {"error": f"{error.filename}: {error.strerror}" if error.filename else str(error)}
+
+
+def main(given: BinaryIO) -> None:
+    request = json.loads(given.readline())
+    payload = given.read(request.get("payload", 0))
+    if len(payload) < request.get("payload", 0):
+        raise SystemExit("the request was cut off")
+    sys.stdout.write(json.dumps(answer(request, payload)) + "\n")

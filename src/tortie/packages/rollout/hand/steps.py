@@ -1,0 +1,148 @@
+"""The steps of one host: what each would change, doing it, undoing it. Each may be cut short anywhere and done again.
+
+A unit that must read what was undone is restarted by the last undoing of all, `gate`: by then everything that it reads
+is as before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tortie.packages.rollout.hand import artefact, files, gate
+from tortie.packages.rollout.hand.files import Failed, Place
+from tortie.packages.rollout.hand.units import Units, run
+
+Want = dict[str, Any]
+PLAIN = ("configuration", "cni", "net-modules")
+SETTLE = 5.0
+
+
+class Hand:
+    """`want`: what the host shall be, as `hosts.want` writes it."""
+
+    def __init__(self, place: Place, want: Want, systemctl: str) -> None:
+        self.place, self.want = place, want
+        self.patience: float = want.get("patience", 120.0)
+        self.units = Units(place, systemctl, self.patience)
+        self._socket = place.path(want["node"]["socket"])
+
+    def delta(self) -> dict[str, list[dict[str, str]]]:
+        """What every step would change; a step that would change nothing is left out."""
+        found = {"artefact": artefact.delta(self.place, self.want["artefact"])}
+        for step in PLAIN:
+            found[step] = files.differences(self.place, self._files(step))
+        found["agent"] = self._unit_delta(self._agent(), "agent") if self._agent() else []
+        found["node"] = files.differences(self.place, self._files("node"))
+        found["node"] += self._unit_delta(self._node(), "node")
+        return {step: changes for step, changes in found.items() if changes}
+
+    def apply(self, step: str, payload: bytes) -> None:
+        self._remember()
+        if step == "artefact":
+            artefact.apply(self.place, self.want["artefact"], payload)
+        elif step in PLAIN:
+            files.apply(self.place, step, self._files(step))
+        elif step == "agent":
+            if self._agent():
+                self._restart(self._agent(), "agent")
+        elif step == "node":
+            files.apply(self.place, "node", self._files("node"))
+            self.units.order("daemon-reload")
+            self.units.order("enable", self._node())
+            self._restart(self._node(), "node")
+        else:
+            before = self.place.record("before") or {}
+            gate.wait(self._socket, before.get("endpoints", ()), self.want.get("settle", SETTLE), self.patience)
+
+    def undo(self, step: str) -> list[str]:
+        """Notes for a person."""
+        before = self.place.record("before")
+        if before is None:  # nothing was done here, or all of it is undone
+            if step == "gate":
+                self.place.drop_records()
+            return []
+        if step == "artefact":
+            artefact.undo(self.place)
+        elif step in PLAIN:
+            return files.undo(self.place, step, self._files(step))
+        elif step == "node":
+            return self._undo_node(before)
+        elif step == "gate":
+            self._settle(before)
+        return []
+
+    def _remember(self) -> None:
+        """How the host was before the first step."""
+        if self.place.record("before") is not None:
+            return
+        node, agent = self._node(), self._agent()
+        self.place.write_record(
+            "before",
+            {
+                "node": self.units.active(node),
+                "enabled": self.units.enabled(node),
+                "marks": {unit: self.place.mark(unit).get("content") for unit in (node, agent) if unit},
+                "endpoints": gate.endpoints_up(self._socket),
+            },
+        )
+
+    def _undo_node(self, before: dict[str, Any]) -> list[str]:
+        """A node that was there before goes on until `gate` restarts it; one that was not leaves the kernel."""
+        node = self._node()
+        if not before["node"] and self._unit_file():
+            self.units.order("stop", node)
+            name = self.want["artefact"]["name"]
+            done = run([artefact.program(self.place, name), "node", "uninstall"], self.patience)
+            if done.returncode != 0:
+                raise Failed(f"tortie node uninstall: {(done.stderr or done.stdout).strip()}")
+        if not before["enabled"] and self._unit_file():
+            self.units.order("disable", node)
+        notes = files.undo(self.place, "node", self._files("node"))
+        self.units.order("daemon-reload")
+        return notes
+
+    def _settle(self, before: dict[str, Any]) -> None:
+        for unit, content in before["marks"].items():
+            changed = self.place.mark(unit).get("content")
+            if changed is None or changed == content:
+                continue
+            if unit != self._node() or before["node"]:
+                self.units.restart(unit, content or f"before {self.place.records.name}")
+        if before["node"]:
+            gate.wait(self._socket, before["endpoints"], self.want.get("settle", SETTLE), self.patience)
+        artefact.clean(self.place, self.want["artefact"]["name"])
+        for unit, content in before["marks"].items():
+            if content is None:
+                self.place.drop_mark(unit)
+        self.place.drop_records()
+
+    def _restart(self, unit: str, step: str) -> None:
+        self.units.restart(unit, self._content(step))
+
+    def _unit_delta(self, unit: str, step: str) -> list[dict[str, str]]:
+        if self.units.restarted(unit, self._content(step)):
+            return []
+        return [{"text": f"restart {unit}", "have": self.place.mark(unit).get("content", "")}]
+
+    def _content(self, step: str) -> str:
+        """All that the unit of this step reads at its start."""
+        if step == "node":
+            read = [self.want["artefact"]["name"], self._files("configuration"), self._files("node")]
+        else:
+            read = [self._files(name) for name in ("cni", "net-modules")]
+        return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _unit_file(self) -> bool:
+        return any(self.place.path(name).exists() for name in self._files("node"))
+
+    def _files(self, step: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.want["files"].get(step, {})
+        return found
+
+    def _node(self) -> str:
+        return str(self.want["node"]["unit"])
+
+    def _agent(self) -> str:
+        return str(self.want.get("agent") or "")

@@ -1,0 +1,198 @@
+"""What a file of hosts asks for: which hosts, how they are reached, what each shall have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from tortie.base.errors import Invalid
+from tortie.packages.rollout.machine import STEPS, Rollout, start
+from tortie.packages.rollout.reach import Ssh
+
+UNIT = "calico-node.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+SOCKET = "/run/tortie/node.sock"
+NODE_CONF, STORE, CALICOCTL = "/etc/tortie/node.conf", "/etc/tortie/store", "/etc/calico/calicoctl.cfg"
+CURRENT = "/opt/tortie/current/bin/tortie"
+
+
+class Cni(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given."""
+
+    bin_dir: str = "/opt/cni/bin"
+    config_dir: str = ""
+    network: str = "calico"
+
+
+class NetModules(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    bin_dir: str = "/calico"
+
+
+class HostEntry(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """`node`: lines of its own for node.conf; `agent`: the unit that reads plug-ins at its start, empty for none."""
+
+    name: str
+    address: str = ""
+    ssh: Ssh | None = None
+    node: dict[str, str] = {}
+    agent: str | None = None
+
+
+class Inventory(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """A file of hosts as it was read; the hosts are done in its order."""
+
+    store: str
+    hosts: tuple[HostEntry, ...]
+    ssh: Ssh = Ssh()
+    node: dict[str, str] = {}
+    cni: Cni | None = Cni()
+    net_modules: NetModules | None = None
+    agent: str = ""
+    settle: float = 5.0
+    patience: float = 120.0
+
+
+class Product(msgspec.Struct, frozen=True):
+    """What goes to every host, whatever a file says. `cni`, `net_modules`: the plug-ins' texts by their names."""
+
+    artefact: str
+    tag: str
+    unit: str
+    cni: Mapping[str, str]
+    net_modules: Mapping[str, str]
+
+
+def read(document: Any, where: str, settings: frozenset[str]) -> Inventory:
+    """Invalid names every fault that a person would want to mend at once. `settings`: the names node.conf knows."""
+    try:
+        found = msgspec.convert(document, Inventory)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{where}: {error}") from error
+    names = [host.name for host in found.hosts]
+    problems = [f"{where}: host {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    problems += [f"{where}: {name!r} is no name of a host" for name in names if not name or "/" in name or " " in name]
+    problems += [] if names else [f"{where}: there are no hosts in it"]
+    if not found.store.startswith(("etcd://", "etcds://", "http://", "https://", "sqlite:///")):
+        problems.append(f"{where}: store: {found.store!r} is no address such as etcd://10.0.0.1:2379")
+    for owner, lines in [("node", found.node), *((f"host {host.name}: node", host.node) for host in found.hosts)]:
+        unknown = sorted(set(lines) - settings)
+        problems += [
+            f"{where}: {owner}: no setting {name}; there are {', '.join(sorted(settings))}" for name in unknown
+        ]
+        problems += [f"{where}: {owner}: {name} holds a line break" for name, text in lines.items() if "\n" in text]
+    problems += [f"{where}: host {host.name}: {text}" for host in found.hosts if (text := _unsafe(found, host))]
+    if problems:
+        raise Invalid(*problems)
+    return found
+
+
+def _unsafe(inventory: Inventory, host: HostEntry) -> str:
+    """Words that ssh would take for options."""
+    way = reach(inventory, host)
+    bad = [text for text in (way.address, way.user, way.identity) if text.startswith("-")]
+    return f"{bad[0]!r} begins with a dash" if bad else ""
+
+
+def reach(inventory: Inventory, host: HostEntry) -> Ssh:
+    """How this host is reached: its own words before those for all."""
+    merged = inventory.ssh
+    if host.ssh:
+        own = {
+            name: value for name in Ssh.__struct_fields__ if (value := getattr(host.ssh, name)) != getattr(Ssh(), name)
+        }
+        merged = replace(merged, **own)
+    return replace(merged, address=host.address or merged.address or host.name)
+
+
+def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, Any]:
+    """What the host shall be, as its hand takes it."""
+    lines = {"NODENAME": host.name, "TORTIE_STORE": inventory.store, **inventory.node, **host.node}
+    conf = "".join(f"{name}={text}\n" for name, text in lines.items())
+    configuration = {NODE_CONF: _file(conf), STORE: _file(f"{inventory.store}\n")}
+    if not inventory.store.startswith("sqlite:"):
+        configuration[CALICOCTL] = _file(calicoctl(inventory.store))
+    files = {"configuration": configuration, "node": {UNIT_FILE: _file(product.unit)}}
+    if inventory.cni:
+        files["cni"] = {f"{inventory.cni.bin_dir}/{name}": _file(text, 0o755) for name, text in product.cni.items()}
+        if inventory.cni.config_dir:
+            network = {"cniVersion": "0.3.1", "name": inventory.cni.network, "type": "calico"}
+            text = json.dumps({**network, "ipam": {"type": "calico-ipam"}}, indent=2) + "\n"
+            files["cni"][f"{inventory.cni.config_dir}/{inventory.cni.network}.conf"] = _file(text)
+    if inventory.net_modules:
+        folder = inventory.net_modules.bin_dir
+        files["net-modules"] = {f"{folder}/{name}": _file(text, 0o755) for name, text in product.net_modules.items()}
+    return {
+        "artefact": {"name": product.artefact, "tag": product.tag},
+        "files": files,
+        "agent": inventory.agent if host.agent is None else host.agent,
+        "node": {"unit": UNIT, "socket": lines.get("TORTIE_NODE_SOCKET", SOCKET)},
+        "settle": inventory.settle,
+        "patience": inventory.patience,
+    }
+
+
+def calicoctl(store: str) -> str:
+    """The text of calicoctl.cfg for an etcd."""
+    scheme, _, places = store.partition("://")
+    web = {"etcd": "http", "etcds": "https"}.get(scheme, scheme)
+    endpoints = ",".join(f"{web}://{place.rstrip('/')}" for place in places.split(","))
+    spec = f"spec:\n  datastoreType: etcdv2\n  etcdEndpoints: {json.dumps(endpoints)}\n"
+    return f"apiVersion: v1\nkind: calicoApiConfig\nmetadata: {{}}\n{spec}"
+
+
+def _file(text: str, mode: int = 0o644) -> dict[str, Any]:
+    return {"text": text, "mode": mode}
+
+
+Delta = Mapping[str, Sequence[Mapping[str, str]]]
+"""What a host's hand says it would change, by step."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One host of a plan."""
+
+    name: str
+    reach: Ssh
+    want: dict[str, Any]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`digest`: of what is wanted and of what was there instead when the hosts were asked."""
+
+    digest: str
+    artefact: str
+    tasks: tuple[Task, ...]
+    deltas: dict[str, dict[str, list[dict[str, str]]]]
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.deltas.values())
+
+    def rollout(self, now: float) -> Rollout:
+        """Each host gets the steps that have something to do there."""
+        hosts = [(task.name, [step for step in STEPS if step in self.deltas[task.name]]) for task in self.tasks]
+        return start(self.digest, hosts, now)
+
+
+def plan(tasks: Sequence[Task], deltas: Mapping[str, Delta], artefact: str) -> Plan:
+    content = json.dumps([[task.name, task.want, deltas[task.name]] for task in tasks], sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    plain = {
+        name: {step: [dict(item) for item in items] for step, items in delta.items()} for name, delta in deltas.items()
+    }
+    return Plan(digest, artefact, tuple(tasks), plain)
+
+
+def shown(made: Plan) -> list[str]:
+    """The plan for people."""
+    lines = []
+    for task in made.tasks:
+        delta = made.deltas[task.name]
+        lines.append(f"{task.name}:" if delta else f"{task.name}: nothing to do")
+        lines += [f"  {step:14} {item['text']}" for step, items in delta.items() for item in items]
+    return lines

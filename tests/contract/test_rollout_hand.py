@@ -1,0 +1,205 @@
+"""The roller's hand on a host: every step done, undone, cut short anywhere, done again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.rollout_host import AGENT, NODE, UNIT_FILE, Box, artefact, box, want
+
+from tortie.packages.rollout.hand.main import answer
+from tortie.packages.rollout.machine import GATE, STEPS
+
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "subprocess.Popen"}
+KILLED = 77
+
+
+@pytest.fixture
+def host() -> Iterator[Box]:
+    with box() as made:
+        yield made
+
+
+def do(
+    host: Box, step: str, want: dict[str, Any], *, undo: bool = False, payload: bytes = b"", plan: str = "p1"
+) -> Any:
+    return answer(host.request("undo" if undo else "apply", step, want, plan), payload)
+
+
+def all_of(host: Box, wanted: dict[str, Any], payload: bytes, plan: str = "p1") -> None:
+    for step in (*STEPS, GATE):
+        assert do(host, step, wanted, payload=payload, plan=plan) == {"notes": []}, step
+
+
+def none_of(host: Box, wanted: dict[str, Any], plan: str = "p1") -> list[str]:
+    notes: list[str] = []
+    for step in (*reversed(STEPS), GATE):
+        said = do(host, step, wanted, undo=True, plan=plan)
+        assert "error" not in said, (step, said)
+        notes += said["notes"]
+    return notes
+
+
+def delta(host: Box, wanted: dict[str, Any]) -> dict[str, list[str]]:
+    said = answer(host.request("probe", "", wanted), b"")
+    return {step: [item["text"] for item in items] for step, items in said["delta"].items()}
+
+
+def test_what_would_change_is_said_and_nothing_changes(host: Box) -> None:
+    before, name = host.tree(), artefact("one")[0]
+    assert delta(host, want(name, agent=AGENT)) == {
+        "artefact": [f"unpack /opt/tortie/{name}", f"let /opt/tortie/current lead to {name}"],
+        "configuration": ["create /etc/calico/calicoctl.cfg", "create /etc/tortie/node.conf"],
+        "cni": ["create /opt/cni/bin/calico"],
+        "agent": [f"restart {AGENT}"],
+        "node": [f"create {UNIT_FILE}", f"restart {NODE}"],
+    }
+    assert host.tree() == before
+
+
+def test_all_steps_then_nothing_to_do_and_no_second_restart(host: Box) -> None:
+    name, payload = artefact("one")
+    wanted = want(name, agent=AGENT)
+    all_of(host, wanted, payload)
+    assert host.restarts() == [AGENT, NODE]
+    assert delta(host, wanted) == {}
+    all_of(host, wanted, payload)
+    assert host.restarts() == [AGENT, NODE]
+    assert os.readlink(host.root / "opt/tortie/current") == name
+
+
+def test_undone_the_host_is_as_it_was(host: Box) -> None:
+    conf = host.root / "etc/tortie/node.conf"
+    conf.parent.mkdir()
+    conf.write_bytes(b"# mine\r\n\xff")
+    conf.chmod(0o640)
+    before = host.tree()
+    name, payload = artefact("one")
+    all_of(host, want(name), payload)
+    assert conf.read_text() == "NODENAME=a1\n"
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
+    assert (host.root.parent / "uninstalled").read_text() == "node uninstall\n"
+
+
+def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:
+    (old, packed), (new, packed_new) = artefact("one"), artefact("two")
+    all_of(host, want(old), packed)
+    before = host.tree()
+    assert list(delta(host, want(new))) == ["artefact", "node"]
+    all_of(host, want(new), packed_new, plan="p2")
+    assert os.readlink(host.root / "opt/tortie/current") == new
+    none_of(host, want(new), plan="p2")
+    after = host.tree()
+    marks = [key for key in before if key.startswith("var/lib/tortie/rollout/marks/")]
+    assert {key: value for key, value in after.items() if key not in marks} == {
+        key: value for key, value in before.items() if key not in marks
+    }
+    assert host.restarts() == [NODE, NODE, NODE]
+    assert delta(host, want(old)) == {}
+
+
+def test_what_others_changed_since_is_kept_beside_and_told(host: Box) -> None:
+    name, payload = artefact("one")
+    all_of(host, want(name), payload)
+    (host.root / "etc/tortie/node.conf").write_text("NODENAME=other\n")
+    (note,) = none_of(host, want(name))
+    assert note.startswith("/etc/tortie/node.conf was changed by others since")
+    assert (host.root / "etc/tortie/node.conf.before-undo").read_text() == "NODENAME=other\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "undo"), [("artefact", False), ("artefact", True), ("configuration", True), ("node", False)]
+)
+def test_killed_anywhere_in_a_step_it_can_be_done_again_and_undone(step: str, undo: bool) -> None:
+    """The process ends at its first change, at its second one, ... until it has made them all."""
+    name, payload = artefact("one")
+    wanted = want(name)
+    for count in range(1, 100):
+        with box() as host:
+            before = host.tree()
+            for earlier in (*STEPS, GATE)[: (*STEPS, GATE).index(step)]:
+                do(host, earlier, wanted, payload=payload)
+            killed = _killed_at(count, host, step, wanted, payload)
+            if not undo:
+                all_of(host, wanted, payload)
+                assert delta(host, wanted) == {}
+            none_of(host, wanted)
+            assert host.tree() == before, count
+            if not killed:
+                return
+    raise AssertionError("it never ends")
+
+
+def test_killed_anywhere_in_undoing_it_can_be_undone_again() -> None:
+    name, payload = artefact("one")
+    wanted = want(name)
+    for step in ("node", "configuration", GATE):
+        for count in range(1, 100):
+            with box() as host:
+                before = host.tree()
+                all_of(host, wanted, payload)
+                order = (*reversed(STEPS), GATE)
+                for earlier in order[: order.index(step)]:
+                    do(host, earlier, wanted, undo=True)
+                killed = _killed_at(count, host, step, wanted, payload, undo=True)
+                none_of(host, wanted)
+                assert host.tree() == before, (step, count)
+                if not killed:
+                    break
+
+
+def _killed_at(count: int, host: Box, step: str, wanted: dict[str, Any], payload: bytes, *, undo: bool = False) -> bool:
+    """Does the step in a process that ends before its `count`th change. False when it made all of them."""
+    child = os.fork()
+    if child == 0:
+        left = count
+
+        def hook(event: str, given: tuple[Any, ...]) -> None:
+            nonlocal left
+            writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
+            if event in CHANGES or writes:
+                left -= 1
+                if left == 0:
+                    os._exit(KILLED)
+
+        sys.addaudithook(hook)
+        said = do(host, step, wanted, undo=undo, payload=payload)
+        os._exit(1 if "error" in said else 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, KILLED)
+    return code == KILLED
+
+
+def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:
+    name, payload = artefact("one")
+    wanted = {**want(name), "patience": 0.5}
+    for step in STEPS:
+        do(host, step, wanted, payload=payload)
+    host.answers["/readiness"] = 503, {"reasons": ["no table"]}
+    assert do(host, GATE, wanted)["error"].startswith('the node is not ready: {"reasons": ["no table"]}')
+    host.answers["/readiness"] = 204, None
+    host.say({"a": "closed", "b": "down"})
+    assert do(host, GATE, wanted)["error"].startswith("1 endpoints that were up are not (a is one)")
+    host.say({"b": "down"})
+    assert do(host, GATE, wanted) == {"notes": []}
+
+
+def test_refusals_say_why_and_change_nothing(host: Box) -> None:
+    name, payload = artefact("one")
+    wanted = want(name)
+    assert "did not arrive whole" in do(host, "artefact", wanted, payload=payload[:-9])["error"]
+    other = {**wanted, "artefact": {"name": name, "tag": "cpython-27-vax"}}
+    assert "the artefact is for cpython-27-vax" in do(host, "artefact", other, payload=payload)["error"]
+    place = host.root / "etc/tortie/node.conf"
+    place.parent.mkdir()
+    place.symlink_to("/dev/null")
+    assert "no plain file" in do(host, "configuration", wanted)["error"]
+    assert not (host.root / "etc/calico").exists()
+    host.refuse_restarts(True)
+    assert do(host, "node", wanted)["error"] == f"systemctl restart {NODE}: the unit does not start"
+    host.refuse_restarts(False)
+    assert do(host, "node", wanted) == {"notes": []}

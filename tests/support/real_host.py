@@ -1,0 +1,144 @@
+"""A host to install on and to uninstall from: namespaces of its own, files that are kept apart from the machine's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from tests.support.waiting import PATIENCE, wait_until
+
+KEPT_APART = ("/etc", "/opt", "/usr/local", "/var/lib", "/var/log", "/root")
+BIN = Path(sys.executable).parent
+
+
+class RealHost:
+    """Namespaces for network, mounts, name and processes; `address` is on its uplink. Everything in it ends with it."""
+
+    def __init__(self, work: Path, address: str) -> None:
+        self.work, self.address = work, address
+        self._first: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        lines = [self._above(place) for place in KEPT_APART]
+        lines += [
+            "mount -t tmpfs tmpfs /run",
+            "hostname one",
+            "ip link set lo up",
+            "ip link add uplink type veth peer cable",
+        ]
+        lines += [
+            f"ip address add {self.address} dev uplink",
+            "ip link set uplink up",
+            "ip link set cable up",
+            f"touch {self.work}/ready",
+        ]
+        command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        line = " && ".join([*lines, "exec sleep infinity"])
+        self._first = subprocess.Popen([*command, "sh", "-c", line], stdin=subprocess.DEVNULL, start_new_session=True)
+        ready = self.work / "ready"
+        wait_until(lambda: ready.exists() or self._first.poll() is not None, message="its first process")  # type: ignore[union-attr]
+        assert ready.exists(), "its mounts could not be made"
+        children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children")
+        self._pid = int(children.read_text().split()[0])
+        return self
+
+    def _above(self, place: str) -> str:
+        """Mounts a view of a folder whose changes are kept apart."""
+        upper, work = self._upper(place), self.work / f"work{place.replace('/', '-')}"
+        upper.mkdir()
+        work.mkdir()
+        return f"mount -t overlay overlay -o lowerdir={place},upperdir={upper},workdir={work} {place}"
+
+    def _upper(self, place: str) -> Path:
+        """Where a folder's changes are."""
+        return self.work / f"upper{place.replace('/', '-')}"
+
+    def __exit__(self, *_: object) -> None:
+        assert self._first is not None
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+        self._first.kill()
+        self._first.wait(PATIENCE)
+        for daemon in self._daemons:
+            daemon.wait(PATIENCE)
+
+    def words(self, line: str) -> list[str]:
+        namespaces = ("--net", "--mount", "--uts", "--pid")
+        return ["nsenter", f"--target={self._pid}", *namespaces, "bash", "-c", line]
+
+    def run(self, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.words(line),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=self._environ(),
+            cwd="/",
+        )
+
+    def must(self, line: str) -> str:
+        ran = self.run(line)
+        assert ran.returncode == 0, f"{line}: exit {ran.returncode}: {ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+    def start(self, line: str, **variables: str) -> subprocess.Popen[bytes]:
+        """A daemon; its words go to WORK/log."""
+        with (self.work / "log").open("ab") as log:
+            daemon = subprocess.Popen(
+                self.words(f"echo $$ > {self.work}/pid-{len(self._daemons)}; exec {line}"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**self._environ(), **variables},
+                cwd="/",
+            )
+        self._daemons.append(daemon)
+        return daemon
+
+    def end(self, daemon: subprocess.Popen[bytes]) -> None:
+        """As systemd stops it. The pid is the host's: what began it waits outside and hands no signal on."""
+        self.must(f"kill $(cat {self.work}/pid-{self._daemons.index(daemon)})")
+        daemon.wait(PATIENCE)
+
+    def log(self) -> str:
+        return (self.work / "log").read_text(errors="replace")[-3000:]
+
+    def install(self) -> None:
+        """What pip makes of the product in /opt/tortie/venv: commands that lead to the ones under test."""
+        folder = "/opt/tortie/venv/bin"
+        for name in ("tortie", "calicoctl", "dcos"):
+            text = f'#!/bin/sh\\nexec {BIN}/{name} "$@"\\n'
+            self.must(f"mkdir -p {folder} && printf '{text}' > {folder}/{name} && chmod 755 {folder}/{name}")
+
+    def write(self, path: str, text: str) -> None:
+        target = Path(f"/proc/{self._pid}/root{path}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def there(self) -> dict[str, str]:
+        """What an installation changes on a host: of files those that differ from this machine's, logs excepted."""
+        files = " ".join([*(str(self._upper(place)) for place in KEPT_APART if place != "/var/log"), "/run"])
+        asked = {
+            "files": f"find {files} -not -type d | sort",
+            "nft": "nft list ruleset",
+            "links": "ip -o link show | sed 's/ state .*//'",
+            "routes": "{ ip route show table all; ip -6 route show table all; } | grep -v 'fe80\\|ff00'",
+            "rules": "ip rule; ip -6 rule",
+            "sysctls": "sysctl --all 2>/dev/null | grep '^net\\.ipv[46]\\.\\(conf\\|ip_forward\\)' | sort",
+            "processes": "ps -e -o stat=,comm= | grep -v '^Z\\| \\(ps\\|bash\\|grep\\|sleep\\|sort\\)$' | sort",
+        }
+        return {name: self.run(line).stdout for name, line in asked.items()}
+
+    @staticmethod
+    def _environ() -> dict[str, str]:
+        path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+        own = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+        return {"PATH": path, "HOME": "/root", "LC_ALL": "C.UTF-8", **own}

@@ -1,0 +1,139 @@
+"""A directory that stands for a host of a rollout: its files, a service manager, a node that answers."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import signal
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.unix_server import answering
+from tests.support.waiting import PATIENCE
+from tortie.packages.rollout.hand.artefact import DIGITS, tag
+
+NODE, AGENT = "calico-node.service", "mesos.service"
+UNIT_FILE = f"/etc/systemd/system/{NODE}"
+_SYSTEMCTL = """\
+#!/bin/sh
+cd "$(dirname "$0")/units" || exit 9
+verb=$1; shift
+pid() { cat "$1.pid" 2>/dev/null; }
+alive() { [ -n "$(pid "$1")" ] && kill -0 "$(pid "$1")" 2>/dev/null; }
+end() { alive "$1" && kill -9 "$(pid "$1")"; rm -f "$1.pid"; }
+case $verb in
+  is-active) if alive "$1"; then echo active; else echo inactive; exit 3; fi ;;
+  is-enabled) if [ -e "$1.enabled" ]; then echo enabled; else echo disabled; exit 1; fi ;;
+  show) echo "MainPID=$(pid "$2" || echo 0)" ;;
+  enable) touch "$1.enabled" ;;
+  disable) rm -f "$1.enabled" ;;
+  stop) end "$1" ;;
+  restart)
+    if [ -e refuse ]; then echo "the unit does not start" >&2; exit 1; fi
+    end "$1"; setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
+    echo "$1" >> ../restarts ;;
+  daemon-reload|reset-failed) ;;
+  *) echo "what is $verb?" >&2; exit 1 ;;
+esac
+"""
+
+
+def artefact(mark: str) -> tuple[str, bytes]:
+    """(name, packed) of a product of two files; `tortie node uninstall` writes down that it was called."""
+    program = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/../../../../../uninstalled"\n'
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, text in {"bin/tortie": program, "lib/product.py": f"MARK = {mark!r}\n"}.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(text), 0o755
+            tar.addfile(member, io.BytesIO(text.encode()))
+    data = plain.getvalue()
+    return hashlib.sha256(data).hexdigest()[:DIGITS], gzip.compress(data, mtime=0)
+
+
+def want(name: str, conf: str = "NODENAME=a1\n", *, agent: str = "", settle: float = 0.0) -> dict[str, Any]:
+    def file(text: str, mode: int = 0o644) -> dict[str, Any]:
+        return {"text": text, "mode": mode}
+
+    return {
+        "artefact": {"name": name, "tag": tag()},
+        "files": {
+            "configuration": {"/etc/tortie/node.conf": file(conf), "/etc/calico/calicoctl.cfg": file("x\n")},
+            "cni": {"/opt/cni/bin/calico": file("#!/bin/sh\n", 0o755)},
+            "node": {UNIT_FILE: file("[Service]\n")},
+        },
+        "agent": agent,
+        "node": {"unit": NODE, "socket": "/run/tortie/node.sock"},
+        "settle": settle,
+        "patience": PATIENCE,
+    }
+
+
+class Box:
+    """`answers`: what its node says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.systemctl = folder / "root", folder / "systemctl"
+        self.answers: dict[str, tuple[int, Any]] = {"/readiness": (204, None)}
+        self.say({"a": "up", "b": "down"})
+        (folder / "units").mkdir()
+        for made in ("etc", "opt", "run/tortie", "var/lib"):
+            (self.root / made).mkdir(parents=True)
+        self.systemctl.write_text(_SYSTEMCTL)
+        self.systemctl.chmod(0o755)
+        self._units = folder / "units"
+
+    def say(self, endpoints: Mapping[str, str]) -> None:
+        """The state of each endpoint from now on."""
+        self.answers["/status"] = (200, {"endpoints": {name: {"state": state} for name, state in endpoints.items()}})
+
+    def request(self, do: str, step: str, want: dict[str, Any], plan: str = "p1") -> dict[str, Any]:
+        where = {"root": str(self.root), "systemctl": str(self.systemctl)}
+        return {"do": do, "step": step, "plan": plan, "want": want, **where}
+
+    def restarts(self) -> list[str]:
+        path = self._units.parent / "restarts"
+        return path.read_text().split() if path.exists() else []
+
+    def refuse_restarts(self, refuse: bool) -> None:
+        if refuse:
+            (self._units / "refuse").touch()
+        else:
+            (self._units / "refuse").unlink()
+
+    def tree(self) -> dict[str, Any]:
+        """Every file, folder and link, with what it holds; units, too. Byte code and sockets are left out."""
+        found: dict[str, Any] = {"enabled": sorted(path.name for path in self._units.glob("*.enabled"))}
+        found["active"] = sorted(path.name for path in self._units.glob("*.pid"))
+        for path in sorted(self.root.rglob("*")):
+            name = str(path.relative_to(self.root))
+            if path.is_socket() or "__pycache__" in name:
+                continue
+            if path.is_symlink():
+                found[name] = os.readlink(path)
+            else:
+                found[name] = (path.read_bytes(), path.stat().st_mode) if path.is_file() else None
+        return found
+
+    def close(self) -> None:
+        for path in self._units.glob("*.pid"):
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def box() -> Iterator[Box]:
+    """In a folder with a short name: a socket's path is 107 characters long at most."""
+    with tempfile.TemporaryDirectory(prefix="roll") as folder:
+        made = Box(Path(folder))
+        with answering(made.root / "run/tortie/node.sock", made.answers):
+            try:
+                yield made
+            finally:
+                made.close()
