@@ -73,6 +73,7 @@ find_missing() {
     need python3 have "$PYTHON"
     need python3-venv python_has_venv
     need etcd-server have etcd
+    need etcd-client have etcdctl
     need redis-server have redis-server
     need nginx have nginx
     need runc have runc

@@ -317,6 +317,9 @@ def test_an_uninstallation_without_its_master_says_what_may_be_left(tmp_path: Pa
             options = {"etcd": {"framework-name": "e"}}
             assert (await cosmos.ask("/package/install", {"packageName": "etcd", "options": options})).status == 200
             status, kind, message = await cosmos.refused("/package/uninstall", {"packageName": "etcd"})
+            assert (status, kind) == (409, "UninstallRefused")
+            assert "its app cannot be asked" in message
+            status, kind, message = await cosmos.refused("/package/uninstall", {"packageName": "etcd", "force": True})
             assert (status, kind) == (503, "IncompleteUninstall")
             assert "its framework may not be" in message
             await live.settled()

@@ -255,6 +255,10 @@ class SchedulerMaster:
         self._suppressed = False
         self.offer()
 
+    async def _teardown(self, _call: dict[str, Any]) -> None:
+        self.refuse_subscribe = "Framework has been removed"
+        self.cut()
+
     async def _suppress(self, _call: dict[str, Any]) -> None:
         self._suppressed = True
 

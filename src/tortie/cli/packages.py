@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import Conflict, Invalid
+from tortie.cli.etcd_framework import etcd_framework
 from tortie.store.open import store_url
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -16,6 +17,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def packages() -> None:
     """Packages: apps ready to be installed, their options and repositories."""
+
+
+packages.add_command(etcd_framework)
 
 
 @packages.command()

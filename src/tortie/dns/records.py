@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from tortie.dns import labels
 from tortie.dns.book import Entries
 from tortie.dns.config import SOURCES, Config, split_address
-from tortie.dns.state import Cluster, Framework, Slave, Status, Task, latest_running, network_infos, pid_host_port
+from tortie.dns.state import (
+    Cluster,
+    DiscoveryPort,
+    Framework,
+    Slave,
+    Status,
+    Task,
+    latest_running,
+    network_infos,
+    pid_host_port,
+)
 
 _STATUS_LABELS = {
     "mesos": "MesosContainerizer.NetworkSettings.IPAddress",
@@ -17,6 +27,8 @@ _STATUS_LABELS = {
 }
 SOURCES_LABEL = "DNS_IP_SOURCES"
 """A task's own order of sources, as `netinfo,host`, instead of the configuration's."""
+SERVICE_LABEL = "DNS_SERVICE"
+"""A discovery port's further name, as `_etcd-client._tcp`, beside the one that its task's name and protocol make."""
 _MAX_PORTS = 1024
 """Of one task as services: more do not fit into any answer."""
 
@@ -173,6 +185,8 @@ def _services(entries: Entries, task: Task, name: str, zones: tuple[str, str], c
             entries.service(f"_{name}.{proto}.{zone}", target, found.number)
             if port_name := labels.label(found.name):
                 entries.service(f"_{port_name}._{name}.{proto}.{zone}", target, found.number)
+        if further := own_service(found):
+            entries.service(f"{further}.{zone}", f"{canonical}.{zone}", found.number)
 
 
 def resource_ports(task: Task) -> list[int]:
@@ -184,6 +198,17 @@ def resource_ports(task: Task) -> list[int]:
         if low.isascii() and high.isascii() and low.isdigit() and high.isdigit() and int(high) < 65536:
             found.extend(range(int(low), int(high) + 1)[: _MAX_PORTS - len(found)])
     return found
+
+
+def own_service(port: DiscoveryPort) -> str:
+    """What the port's label asks for, as two labels; nothing when it has none or one that is no service's name."""
+    for given in port.labels.labels if port.labels else ():
+        if given.key == SERVICE_LABEL:
+            parts = given.value.split(".")
+            plain = [labels.label(part.removeprefix("_")) for part in parts]
+            fits = len(parts) == 2 and all(part.startswith("_") for part in parts) and all(plain)
+            return ".".join(f"_{part}" for part in plain) if fits else ""
+    return ""
 
 
 def own_sources(task: Task) -> tuple[str, ...]:

@@ -178,7 +178,7 @@ _METADATA, _METADATA_TEXT = distributions.metadata(__version__)
 TORTIE = Recipe(
     name="tortie",
     needed=NEEDED,
-    tools=("openssl", "ssh", *TOOLS),
+    tools=("openssl", "ssh", "etcd", "etcdctl", *TOOLS),
     packages=distributions.REQUIRED,
     source=(("", "**/*"),),
     source_at="opt/tortie/lib",
@@ -186,7 +186,7 @@ TORTIE = Recipe(
     folders=("etc/tortie", "var/lib/tortie/store"),
     config={"Entrypoint": ["tortie"], "WorkingDir": "/root"},
 )
-"""The whole product: what the packages etcd and calico run their frameworks in."""
+"""The whole product: what the packages etcd and calico run their frameworks in, and etcd its members."""
 
 NAMES: Mapping[str, Recipe] = {
     **dict.fromkeys(STARS_IMAGES, STAR),

@@ -1,10 +1,11 @@
-"""One Marathon at a time: a leased key of the store, and writes that hold only while it is ours."""
+"""One scheduler at a time: a leased key of the store, and writes that hold only while it is ours."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio.to_thread
 
@@ -17,12 +18,24 @@ RETRIES = 3
 log = logging.getLogger("marathon.leader")
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a leader holds: all under `prefix`; `leader` is the leased key, `term` the one that every change writes."""
+
+    prefix: str
+    leader: str
+    term: str
+
+
+MARATHON = Keys(PREFIX, LEADER, TERM)
+
+
 class LeadershipLost(Unavailable):
-    """Another Marathon leads, or the store went away for longer than the lease: this process must end."""
+    """Another one leads, or the store went away for longer than the lease: this process must end."""
 
 
 class Leadership:
-    """Held from `win` until the process ends. `name` is this Marathon's host:port.
+    """Held from `win` until the process ends. `name` is this scheduler's host:port.
 
     The leased key says who leads; the term key is written at every change of the leader, and every transaction
     compares it: whoever is not the latest leader cannot write.
@@ -30,9 +43,10 @@ class Leadership:
     A key left behind under our own name is taken over at once: we hold the port it names, so its owner is gone.
     """
 
-    def __init__(self, store: Datastore, name: str, ttl: float = TTL) -> None:
+    def __init__(self, store: Datastore, name: str, ttl: float = TTL, keys: Keys = MARATHON) -> None:
         self.store = store
         self.name = name
+        self.keys = keys
         self.ttl = ttl
         self.held = False
         self.lease = 0
@@ -43,21 +57,24 @@ class Leadership:
         while not await anyio.to_thread.run_sync(self._try):
             await anyio.to_thread.run_sync(self._wait, abandon_on_cancel=True)
         self.held = True
-        listing = await anyio.to_thread.run_sync(self.store.list, PREFIX)
+        listing = await anyio.to_thread.run_sync(self.store.list, self.keys.prefix)
         return [(kv.key, kv.value) for kv in listing.items]
 
     def _try(self) -> bool:
-        found, term = self.store.get(LEADER), self.store.get(TERM)
+        found, term = self.store.get(self.keys.leader), self.store.get(self.keys.term)
         if found is not None and found.value.decode() != self.name:
             return False
-        compares = [Compare(LEADER, found.revision if found else 0), Compare(TERM, term.revision if term else 0)]
-        return self._put([Put(TERM, self.name.encode())], compares)
+        compares = [
+            Compare(self.keys.leader, found.revision if found else 0),
+            Compare(self.keys.term, term.revision if term else 0),
+        ]
+        return self._put([Put(self.keys.term, self.name.encode())], compares)
 
     def _put(self, writes: Sequence[Write], compares: Sequence[Compare]) -> bool:
         """Writes our name under a new lease, unless somebody was quicker."""
         lease = self.store.grant(self.ttl)
         try:
-            revision = self.store.commit([*writes, Put(LEADER, self.name.encode(), lease)], compares)
+            revision = self.store.commit([*writes, Put(self.keys.leader, self.name.encode(), lease)], compares)
         except CompareFailed:
             self.store.revoke(lease)
             return False
@@ -67,13 +84,13 @@ class Leadership:
 
     def _again(self) -> bool:
         """After the lease ran out (we were too slow): ours again, if nobody has led since."""
-        return self._put([], [Compare(LEADER, 0), Compare(TERM, self._term)])
+        return self._put([], [Compare(self.keys.leader, 0), Compare(self.keys.term, self._term)])
 
     def _wait(self) -> None:
         """Until the leader's key changes, or a few seconds have passed."""
-        watch = self.store.watch(LEADER, self.store.list(LEADER).revision)
+        watch = self.store.watch(self.keys.leader, self.store.list(self.keys.leader).revision)
         try:
-            if self.store.get(LEADER) is not None:
+            if self.store.get(self.keys.leader) is not None:
                 watch.next(2.0)
         finally:
             watch.close()
@@ -82,7 +99,7 @@ class Leadership:
         """Who leads now."""
         if self.held:
             return self.name
-        found = self.store.get(LEADER)
+        found = self.store.get(self.keys.leader)
         return found.value.decode() if found else None
 
     async def keep(self) -> None:
@@ -112,10 +129,10 @@ class Leadership:
         """One transaction, refused by the store unless we still lead. Raises LeadershipLost or Unavailable."""
         for attempt in range(RETRIES):
             try:
-                await anyio.to_thread.run_sync(self.store.commit, writes, [Compare(TERM, self._term)])
+                await anyio.to_thread.run_sync(self.store.commit, writes, [Compare(self.keys.term, self._term)])
                 return
             except CompareFailed as error:
-                raise LeadershipLost(f"another leads: {self.store.get(LEADER)}") from error
+                raise LeadershipLost(f"another leads: {self.store.get(self.keys.leader)}") from error
             except Unavailable:
                 if attempt == RETRIES - 1:
                     raise

@@ -74,7 +74,18 @@ MARATHON = [
     task("nowhere", "192.168.0.51", slave_id="c-S9"),
 ]
 LIQUOR = "liquor-store.b8db9f73-562f-11e4-a088-c20493233aa5"
-ETCD = [task("etcd-server", "10.0.0.7", id=LIQUOR, discovery=discovered("etcd-server", port(2379, "", "client")))]
+ETCD = [
+    task(
+        "etcd-server",
+        "10.0.0.7",
+        id=LIQUOR,
+        discovery=discovered(
+            "etcd-server",
+            port(2379, "", "client", DNS_SERVICE="_etcd-client._tcp"),
+            port(2380, "", "tcp", DNS_SERVICE="nonsense"),
+        ),
+    )
+]
 DOCUMENT: dict[str, Any] = {
     "leader": "master@172.24.197.101:5050",
     "slaves": [
@@ -168,6 +179,9 @@ FORMS: list[tuple[str, str, list[str]]] = [
     ),
     # Protocols are free; other frameworks.
     ("_etcd-server._client.etcd.mesos", "SRV", ["0 1 2379 etcd-server-4dfjd-s1.etcd.mesos."]),
+    ("_etcd-server._tcp.etcd.mesos", "SRV", ["0 1 2380 etcd-server-4dfjd-s1.etcd.mesos."]),
+    ("_etcd-client._tcp.etcd.mesos", "SRV", ["0 1 2379 etcd-server-4dfjd-s1.etcd.mesos."]),
+    ("nonsense.etcd.mesos", "SRV", []),
     ("job-1.batchjobs.v2.mesos", "A", ["192.168.0.60"]),
     # Addresses: all of the first source that has any; the task's own order of sources.
     ("dual.marathon.mesos", "A", ["10.3.0.1", "10.3.0.2"]),

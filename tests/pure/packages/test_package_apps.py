@@ -44,7 +44,9 @@ def test_etcd_and_calico_with_their_defaults() -> None:
     etcd = app_of(found("etcd"), {})
     assert (etcd["id"], etcd["cpus"], etcd["mem"]) == ("/etcd", 0.2, 128)
     assert '"mem": 128,' in json.dumps(etcd)
-    assert etcd["env"]["AUTO_RESEED"] == "true"
+    assert etcd["env"]["AUTO_RESEED"] == "false"
+    assert etcd["env"]["ETCD_CONTAINER"] == "docker"
+    assert etcd["labels"]["TORTIE_PACKAGE_UNINSTALL"] == "/uninstall"
     assert etcd["labels"]["DCOS_PACKAGE_FRAMEWORK_NAME"] == "etcd"
     calico = app_of(found("calico"), {})
     assert (calico["id"], calico["cpus"], calico["mem"]) == ("/calico-install-framework", 0.2, 512)

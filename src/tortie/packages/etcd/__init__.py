@@ -1,0 +1,1 @@
+"""The etcd package's framework: real etcd members as Mesos tasks, one on an agent, mended one at a time."""
