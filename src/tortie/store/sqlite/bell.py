@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Bell:
     """`wait` returns when the file was written since `count` was read. `tick` is called about once a second."""
 
-    def __init__(self, path: str, tick: Callable[[], None]) -> None:
+    def __init__(self, path: str, tick: Callable[[], object]) -> None:
         self.count = 0
         self.gone = False
         self._path = path
