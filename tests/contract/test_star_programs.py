@@ -231,6 +231,28 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert "cannot listen on 127.0.0.1" in done.stderr
 
 
+STUCK = """
+import os, select, sys, threading
+sys.path.insert(0, sys.argv[1])
+from tortie.stars.run import serve
+_reader, writer = os.pipe()
+os.dup2(writer, 1)
+threading.Thread(target=lambda: print("x" * 1_000_000, flush=True), daemon=True).start()
+while select.select([], [writer], [], 0.05)[1]:
+    pass
+serve("203.0.113.1", 9000, lambda request: None, lambda text: None)
+"""
+
+
+def test_a_thread_that_is_writing_to_the_log_does_not_turn_the_end_into_an_abort() -> None:
+    words = [PYTHON, "-IS", "-c", STUCK, os.fspath(SOURCE)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (
+        101,
+        "cannot listen on 203.0.113.1:9000: Cannot assign requested address\n",
+    )
+
+
 def test_both_end_cleanly_on_sigterm_and_log_to_a_file(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "probe.log"
     command = argv("probe", "--urls=http://127.0.0.1:1/", "--http-port=0", f"--logfile={log}")

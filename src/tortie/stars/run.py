@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
-from tortie.stars.flags import crash
+from tortie.stars.flags import CRASHED, crash
 from tortie.stars.http1 import Handler, Server
 
 MAX_LATE = 0.2  # the first round of many targets is spread over this part of a period
@@ -83,6 +83,7 @@ def serve(address: str, port: int, handler: Handler, log: Log) -> None:
     try:
         server = Server(address, port, handler, log)
     except OSError as error:
-        crash(f"cannot listen on {address}:{port}: {error.strerror or error}")
+        print(f"cannot listen on {address}:{port}: {error.strerror or error}", file=sys.stderr, flush=True)
+        os._exit(CRASHED)  # Python's own end aborts when a thread is just writing to the log
     log(f"Starting HTTP server on [{address}:{server.port}]")
     server.serve_forever()
