@@ -247,10 +247,8 @@ serve("203.0.113.1", 9000, lambda request: None, lambda text: None)
 def test_a_thread_that_is_writing_to_the_log_does_not_turn_the_end_into_an_abort() -> None:
     words = [PYTHON, "-IS", "-c", STUCK, os.fspath(SOURCE)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert (done.returncode, done.stderr) == (
-        101,
-        "cannot listen on 203.0.113.1:9000: Cannot assign requested address\n",
-    )
+    assert done.returncode == 101
+    assert done.stderr.startswith("cannot listen on 203.0.113.1:9000: Cannot assign requested address")
 
 
 def test_both_end_cleanly_on_sigterm_and_log_to_a_file(tmp_path: Path) -> None:
