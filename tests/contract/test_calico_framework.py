@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.agent_hosts import HostsMaster, roller
-from tests.support.rollout_host import AGENT, NODE, box
+from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
@@ -75,8 +75,9 @@ def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path
         master.hold = lambda _task: False
         assert held.live
         async with roller(tmp_path, master) as live:
-            shown = await live.state("paused")
-            assert marks(shown) == {"a1": "done", "a2": "done", "p1": "waiting"}
+            wanted = {"a1": "done", "a2": "done", "p1": "waiting"}
+            shown = await live.board(lambda shown: marks(shown) == wanted, "the agent at hand brought to its end")
+            assert (shown["state"], shown["orders"]) == ("paused", ["resume", "undo", "abort"])
             assert held.state == "TASK_KILLED"
             assert (await live.call("POST", "/v1/pause"))[0] == 409
             assert (await live.call("POST", "/v1/resume", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
@@ -143,10 +144,10 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             assert (await live.call("POST", "/v1/begin"))[0] == 200
             await live.state("done")
         async with roller(tmp_path, master, "two") as live:
-            await live.board(
-                lambda shown: shown["state"] == "done" and shown["hosts"][0]["steps"][0]["name"] == "artefact",
-                "upgraded",
-            )
+            two = artefact("two")[0]
+            shown = await live.board(lambda shown: (shown["state"], shown["artefact"]) == ("done", two), "upgraded")
+            assert [step["name"] for step in shown["hosts"][0]["steps"]] == ["artefact", "node", "gate"]
+            assert "two" in (master.boxes["a1"].root / "opt/tortie/current/lib/product.py").read_text()
             assert (await live.call("POST", "/uninstall", {"force": "yes"}))[0] == 400
             status, said = await live.call("POST", "/uninstall", {"force": True})
             assert (status, said["message"]) == (202, "2 rollouts are being undone")

@@ -158,7 +158,7 @@ class Live:
         return await self.board(lambda shown: bool(shown["state"] == word), word)
 
     async def end(self) -> None:
-        """As a kill would: nothing is said to anybody."""
+        """As SIGTERM does, in the middle of whatever it does."""
         self.program.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.program

@@ -30,6 +30,17 @@ CLASSES = {
 """The original's tasks, and the steps that do here what each was for."""
 PERSISTENT = ("TaskRunEtcdProxy", "TaskRunCalicoNode")
 RUNNING, FINISHED, FAILED = 1, 2, 3
+_NOTHING: dict[str, Any] = {
+    "plan": "",
+    "goal": "roll",
+    "paused": False,
+    "begun": None,
+    "stopped": "",
+    "orders": [],
+    "artefact": "",
+    "store": "",
+    "hosts": [],
+}
 
 
 def board(
@@ -37,17 +48,17 @@ def board(
 ) -> dict[str, Any]:
     """`trouble`: what the roller waits for besides."""
     if last is None or made is None:
-        return {"state": "removed" if removed else "none", "trouble": trouble, "orders": [], "hosts": []}
-    word = state(last)
+        word = "removed" if removed else "none"
+        return {**_NOTHING, "state": word, "trouble": trouble, "leaving": leaving}
     return {
-        "state": word,
+        "state": state(last),
+        "trouble": trouble,
+        "leaving": leaving,
         "plan": last.plan,
         "goal": last.goal,
         "paused": last.paused,
-        "leaving": leaving,
         "begun": last.begun,
         "stopped": last.stopped,
-        "trouble": trouble,
         "orders": orders(last, leaving=leaving),
         "artefact": made.artefact,
         "store": _plain(store_in(made)) if made.tasks else "",

@@ -164,10 +164,14 @@ class Roller:
             return "the cluster has no agent"
         self.trouble = "looking at what each agent lacks"
         lacking = plan(made, probe(made, self._reaches(made)), self.artefact.name)
+        if self.memory.kept.leaving:
+            return ""
         if not lacking.empty:
             with book.Driver(self.store, self._who) as driver:
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
+                if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
+                    book.order(self.store, "undo")
                 self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
@@ -214,6 +218,7 @@ class Roller:
             self._refuse_to_leave()
         wanted = "forced" if force else kept.leaving or "whole"
         if wanted != kept.leaving:
+            self.trouble = ""
             self.wait(self.memory.change(lambda kept: replace(kept, leaving=wanted)))
         last = self.last()
         if last is not None and not over(last) and last.goal != "undo" and ours(book.current_plan(self.store)):
