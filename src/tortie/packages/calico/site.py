@@ -33,7 +33,7 @@ BODY = """\
 <span class="push orders" role="group" aria-label="Orders"></span></header>
 <p id="reason" class="reason" role="alert" hidden></p>
 <p id="counts" class="soft"></p>
-<div class="meter" role="progressbar" aria-label="Agents done" aria-valuemin="0"><span></span></div>
+<div class="meter" role="progressbar" aria-label="Agents done" aria-valuemin="0" hidden><span></span></div>
 </section>
 <section id="hosts" class="stack" aria-label="Agents"></section>
 <p class="soft small"><a href="v1/status">JSON</a> · <a href="json">as the original told it</a></p>
