@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from tortie.cli.etcd_framework import masters, option, page_port
-from tortie.store.open import store_url
+from tortie.store.open import cluster_store_url
 
 _LIMIT = click.FloatRange(0.01)
 
 
 @click.command("install-framework")
 @option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
-@click.option("--store", default=store_url, show_default="this host's store", help="The cluster's, not the network's.")
+@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
 @click.option(
     "--port", default="$PORT0", show_default=True, help="Of the pages; $PORT0 is the one that Marathon gives."
 )
@@ -117,6 +117,7 @@ def _wanted(given: dict[str, Any]) -> Any:
             raise click.BadParameter(f"{folder!r}: a full path", param_hint=hint)
     return Wanted(
         etcd=etcd,
+        cluster=given["store"],
         endpoints=endpoints,
         cni=Cni(bin_dir=plugins, config_dir=network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tortie.store.open import store_url
+from tortie.store.open import cluster_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
@@ -23,7 +23,7 @@ def option(name: str, variable: str, **more: Any) -> Callable[[F], F]:
 @click.command("etcd-framework")
 @option("--framework-name", "FRAMEWORK_NAME", default="etcd")
 @option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
-@click.option("--store", default=store_url, show_default="this host's store")
+@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
 @option("--cluster-size", "CLUSTER_SIZE", type=click.IntRange(1, 9), default=3, help="Members, each on its own agent.")
 @option("--admin-port", "ADMIN_PORT", default="$PORT0", help="Of the pages; $PORT0 is the one that Marathon gives.")
 @option(

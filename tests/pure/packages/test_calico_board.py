@@ -12,6 +12,7 @@ from tortie.packages.calico.tasks import Needs, command_line, room, task_of
 from tortie.packages.calico.values import Agent, Kept, Wanted, backwards, digest, ours, rests, store_of, tasks
 from tortie.packages.rollout.inventory import NODE_CONF, Cni, Plan, Product, plan
 from tortie.packages.rollout.machine import GATE, Act, begun, decide, ended, ordered, over, state
+from tortie.store.open import CLUSTER
 from tortie.wire import mesos
 
 PRODUCT = Product("0123", "cpython-311-linux", "[Service]\n", {"calico": "#!\n"}, {})
@@ -47,6 +48,8 @@ def test_private_agents_come_first_and_each_has_the_unit_of_its_kind() -> None:
     assert list(units.items()) == [("a1", private), ("a2", private), ("p1", public)]
     assert made[0].want["files"]["configuration"][NODE_CONF]["text"] == f"TORTIE_STORE={STORE}\n"
     assert ours(planned())
+    kept_apart = tasks(Wanted(cluster="sqlite:///var/lib/tortie/store"), STORE, AGENTS, PRODUCT)
+    assert kept_apart[0].want["files"]["configuration"][CLUSTER]["text"] == "sqlite:///var/lib/tortie/store\n"
     assert all(task.want["agent"] == "" for task in tasks(Wanted(), STORE, AGENTS, PRODUCT))
 
 

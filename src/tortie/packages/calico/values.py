@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tortie.base.errors import Invalid
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
+from tortie.store.open import CLUSTER
 
 Leaving = Literal["", "whole", "forced"]
 
@@ -52,8 +53,10 @@ class Agent(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
-    `units`: the agent's unit, on private agents and on public ones."""
+    `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
+    which frameworks on agents go on reading when the host's becomes the network's."""
 
+    cluster: str = ""
     etcd: str = "etcd"
     endpoints: tuple[str, ...] = ()
     cni: Cni | None = None
@@ -93,7 +96,10 @@ def tasks(wanted: Wanted, store: str, agents: Sequence[Agent], product: Product)
     for agent in order:
         unit = wanted.units[agent.public] if wanted.cni else ""
         host = HostEntry(agent.hostname, node={"NODENAME": ""}, agent=unit)
-        made.append(Task(agent.hostname, None, want(found, host, product)))
+        goes = want(found, host, product)
+        if wanted.cluster:
+            goes["files"]["configuration"][CLUSTER] = {"text": f"{wanted.cluster}\n", "mode": 0o644}
+        made.append(Task(agent.hostname, None, goes))
     return made
 
 
