@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.support.agent_hosts import HostsMaster, roller
+import aiohttp
+from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
@@ -128,6 +130,36 @@ def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
             assert master.boxes["a1"].restarts() == [AGENT, NODE]
 
     told(tmp_path, story, ("a1",), "")
+
+
+def test_killed_in_each_step_it_ends_as_wanted(tmp_path: Path) -> None:
+    async def story(master: HostsMaster) -> None:
+        port, killed = free_port(), []
+        processes = [start(tmp_path, master, port)]
+
+        def kill(_host: str, task: Task) -> None:
+            if task.info["name"] not in killed:
+                killed.append(task.info["name"])
+                processes[-1].kill()
+                processes[-1].wait()
+                processes.append(start(tmp_path, master, port))
+                raise OSError("it goes with the framework")
+
+        master.before = kill
+        try:
+            async with aiohttp.ClientSession() as session:
+                running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                live = Live(f"http://127.0.0.1:{port}", session, running)
+                await live.state("done")
+        finally:
+            processes[-1].kill()
+            processes[-1].wait()
+        steps = ["artefact", "configuration", "cni", "agent", "node", "gate"]
+        assert killed == ["calico-probe-all", *(f"calico-apply-{step}" for step in steps)]
+        assert {tuple(host.restarts()) for host in master.boxes.values()} == {(AGENT, NODE)}
+        assert master.together == []
+
+    told(tmp_path, story, ("a1", "a2"), "")
 
 
 def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -29,6 +30,7 @@ from tortie.packages.rollout.hand.artefact import tag
 from tortie.packages.rollout.inventory import Cni, Product
 from tortie.packages.rollout.reach import hand
 
+ROOT = Path(__file__).parents[2]
 MEMBERS = [("10.0.0.1", 31000), ("10.0.0.2", 31001), ("10.0.0.3", 31002)]
 APART = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/apart"\nshift 3\nexec "$@"\n'
 
@@ -44,6 +46,7 @@ class HostsMaster(SchedulerMaster):
         self.before: Callable[[str, Task], None] = lambda _host, _task: None
         self.together: list[str] = []
         self._running: set[asyncio.Future[None]] = set()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for box in boxes.values():
             apart = box.systemctl.with_name("systemd-run")
             apart.write_text(APART)
@@ -100,15 +103,23 @@ class HostsMaster(SchedulerMaster):
         with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
             (sandbox / GIVEN).write_bytes(_led(reply.read(), self.boxes[host]))
         with open(sandbox / "log", "ab") as log:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 ["/bin/sh", "-c", task.info["command"]["value"]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "MESOS_SANDBOX": str(sandbox)},
-                check=False,
+                start_new_session=True,
             )
-        return done.returncode
+        self._processes[sandbox.name] = process
+        return process.wait()
+
+    async def _kill(self, call: dict[str, Any]) -> None:
+        process = self._processes.get(call["kill"]["task_id"]["value"])
+        if process is not None and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.to_thread(process.wait)
+        await super()._kill(call)
 
     async def stop(self) -> None:
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -164,13 +175,11 @@ class Live:
             await self.program
 
 
-@asynccontextmanager
-async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
-    """Brings the product that `mark` makes, until the block ends."""
-    port = free_port()
+def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
+    """Of a framework that brings the product which `mark` makes."""
     name, packed = artefact(mark)
-    settings = Settings(
-        masters=[f"127.0.0.1:{master.port}"],
+    return Settings(
+        masters=[f"127.0.0.1:{master}"],
         store=f"sqlite://{directory}/store",
         hostname="127.0.0.1",
         address="127.0.0.1",
@@ -180,6 +189,13 @@ async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> Asy
         build=lambda: Artefact(name, tag(), packed),
         product=lambda made, _: Product(made.name, made.tag, "[Service]\n", {"calico": "#!/bin/sh\n"}, {}),
     )
+
+
+@asynccontextmanager
+async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
+    """Brings the product that `mark` makes, until the block ends."""
+    port = free_port()
+    settings = settings_of(directory, master.port, port, mark)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)
@@ -187,3 +203,19 @@ async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> Asy
             yield live
         finally:
             await live.end()
+
+
+def start(directory: Path, master: HostsMaster, port: int) -> subprocess.Popen[bytes]:
+    """The same as a process of its own, which can be killed."""
+    program = "import sys; from tests.support.agent_hosts import main; main(*sys.argv[1:])"
+    words = [sys.executable, "-c", program, str(directory), str(master.port), str(port)]
+    with open(directory / "framework.log", "ab") as log:
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+
+
+def main(directory: str, master: str, port: str) -> None:
+    asyncio.run(run(settings_of(Path(directory), int(master), int(port), "one")))

@@ -28,6 +28,7 @@ from tortie.store.port import Datastore, Drop
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
+WHO = "the framework calico"
 ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("calico-framework")
 
@@ -152,7 +153,7 @@ class Roller:
             raise Conflict(f"rollout {made.digest}, of `tortie rollout`, is {state(last)}: it comes first")
         if decide(last) is None:
             return ""
-        with book.Driver(self.store, self._who) as driver:
+        with self._driver() as driver:
             self._drive(driver, made)
         return ""
 
@@ -167,7 +168,7 @@ class Roller:
         if self.memory.kept.leaving:
             return ""
         if not lacking.empty:
-            with book.Driver(self.store, self._who) as driver:
+            with self._driver() as driver:
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
@@ -182,6 +183,10 @@ class Roller:
         store = self.wait(self.cluster.store())
         product = self._product(self.artefact, inventory(self.wanted, store))
         return tasks(self.wanted, store, self.wait(self.cluster.agents()), product)
+
+    def _driver(self) -> book.Driver:
+        """Who leads the framework is the heir of all that led it before."""
+        return book.Driver(self.store, f"{WHO} at {self._who}", heir_of=WHO)
 
     def _drive(self, driver: book.Driver, made: Plan) -> Rollout:
         return drive(driver, made, self._reaches(made.tasks), self.artefact, log.info, wait=False)
@@ -204,7 +209,7 @@ class Roller:
         there = frozenset(agent.hostname for agent in self.wait(self.cluster.agents()))
         if names - there and self.memory.kept.leaving != "forced":
             raise Conflict(f"{', '.join(sorted(names - there))}: agents that are away hold what is to be undone")
-        with book.Driver(self.store, self._who) as driver:
+        with self._driver() as driver:
             driver.begin(made, backwards(made, names & there, time.time()))
             self._drive(driver, made)
         return ""

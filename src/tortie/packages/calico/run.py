@@ -81,8 +81,7 @@ async def _lead(settings: Settings, store: Datastore, leadership: Leadership, ro
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
         cluster = Cluster(http, Frameworks(http, settings.masters), settings.wanted)
         hands = Hands(memory, settings.needs, where, settings.offer_seconds)
-        who = f"the framework {NAME} at {where}"
-        roller = Roller(store, memory, hands, cluster, settings.wanted, artefact, settings.product, who)
+        roller = Roller(store, memory, hands, cluster, settings.wanted, artefact, settings.product, where)
         hands.framework = Framework(
             settings.masters, lambda: _info(settings, memory, where), hands.on_events, hands.on_disconnect
         )
