@@ -37,13 +37,14 @@ APART = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/apart"\nshift 3\nexec "$@"\n'
 
 class HostsMaster(SchedulerMaster):
     """Runs each hand on the box of its agent. `members`: what the etcd framework says, nothing while it is not healthy.
-    `before`: called, in a thread, before a hand runs; what it raises ends the task."""
+    `before`, `fetched`: called, in a thread, before a hand is fetched and before it runs; what they raise ends it."""
 
     def __init__(self, work: Path, boxes: dict[str, Box], public: str = "") -> None:
         super().__init__([Agent(f"A-{name}", name, role="slave_public" if name == public else "*") for name in boxes])
         self.work, self.boxes = work, boxes
         self.members = list(MEMBERS)
         self.before: Callable[[str, Task], None] = lambda _host, _task: None
+        self.fetched: Callable[[str, Task], None] = lambda _host, _task: None
         self.together: list[str] = []
         self._running: set[asyncio.Future[None]] = set()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -102,6 +103,7 @@ class HostsMaster(SchedulerMaster):
         (uri,) = task.info["command"]["uris"]
         with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
             (sandbox / GIVEN).write_bytes(_led(reply.read(), self.boxes[host]))
+        self.fetched(host, task)
         with open(sandbox / "log", "ab") as log:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", task.info["command"]["value"]],
