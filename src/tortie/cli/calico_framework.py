@@ -79,7 +79,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
     if not given["run_node"]:
         raise click.BadParameter("without its node there is nothing to roll out", param_hint="--run-node")
-    python, port = given["python"], page_port(given["port"])
+    python, port = given["python"], page_port(given["port"], "--port")
     needs = Needs(
         cpus=given["cpu_limit"],
         mem=given["mem_limit"],

@@ -92,7 +92,7 @@ def _settings(given: dict[str, Any]) -> Any:
     )
 
 
-def page_port(text: str) -> int:
+def page_port(text: str, name: str = "--admin-port") -> int:
     """The port of the pages, also as Marathon gives it."""
     from tortie.base.numbers import whole
 
@@ -100,7 +100,7 @@ def page_port(text: str) -> int:
     number = whole(value, 65535)
     if not number:
         said = "PORT0 is not set" if text == "$PORT0" and not value else f"{value!r} is no port"
-        raise click.BadParameter(said, param_hint="--admin-port")
+        raise click.BadParameter(said, param_hint=name)
     return number
 
 
