@@ -69,12 +69,16 @@ class SchedulerMaster:
     async def start(self, port: int = 0) -> None:
         app = web.Application()
         app.router.add_post("/api/v1/scheduler", self._scheduler)
+        self.routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port or self.port)
         await site.start()
         assert self._runner.addresses
         self.port = self._runner.addresses[0][1]
+
+    def routes(self, app: web.Application) -> None:
+        """What a test's master answers besides."""
 
     async def stop(self) -> None:
         self.cut()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import Conflict, Invalid
+from tortie.cli.calico_framework import install_framework
 from tortie.cli.etcd_framework import etcd_framework
 from tortie.store.open import store_url
 
@@ -20,6 +21,7 @@ def packages() -> None:
 
 
 packages.add_command(etcd_framework)
+packages.add_command(install_framework)
 
 
 @packages.command()

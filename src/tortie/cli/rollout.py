@@ -19,9 +19,9 @@ from tortie.cli.store import store_option
 if TYPE_CHECKING:
     from tortie.packages.rollout.artefact import Artefact
     from tortie.packages.rollout.book import Driver
-    from tortie.packages.rollout.inventory import Inventory, Plan, Product
+    from tortie.packages.rollout.inventory import Plan
     from tortie.packages.rollout.machine import Rollout
-    from tortie.packages.rollout.reach import Reach
+    from tortie.packages.rollout.reach import Reach, Ssh
 
 CHANGES = 2
 """The exit code of a dry run that found something to do."""
@@ -116,13 +116,17 @@ def _told(word: str, url: str, as_json: bool) -> None:
         if decide(wanted) is None:
             _end(wanted)
             return
+        plan = book.current_plan(store)
+        if len(_reaches(plan)) < len(plan.tasks):
+            click.echo(f"{word}: told to the calico framework", err=True)
+            return
         if book.others_drive(store, wanted):
             click.echo(f"{word}: told to whoever drives the rollout", err=True)
             return
         with book.Driver(store, _who()) as driver:
-            plan = book.current_plan(store)
-            artefact = build(plan.tasks[0].reach.python) if wanted.goal == "roll" else None
-            _drive(driver, plan, _reaches(plan), artefact)
+            reaches = _reaches(plan)
+            artefact = build(next(iter(reaches.values())).python) if wanted.goal == "roll" else None
+            _drive(driver, plan, reaches, artefact)
 
 
 def _drive(driver: Driver, plan: Plan, reaches: Mapping[str, Reach], artefact: Artefact | None) -> None:
@@ -160,6 +164,7 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     """What the hosts of the file lack. Nothing is changed anywhere."""
     from tortie.base.sources import Sources, documents
     from tortie.cli.node_config import NAMES
+    from tortie.cli.product import product
     from tortie.packages.rollout.artefact import build
     from tortie.packages.rollout.drive import probe
     from tortie.packages.rollout.inventory import Task, plan, reach, read, want
@@ -170,40 +175,16 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
         raise Invalid(f"{path}: it is empty; expected store: and hosts:")
     inventory = read(found[0], path, frozenset(NAMES))
     artefact = build(inventory.ssh.python)
-    product = _product(artefact, inventory)
-    tasks = [Task(host.name, reach(inventory, host), want(inventory, host, product)) for host in inventory.hosts]
-    reaches: Mapping[str, Reach] = {task.name: task.reach for task in tasks}
+    goes = product(artefact, inventory, inventory.ssh.python)
+    tasks = [Task(host.name, reach(inventory, host), want(inventory, host, goes)) for host in inventory.hosts]
+    reaches: Mapping[str, Reach] = {host.name: reach(inventory, host) for host in inventory.hosts}
     deltas = probe(tasks, reaches)
     return plan(tasks, deltas, artefact.name), reaches, artefact
 
 
-def _product(artefact: Artefact, inventory: Inventory) -> Product:
-    from tortie.cli import node_config
-    from tortie.packages.rollout.inventory import CURRENT, Product
-    from tortie.plugins import install
-    from tortie.plugins.cni import install as cni
-    from tortie.plugins.cni import launcher as cni_launcher
-    from tortie.plugins.launching import SOCKET, SPOOL
-    from tortie.plugins.netmodules import install as netmodules
-    from tortie.plugins.netmodules import launcher as netmodules_launcher
-    from tortie.wire.netmodules import modules
-
-    socket_path = inventory.node.get("TORTIE_CNI_SOCKET", SOCKET)
-    spool = inventory.node.get("TORTIE_CNI_SPOOL", SPOOL)
-    python = inventory.ssh.python
-    folder = inventory.net_modules.bin_dir if inventory.net_modules else ""
-    command = install.text(netmodules_launcher, socket_path, spool, python)
-    return Product(
-        artefact=artefact.name,
-        tag=artefact.tag,
-        unit=node_config.unit(CURRENT),
-        cni=dict.fromkeys(cni.NAMES, install.text(cni_launcher, socket_path, spool, python)),
-        net_modules={netmodules.NAME: command, netmodules.MODULES: modules(f"{folder}/{netmodules.NAME}")},
-    )
-
-
-def _reaches(plan: Plan) -> Mapping[str, Reach]:
-    return {task.name: task.reach for task in plan.tasks}
+def _reaches(plan: Plan) -> Mapping[str, Ssh]:
+    """None of an agent: those are the calico framework's."""
+    return {task.name: task.reach for task in plan.tasks if task.reach is not None}
 
 
 def _who() -> str:

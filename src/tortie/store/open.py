@@ -11,6 +11,8 @@ from tortie.store.port import Datastore
 DEFAULT = "sqlite:///var/lib/tortie/store"
 CONFIGURED = "/etc/tortie/store"
 """One line: the address of this host's store."""
+CLUSTER = "/etc/tortie/cluster-store"
+"""The same of the cluster's store, where the host's is the network's: written where the two are kept apart."""
 
 
 def store_url(environ: Mapping[str, str] = os.environ, configured: str | os.PathLike[str] = CONFIGURED) -> str:
@@ -24,6 +26,17 @@ def store_url(environ: Mapping[str, str] = os.environ, configured: str | os.Path
         return DEFAULT
     except (OSError, UnicodeDecodeError) as error:
         raise Unavailable(f"{configured}: {error}") from error
+
+
+def cluster_store_url(
+    environ: Mapping[str, str] = os.environ,
+    cluster: str | os.PathLike[str] = CLUSTER,
+    configured: str | os.PathLike[str] = CONFIGURED,
+) -> str:
+    """The store of this host's cluster, where that is not the network's: what a rollout was told to keep apart."""
+    if environ.get("TORTIE_STORE") or not os.path.exists(cluster):
+        return store_url(environ, configured)
+    return store_url(environ, cluster)
 
 
 def open_store(url: str | None = None, *, create: bool = True) -> Datastore:

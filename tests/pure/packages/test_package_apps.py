@@ -53,6 +53,8 @@ def test_etcd_and_calico_with_their_defaults() -> None:
     assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "true"
     assert "CALICO_NODE_IMG" not in calico["env"]
     assert calico["labels"]["TORTIE_PACKAGE_NEEDS"] == "etcd"
+    assert calico["labels"]["TORTIE_PACKAGE_UNINSTALL"] == "/uninstall"
+    assert calico["env"]["CALICO_IMAGE"] == calico["container"]["docker"]["image"]
 
 
 def test_a_switched_off_option_is_the_word_false() -> None:

@@ -86,10 +86,14 @@ def _tries(rollout: Rollout) -> int:
 
 
 class Driver(AbstractContextManager["Driver"]):
-    """The right to drive, until it is left or lost: there is one driver at a time."""
+    """The right to drive, until it is left or lost: there is one driver at a time.
 
-    def __init__(self, store: Datastore, who: str) -> None:
-        self.store, self._who = store, who
+    `heir_of`: how the names of those begin whose right may be taken at once, as their only heir says; one of them that
+    lives after all writes nothing more.
+    """
+
+    def __init__(self, store: Datastore, who: str, heir_of: str = "") -> None:
+        self.store, self._who, self._heir_of = store, who, heir_of
         self._lease = 0
         self._key = KeyValue("", b"", 0, 0)
         self._leaving = threading.Event()
@@ -99,8 +103,11 @@ class Driver(AbstractContextManager["Driver"]):
     def __enter__(self) -> Driver:
         """Conflict says who drives."""
         self._lease = self.store.grant(LEASE_SECONDS)
+        left = self.store.get(DRIVER) if self._heir_of else None
+        mine = left is not None and left.value.startswith(self._heir_of.encode())
         try:
-            self.store.commit([Put(DRIVER, self._who.encode(), self._lease)], [Compare(DRIVER, 0)])
+            free = Compare(DRIVER, left.revision if left and mine else 0)
+            self.store.commit([Put(DRIVER, self._who.encode(), self._lease)], [free])
         except CompareFailed as error:
             self.store.revoke(self._lease)
             there = self.store.get(DRIVER)

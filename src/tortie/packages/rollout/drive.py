@@ -39,15 +39,23 @@ def probe(tasks: Sequence[Task], reaches: Mapping[str, Reach]) -> dict[str, Delt
     return found
 
 
-def drive(driver: Driver, made: Plan, reaches: Mapping[str, Reach], artefact: Artefact | None, tell: Tell) -> Rollout:
-    """Until there is no more to do and it is not paused; the rollout as it is then. Conflict, before anything is done,
-    when this installation is not the one that the plan brings."""
+def drive(
+    driver: Driver,
+    made: Plan,
+    reaches: Mapping[str, Reach],
+    artefact: Artefact | None,
+    tell: Tell,
+    *,
+    wait: bool = True,
+) -> Rollout:
+    """Until there is no more to do and, with `wait`, it is not paused; the rollout as it is then. Conflict, before
+    anything is done, when this installation is not the one that the plan brings."""
     tasks = {task.name: task for task in made.tasks}
     while True:
         rollout = current(driver.store).rollout
         act = decide(rollout)
         if act is None:
-            if state(rollout) != "paused":
+            if not wait or state(rollout) != "paused":
                 return rollout
             _wait_for_order(driver, rollout)
             continue

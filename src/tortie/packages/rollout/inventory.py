@@ -110,9 +110,9 @@ def reach(inventory: Inventory, host: HostEntry) -> Ssh:
 
 
 def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, Any]:
-    """What the host shall be, as its hand takes it."""
+    """What the host shall be, as its hand takes it. A setting whose text is empty is left to the node."""
     lines = {"NODENAME": host.name, "TORTIE_STORE": inventory.store, **inventory.node, **host.node}
-    conf = "".join(f"{name}={text}\n" for name, text in lines.items())
+    conf = "".join(f"{name}={text}\n" for name, text in lines.items() if text)
     configuration = {NODE_CONF: _file(conf), STORE: _file(f"{inventory.store}\n")}
     if not inventory.store.startswith("sqlite:"):
         configuration[CALICOCTL] = _file(calicoctl(inventory.store))
@@ -154,10 +154,10 @@ Delta = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One host of a plan."""
+    """One host of a plan. `reach`: None for an agent of Mesos, which its framework reaches by a task."""
 
     name: str
-    reach: Ssh
+    reach: Ssh | None
     want: dict[str, Any]
 
 

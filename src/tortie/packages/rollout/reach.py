@@ -19,7 +19,7 @@ from tortie.base.errors import TortieError, Unavailable
 
 SECONDS = 900.0
 TRANSPORT_FAILED = 255
-_BEGIN = """\
+BEGIN = """\
 import os, sys
 data = sys.stdin.buffer.read(int(sys.argv[1]))
 hand = os.memfd_create("hand")
@@ -52,7 +52,7 @@ class Ssh(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab", forbi
     python: str = "/usr/bin/python3"
 
     def ask(self, request: Mapping[str, Any], payload: bytes = b"") -> dict[str, Any]:
-        inside = [*(["sudo", "-n"] if self.sudo else []), self.python, "-I", "-B", "-c", _BEGIN, str(len(hand()))]
+        inside = [*(["sudo", "-n"] if self.sudo else []), self.python, "-I", "-B", "-c", BEGIN, str(len(hand()))]
         return asked(self.address, [*self._words(), shlex.join(inside)], request, payload)
 
     def _words(self) -> list[str]:
@@ -77,11 +77,15 @@ def hand() -> bytes:
     return packed.getvalue()
 
 
+def given(request: Mapping[str, Any], payload: bytes) -> bytes:
+    """What the hand reads: itself, the request, what goes with it."""
+    return hand() + json.dumps({**request, "payload": len(payload)}).encode() + b"\n" + payload
+
+
 def asked(where: str, argv: Sequence[str], request: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
     """What the hand answers that this command starts."""
-    given = hand() + json.dumps({**request, "payload": len(payload)}).encode() + b"\n" + payload
     try:
-        done = subprocess.run(argv, input=given, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(argv, input=given(request, payload), capture_output=True, timeout=SECONDS, check=False)
     except OSError as error:
         raise Unavailable(f"{argv[0]}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
@@ -89,10 +93,15 @@ def asked(where: str, argv: Sequence[str], request: Mapping[str, Any], payload: 
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == TRANSPORT_FAILED or done.returncode < 0:
         raise Unavailable(f"{where}: {said or f'{argv[0]} ended with {done.returncode}'}")
+    return understood(where, done.returncode, done.stdout, said)
+
+
+def understood(where: str, code: int, out: str | bytes, said: str) -> dict[str, Any]:
+    """The answer of a hand that has ended. StepFailed when it says why it could not, or nothing that can be read."""
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(out)
     except ValueError as error:
-        raise StepFailed(f"{where}: {said[-500:] or f'exit {done.returncode}, without an answer'}") from error
+        raise StepFailed(f"{where}: {said[-500:] or f'exit {code}, without an answer'}") from error
     if "error" in answer:
         raise StepFailed(answer["error"])
     return answer

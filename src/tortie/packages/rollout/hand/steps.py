@@ -20,10 +20,11 @@ SETTLE = 5.0
 
 
 class Hand:
-    """`want`: what the host shall be, as `hosts.want` writes it."""
+    """`want`: what the host shall be, as `hosts.want` writes it. `apart`: the program that restarts the agent's unit
+    for a hand that stands on it (`systemd-run`)."""
 
-    def __init__(self, place: Place, want: Want, systemctl: str) -> None:
-        self.place, self.want = place, want
+    def __init__(self, place: Place, want: Want, systemctl: str, apart: str = "") -> None:
+        self.place, self.want, self._apart = place, want, apart
         self.patience: float = want.get("patience", 120.0)
         self.units = Units(place, systemctl, self.patience)
         self._socket = place.path(want["node"]["socket"])
@@ -109,7 +110,7 @@ class Hand:
             if changed is None or changed == content:
                 continue
             if unit != self._node() or before["node"]:
-                self.units.restart(unit, content or f"before {self.place.records.name}")
+                self.units.restart(unit, content or f"before {self.place.records.name}", self._apart_from(unit))
         if before["node"]:
             gate.wait(self._socket, before["endpoints"], self.want.get("settle", SETTLE), self.patience)
         artefact.clean(self.place, self.want["artefact"]["name"])
@@ -119,7 +120,10 @@ class Hand:
         self.place.drop_records()
 
     def _restart(self, unit: str, step: str) -> None:
-        self.units.restart(unit, self._content(step))
+        self.units.restart(unit, self._content(step), self._apart_from(unit))
+
+    def _apart_from(self, unit: str) -> str:
+        return self._apart if unit == self._agent() else ""
 
     def _unit_delta(self, unit: str, step: str) -> list[dict[str, str]]:
         if self.units.restarted(unit, self._content(step)):

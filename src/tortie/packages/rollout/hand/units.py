@@ -49,17 +49,29 @@ class Units:
             return False
         return self.identity(unit) not in ("", mark["was"])
 
-    def restart(self, unit: str, content: str) -> None:
-        """Once for this content, however often it is asked for: the mark, with the process as it was, comes first."""
+    def restart(self, unit: str, content: str, apart: str = "") -> None:
+        """Once for this content, however often it is asked for: the mark, with the process as it was, comes first.
+
+        `apart`: the program that has it done by a unit of its own, for who may end with the one that is restarted.
+        """
         if not self.restarted(unit, content):
             self._place.write_mark(unit, content, self.identity(unit))
             self._ask("reset-failed", unit)
-            self.order("restart", unit)
+            if apart:
+                self._restart_apart(apart, unit)
+            else:
+                self.order("restart", unit)
         ends = time.monotonic() + self._patience
         while not self.restarted(unit, content):
             if time.monotonic() > ends:
                 raise Failed(f"{unit} does not stay active {self._patience:g} s after its restart")
             time.sleep(PAUSE)
+
+    def _restart_apart(self, program: str, unit: str) -> None:
+        done = run([program, "--quiet", "--collect", "--no-block", self._program, "restart", unit])
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip() or f"exit {done.returncode}"
+            raise Failed(f"{program} {self._program} restart {unit}: {said}")
 
     def _ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         return run([self._program, *words])

@@ -1,0 +1,1 @@
+"""The calico package's framework: rolls the product out to the agents of a Mesos cluster, one at a time."""

@@ -1,0 +1,238 @@
+"""Hands on agents: each request becomes a task of the host's agent, one on a host at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tortie.base.decoding import ready
+from tortie.base.errors import Invalid, Unavailable
+from tortie.marathon.framework import Framework
+from tortie.packages.calico import tasks
+from tortie.packages.calico.memory import Memory
+from tortie.packages.rollout.reach import SECONDS, given, hand, understood
+from tortie.wire import mesos
+
+OFFER_SECONDS = 60.0
+UNREACHABLE_SECONDS = 120.0
+ENDING_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+REFUSE_SECONDS = 5.0
+ENDED = mesos.TERMINAL | {"TASK_UNKNOWN", "TASK_GONE_BY_OPERATOR"}
+RUN_APART = "systemd-run"
+log = logging.getLogger("calico-framework")
+
+
+class Said(msgspec.Struct):
+    """What a task brings of the hand that it ran."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(slots=True)
+class _Asked:
+    given: bytes
+    said: Said | None = None
+
+
+@dataclass(slots=True)
+class _Task:
+    state: str = ""
+    message: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+
+class Hands:
+    """`address`: of this process's pages, as agents reach it. Offers are taken only while a request waits for one."""
+
+    def __init__(self, memory: Memory, needs: tasks.Needs, address: str, offer_seconds: float = OFFER_SECONDS) -> None:
+        self.memory, self.needs, self.address = memory, needs, address
+        self.framework: Framework | None = None
+        self.subscribed = False
+        self._offer_seconds = offer_seconds
+        self._asked: dict[str, _Asked] = {}
+        self._tasks: dict[str, _Task] = {}
+        self._waiting: dict[str, asyncio.Future[tuple[mesos.Offer, list[mesos.Resource]]]] = {}
+        self._refused: dict[str, str] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._news = asyncio.Condition()
+
+    # -- what tasks ask for --------------------------------------------------------------------------------------------
+
+    def given(self, token: str) -> bytes | None:
+        """The request that a task fetches; None when nobody waits for its answer any more."""
+        asked = self._asked.get(token)
+        return asked.given if asked else None
+
+    async def answered(self, token: str, body: bytes) -> bool:
+        """Whether somebody waits for this answer. Invalid when it is none."""
+        asked = self._asked.get(token)
+        if asked is None:
+            return False
+        try:
+            asked.said = msgspec.json.decode(body, type=ready(Said))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"not an answer of a hand: {error}") from error
+        await self._tell()
+        return True
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    async def ask(self, host: str, request: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+        """The hand's answer. StepFailed with its reason; Unavailable when the agent is out of reach."""
+        async with self._turns.setdefault(host, asyncio.Lock()):
+            await self._clear(host)
+            token, step = secrets.token_hex(16), f"{request['do']}-{request['step'] or 'all'}"
+            # The way to the host leads over its agent: whoever restarts that must not end with it.
+            asked = _Asked(given({**request, "apart": RUN_APART}, payload))
+            task = f"{step}.{uuid.uuid4()}"
+            self._asked[token] = asked
+            try:
+                await self._launch(host, task, token, step)
+                said = await self._wait(host, task, asked)
+            finally:
+                del self._asked[token]
+            with contextlib.suppress(Unavailable):  # it is seen to before the next request to this host
+                await self._clear(host, patience=LOOK_SECONDS)
+        return understood(host, said.code, said.out, said.err.strip())
+
+    async def _launch(self, host: str, task: str, token: str, step: str) -> None:
+        offer, taken = await self._offer(host)
+        where = f"{self.address}/v1/hands/{token}"
+        info = tasks.task_of(
+            f"calico-{step}", task, offer.agent_id.value, taken, self.needs, (where, where), len(hand())
+        )
+        self._tasks[task] = _Task()
+        await self.memory.change(lambda kept: kept.with_hand(task, host))
+        log.info("host=%s task=%s", host, task)
+        launch = mesos.Operation(type="LAUNCH", launch=mesos.Launch(task_infos=[info]))
+        self._send(mesos.Call(type="ACCEPT", accept=mesos.Accept(offer_ids=[offer.id], operations=[launch])))
+
+    async def _offer(self, host: str) -> tuple[mesos.Offer, list[mesos.Resource]]:
+        waiting: asyncio.Future[tuple[mesos.Offer, list[mesos.Resource]]] = asyncio.get_running_loop().create_future()
+        self._waiting[host] = waiting
+        self._refused.pop(host, None)
+        self._send(mesos.Call(type="REVIVE"))
+        try:
+            async with asyncio.timeout(self._offer_seconds):
+                return await waiting
+        except TimeoutError as error:
+            why = self._refused.get(host) or ("none has come" if self.subscribed else "the master is away")
+            text = f"{host}: no offer of its agent with room for a task within {self._offer_seconds:g} s ({why})"
+            raise Unavailable(text) from error
+        finally:
+            del self._waiting[host]
+            if not self._waiting:
+                self._send(mesos.Call(type="SUPPRESS"))
+
+    async def _wait(self, host: str, task: str, asked: _Asked) -> Said:
+        ends = time.monotonic() + SECONDS
+        while asked.said is None:
+            known, now = self._tasks[task], time.monotonic()
+            if known.state in ENDED:
+                raise Unavailable(f"{host}: the task ended as {known.state} without an answer: {known.message}")
+            if known.state == "TASK_UNREACHABLE" and now - known.since > UNREACHABLE_SECONDS:
+                raise Unavailable(f"{host}: its agent has been away for {UNREACHABLE_SECONDS:g} s")
+            if now > ends:
+                raise Unavailable(f"{host}: no answer within {SECONDS:g} s")
+            await self._hear(task)
+        return asked.said
+
+    async def _clear(self, host: str, patience: float = ENDING_SECONDS) -> None:
+        """Returns once no hand is at work on the host; what is left of earlier requests is ended."""
+        ends = time.monotonic() + patience
+        while left := self.memory.kept.hands_on(host):
+            for task in left:
+                if self._tasks.get(task, _Task()).state in ENDED:
+                    await self.memory.change(lambda kept, task=task: kept.without_hand(task))  # type: ignore[misc]
+                    self._tasks.pop(task, None)
+            if not (left := self.memory.kept.hands_on(host)):
+                return
+            if time.monotonic() > ends:
+                raise Unavailable(f"{host}: an earlier task, {left[0]}, may be at work still: nobody says it has ended")
+            for task in left:
+                if patience == ENDING_SECONDS:
+                    self._send(mesos.Call(type="KILL", kill=mesos.Kill(task_id=mesos.ID(value=task))))
+            await self._hear(left[0])
+
+    async def _hear(self, task: str) -> None:
+        """Returns when something has been heard, and asks after the task when nothing is."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                async with self._news:
+                    await self._news.wait()
+        except TimeoutError:
+            self._reconcile([task])
+
+    # -- what the master says ------------------------------------------------------------------------------------------
+
+    async def on_events(self, events: Sequence[mesos.Event]) -> None:
+        for event in events:
+            if event.subscribed is not None:
+                await self._on_subscribed(event.subscribed.framework_id.value)
+            elif event.offers is not None:
+                for offer in event.offers.offers:
+                    self._on_offer(offer)
+            elif event.update is not None:
+                self._on_update(event.update.status)
+        await self._tell()
+
+    async def _on_subscribed(self, framework_id: str) -> None:
+        await self.memory.change(lambda kept: msgspec.structs.replace(kept, framework_id=framework_id))
+        log.info("subscribed framework=%s", framework_id)
+        self.subscribed = True
+        self._reconcile(list(self.memory.kept.hands))
+        self._send(mesos.Call(type="REVIVE" if self._waiting else "SUPPRESS"))
+
+    async def on_disconnect(self) -> None:
+        self.subscribed = False
+
+    def _on_offer(self, offer: mesos.Offer) -> None:
+        waiting = self._waiting.get(offer.hostname)
+        found = tasks.room(offer, self.needs)
+        if waiting is not None and not waiting.done() and not isinstance(found, str):
+            waiting.set_result((offer, found))
+            return
+        if isinstance(found, str):
+            self._refused[offer.hostname] = found
+        filters = mesos.Filters(refuse_seconds=REFUSE_SECONDS)
+        self._send(mesos.Call(type="DECLINE", decline=mesos.Decline(offer_ids=[offer.id], filters=filters)))
+
+    def _on_update(self, status: mesos.TaskStatus) -> None:
+        task = status.task_id.value
+        known = self._tasks.setdefault(task, _Task())
+        if known.state not in ENDED and known.state != status.state:
+            log.info("task=%s %s %s", task, status.state, status.message or "")
+            self._tasks[task] = _Task(status.state, status.message or "")
+        if status.uuid is not None and status.agent_id is not None:
+            said = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
+            self._send(mesos.Call(type="ACKNOWLEDGE", acknowledge=said))
+        if task not in self.memory.kept.hands:
+            self._tasks.pop(task, None)
+
+    def _reconcile(self, names: Sequence[str]) -> None:
+        if names:
+            asked = [mesos.ReconcileTask(task_id=mesos.ID(value=name)) for name in names]
+            self._send(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=asked)))
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    def tear_down(self) -> None:
+        self._send(mesos.Call(type="TEARDOWN"))
+
+    def _send(self, call: mesos.Call) -> None:
+        if self.framework is not None:
+            self.framework.send([call])

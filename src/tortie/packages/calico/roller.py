@@ -1,0 +1,264 @@
+"""Drives rollouts over agents, one after the other, as long as the framework runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.packages.calico.cluster import Cluster
+from tortie.packages.calico.hands import Hands
+from tortie.packages.calico.memory import Memory, StoreLost
+from tortie.packages.calico.values import Wanted, backwards, digest, inventory, ours, rests, store_in, tasks
+from tortie.packages.rollout import book
+from tortie.packages.rollout.artefact import Artefact
+from tortie.packages.rollout.drive import drive, probe
+from tortie.packages.rollout.inventory import Inventory, Plan, Product, Task, plan
+from tortie.packages.rollout.machine import Order, Rollout, decide, over, state
+from tortie.packages.rollout.reach import Reach
+from tortie.store.open import open_store
+from tortie.store.port import Datastore, Drop
+
+T = TypeVar("T")
+LOOK_SECONDS = 1.0
+WHO = "the framework calico"
+ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
+log = logging.getLogger("calico-framework")
+
+
+class Ending(Exception):
+    """This process is to end; what is half done goes on in the next one."""
+
+
+class TaskReach(Reach):
+    """The way to one agent."""
+
+    def __init__(self, roller: Roller, host: str) -> None:
+        self._roller, self._host = roller, host
+
+    def ask(self, request: Mapping[str, Any], payload: bytes = b"") -> dict[str, Any]:
+        return self._roller.wait(self._roller.hands.ask(self._host, request, payload))
+
+
+class Roller:
+    """`run` is a thread of its own; `trouble`: what it waits for, besides what the rollout itself says."""
+
+    def __init__(
+        self,
+        store: Datastore,
+        memory: Memory,
+        hands: Hands,
+        cluster: Cluster,
+        wanted: Wanted,
+        artefact: Artefact,
+        product: Callable[[Artefact, Inventory], Product],
+        who: str,
+    ) -> None:
+        self.store, self.memory, self.hands, self.cluster, self.wanted = store, memory, hands, cluster, wanted
+        self.artefact, self._product, self._who = artefact, product, who
+        self.trouble = "starting"
+        self.removed = False
+        self._converged = ""
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[Future[Any]] = set()
+        self._ending = False
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+
+    def wait(self, what: Coroutine[Any, Any, T]) -> T:
+        """In the thread: what the event loop makes of it. Ending when the process is to end."""
+        if self._ending:
+            what.close()
+            raise Ending
+        future = asyncio.run_coroutine_threadsafe(what, self._loop)
+        self._waiting.add(future)
+        if self._ending:
+            future.cancel()
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise Ending from error
+        finally:
+            self._waiting.discard(future)
+
+    async def stop(self) -> None:
+        """Returns once the thread has ended."""
+        self._ending = True
+        self._wake.set()
+        while not self._ended.is_set():
+            for future in list(self._waiting):
+                future.cancel()
+            await asyncio.sleep(0.05)
+
+    async def run(self) -> None:
+        """Until cancelled. StoreLost when what it keeps is lost."""
+        try:
+            await asyncio.to_thread(self._turn)
+        finally:
+            await self.stop()
+
+    def _turn(self) -> None:
+        try:
+            while not self._ending:
+                self._look()
+                self._wake.wait(LOOK_SECONDS)
+                self._wake.clear()
+        except Ending:
+            return
+        finally:
+            self._ended.set()
+
+    def _look(self) -> None:
+        try:
+            self.trouble = "" if self.removed else self._round()
+        except StoreLost:
+            raise
+        except TortieError as error:
+            if self.trouble != str(error):
+                log.warning("%s", error)
+            self.trouble = str(error)
+
+    # -- one round -----------------------------------------------------------------------------------------------------
+
+    def last(self) -> Rollout | None:
+        try:
+            return book.current(self.store).rollout
+        except NotFound:
+            return None
+
+    def _round(self) -> str:
+        """What there is to say when nothing is to be done."""
+        last = self.last()
+        if last is not None:
+            made = book.current_plan(self.store)
+            if not over(last):
+                return self._go_on(last, made)
+            if ours(made) and last.goal == "undo":
+                self.wait(self.memory.pop(made.digest))
+        if self.memory.kept.leaving:
+            return self._leave()
+        if rests(last, self.memory.kept):
+            return f"the last rollout is {state(last) if last else ''}: nothing begins before somebody says so"
+        return self._begin()
+
+    def _go_on(self, last: Rollout, made: Plan) -> str:
+        if not ours(made):
+            raise Conflict(f"rollout {made.digest}, of `tortie rollout`, is {state(last)}: it comes first")
+        if decide(last) is None:
+            return ""
+        with self._driver() as driver:
+            self._drive(driver, made)
+        return ""
+
+    def _begin(self) -> str:
+        made = self._wanted_tasks()
+        if (wanted := digest(made)) == self._converged:
+            return ""
+        if not made:
+            return "the cluster has no agent"
+        self.trouble = "looking at what each agent lacks"
+        lacking = plan(made, probe(made, self._reaches(made)), self.artefact.name)
+        if self.memory.kept.leaving:
+            return ""
+        if not lacking.empty:
+            with self._driver() as driver:
+                self.wait(self.memory.push(lacking))
+                driver.begin(lacking, lacking.rollout(time.time()))
+                if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
+                    book.order(self.store, "undo")
+                self.trouble = ""
+                if state(self._drive(driver, lacking)) != "done":
+                    return ""
+        self._converged = wanted
+        return ""
+
+    def _wanted_tasks(self) -> list[Task]:
+        store = self.wait(self.cluster.store())
+        product = self._product(self.artefact, inventory(self.wanted, store))
+        return tasks(self.wanted, store, self.wait(self.cluster.agents()), product)
+
+    def _driver(self) -> book.Driver:
+        """Who leads the framework is the heir of all that led it before."""
+        return book.Driver(self.store, f"{WHO} at {self._who}", heir_of=WHO)
+
+    def _drive(self, driver: book.Driver, made: Plan) -> Rollout:
+        return drive(driver, made, self._reaches(made.tasks), self.artefact, log.info, wait=False)
+
+    def _reaches(self, made: Sequence[Task]) -> dict[str, Reach]:
+        return {task.name: TaskReach(self, task.name) for task in made}
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _leave(self) -> str:
+        """Undoes what was begun here, the latest plan first."""
+        made = self.memory.latest
+        if made is None:
+            self.hands.tear_down()
+            self.wait(self.memory.forget())
+            self.store.commit([Drop(book.PLAN), Drop(book.STATE)])
+            self.removed = True
+            return ""
+        names = frozenset(task.name for task in made.tasks)
+        there = frozenset(agent.hostname for agent in self.wait(self.cluster.agents()))
+        if names - there and self.memory.kept.leaving != "forced":
+            raise Conflict(f"{', '.join(sorted(names - there))}: agents that are away hold what is to be undone")
+        with self._driver() as driver:
+            driver.begin(made, backwards(made, names & there, time.time()))
+            self._drive(driver, made)
+        return ""
+
+    def leave(self, *, force: bool) -> str | None:
+        """Undoes everything, for good; None once that is done. Conflict while networks are in use."""
+        if self.removed:
+            return None
+        kept = self.memory.kept
+        if not kept.leaving and not force:
+            self._refuse_to_leave()
+        wanted = "forced" if force else kept.leaving or "whole"
+        if wanted != kept.leaving:
+            self.trouble = ""
+            self.wait(self.memory.change(lambda kept: replace(kept, leaving=wanted)))
+        last = self.last()
+        if last is not None and not over(last) and last.goal != "undo" and ours(book.current_plan(self.store)):
+            last = book.order(self.store, "undo")
+        self._wake.set()
+        if last is not None and last.stopped:
+            raise Conflict(f"undoing has stopped: {last.stopped}; mend that and POST v1/retry")
+        return self.trouble or f"{len(self.memory.plans)} rollouts are being undone"
+
+    def _refuse_to_leave(self) -> None:
+        made = self.memory.latest
+        if made is None:
+            return
+        store = open_store(store_in(made), create=False)
+        try:
+            endpoints = len(store.list(ENDPOINTS).items)
+        finally:
+            store.close()
+        if endpoints:
+            raise Conflict(f"{endpoints} endpoints of containers are on this network: it would end under them")
+
+    def order(self, word: Order | str) -> Rollout:
+        """A person's order. Conflict when it makes no sense now."""
+        last = self.last()
+        if word == "begin":
+            if last is None or not rests(last, self.memory.kept):
+                raise Conflict("nothing keeps the roller from beginning")
+            begun = last.begun
+            self.wait(self.memory.change(lambda kept: replace(kept, beyond=begun)))
+            self._converged = ""
+        else:
+            if last is None or not ours(book.current_plan(self.store)):
+                raise Conflict("there is no rollout over agents")
+            if self.memory.kept.leaving and word not in ("retry", "pause", "resume"):
+                raise Conflict("the package is being uninstalled")
+            last = book.order(self.store, word)  # type: ignore[arg-type]
+        self._wake.set()
+        return last

@@ -1,0 +1,204 @@
+"""The calico package's framework with hands that really run: rolled out, renewed, taken over, stopped, uninstalled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.ports import free_port
+from tests.support.rollout_host import AGENT, NODE, artefact, box
+from tests.support.scheduler_master import Task
+from tests.support.waiting import until
+
+CFG, STORE = "etc/calico/calicoctl.cfg", "etc/tortie/store"
+Story = Callable[[HostsMaster], Awaitable[None]]
+
+
+def told(tmp_path: Path, story: Story, names: tuple[str, ...] = ("a1", "a2", "p1"), public: str = "p1") -> None:
+    async def whole() -> None:
+        with ExitStack() as stack:
+            master = HostsMaster(tmp_path / "tasks", {name: stack.enter_context(box()) for name in names}, public)
+            await master.start()
+            try:
+                await story(master)
+            finally:
+                await master.stop()
+
+    asyncio.run(whole())
+
+
+def marks(shown: Any) -> dict[str, str]:
+    return {host["name"]: host["mark"] for host in shown["hosts"]}
+
+
+def test_every_agent_gets_it_one_at_a_time_and_a_new_member_is_rolled_out(tmp_path: Path) -> None:
+    async def story(master: HostsMaster) -> None:
+        async with roller(tmp_path, master) as live:
+            shown = await live.state("done")
+            assert marks(shown) == {"a1": "done", "a2": "done", "p1": "done"}
+            steps = [step["name"] for step in shown["hosts"][0]["steps"]]
+            assert steps == ["artefact", "configuration", "cni", "agent", "node", "gate"]
+            assert master.together == []
+            subscribe = next(call for call in master.calls if call["type"] == "SUBSCRIBE")
+            assert subscribe["subscribe"]["framework_info"]["roles"] == ["*", "slave_public"]
+            for host in master.boxes.values():
+                assert host.restarts() == [AGENT, NODE]
+                assert (host.systemctl.with_name("apart")).read_text().split()[-2:] == ["restart", AGENT]
+                assert (host.root / STORE).read_text() == "etcd://10.0.0.1:31000,10.0.0.2:31001,10.0.0.3:31002\n"
+            await until(lambda: master.live() == [])
+            await until(lambda: not any(master.unacknowledged.values()))
+            master.members = [*master.members[1:], ("10.0.0.4", 31003)]
+
+            def renewed() -> bool:
+                return all("http://10.0.0.4:31003" in (h.root / CFG).read_text() for h in master.boxes.values())
+
+            await until(renewed, message="the new member in every calicoctl.cfg")
+            shown = await live.state("done")
+            assert [step["name"] for step in shown["hosts"][2]["steps"]] == ["configuration", "node", "gate"]
+            assert {tuple(host.restarts()) for host in master.boxes.values()} == {(AGENT, NODE, NODE)}
+            told_before = (await live.call("GET", "/json"))[1]["a1"]
+            assert told_before["TaskRunCalicoNode"]["state"] == 1
+
+    told(tmp_path, story)
+
+
+def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path) -> None:
+    async def story(master: HostsMaster) -> None:
+        master.hold = lambda task: task.agent.hostname == "a2" and task.info["name"] == "calico-apply-cni"
+        async with roller(tmp_path, master) as live:
+            await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
+            held = next(iter(master.live("calico-apply-cni")))
+            assert (await live.call("POST", "/v1/pause"))[0] == 200
+        master.hold = lambda _task: False
+        assert held.live
+        async with roller(tmp_path, master) as live:
+            wanted = {"a1": "done", "a2": "done", "p1": "waiting"}
+            shown = await live.board(lambda shown: marks(shown) == wanted, "the agent at hand brought to its end")
+            assert (shown["state"], shown["orders"]) == ("paused", ["resume", "undo", "abort"])
+            assert held.state == "TASK_KILLED"
+            assert (await live.call("POST", "/v1/pause"))[0] == 409
+            assert (await live.call("POST", "/v1/resume", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
+            assert (await live.call("POST", "/v1/dance"))[0] == 404
+            assert (await live.call("POST", "/v1/resume"))[0] == 200
+            await live.state("done")
+            assert {tuple(host.restarts()) for host in master.boxes.values()} == {(AGENT, NODE)}
+            assert master.together == []
+            assert master.subscriptions == 2
+            assert len({call["framework_id"]["value"] for call in master.calls if "framework_id" in call}) == 1
+
+    told(tmp_path, story)
+
+
+def test_a_failed_step_stops_all_undoes_its_agent_and_retry_goes_on(tmp_path: Path) -> None:
+    async def story(master: HostsMaster) -> None:
+        before = {name: host.tree() for name, host in master.boxes.items()}
+        master.boxes["a2"].refuse_restarts(True)
+        async with roller(tmp_path, master) as live:
+            shown = await live.board(lambda shown: bool(shown.get("stopped")), "stopped")
+            assert shown["stopped"] == "a2: agent: " + shown["hosts"][1]["steps"][3]["error"] or "the unit" in str(
+                shown
+            )
+            assert "the unit does not start" in shown["stopped"]
+            assert shown["orders"] == ["retry", "undo", "abort"]
+            assert marks(shown)["p1"] == "waiting"
+            assert master.boxes["p1"].tree() == before["p1"]
+            master.boxes["a2"].refuse_restarts(False)
+            assert (await live.call("POST", "/v1/retry"))[0] == 200
+            await live.state("done")
+
+    told(tmp_path, story)
+
+
+def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
+    died: list[str] = []
+
+    def once(host: str, task: Task) -> None:
+        if task.info["name"] == "calico-apply-agent" and host not in died:
+            died.append(host)
+            raise OSError("the agent took it along")
+
+    async def story(master: HostsMaster) -> None:
+        master.before = once
+        async with roller(tmp_path, master) as live:
+            await live.state("done")
+            assert died == ["a1"]
+            assert master.boxes["a1"].restarts() == [AGENT, NODE]
+
+    told(tmp_path, story, ("a1",), "")
+
+
+@pytest.mark.parametrize("along", [True, False], ids=["with its hand", "its hand goes on"])
+def test_killed_in_each_step_it_ends_as_wanted(tmp_path: Path, along: bool) -> None:
+    async def story(master: HostsMaster) -> None:
+        port, killed = free_port(), []
+        processes = [start(tmp_path, master, port)]
+
+        def kill(_host: str, task: Task) -> None:
+            if task.info["name"] not in killed:
+                killed.append(task.info["name"])
+                processes[-1].kill()
+                processes[-1].wait()
+                processes.append(start(tmp_path, master, port))
+                if along:
+                    raise OSError("it goes with the framework")
+
+        master.fetched = kill
+        try:
+            async with aiohttp.ClientSession() as session:
+                running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                live = Live(f"http://127.0.0.1:{port}", session, running)
+                await live.state("done")
+        finally:
+            processes[-1].kill()
+            processes[-1].wait()
+        steps = ["artefact", "configuration", "cni", "agent", "node", "gate"]
+        assert killed == ["calico-probe-all", *(f"calico-apply-{step}" for step in steps)]
+        assert {tuple(host.restarts()) for host in master.boxes.values()} == {(AGENT, NODE)}
+        assert master.together == []
+
+    told(tmp_path, story, ("a1", "a2"), "")
+
+
+def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_path: Path) -> None:
+    async def story(master: HostsMaster) -> None:
+        before = {name: host.tree() for name, host in master.boxes.items()}
+        async with roller(tmp_path, master) as live:
+            await live.state("done")
+            assert (await live.call("POST", "/v1/undo"))[0] == 200
+            shown = await live.board(lambda shown: shown["orders"] == ["begin"] and bool(shown["trouble"]), "rests")
+            assert shown["trouble"] == "the last rollout is undone: nothing begins before somebody says so"
+            assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
+                name: files(tree) for name, tree in before.items()
+            }
+            assert (await live.call("POST", "/v1/begin"))[0] == 200
+            await live.state("done")
+        async with roller(tmp_path, master, "two") as live:
+            two = artefact("two")[0]
+            shown = await live.board(lambda shown: (shown["state"], shown["artefact"]) == ("done", two), "upgraded")
+            assert [step["name"] for step in shown["hosts"][0]["steps"]] == ["artefact", "node", "gate"]
+            assert "two" in (master.boxes["a1"].root / "opt/tortie/current/lib/product.py").read_text()
+            assert (await live.call("POST", "/uninstall", {"force": "yes"}))[0] == 400
+            status, said = await live.call("POST", "/uninstall", {"force": True})
+            assert (status, said["message"]) == (202, "2 rollouts are being undone")
+
+            async def gone() -> bool:
+                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
+
+            await until(gone)
+            await until(lambda: master.count("TEARDOWN") == 1)
+            assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
+                name: files(tree) for name, tree in before.items()
+            }
+
+    told(tmp_path, story, ("a1", "a2"), "")
+
+
+def files(tree: dict[str, Any]) -> dict[str, Any]:
+    """Without what runs: an agent that was restarted runs on."""
+    return {name: held for name, held in tree.items() if name != "active"}
