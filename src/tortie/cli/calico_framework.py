@@ -103,7 +103,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
 def _wanted(given: dict[str, Any]) -> Any:
     from tortie.packages.calico.values import Wanted, store_of
-    from tortie.packages.rollout.inventory import Cni
+    from tortie.packages.rollout.inventory import for_mesos
 
     endpoints = tuple(part.strip() for part in given["etcd_endpoints"].split(",") if part.strip())
     etcd = given["etcd_srv"].partition(".")[0] if given["find_etcd"] else ""
@@ -119,7 +119,7 @@ def _wanted(given: dict[str, Any]) -> Any:
         etcd=etcd,
         cluster=given["store"],
         endpoints=endpoints,
-        cni=Cni(bin_dir=plugins, config_dir=network) if given["install_cni"] else None,
+        cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
         settle=given["settle"],
         patience=given["patience"],
