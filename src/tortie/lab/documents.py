@@ -107,8 +107,6 @@ def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page,
     )
 
 
-PRODUCT_IMAGE = "tortie/tortie:0.1.0"
-"""What the packages etcd and calico run in."""
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
 CORRECTED = "/usr/local/share/tortie/corrected"
@@ -133,13 +131,7 @@ HELLO = Document(
     agents=3,
     public_agents=1,
     dns=MesosDns(61053, DCOS_NAMES, ("netinfo", "host")),
-    images=(
-        *STARS_IMAGES,
-        "calico/hello-dcos:v0.1.0",
-        "library/redis:latest",
-        "mesosphere/marathon-lb:v1.2.1",
-        PRODUCT_IMAGE,
-    ),
+    images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
     pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
     files=OLDER_FILES,
     packages=True,
@@ -172,7 +164,7 @@ ENVIRONMENTS = Document(
     agents=3,
     public_agents=0,
     dns=MesosDns(61053, DCOS_NAMES, ("host", "netinfo")),
-    images=("library/nginx:alpine", "donch/net-tools:latest", "oscarfonts/h2:latest", PRODUCT_IMAGE),
+    images=("library/nginx:alpine", "donch/net-tools:latest", "oscarfonts/h2:latest"),
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
