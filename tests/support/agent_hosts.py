@@ -177,7 +177,7 @@ class Live:
             await self.program
 
 
-def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
+def settings_of(directory: Path, master: int, port: int, mark: str, at_once: int = 1) -> Settings:
     """Of a framework that brings the product which `mark` makes."""
     name, packed = artefact(mark)
     return Settings(
@@ -187,17 +187,19 @@ def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
         address="127.0.0.1",
         port=port,
         needs=Needs(cpus=0.1, mem=32, container="mesos", python=sys.executable),
-        wanted=Wanted(cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE),
+        wanted=Wanted(
+            cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE, at_once=at_once
+        ),
         build=lambda: Artefact(name, tag(), packed),
         product=lambda made, _: Product(made.name, made.tag, "[Service]\n", {"calico": "#!/bin/sh\n"}, {}),
     )
 
 
 @asynccontextmanager
-async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
+async def roller(directory: Path, master: HostsMaster, mark: str = "one", at_once: int = 1) -> AsyncIterator[Live]:
     """Brings the product that `mark` makes, until the block ends."""
     port = free_port()
-    settings = settings_of(directory, master.port, port, mark)
+    settings = settings_of(directory, master.port, port, mark, at_once)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)

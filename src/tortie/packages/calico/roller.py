@@ -150,7 +150,9 @@ class Roller:
 
     def _go_on(self, last: Rollout, made: Plan) -> str:
         if not ours(made):
-            raise Conflict(f"rollout {made.digest}, of `tortie rollout`, is {state(last)}: it comes first")
+            raise Conflict(
+                f"rollout {made.digest}, {book.whose(made)}, is {state(last)}: it comes first (`tortie rollout status`)"
+            )
         if decide(last) is None:
             return ""
         with self._driver() as driver:
@@ -164,7 +166,7 @@ class Roller:
         if not made:
             return "the cluster has no agent"
         self.trouble = "looking at what each agent lacks"
-        lacking = plan(made, probe(made, self._reaches(made)), self.artefact.name)
+        lacking = plan(made, probe(made, self._reaches(made)), self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
         if not lacking.empty:

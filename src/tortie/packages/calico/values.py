@@ -54,7 +54,8 @@ class Agent(msgspec.Struct, frozen=True):
 class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
-    which frameworks on agents go on reading when the host's becomes the network's."""
+    which frameworks on agents go on reading when the host's becomes the network's. `at_once`: how many agents may be
+    out together."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -64,6 +65,7 @@ class Wanted:
     node: Mapping[str, str] = field(default_factory=dict)
     settle: float = 5.0
     patience: float = 120.0
+    at_once: int = 1
 
 
 def store_of(urls: Sequence[str]) -> str:
