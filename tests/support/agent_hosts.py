@@ -102,7 +102,7 @@ class HostsMaster(SchedulerMaster):
         sandbox.mkdir(parents=True)
         (uri,) = task.info["command"]["uris"]
         with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
-            (sandbox / GIVEN).write_bytes(_led(reply.read(), self.boxes[host]))
+            (sandbox / GIVEN).write_bytes(led(reply.read(), self.boxes[host], "systemd-run"))
         self.fetched(host, task)
         with open(sandbox / "log", "ab") as log:
             process = subprocess.Popen(
@@ -128,14 +128,15 @@ class HostsMaster(SchedulerMaster):
         await super().stop()
 
 
-def _led(given: bytes, box: Box) -> bytes:
+def led(given: bytes, box: Box, apart: str = "") -> bytes:
     """The request, for the box instead of this machine."""
     size = len(hand())
     line, _, payload = given[size:].partition(b"\n")
     request = json.loads(line)
-    assert request["apart"] == "systemd-run"
+    assert request.get("apart", "") == apart
     request |= {"root": str(box.root), "systemctl": str(box.systemctl)}
-    request["apart"] = str(box.systemctl.with_name("systemd-run"))
+    if apart:
+        request["apart"] = str(box.systemctl.with_name(apart))
     return given[:size] + json.dumps(request).encode() + b"\n" + payload
 
 
