@@ -23,6 +23,7 @@ from tests.support.rollout_host import AGENT, Box, artefact
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.waiting import PATIENCE, until
 from tortie.packages.calico.run import Settings, run
+from tortie.packages.calico.stations import ABSENT_SECONDS
 from tortie.packages.calico.tasks import GIVEN, Needs
 from tortie.packages.calico.values import Wanted
 from tortie.packages.rollout.artefact import Artefact
@@ -178,7 +179,7 @@ class Live:
             await self.program
 
 
-def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
+def settings_of(directory: Path, master: int, port: int, mark: str, absent_seconds: float = ABSENT_SECONDS) -> Settings:
     """Of a framework that brings the product which `mark` makes."""
     name, packed = artefact(mark)
     return Settings(
@@ -190,15 +191,18 @@ def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
         needs=Needs(cpus=0.1, mem=32, container="mesos", python=sys.executable),
         wanted=Wanted(cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE),
         build=lambda: Artefact(name, tag(), packed),
+        absent_seconds=absent_seconds,
         product=lambda made, _: Product(made.name, made.tag, "[Service]\n", {"calico": "#!/bin/sh\n"}, {}),
     )
 
 
 @asynccontextmanager
-async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
+async def roller(
+    directory: Path, master: HostsMaster, mark: str = "one", absent_seconds: float = ABSENT_SECONDS
+) -> AsyncIterator[Live]:
     """Brings the product that `mark` makes, until the block ends."""
     port = free_port()
-    settings = settings_of(directory, master.port, port, mark)
+    settings = settings_of(directory, master.port, port, mark, absent_seconds)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)
@@ -213,10 +217,10 @@ def start(directory: Path, master: HostsMaster, port: int) -> subprocess.Popen[b
     program = "import sys; from tests.support.agent_hosts import main; main(*sys.argv[1:])"
     words = [sys.executable, "-c", program, str(directory), str(master.port), str(port)]
     with open(directory / "framework.log", "ab") as log:
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=_environment())
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=environment())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
 
 

@@ -93,13 +93,13 @@ def _settings(given: dict[str, Any]) -> Any:
         unsigned=given["unsigned"],
         share=_place("--share", given["share"]) if given["share"] else None,
         keys=given["keys"],
-        station=_station() if given["station"] else None,
+        station=own_station() if given["station"] else None,
         user=credentials(given["auth_credentials"]),
         ca=given["marathon_ca_cert"],
     )
 
 
-def _station() -> Any:
+def own_station() -> Any:
     """This host by its name and its addresses."""
     import os
     import socket

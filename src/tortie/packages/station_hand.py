@@ -121,7 +121,7 @@ def clear(folder: Path) -> None:
     ends = time.monotonic() + ENDING_SECONDS
     lock = Lock(folder / "hand.lock")
     while True:
-        left = _marked(folder)
+        left = marked(folder)
         for pid in left:
             log.warning("ending process %d, of a hand that is not wanted any more", pid)
             with contextlib.suppress(ProcessLookupError):
@@ -129,14 +129,14 @@ def clear(folder: Path) -> None:
         with contextlib.suppress(Conflict):
             lock.take(0.0)  # free: whatever is between its fork and its first word has shown its mark by now
             lock.leave()
-            if not _marked(folder):
+            if not marked(folder):
                 return
         if time.monotonic() > ends:
             raise Unavailable(f"a hand that was ended is still at work {ENDING_SECONDS:g} s later: {left}")
         time.sleep(PAUSE)
 
 
-def _marked(folder: Path) -> list[int]:
+def marked(folder: Path) -> list[int]:
     """Processes that live and have this station's mark."""
     mark, found = f"{MARK}={folder}".encode(), []
     for entry in os.scandir("/proc"):

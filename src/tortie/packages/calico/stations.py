@@ -22,6 +22,7 @@ from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
 
 ABSENT_SECONDS = 60.0
 LOOK_SECONDS = 1.0
+ENDING_SECONDS = 5.0
 log = logging.getLogger("calico-framework")
 
 
@@ -60,6 +61,7 @@ class Stations:
                 except Unavailable:
                     await self._withdraw(host, made)
                     raise
+            await asyncio.to_thread(self._ended, host, made)
         return understood(host, said.code, said.out, said.err.strip())
 
     async def _write(self, host: str, made: Request) -> None:
@@ -92,6 +94,18 @@ class Stations:
         """Whether the station is there, and which request stands."""
         there, stands = self._store.get(station_key(host)), self._store.get(request_key(host))
         return there is not None, stands.value if stands else None
+
+    def _ended(self, host: str, made: Request) -> None:
+        """Returns once the station says that it has ended; one that does not say so soon ends it with the next."""
+        key, ends = request_key(host), time.monotonic() + ENDING_SECONDS
+        watch = self._store.watch(key, self._store.list(key).revision)
+        try:
+            while (there := self._store.get(key)) is not None and there.value == msgspec.json.encode(made):
+                if (left := ends - time.monotonic()) < 0:
+                    return
+                watch.next(left)
+        finally:
+            watch.close()
 
     async def _withdraw(self, host: str, made: Request) -> None:
         """So that the station ends it, now or when it comes back."""
