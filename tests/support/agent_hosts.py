@@ -203,6 +203,7 @@ async def roller(
     master: HostsMaster,
     mark: str = "one",
     *,
+    at_once: int = 1,
     absent_seconds: float = ABSENT_SECONDS,
     first: First | None = None,
 ) -> AsyncIterator[Live]:
@@ -210,7 +211,8 @@ async def roller(
     be there."""
     port = free_port()
     made = settings_of(directory, master.port, port, mark)
-    settings = replace(made, absent_seconds=absent_seconds, wanted=replace(made.wanted, first=first))
+    wanted = replace(made.wanted, first=first, at_once=at_once)
+    settings = replace(made, absent_seconds=absent_seconds, wanted=wanted)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)

@@ -10,7 +10,7 @@ import click
 from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.cli.calico_framework import install_framework
 from tortie.cli.etcd_framework import etcd_framework
-from tortie.store.open import store_url
+from tortie.store.open import cluster_store_url
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -30,7 +30,7 @@ packages.add_command(install_framework)
 @click.option("--auth-credentials", metavar="USER:PASSWORD", help="For Marathon.")
 @click.option("--marathon-ca-cert", metavar="FILE", help="The certificates that Marathon's is believed by.")
 @click.option("--master", default="master.mesos:5050", show_default=True, help="HOST:PORT; several with commas.")
-@click.option("--store", default=store_url, show_default="this host's store")
+@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
 @click.option(
     "--repository",
     "repositories",

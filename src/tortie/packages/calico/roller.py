@@ -169,7 +169,9 @@ class Roller:
 
     def _go_on(self, last: Rollout, made: Plan) -> str:
         if not ours(made):
-            raise Conflict(f"rollout {made.digest}, of `tortie rollout`, is {state(last)}: it comes first")
+            raise Conflict(
+                f"rollout {made.digest}, {book.whose(made)}, is {state(last)}: it comes first (`tortie rollout status`)"
+            )
         if decide(last) is None:
             return ""
         with self._driver() as driver:
@@ -184,7 +186,7 @@ class Roller:
             return "" if made else "the cluster has no agent"
         self.trouble = "looking at what each host lacks"
         found = {**{task.name: {} for task in made}, **probe(others, self._reaches(others))}
-        lacking = plan(made, found, self.artefact.name)
+        lacking = plan(made, found, self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
         if not lacking.empty:

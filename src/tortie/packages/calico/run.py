@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         raise
     leadership = Leadership(store, f"{settings.hostname}:{settings.port}", settings.ttl, KEYS)
     rollers: list[Roller] = []
-    site = Site(lambda: rollers[0] if rollers else None)
+    site = Site(lambda: rollers[0] if rollers else None, leadership.leader)
     try:
         await first_end(_lead(settings, store, leadership, rollers), serve(site.application(), [listener]))
     finally:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tortie.base.errors import Conflict, Invalid, Unavailable
+from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.packages.calico.board import board, legacy
 from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout import book
@@ -24,7 +24,7 @@ LOOK_SECONDS = 0.5
 BEAT_SECONDS = 10.0
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
-STANDBY = "another process of this framework leads"
+STANDBY = "another process of this framework leads: this one takes over when that ends"
 
 BODY = """\
 <div class="stack">
@@ -44,10 +44,10 @@ BODY = """\
 
 
 class Site:
-    """`roller` gives None while another process of the same framework leads."""
+    """`roller` gives None while another process of the same framework leads, `leader` says which one."""
 
-    def __init__(self, roller: Callable[[], Roller | None]) -> None:
-        self._roller = roller
+    def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
+        self._roller, self._leader = roller, leader
 
     def application(self) -> Starlette:
         routes = [
@@ -98,7 +98,7 @@ class Site:
     async def _board(self) -> dict[str, Any]:
         roller = self._roller()
         if roller is None:
-            return board(None, None, STANDBY)
+            return board(None, None, await self._standby())
         try:
             last = await asyncio.to_thread(roller.last)
             made = await asyncio.to_thread(book.current_plan, roller.store) if last is not None else None
@@ -107,6 +107,13 @@ class Site:
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
         return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
+
+    async def _standby(self) -> str:
+        try:
+            leader = await asyncio.to_thread(self._leader)
+        except TortieError as error:
+            return f"the store: {error}"
+        return STANDBY.replace("leads", f"leads, at {leader}", 1) if leader else STANDBY
 
     async def order(self, request: Request) -> Response:
         word, roller = request.path_params["word"], self._roller()

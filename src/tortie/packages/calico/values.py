@@ -59,7 +59,7 @@ class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
     which frameworks on agents go on reading when the host's becomes the network's. `first`: what a store without a
-    network gets before the first node comes."""
+    network gets before the first node comes. `at_once`: how many agents may be out together."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -70,6 +70,7 @@ class Wanted:
     first: First | None = None
     settle: float = 5.0
     patience: float = 120.0
+    at_once: int = 1
 
 
 def store_of(urls: Sequence[str]) -> str:

@@ -40,12 +40,15 @@ function draw(now) {
 
 function counts(now, done) {
   if (!now.hosts.length) return "";
-  const at = now.hosts.find((host) => ["rolling", "undoing"].includes(host.mark));
-  const step = at?.steps.find((one) => ["running", "undoing"].includes(one.progress));
+  const out = now.hosts.filter((host) => ["rolling", "undoing"].includes(host.mark));
+  const at = out.map((host) => {
+    const step = host.steps.find((one) => ["running", "undoing"].includes(one.progress));
+    return step ? `${host.name}, ${step.title}` : host.name;
+  });
   const failed = now.hosts.filter((host) => ["failed", "stuck"].includes(host.mark)).length;
   return [
     `${done} of ${now.hosts.length} ${now.hosts.some(isMaster) ? "hosts" : "agents"} ${now.goal === "undo" ? "as before" : "done"}`,
-    at ? `at work: ${at.name}${step ? `, ${step.title}` : ""}` : "",
+    at.length ? `at work: ${at.join("; ")}` : "",
     failed ? `${failed} failed` : "",
     now.leaving ? "the package is being uninstalled" : "",
     now.store ? `store ${now.store}` : "",
