@@ -172,7 +172,7 @@ class Roller:
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
-                    book.order(self.store, "undo")
+                    book.order(self.store, "undo", force=self.memory.kept.leaving == "forced")
                 self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
@@ -210,7 +210,8 @@ class Roller:
         if names - there and self.memory.kept.leaving != "forced":
             raise Conflict(f"{', '.join(sorted(names - there))}: agents that are away hold what is to be undone")
         with self._driver() as driver:
-            driver.begin(made, backwards(made, names & there, time.time()))
+            forced = self.memory.kept.leaving == "forced"
+            driver.begin(made, backwards(made, names & there, time.time(), forced=forced))
             self._drive(driver, made)
         return ""
 
@@ -227,7 +228,9 @@ class Roller:
             self.wait(self.memory.change(lambda kept: replace(kept, leaving=wanted)))
         last = self.last()
         if last is not None and not over(last) and last.goal != "undo" and ours(book.current_plan(self.store)):
-            last = book.order(self.store, "undo")
+            last = book.order(self.store, "undo", force=force)
+        elif force and last is not None and last.stopped and not last.forced:
+            last = book.order(self.store, "retry", force=True)
         self._wake.set()
         if last is not None and last.stopped:
             raise Conflict(f"undoing has stopped: {last.stopped}; mend that and POST v1/retry")

@@ -45,11 +45,12 @@ def current_plan(store: Datastore) -> Plan:
     return msgspec.json.decode(found.value, type=ready(Plan))
 
 
-def order(store: Datastore, word: Order) -> Rollout:
-    """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now."""
+def order(store: Datastore, word: Order, *, force: bool = False) -> Rollout:
+    """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now. `force`: what is
+    undone from now on is undone under the endpoints of containers, too."""
     for _ in range(ATTEMPTS):
         seen = current(store)
-        wanted = ordered(seen.rollout, word)
+        wanted = ordered(seen.rollout, word, force=force)
         try:
             store.commit([Put(STATE, msgspec.json.encode(wanted))], [Compare(STATE, seen.revision)])
         except CompareFailed:

@@ -64,7 +64,7 @@ def drive(
         rollout = driver.change(partial(_begun, act=act))
         if decide(rollout) != act:  # an order came meanwhile
             continue
-        error = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell)
+        error = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell, rollout.forced)
         driver.change(partial(ended, act=act, error=error, now=time.time()))
 
 
@@ -73,11 +73,13 @@ def _begun(seen: Rollout, act: Act) -> Rollout:
     return begun(seen, act, time.time()) if decide(seen) == act else seen
 
 
-def _do(act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:
+def _do(
+    act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell, forced: bool
+) -> str | None:
     """Why it failed. A host out of reach is tried again: it may be the very step that took it away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
-    request = _request("undo" if act.undo else "apply", act.step, made.digest, task)
+    request = _request("undo" if act.undo else "apply", act.step, made.digest, task) | {"force": forced and act.undo}
     payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
     for left in reversed(range(TRIES)):
         try:

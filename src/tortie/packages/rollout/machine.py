@@ -57,7 +57,8 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Rollout(msgspec.Struct, frozen=True):
-    """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to."""
+    """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to;
+    `forced`: what is undone is undone under the endpoints of containers, too."""
 
     plan: str
     hosts: tuple[Host, ...]
@@ -65,6 +66,7 @@ class Rollout(msgspec.Struct, frozen=True):
     paused: bool = False
     stopped: str = ""
     begun: float = 0.0
+    forced: bool = False
 
 
 class Act(NamedTuple):
@@ -181,12 +183,14 @@ def _ended_undo(rollout: Rollout, host: Host, step: Step) -> Rollout:
     return _put(rollout, replace(host, mark="undone"))
 
 
-def ordered(rollout: Rollout, order: Order) -> Rollout:
-    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now."""
+def ordered(rollout: Rollout, order: Order, *, force: bool = False) -> Rollout:
+    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now. `force`: as
+    `forced` says, from now on."""
     now = state(rollout)
     if now in ("done", "undone", "aborted") and not (now in ("done", "aborted") and order == "undo"):
         raise Conflict(f"the rollout is {now}: there is nothing to {order}")
-    return _ORDERS[order](rollout, now)
+    wanted = _ORDERS[order](rollout, now)
+    return replace(wanted, forced=True) if force else wanted
 
 
 def _pause(rollout: Rollout, now: str) -> Rollout:
