@@ -19,8 +19,8 @@ BIN = Path(sys.executable).parent
 class RealHost:
     """Namespaces for network, mounts, name and processes; `address` is on its uplink. Everything in it ends with it."""
 
-    def __init__(self, work: Path, address: str) -> None:
-        self.work, self.address = work, address
+    def __init__(self, work: Path, address: str, name: str = "one") -> None:
+        self.work, self.address, self.name = work, address, name
         self._first: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._daemons: list[subprocess.Popen[bytes]] = []
@@ -29,7 +29,7 @@ class RealHost:
         lines = [self._above(place) for place in KEPT_APART]
         lines += [
             "mount -t tmpfs tmpfs /run",
-            "hostname one",
+            f"hostname {self.name}",
             "ip link set lo up",
             "ip link add uplink type veth peer cable",
         ]
@@ -68,6 +68,11 @@ class RealHost:
         self._first.wait(PATIENCE)
         for daemon in self._daemons:
             daemon.wait(PATIENCE)
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, as the machine sees it."""
+        return self._pid
 
     def words(self, line: str) -> list[str]:
         namespaces = ("--net", "--mount", "--uts", "--pid")
