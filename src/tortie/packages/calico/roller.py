@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import closing
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.node.residents import listed, resident
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
@@ -36,13 +39,13 @@ from tortie.packages.rollout.drive import drive, probe
 from tortie.packages.rollout.inventory import Inventory, Plan, Product, Task, plan
 from tortie.packages.rollout.machine import Order, Rollout, decide, over, state
 from tortie.packages.rollout.reach import Reach
+from tortie.store.client import Client
 from tortie.store.open import open_store
 from tortie.store.port import Datastore, Drop
 
 T = TypeVar("T")
 LOOK_SECONDS = 1.0
 WHO = "the framework calico"
-ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("calico-framework")
 
 
@@ -262,13 +265,11 @@ class Roller:
         made = self.memory.latest
         if made is None:
             return
-        store = open_store(store_in(made), create=False)
-        try:
-            endpoints = len(store.list(ENDPOINTS).items)
-        finally:
-            store.close()
-        if endpoints:
-            raise Conflict(f"{endpoints} endpoints of containers are on this network: it would end under them")
+        with closing(open_store(store_in(made), create=False)) as store:
+            found = Client(store).list(WORKLOAD_ENDPOINT)
+        names = [*(resident(item) for item in found.items), *found.unreadable]
+        if names:
+            raise Conflict(f"{listed(names, 'on this network')}; it would end under them: end these containers first")
 
     def order(self, word: Order | str) -> Rollout:
         """A person's order. Conflict when it makes no sense now."""
