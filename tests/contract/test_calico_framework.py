@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.etcd_server import ETCD, EtcdServer
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.resource import Metadata, Resource
+from tortie.store.client import Client
+from tortie.store.open import open_store
+
 CFG, STORE = "etc/calico/calicoctl.cfg", "etc/tortie/store"
+ENDPOINT = Resource(
+    kind=WORKLOAD_ENDPOINT,
+    metadata=Metadata(
+        name="a1-libnetwork-libnetwork-e", namespace="libnetwork", annotations={"org.tortie/container": "web"}
+    ),
+    spec=WorkloadEndpointSpec(
+        orchestrator="libnetwork",
+        workload="libnetwork",
+        node="a1",
+        endpoint="e",
+        interface_name="calie",
+        ip_networks=("10.65.0.1/32",),
+    ),
+)
+REFUSED = "1 endpoint of a container is on this network: web; it would end under them: end these containers first"
 Story = Callable[[HostsMaster], Awaitable[None]]
 
 
@@ -197,6 +218,40 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             }
 
     told(tmp_path, story, ("a1", "a2"), "")
+
+
+@pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
+def test_uninstalling_under_endpoints_is_refused_with_their_names_and_forced_down_to_each_host(tmp_path: Path) -> None:
+    etcd = EtcdServer(tmp_path / "etcd")
+
+    async def story(master: HostsMaster) -> None:
+        before = {name: host.tree() for name, host in master.boxes.items()}
+        master.members = [("127.0.0.1", etcd.client)]
+        async with roller(tmp_path, master) as live:
+            await live.state("done")
+            with closing(open_store(etcd.url)) as store:
+                Client(store).apply(ENDPOINT)
+            master.boxes["a1"].beside("endpoints").touch()
+            status, said = await live.call("POST", "/uninstall", {})
+            assert (status, said["message"]) == (409, REFUSED)
+            there = {name: host.tree() for name, host in master.boxes.items()}
+            assert (await live.call("POST", "/uninstall", {"force": True}))[0] == 202
+
+            async def gone() -> bool:
+                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
+
+            await until(gone)
+            assert there != before
+            assert master.boxes["a1"].beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
+            assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
+                name: files(tree) for name, tree in before.items()
+            }
+
+    etcd.start()
+    try:
+        told(tmp_path, story, ("a1",), "")
+    finally:
+        etcd.stop()
 
 
 def files(tree: dict[str, Any]) -> dict[str, Any]:

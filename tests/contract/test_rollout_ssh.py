@@ -139,7 +139,7 @@ def test_planned_rolled_out_and_undone(world: World) -> None:
     assert {name: host.tree() for name, host in world.boxes.items()} == before
     done = world.apply()
     assert (done.exit_code, done.exception) == (0, None), done.output
-    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and " a" in line]
+    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and line[0] != "r"]
     steps = ("artefact", "configuration", "cni", "node", "gate")
     assert told == [f"{host} {step}: done" for host in ("a1", "a2") for step in steps]
     for name, host in world.boxes.items():
@@ -171,6 +171,24 @@ def test_a_step_that_fails_stops_it_with_the_reason_and_retry_goes_on(world: Wor
     done = world.run("retry")
     assert (done.exit_code, done.exception) == (0, None), done.output
     assert world.state()["state"] == "done"
+
+
+def test_undoing_under_endpoints_stops_with_the_reason_and_goes_on_when_forced(world: World) -> None:
+    before = {name: host.tree() for name, host in world.boxes.items()}
+    assert world.apply().exception is None
+    for host in world.boxes.values():
+        host.beside("endpoints").touch()
+    there = world.boxes["a2"].tree()
+    stopped = world.run("undo")
+    assert isinstance(stopped.exception, command.Stopped)
+    reason = "a2: node cannot be undone: tortie node uninstall: tortie: 1 endpoint is here"
+    assert str(stopped.exception).startswith(f"stopped: {reason}")
+    assert world.boxes["a2"].tree() == there
+    world.boxes["a1"].beside("notes").write_text("left a setting as it is: because\n")
+    undone = world.run("retry", "--force")
+    assert undone.exception is None, undone.output
+    assert "a1 undo node: left a setting as it is: because" in undone.stdout
+    assert {name: host.tree() for name, host in world.boxes.items()} == before
 
 
 def test_a_plan_that_is_not_the_one_looked_at_is_refused(world: World) -> None:
@@ -278,7 +296,16 @@ def test_a_file_with_a_fault_is_refused_with_the_fault(tmp_path: Path, change: d
     assert said in str(failed.exception)
 
 
-@pytest.mark.parametrize("words", [["hosts.yaml"], ["hosts.yaml", "--dry-run", "--apply", "x"], ["undo", "--dry-run"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hosts.yaml"],
+        ["hosts.yaml", "--dry-run", "--apply", "x"],
+        ["undo", "--dry-run"],
+        ["pause", "--force"],
+        ["hosts.yaml", "--dry-run", "--force"],
+    ],
+)
 def test_words_that_do_not_go_together(words: list[str]) -> None:
     assert CliRunner().invoke(command.rollout, words).exit_code == click.UsageError.exit_code
 

@@ -29,7 +29,6 @@ from tortie.cli.node_options import (
 
 UNITS = Path("/etc/systemd/system")
 STOP_SECONDS, COMMAND_SECONDS = 30.0, 120.0
-NAMED = 5
 DRY = {"removed": "would remove", "gave back": "would give back", "left": "would leave"}
 
 
@@ -102,12 +101,12 @@ def uninstall(
 
 
 def _refusal(left: Sequence[str], store: str) -> str:
+    from tortie.node.residents import listed
+
     names = _names(store)
-    shown = [f"{names[name]} ({name})" if name in names else name for name in left[:NAMED]]
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    count = "1 endpoint of a container is" if len(left) == 1 else f"{len(left)} endpoints of containers are"
+    shown = [f"{names[name]} ({name})" if name in names else name for name in left]
     return (
-        f"{count} still on this host: {', '.join(shown)}{more}\n"
+        f"{listed(shown, 'still on this host')}\n"
         "nothing would guard them: end these containers first; with --force they lose their network"
     )
 
@@ -115,28 +114,16 @@ def _refusal(left: Sequence[str], store: str) -> str:
 def _names(store: str) -> dict[str, str]:
     """Whose the interfaces are, as far as the store can be asked: a refusal does without."""
     from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+    from tortie.node.residents import resident
     from tortie.store.client import Client
     from tortie.store.open import open_store
 
     try:
-        datastore = open_store(store, create=False)
+        with contextlib.closing(open_store(store, create=False)) as datastore:
+            items = Client(datastore).list(WORKLOAD_ENDPOINT).items
     except TortieError:
         return {}
-    with contextlib.closing(datastore):
-        try:
-            items = Client(datastore).list(WORKLOAD_ENDPOINT).items
-        except TortieError:
-            return {}
-    found = {}
-    for item in items:
-        told = item.metadata.annotations or {}
-        who = (
-            told.get("org.tortie/container")
-            or told.get("org.tortie/task-name")
-            or f"{item.metadata.namespace}/{item.name}"
-        )
-        found[item.spec.interface_name or ""] = who
-    return found
+    return {item.spec.interface_name or "": resident(item) for item in items}
 
 
 def _end(unit: str, path: str, *, dry_run: bool) -> list[str]:

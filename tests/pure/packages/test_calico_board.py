@@ -106,7 +106,7 @@ def test_a_hand_gets_to_the_host_s_root_with_docker_and_is_there_without() -> No
 
 
 def test_backwards_undoes_what_was_done_on_the_agents_that_are_there() -> None:
-    rollout = backwards(planned(), frozenset({"a1", "a2"}), 1.0)
+    rollout = backwards(planned(), frozenset({"a1", "a2"}), 1.0, forced=False)
     assert state(rollout) == "undoing"
     acts = []
     while (act := decide(rollout)) is not None:

@@ -151,14 +151,14 @@ def rests(last: Rollout | None, kept: Kept) -> bool:
     return last is not None and over(last) and last.goal != "roll" and last.begun != kept.beyond
 
 
-def backwards(plan: Plan, hosts: frozenset[str], now: float) -> Rollout:
+def backwards(plan: Plan, hosts: frozenset[str], now: float, *, forced: bool) -> Rollout:
     """A rollout that undoes all of a plan that was done, on these hosts. What was not done there is passed over."""
     begun = plan.rollout(now)
     back = []
     for host in begun.hosts:
         steps = tuple(replace(step, progress="done") for step in host.steps) if host.name in hosts else ()
         back.append(replace(host, steps=steps, mark="done"))
-    return replace(begun, hosts=tuple(back), goal="undo")
+    return replace(begun, hosts=tuple(back), goal="undo", forced=forced)
 
 
 def store_in(plan: Plan) -> str:

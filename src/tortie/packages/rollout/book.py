@@ -50,11 +50,12 @@ def whose(made: Plan) -> str:
     return "of the calico framework" if any(task.reach is None for task in made.tasks) else "over ssh"
 
 
-def order(store: Datastore, word: Order) -> Rollout:
-    """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now."""
+def order(store: Datastore, word: Order, *, force: bool = False) -> Rollout:
+    """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now. `force`: what is
+    undone from now on is undone under the endpoints of containers, too."""
     for _ in range(ATTEMPTS):
         seen = current(store)
-        wanted = ordered(seen.rollout, word)
+        wanted = ordered(seen.rollout, word, force=force)
         try:
             store.commit([Put(STATE, msgspec.json.encode(wanted))], [Compare(STATE, seen.revision)])
         except CompareFailed:

@@ -60,9 +60,10 @@ def drive(
             for act in due(rollout, busy):
                 if act.step == "artefact" and not act.undo and (artefact is None or artefact.name != made.artefact):
                     raise Conflict(_another(made, artefact))
-                if act not in due(driver.change(partial(_begun, act=act, busy=busy)), busy):
+                changed = driver.change(partial(_begun, act=act, busy=busy))
+                if act not in due(changed, busy):
                     break  # an order came meanwhile
-                given = act, made, tasks[act.host], reaches[act.host], artefact, tell
+                given = act, made, tasks[act.host], reaches[act.host], artefact, tell, changed.forced
                 running[pool.submit(_do, *given)] = act
                 busy |= {act.host}
             if running:
@@ -92,11 +93,13 @@ def _begun(seen: Rollout, act: Act, busy: frozenset[str]) -> Rollout:
     return begun(seen, act, time.time()) if act in due(seen, busy) else seen
 
 
-def _do(act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:
+def _do(
+    act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell, forced: bool
+) -> str | None:
     """Why it failed. A host out of reach is tried again: it may be the very step that took it away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
-    request = _request("undo" if act.undo else "apply", act.step, made.digest, task)
+    request = _request("undo" if act.undo else "apply", act.step, made.digest, task) | {"force": forced and act.undo}
     payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
     for left in reversed(range(TRIES)):
         try:
