@@ -13,7 +13,8 @@ from tortie.packages.rollout.hand.steps import Hand
 def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
     """`{"delta"}` or `{"notes"}`; `{"error"}` when it could not be done."""
     place = Place(request.get("root", "/"), request["plan"])
-    hand = Hand(place, request["want"], request.get("systemctl", "systemctl"), request.get("apart", ""))
+    apart, rolled = request.get("apart", ""), request.get("rolled", ())
+    hand = Hand(place, request["want"], request.get("systemctl", "systemctl"), apart, rolled)
     try:
         if request["do"] == "probe":
             return {"delta": hand.delta()}
