@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.support.host_state import PLACES, State, look
 from tests.support.waiting import PATIENCE, wait_until
 
 KEPT_APART = ("/etc", "/opt", "/usr/local", "/var/lib", "/var/log", "/root")
@@ -128,19 +129,9 @@ class RealHost:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
-    def there(self) -> dict[str, str]:
-        """What an installation changes on a host: of files those that differ from this machine's, logs excepted."""
-        files = " ".join([*(str(self._upper(place)) for place in KEPT_APART if place != "/var/log"), "/run"])
-        asked = {
-            "files": f"find {files} -not -type d | sort",
-            "nft": "nft list ruleset",
-            "links": "ip -o link show | sed 's/ state .*//'",
-            "routes": "{ ip route show table all; ip -6 route show table all; } | grep -v 'fe80\\|ff00'",
-            "rules": "ip rule; ip -6 rule",
-            "sysctls": "sysctl --all 2>/dev/null | grep '^net\\.ipv[46]\\.\\(conf\\|ip_forward\\)' | sort",
-            "processes": "ps -e -o stat=,comm= | grep -v '^Z\\| \\(ps\\|bash\\|grep\\|sleep\\|sort\\)$' | sort",
-        }
-        return {name: self.run(line).stdout for name, line in asked.items()}
+    def there(self) -> State:
+        """Of files those that differ from this machine's."""
+        return look(lambda line: self.run(line).stdout, {str(self._upper(place)): place for place in PLACES})
 
     @staticmethod
     def _environ() -> dict[str, str]:

@@ -33,9 +33,10 @@ BODY = """\
 <span class="push orders" role="group" aria-label="Orders"></span></header>
 <p id="reason" class="reason" role="alert" hidden></p>
 <p id="counts" class="soft"></p>
-<div class="meter" role="progressbar" aria-label="Agents done" aria-valuemin="0" hidden><span></span></div>
+<p id="note" class="soft" hidden></p>
+<div class="meter" role="progressbar" aria-label="Hosts done" aria-valuemin="0" hidden><span></span></div>
 </section>
-<section id="hosts" class="stack" aria-label="Agents"></section>
+<section id="hosts" class="stack" aria-label="Hosts"></section>
 <p class="soft small"><a href="v1/status">JSON</a> · <a href="json">as the original told it</a></p>
 </div>
 <noscript><p>This page needs scripts; <a href="v1/status">the same as JSON</a> does not.</p></noscript>
@@ -103,7 +104,9 @@ class Site:
             made = await asyncio.to_thread(book.current_plan, roller.store) if last is not None else None
         except Unavailable as error:
             return board(None, None, f"the store: {error}")
-        return board(last, made, roller.trouble, leaving=bool(roller.memory.kept.leaving), removed=roller.removed)
+        leaving, removed = bool(roller.memory.kept.leaving), roller.removed
+        note = "" if leaving or removed else roller.note
+        return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
 
     async def _standby(self) -> str:
         try:
@@ -129,7 +132,7 @@ class Site:
     async def given(self, request: Request) -> Response:
         """The token is a secret between this process and one task: what it leads to may hold a password."""
         roller = self._roller()
-        found = roller.hands.given(request.path_params["token"]) if roller else None
+        found = roller.hands.desk.given(request.path_params["token"]) if roller else None
         if found is None:
             return PlainTextResponse("404: nobody waits for this any more\n", 404)
         return Response(found, media_type="application/octet-stream", headers=FRESH)
@@ -141,7 +144,7 @@ class Site:
             if len(body) > MOST_ANSWER:
                 return PlainTextResponse(f"413: more than {MOST_ANSWER} bytes\n", 413)
         try:
-            taken = roller is not None and await roller.hands.answered(request.path_params["token"], bytes(body))
+            taken = roller is not None and await roller.hands.desk.answered(request.path_params["token"], bytes(body))
         except Invalid as error:
             return PlainTextResponse(f"400: {error}\n", 400)
         # An answer that came too late is none that the task should bring again.

@@ -159,11 +159,13 @@ Delta = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One host of a plan. `reach`: None for an agent of Mesos, which its framework reaches by a task."""
+    """One host of a plan. `reach`: None for one that the calico framework reaches: an agent of Mesos by a task, a
+    `station` by the package service there."""
 
     name: str
     reach: Ssh | None
     want: dict[str, Any]
+    station: bool = False
 
 
 def known_as(task: Task) -> list[str]:
