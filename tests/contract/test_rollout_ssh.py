@@ -103,7 +103,7 @@ def sshd(folder: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     name, packed = artefact("one")
-    monkeypatch.setattr(artefacts, "build", lambda _python: Artefact(name, tag(), packed))
+    monkeypatch.setattr(artefacts, "build", lambda _python, **_: Artefact(name, tag(), packed))
     monkeypatch.setattr(drive, "PAUSE", 0.01)
     monkeypatch.setattr(book, "LEASE_SECONDS", PATIENCE)
     real, away = reach.asked, set[str]()

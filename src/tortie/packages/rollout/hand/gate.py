@@ -1,4 +1,4 @@
-"""Whether the host works: its node is ready, and whoever had a network has it still."""
+"""Whether the host works: its node is ready, who had a network has it still, other hosts and it reach each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tortie.packages.rollout.hand import neighbours
 from tortie.packages.rollout.hand.files import Failed
 
 SECONDS = 5.0
 PAUSE = 0.25
+REACH_SECONDS = 30.0
+"""From when the node is ready: by then its routes are in the kernel."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -37,8 +40,29 @@ def endpoints_up(path: Path) -> list[str]:
     return sorted(name for name, endpoint in found.items() if endpoint["state"] == "up")
 
 
-def wait(path: Path, before: Iterable[str], settle: float, patience: float) -> None:
-    """Returns once the host has worked `settle` seconds without a break. Failed says what it waited for in vain."""
+def peers_reached(path: Path) -> list[str]:
+    """The other nodes whose hosts and this one reach each other now, as containers would."""
+    known = _peers(path)
+    names = list(neighbours.asked_for(known, known["peers"]))
+    unheard = neighbours.silent(known, names) if names else {}
+    return sorted(set(names) - set(unheard))
+
+
+def wait(path: Path, before: Iterable[str], peers: Iterable[str], settle: float, patience: float) -> None:
+    """Returns once the host has worked `settle` seconds without a break and then reaches `peers` and is reached by
+    them. Failed says what it waited for in vain."""
+    _wait_for_the_node(path, before, settle, patience)
+    ends = time.monotonic() + REACH_SECONDS
+    while missing := neighbours.silent(_peers(path), peers):
+        if time.monotonic() > ends:
+            (name, why), *more = sorted(missing.items())
+            others = f", nor by {len(more)} other hosts" if more else ""
+            text = f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
+            raise Failed(f"{text}, {REACH_SECONDS:g} s long")
+        _wait_for_the_node(path, before, 0, patience)
+
+
+def _wait_for_the_node(path: Path, before: Iterable[str], settle: float, patience: float) -> None:
     now = time.monotonic()
     ends, since = now + patience, None
     while True:
@@ -72,6 +96,16 @@ def _states(path: Path) -> dict[str, str]:
         return {name: endpoint["state"] for name, endpoint in json.loads(body)["endpoints"].items()}
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return {}
+
+
+def _peers(path: Path) -> dict[str, Any]:
+    """As the node knows them; none when it does not say, as those of an older version."""
+    try:
+        status, body = _get(path, "/peers")
+        found: dict[str, Any] = json.loads(body) if status == http.client.OK else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        found = {}
+    return {"own": [], "peers": {}, **found}
 
 
 def _get(path: Path, target: str) -> tuple[int, bytes]:

@@ -14,7 +14,8 @@ def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
     """`{"delta"}` or `{"notes"}`; `{"error"}` when it could not be done."""
     place = Place(request.get("root", "/"), request["plan"])
     systemctl, apart = request.get("systemctl", "systemctl"), request.get("apart", "")
-    hand = Hand(place, request["want"], systemctl, apart, force=request.get("force", False))
+    rolled, force = request.get("rolled", ()), request.get("force", False)
+    hand = Hand(place, request["want"], systemctl, apart, rolled, force=force)
     try:
         if request["do"] == "probe":
             return {"delta": hand.delta()}
