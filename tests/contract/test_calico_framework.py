@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
+
+from tortie.packages.rollout.drive import PAUSE, TRIES
 
 CFG, STORE = "etc/calico/calicoctl.cfg", "etc/tortie/store"
 Story = Callable[[HostsMaster], Awaitable[None]]
@@ -129,6 +132,28 @@ def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
             await live.state("done")
             assert died == ["a1"]
             assert master.boxes["a1"].restarts() == [AGENT, NODE]
+
+    told(tmp_path, story, ("a1",), "")
+
+
+def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
+    patience = 0.3
+
+    async def story(master: HostsMaster) -> None:
+        master.hold = lambda task: task.info["name"] == "calico-apply-cni"
+        async with roller(tmp_path, master, offer_seconds=patience) as live:
+            await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
+            master.update(next(iter(master.live("calico-apply-cni"))), "TASK_FAILED")
+            await master.stop()
+            # For longer than a step is tried, as long as somebody could hear of it.
+            ends = time.monotonic() + TRIES * (patience + PAUSE)
+            await live.board(lambda shown: shown["trouble"].startswith("the master is away"), "the master is missed")
+            await until(lambda: time.monotonic() > ends)
+            master.hold = lambda _task: False
+            await master.start()
+            shown = await live.state("done")
+            assert (marks(shown), shown["trouble"]) == ({"a1": "done"}, "")
+            assert next(step["tries"] for step in shown["hosts"][0]["steps"] if step["name"] == "cni") == 1
 
     told(tmp_path, story, ("a1",), "")
 

@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,10 @@ def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
 
 
 @asynccontextmanager
-async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
-    """Brings the product that `mark` makes, until the block ends."""
+async def roller(directory: Path, master: HostsMaster, mark: str = "one", **more: Any) -> AsyncIterator[Live]:
+    """Brings the product that `mark` makes, until the block ends. `more`: other settings than usual."""
     port = free_port()
-    settings = settings_of(directory, master.port, port, mark)
+    settings = replace(settings_of(directory, master.port, port, mark), **more)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)

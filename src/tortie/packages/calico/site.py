@@ -103,7 +103,8 @@ class Site:
             made = await asyncio.to_thread(book.current_plan, roller.store) if last is not None else None
         except Unavailable as error:
             return board(None, None, f"the store: {error}")
-        return board(last, made, roller.trouble, leaving=bool(roller.memory.kept.leaving), removed=roller.removed)
+        trouble = roller.trouble or roller.hands.trouble
+        return board(last, made, trouble, leaving=bool(roller.memory.kept.leaving), removed=roller.removed)
 
     async def order(self, request: Request) -> Response:
         word, roller = request.path_params["word"], self._roller()
