@@ -94,8 +94,8 @@ class Station:
             try:
                 yield self
             finally:
-                for path in (self.work / "run/ucr").glob("*/*/socket"):
-                    kill_shim(path.parent)
+                for socket in (self.work / "run/ucr").glob("*/*/socket"):
+                    kill_shim(socket.parent)
         for hierarchy in cgroups.hierarchies():
             cgroups.end(hierarchy / self.cgroup)
 
@@ -337,7 +337,7 @@ def main(store: str, mark: str) -> None:
         store=store,
         hostname=MASTER,
         port=OWN_PORT,
-        needs=Needs(cpus=0.1, mem=64, container="mesos", python=PYTHON),
+        needs=Needs(cpus=0.1, mem=256, container="mesos", python=PYTHON),
         wanted=Wanted(
             cluster=store,
             etcd="",

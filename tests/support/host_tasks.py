@@ -54,8 +54,8 @@ def launch(port: int, host: str, agents: Mapping[str, str]) -> None:
 
 
 class Asker:
-    """From one host to a task on another: datagrams, each of which is to be answered; a connection that stays; and a new
-    one each time. `stop` says what was lost."""
+    """From one host to a task on another: datagrams, each of which is to be answered; a connection that stays, a
+    new one each time. `stop` says what was lost."""
 
     def __init__(self, netns: str, address: str) -> None:
         self.name = f"{netns} to {address}"

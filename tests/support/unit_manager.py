@@ -1,4 +1,4 @@
-"""What systemd does for a rollout, on a host of a test: units of /etc/systemd/system are started, kept running, told of.
+"""What systemd does for a rollout on a host of a test: units of /etc/systemd/system are started, kept running, told of.
 
 Run by its path: `unit_manager.py serve LOGS` is the manager, `unit_manager.py systemctl ...` and `... systemd-run ...`
 are its clients. Standard library only: the roller's hand starts the clients where nothing else is.
