@@ -47,7 +47,7 @@ AGENT, NODE = "mesos.service", "calico-node.service"
 MASTER, PORT, AGENT_PORT, OWN_PORT = "172.24.197.101", 5050, 5051, 9000
 PYTHON = "/usr/local/bin/python-of-the-hand"
 STEPS = ("artefact", "configuration", "cni", "agent", "node", "gate")
-ONE_LEFT = "tortie.packages.rollout.hand"
+HAND = "tortie.packages.rollout.hand"
 _PATHS = [str(ROOT), str(ROOT / "src"), *filter(None, sys.path)]
 _RUN = f"import sys; sys.path[:0] = {_PATHS!r}; from tortie.cli.main import main; main()"
 # Says when a hand begins, holds it while that is asked for, and notices when it is not the only one: on its host, and
@@ -121,13 +121,13 @@ class Station:
         path = self.work / "orders"
         return path.read_text().splitlines() if path.exists() else []
 
-    def containers(self) -> list[Any]:
-        found: list[Any] = get(AGENT_PORT, "/containers", host=self.address)
-        return found
-
-    def hands(self) -> str:
-        """Processes of hands, whoever started them."""
-        return self.host.run(f"ps -eo pid,args | grep {ONE_LEFT} | grep -v grep").stdout
+    def hands(self) -> list[str]:
+        """Their containers, as the agent tells, and their processes, whoever started them."""
+        with suppress(OSError):
+            found = [one["executor_id"] for one in get(AGENT_PORT, "/containers", host=self.address)]
+            hands = [name for name in found if name.startswith(("probe-", "apply-", "undo-"))]
+            return hands + self.host.run(f"ps -eo pid,args | grep {HAND} | grep -v grep").stdout.splitlines()
+        return ["the agent does not answer"]
 
     def files(self) -> set[str]:
         """Those that differ from this machine's, which all hosts have below theirs."""
@@ -156,8 +156,11 @@ class Book:
                 if event.key == book.STATE and event.value is not None:
                     self.written.append(msgspec.json.decode(event.value, type=Rollout))
 
-    def stays_out(self) -> list[tuple[str, str]]:
-        """Each time that a host went out: its name, and the mark with which it came back."""
+    def tells(self, *wanted: tuple[str, str]) -> None:
+        """Waits for this to be each time that a host went out: its name, and the mark with which it came back."""
+        wait_until(lambda: self._stays_out() == list(wanted), message=lambda: f"{wanted}, it tells {self._stays_out()}")
+
+    def _stays_out(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         there: frozenset[str] = frozenset()
         for rollout in self.written:
@@ -297,7 +300,7 @@ class World:
         """Nothing of any hand is left: not for the master, not on a host, not in what the framework keeps."""
         wait_until(lambda: self.tasks() == [], message=lambda: f"tasks are left: {self.tasks()}")
         for station in self.stations.values():
-            wait_until(lambda s=station: not s.hands(), message=station.hands)  # type: ignore[misc]
+            wait_until(lambda s=station: not s.hands(), message=lambda s=station: str(s.hands()))  # type: ignore[misc]
         store = self.lab.client.datastore
 
         def forgotten() -> bool:
