@@ -101,7 +101,11 @@ def test_a_hand_gets_to_the_host_s_root_with_docker_and_is_there_without() -> No
     assert [(volume.container_path, volume.host_path) for volume in task.container.volumes] == [("/host", "/")]
     assert command_line(inside, "http://f/2", 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
     plain = Needs(container="mesos", python="/usr/bin/python3")
-    assert task_of("n", "t", "A", [], plain, ("u", "v"), 7).container is None
+    among = task_of("n", "t", "A", [], plain, ("u", "v"), 7).container
+    assert among is not None
+    assert among.linux_info is not None
+    assert (among.type, among.mesos, among.linux_info["share_pid_namespace"]) == ("MESOS", None, True)
+    assert {"NET_ADMIN", "SYS_ADMIN"} <= set(among.linux_info["effective_capabilities"]["capabilities"])
     assert command_line(plain, "http://f/2", 7).startswith("exec /usr/bin/python3 -I -B -c ")
 
 
