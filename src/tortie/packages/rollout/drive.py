@@ -64,8 +64,8 @@ def drive(
         rollout = driver.change(partial(_begun, act=act))
         if decide(rollout) != act:  # an order came meanwhile
             continue
-        error = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell)
-        driver.change(partial(ended, act=act, error=error, now=time.time()))
+        error, note = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell)
+        driver.change(partial(ended, act=act, error=error, now=time.time(), note=note))
 
 
 def _begun(seen: Rollout, act: Act) -> Rollout:
@@ -73,28 +73,32 @@ def _begun(seen: Rollout, act: Act) -> Rollout:
     return begun(seen, act, time.time()) if decide(seen) == act else seen
 
 
-def _do(act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:
-    """Why it failed. A host out of reach is tried again: it may be the very step that took it away."""
+def _do(
+    act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell
+) -> tuple[str | None, str]:
+    """Why it failed, and what the hand noted. A host out of reach is tried again: it may be the very step that took it
+    away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
     request = _request("undo" if act.undo else "apply", act.step, made.digest, task)
     payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
     for left in reversed(range(TRIES)):
         try:
-            for note in reach.ask(request, payload)["notes"]:
+            notes = reach.ask(request, payload)["notes"]
+            for note in notes:
                 tell(f"{what}: {note}")
         except Unavailable as error:
             tell(f"{what}: {error}")
             if not left:
-                return str(error)
+                return str(error), ""
             time.sleep(PAUSE)
         except StepFailed as error:
             tell(f"{what}: failed: {error}")
-            return str(error)
+            return str(error), ""
         else:
             tell(f"{what}: done")
-            return None
-    return None
+            return None, "; ".join(notes)
+    return None, ""
 
 
 def _request(do: str, step: str, digest: str, task: Task) -> dict[str, Any]:

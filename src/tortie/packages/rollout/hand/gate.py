@@ -37,8 +37,8 @@ def endpoints_up(path: Path) -> list[str]:
     return sorted(name for name, endpoint in found.items() if endpoint["state"] == "up")
 
 
-def wait(path: Path, before: Iterable[str], settle: float, patience: float) -> None:
-    """Returns once the host has worked `settle` seconds without a break. Failed says what it waited for in vain."""
+def wait(path: Path, before: Iterable[str], settle: float, patience: float) -> str:
+    """What was found once the host has worked `settle` seconds without a break. Failed: what it waited for in vain."""
     now = time.monotonic()
     ends, since = now + patience, None
     while True:
@@ -46,7 +46,7 @@ def wait(path: Path, before: Iterable[str], settle: float, patience: float) -> N
         if problem is None:
             since = now if since is None else since
             if now - since >= settle:
-                return
+                return _found(path, before)
         else:
             since = None
             if now > ends:
@@ -64,6 +64,14 @@ def _problem(path: Path, before: Iterable[str]) -> str | None:
     # One that is gone is not missed: its workload may have ended meanwhile.
     down = sorted(name for name, state in _states(path).items() if state != "up" and name in set(before))
     return f"{len(down)} endpoints that were up are not ({down[0]} is one)" if down else None
+
+
+def _found(path: Path, before: Iterable[str]) -> str:
+    states = _states(path)
+    up = sum(states.get(name) == "up" for name in before)
+    gone = sum(name not in states for name in before)
+    words = ["node ready", f"endpoints up as before: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
+    return ", ".join(filter(None, words))
 
 
 def _states(path: Path) -> dict[str, str]:

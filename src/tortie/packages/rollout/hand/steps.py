@@ -39,7 +39,8 @@ class Hand:
         found["node"] += self._unit_delta(self._node(), "node")
         return {step: changes for step, changes in found.items() if changes}
 
-    def apply(self, step: str, payload: bytes) -> None:
+    def apply(self, step: str, payload: bytes) -> list[str]:
+        """Notes for a person."""
         self._remember()
         if step == "artefact":
             artefact.apply(self.place, self.want["artefact"], payload)
@@ -54,8 +55,9 @@ class Hand:
             self.units.order("enable", self._node())
             self._restart(self._node(), "node")
         else:
-            before = self.place.record("before") or {}
-            gate.wait(self._socket, before.get("endpoints", ()), self.want.get("settle", SETTLE), self.patience)
+            up = (self.place.record("before") or {}).get("endpoints", ())
+            return [gate.wait(self._socket, up, self.want.get("settle", SETTLE), self.patience)]
+        return []
 
     def undo(self, step: str) -> list[str]:
         """Notes for a person."""
