@@ -23,7 +23,7 @@ def host() -> Iterator[Box]:
         yield made
 
 
-READY = "node ready, endpoints up as before: 1"
+READY = "node ready, endpoints up: 1"
 
 
 def do(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from tortie.base.natural import natural
 from tortie.door.paths import normal
 from tortie.door.services import Framework, Slave, Summary
 from tortie.wire.marathon_apps import App
@@ -70,7 +70,11 @@ class Line:
 def board(seen: Seen) -> dict[str, Any]:
     """The front page's contents: parts, agents, frameworks, services, and one word for all. None: nobody told."""
     parts = [Line(p.title, p.state, p.failure or p.address, p.link) for p in seen.probes]
-    agents = [_agent(slave) for slave in sorted(seen.summary.slaves, key=_place)] if seen.summary else None
+    agents = (
+        [_agent(slave) for slave in sorted(seen.summary.slaves, key=lambda slave: natural(slave.hostname))]
+        if seen.summary
+        else None
+    )
     frameworks = [_framework(found) for found in seen.summary.frameworks] if seen.summary else None
     services = [_service(app) for app in seen.apps] if seen.apps is not None else None
     under_way = _rollout(seen.rollout)
@@ -95,11 +99,6 @@ def _rollout(found: Rollout | None) -> Line | None:
 
 def _worst(states: Sequence[State]) -> State:
     return next((state for state in ("bad", "wait") if state in states), "good")
-
-
-def _place(slave: Slave) -> list[tuple[int, str]]:
-    """Numbers in a name or address count as numbers."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", slave.hostname)]
 
 
 def _agent(slave: Slave) -> Line:

@@ -37,7 +37,7 @@ _NOTHING: dict[str, Any] = {
     "begun": None,
     "ended": None,
     "asked": None,
-    "now": None,
+    "now": [],
     "counts": {"all": 0, "done": 0, "failed": 0},
     "stopped": "",
     "orders": [],
@@ -92,19 +92,21 @@ def _counts(last: Rollout) -> dict[str, int]:
     """`done`: of what it wants, so on the way back what is as before again."""
     back = last.goal == "undo"
     done = sum(host.mark in (("undone", "failed", "waiting") if back else ("done",)) for host in last.hosts)
-    failed = sum(host.mark in ("failed", "stuck") for host in last.hosts)
+    failed = sum(host.mark in (("stuck",) if back else ("failed", "stuck")) for host in last.hosts)
     return {"all": len(last.hosts), "done": done, "failed": failed}
 
 
-def _now(last: Rollout) -> dict[str, Any] | None:
-    """What is being done; None when nothing is."""
+def _now(last: Rollout) -> list[dict[str, Any]]:
+    """What is being done, or will be next; empty when nothing goes on before an order."""
+    doing = [(h.name, s) for h in last.hosts for s in h.steps if h.mark in OUT and s.progress in ("running", "undoing")]
+    if doing:
+        return [_act(name, step.name, undo=step.progress == "undoing", since=step.since) for name, step in doing]
     act = decide(last)
-    if act is None:
-        return None
-    step = next(host for host in last.hosts if host.name == act.host).step(act.step)
-    since = step.since if step.progress in ("running", "undoing") else None
-    title = TITLES.get(act.step, act.step)
-    return {"host": act.host, "step": act.step, "title": title, "undo": act.undo, "since": since}
+    return [] if act is None else [_act(act.host, act.step, undo=act.undo, since=None)]
+
+
+def _act(host: str, step: str, *, undo: bool, since: float | None) -> dict[str, Any]:
+    return {"host": host, "step": step, "title": TITLES.get(step, step), "undo": undo, "since": since}
 
 
 def _last_end(last: Rollout) -> float | None:
@@ -118,8 +120,7 @@ def summary(shown: Mapping[str, Any]) -> dict[str, str]:
         return {"state": shown["state"], "text": shown["trouble"]}
     back = shown["goal"] == "undo"
     words = [f"{counts['done']} of {counts['all']} agents {'as before' if back else 'done'}"]
-    if now is not None:
-        words.append(f"{now['host']}: {'undoing ' if now['undo'] else ''}{now['title']}")
+    words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]
     words += [text for text in (shown["stopped"] or shown["trouble"],) if text]
     return {"state": shown["state"], "text": ", ".join(words)}
 

@@ -5,11 +5,11 @@ BODY = """\
 <section class="card" aria-labelledby="what">
 <header><h2 id="what">The rollout</h2><span id="state" role="status"></span>
 <span class="push orders" role="group" aria-label="Orders"></span></header>
-<div class="note" id="gone" data-kind="failed" role="alert" hidden></div>
 <p id="now"><span class="doing">Asking the framework</span> <span class="since soft" aria-hidden="true"></span></p>
 <div class="share"><div class="meter" role="progressbar" aria-label="Agents done" aria-valuemin="0"><span></span></div>
 <span id="counts" class="soft small"></span></div>
-<div id="reason" role="alert" hidden></div>
+<div id="gone" class="said" data-kind="bad" role="alert" hidden></div>
+<div id="reason" class="said" role="alert" hidden></div>
 <dl class="facts soft small"></dl>
 </section>
 <section class="card" aria-label="Agents" id="agents" hidden>

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tortie.base.errors import Invalid
+from tortie.base.natural import natural
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
 from tortie.store.open import CLUSTER
@@ -91,7 +92,7 @@ def inventory(wanted: Wanted, store: str) -> Inventory:
 def tasks(wanted: Wanted, store: str, agents: Sequence[Agent], product: Product) -> list[Task]:
     """What each agent shall have: private agents first, then public ones. Its node names itself after its host."""
     found = inventory(wanted, store)
-    order = sorted(agents, key=lambda agent: (agent.public, agent.hostname))
+    order = sorted(agents, key=lambda agent: (agent.public, natural(agent.hostname)))
     made = []
     for agent in order:
         unit = wanted.units[agent.public] if wanted.cni else ""

@@ -60,7 +60,7 @@ export function drawHost(node, host, doing) {
 const DRAWN = Symbol("drawn");
 
 function makeStep(step) {
-  return el("li", {}, el("span", { class: "title" }, step.title), el("span", { class: "word" }), el("span", { class: "time soft number" }));
+  return el("li", {}, el("span", { class: "title" }, step.title), el("span", { class: "word" }, el("span", {})), el("span", { class: "time soft number" }));
 }
 
 function drawStep(node, step, host, doing) {
@@ -69,7 +69,10 @@ function drawStep(node, step, host, doing) {
   node.dataset.progress = failed && !["running", "undoing"].includes(step.progress) ? "failed" : step.progress;
   const gate = step.name === "gate" && step.progress === "done";
   const word = gate ? step.note || "passed" : failed && step.progress === "undone" ? "failed, undone" : step.progress;
-  put(node.querySelector(".word"), word);
+  const place = node.querySelector(".word");
+  put(place.firstElementChild, word);
+  place.firstElementChild.className = gate ? "" : "plain"; // where there is a tick and a time, "done" is for who hears
+  place.title = gate ? word : "";
   const time = node.querySelector(".time");
   if (step.since === null) {
     delete time.dataset.since;
@@ -91,7 +94,7 @@ export function drawDetails(node, host) {
       el("td", {}, [...step.changes, step.note, step.error].filter(Boolean).map((text) => el("div", {}, text))),
       el("td", { class: "number" }, step.tries > 1 ? `${step.tries} tries` : ""),
       el("td", { class: "number" }, at(step.since)), el("td", { class: "number" }, at(step.until))));
-  const names = ["Step", "What it does there", "", "From", "To"];
+  const names = [["Step"], ["What it does there"], [""], ["From", "number"], ["To", "number"]];
   return place.replaceChildren(el("div", { class: "scroll" }, el("table", { class: "small" },
-    el("thead", {}, el("tr", {}, names.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, rows))));
+    el("thead", {}, el("tr", {}, names.map(([text, kind]) => el("th", { scope: "col", class: kind }, text)))), el("tbody", {}, rows))));
 }

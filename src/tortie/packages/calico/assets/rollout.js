@@ -1,7 +1,7 @@
 // The rollout live: what happens now, agents with their steps, the gate's words, why it stopped, and the orders that
 // make sense now.
 import { clock, live } from "../static/live.js";
-import { ago, badge, el, keyed, note, put, toast } from "../static/parts.js";
+import { ago, badge, el, keyed, put, toast } from "../static/parts.js";
 import { drawDetails, drawHost, heads, makeHost, span } from "./hosts.js";
 import { merged } from "./merge.js";
 import { HELP, KINDS, ORDERS, headline, sentence } from "./words.js";
@@ -133,10 +133,11 @@ function gone(since) {
   stale = since;
   const place = $("#gone");
   place.hidden = false;
-  place.replaceChildren(...note("failed", `The framework has been silent since ${clock(since)}`, [
-    board ? "What is shown is how it was then. Containers keep their networks; the rollout goes on from here when the framework runs again." : "It will be shown when it answers.",
-    "This page asks again by itself. `dcos marathon app list` says whether the framework's app runs.",
-  ]).children);
+  place.replaceChildren(
+    el("strong", {}, `The framework has been silent since ${clock(since)}`),
+    el("p", { class: "why" }, board ? "What is shown is how it was then. Nodes and containers do not need the framework; the rollout goes on from here when it runs again." : "The rollout is shown when it answers."),
+    el("p", { class: "why" }, "This page asks again by itself. ", el("code", {}, "dcos marathon app list"), " says whether the framework's app runs."),
+  );
   if (board) draw();
 }
 
@@ -146,8 +147,8 @@ function back() {
 }
 
 function times() {
-  const doing = board.now;
-  put($("#now .since"), doing?.since ? `for ${span(now() - doing.since)}` : "");
+  const [doing, ...more] = board.now; // of several, each row says its own
+  put($("#now .since"), doing?.since && !more.length ? `for ${span(now() - doing.since)}` : "");
   for (const node of document.querySelectorAll("#hosts [data-since]")) {
     put(node, span(now() - Number(node.dataset.since)));
   }

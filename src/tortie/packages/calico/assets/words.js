@@ -14,7 +14,7 @@ export const HELP = {
   pause: () => "The agent at work goes on to its gate; no other one begins.",
   resume: () => "The next agent begins.",
   retry: (board) => `Mend the reason first. ${failing(board) || "The agent"} is tried again, then the rest.`,
-  undo: () => "Every agent is brought back to how it was before, one at a time, the latest first. Containers on the network keep it as long as their agent has it.",
+  undo: () => "Every agent is brought back to how it was before, the latest first. Where no node was before, none is left: containers on this network lose it there.",
   abort: () => "What is half done is undone; agents that are done stay so, the others stay as they are. The rollout is over then.",
   begin: () => "The agents are looked at again, and what they lack is rolled out.",
 };
@@ -27,13 +27,15 @@ function failing(board) {
   return board.hosts.find((host) => ["failed", "stuck"].includes(host.mark))?.name;
 }
 
+function act({ step, title, undo }) {
+  if (step === "gate") return undo ? "looking whether it works as before" : "at its gate";
+  return undo ? `undoing ${title}` : title;
+}
+
 // One sentence: what is being done, or why nothing is.
 export function sentence(board) {
-  const doing = board.now;
-  if (doing) {
-    const what = doing.step === "gate" ? (doing.undo ? "looking whether it works as before" : "at its gate") : doing.undo ? `undoing ${doing.title}` : doing.title;
-    const then = board.state === "paused" ? "; then it pauses" : "";
-    return `${doing.host}: ${what}${then}`;
+  if (board.now.length) {
+    return `${board.now.map((one) => `${one.host}: ${act(one)}`).join("; ")}${board.state === "paused" ? "; then it pauses" : ""}`;
   }
   const failed = failing(board);
   return {
