@@ -56,7 +56,7 @@ def test_who_comes_later_gets_everything_and_an_order_is_heard_by_all(tmp_path: 
                 status, said = await live.call("POST", "/v1/undo", **{"X-Forwarded-For": "10.9.8.7, 127.0.0.1"})
                 assert (status, said["asked"]["word"], said["asked"]["by"]) == (200, "undo", "10.9.8.7")
                 for board in await asyncio.gather(*watching):
-                    assert board["counts"] == {"all": 3, "done": 3, "failed": 0}
+                    assert board["counts"] == {"of": "agents", "all": 3, "done": 3, "failed": 0}
                     assert board["hosts"][0]["mark"] == "undone"
         finally:
             await master.stop()

@@ -8,17 +8,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tortie.base.errors import NotFound
+from tortie.base.errors import NotFound, Unavailable
 from tortie.cli.screen import Command, coloured, json_option, need_root
 from tortie.lab.plan import DEFAULT_NAME
 from tortie.node.doctor.judge import Finding, judge
 from tortie.node.doctor.look import SOCKET, look
 from tortie.store.open import store_url
 
+if TYPE_CHECKING:
+    from tortie.lab.api import Host
+
+NODES = ("node", "calico-node")
+"""What a lab's supervisors call a host's node: their own daemon, or the unit that a roller has brought."""
 MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
 
 
@@ -65,7 +70,14 @@ def _hosts(name: str | None, path: str) -> list[tuple[str, int]]:
             raise
         return []
     need_root("doctor")
-    return [(h.name, h.pid) for h in lab.hosts.values() if h.alive and any(d["name"] == "node" for d in h.daemons())]
+    found = [(h.name, h.pid) for h in lab.hosts.values() if h.alive and _has_node(h)]
+    if not found and name is not None:
+        raise Unavailable(f"no host of lab {name} has a node")
+    return found
+
+
+def _has_node(host: Host) -> bool:
+    return any(daemon["name"] in NODES for daemon in host.daemons()) or host.path(SOCKET).exists()
 
 
 def _of_host(pid: int) -> list[Finding]:

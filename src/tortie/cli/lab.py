@@ -29,12 +29,13 @@ def lab_words(name: str) -> str:
         ("tortie up stars", "the document, to its end"),
         ("tortie up stars --until 8", "up to its step 8"),
         ("tortie up hello", "another document"),
+        ("tortie up hello --bare --until 0", "its hosts before their network is installed"),
         ("tortie up --name two --agents 3", "another lab beside yours"),
     ],
 )
 @click.argument("document", required=False)
 @click.option("--until", metavar="STEP", help="Replay the document up to this step; 0 types nothing.")
-@click.option("--bare", is_flag=True, help="(not available yet)")
+@click.option("--bare", is_flag=True, help="No network yet: the packages bring it (hello, environments).")
 @click.option(
     "--agents", type=int, help="How many agents (stars 2, hello 3, environments 3; net-modules has exactly 2)."
 )
@@ -63,11 +64,10 @@ def up(**given: Any) -> None:
 
     need_root("up")
     name, document, daemons = plans.check_name(given["name"]), given["document"], given["daemons"]
-    later = {f"--{key.replace('_', '-')}": given[key] for key in ("bare",)}
-    how = {key: given[key] for key in ("agents", "public_agents", "store", "routing", "runtime", "subnets")}
+    how = {key: given[key] for key in ("agents", "public_agents", "store", "routing", "runtime", "subnets", "bare")}
     wish = Wish(
         name=name,
-        options=check_options(document or "stars", later=later, **how),
+        options=check_options(document or "stars", **how),
         until=given["until"] or ("end" if document else "0"),
         daemons=tuple(daemons.split(",")) if daemons else None,
     )
@@ -113,6 +113,11 @@ def lab_json(lab: Any) -> dict[str, Any]:
     pages = [{"name": page["name"], "url": page["url"], "target": page["target"]} for page in lab.state["pages"]]
     keys = ("name", "options", "until", "phase")
     return {**{key: lab.state[key] for key in keys}, "hosts": hosts, "pages": pages}
+
+
+def _is_well(daemon: dict[str, Any]) -> bool:
+    """Whether it runs, or is a unit of the host that nobody wants to run."""
+    return daemon["state"] in ("running", "done") or (daemon["unit"] and daemon["state"] == "stopped")
 
 
 def _daemons(host: Any) -> list[dict[str, Any]]:
@@ -161,10 +166,7 @@ def status(name: str, as_json: bool) -> None:
     need_root("status")
     lab = Lab.find(name)
     seen = lab_json(lab)
-    whole = all(
-        host["alive"] and all(daemon["state"] in ("running", "done") for daemon in host["daemons"])
-        for host in seen["hosts"]
-    )
+    whole = all(host["alive"] and all(map(_is_well, host["daemons"])) for host in seen["hosts"])
     if as_json:
         click.echo(json.dumps({**seen, "whole": whole}))
     else:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tortie.store.open import store_url
+from tortie.store.open import cluster_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +39,7 @@ _MS = click.IntRange(min=0)
 
 @marathon.command()
 @_flag("--master", required=True, help="HOST:PORT of the Mesos master; several with commas.")
-@_flag("--store", default=store_url, show_default="this host's store")
+@_flag("--store", default=cluster_store_url, show_default="this host's cluster's")
 @_flag("--http-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @_flag("--http-address", default="0.0.0.0", show_default=True)
 @_flag("--hostname", default=None, help="This host's name or address, as other hosts reach it.")

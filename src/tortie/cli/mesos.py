@@ -14,7 +14,7 @@ import click
 from tortie.base import log
 from tortie.base.errors import Invalid
 from tortie.mesos.flags import seconds, value
-from tortie.store.open import store_url
+from tortie.store.open import cluster_store_url
 
 if TYPE_CHECKING:
     from tortie.mesos.agent.netmodules.modules import Commands
@@ -53,7 +53,7 @@ def master() -> None:
 @master.command("run")
 @flag("ip", required=True, help="Address to listen on and to be known by.")
 @flag("port", type=click.IntRange(1, 65535), default=5050, show_default=True)
-@click.option("--store", default=store_url, show_default="this host's store")
+@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
 @flag("hostname", help="Name that others see; the address if not given.")
 @flag("cluster", help="Name of the cluster.")
 @flag("allocation_interval", read=seconds, default="1secs", show_default=True)

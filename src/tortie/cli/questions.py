@@ -14,6 +14,7 @@ from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.base.sources import Sources
 
 if TYPE_CHECKING:
+    from tortie.lab.api import Lab
     from tortie.policy.reading import Loaded, Reader, Stored
     from tortie.policy.world import World
     from tortie.store.client import Client
@@ -113,7 +114,7 @@ def _is_lab_up() -> bool:
 
 @contextmanager
 def _of_lab(name: str) -> Iterator[Client]:
-    """The store of a lab, reached as its master reaches it."""
+    """The network's store of a lab, reached as its master reaches it."""
     from tortie.cli.screen import need_root
     from tortie.lab import state
     from tortie.lab.api import Lab
@@ -122,11 +123,9 @@ def _of_lab(name: str) -> Iterator[Client]:
     from tortie.store.open import open_store
 
     need_root(f"asking lab {name}")
-    master = Lab.find(name).host("master")
-    try:
-        url = master.path("/etc/tortie/store").read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Unavailable(f"lab {name} names no store on its master: {error.strerror}") from error
+    lab = Lab.find(name)
+    master = lab.host("master")
+    url = _network_store(lab)
     if url.startswith("sqlite:"):
         # The directory that all hosts of the lab see, where it lies on the machine.
         url = f"sqlite://{state.places(name).store}"
@@ -137,6 +136,24 @@ def _of_lab(name: str) -> Iterator[Client]:
         yield Client(store)
     finally:
         store.close()
+
+
+def _network_store(lab: Lab) -> str:
+    """As the first of its hosts says that has it, the master before others. Unavailable when none has it."""
+    from tortie.store.open import CONFIGURED
+
+    hosts = sorted((host for host in lab.hosts.values() if host.alive), key=lambda host: host.role != "master")
+    for host in hosts:
+        try:
+            return host.path(CONFIGURED).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise Unavailable(f"{CONFIGURED} on {host.name} of lab {lab.name}: {error.strerror}") from error
+    raise Unavailable(
+        f"the network of lab {lab.name} has no store yet: no host of it has {CONFIGURED}\n"
+        "the calico package writes it when it rolls a host; `dcos package install calico` on laptop begins that"
+    )
 
 
 def show(lines: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from tortie.base.errors import Conflict, Invalid, TortieError
-from tortie.cli.store import store_option
+from tortie.store.open import cluster_store_url
 
 if TYPE_CHECKING:
     from tortie.packages.rollout.artefact import Artefact
@@ -36,7 +36,13 @@ class Stopped(TortieError):
 @click.option("--dry-run", is_flag=True, help="Only say what would change. Exit code 0: nothing, 2: something.")
 @click.option("--apply", "digest", metavar="HASH", help="Do what the dry run of this HASH said, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run and status: as JSON.")
-@store_option
+@click.option(
+    "--store",
+    "url",
+    default=cluster_store_url,
+    show_default="this host's cluster's",
+    help="sqlite:///DIRECTORY or etcd://HOST:PORT",
+)
 def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: str) -> None:
     """Bring this very product to the hosts of a file, one host at a time, and see that each works before the next.
 
@@ -50,7 +56,7 @@ def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: st
     tortie rollout abort                      what is half done is undone, what is done stays
 
     Exit codes: 0 done, 1 stopped (it says why), 2 a dry run found changes, or wrong usage, 4 refused, 5 out of reach.
-    How far it is lies in the store of --store, by default this host's.
+    How far it is lies in the store of --store, by default this host's cluster's.
     """
     from tortie.packages.rollout.machine import Order
 
@@ -179,7 +185,7 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     tasks = [Task(host.name, reach(inventory, host), want(inventory, host, goes)) for host in inventory.hosts]
     reaches: Mapping[str, Reach] = {host.name: reach(inventory, host) for host in inventory.hosts}
     deltas = probe(tasks, reaches)
-    return plan(tasks, deltas, artefact.name), reaches, artefact
+    return plan(tasks, deltas, artefact.name, inventory.max_unavailable), reaches, artefact
 
 
 def _reaches(plan: Plan) -> Mapping[str, Ssh]:

@@ -65,7 +65,7 @@ def walk(document: str, here: bool, step: str | None, name: str | None, as_json:
     need_root("walk")
     asked = {key: value for key, value in made.items() if value is not None}
     how = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker", **asked}
-    options = check_options(document, later={}, **how)
+    options = check_options(document, **how)
     if (here or step) and asked:
         options_said = ", ".join(f"--{key.replace('_', '-')}" for key in asked)
         raise Invalid(f"{options_said}: for a lab of the walk's own; the running lab stays as it is")

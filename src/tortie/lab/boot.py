@@ -33,7 +33,7 @@ def boot(spec: Mapping[str, Any]) -> None:
     where, document = state.places(spec["lab"]), DOCUMENTS[spec["document"]]
     linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS | linux.CLONE_NEWUTS)
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
-    net.apply_settings(host)
+    net.apply_settings(host, bare=spec["bare"])
     if host.role == "switch":
         net.make_switch(host)
     else:
@@ -59,6 +59,7 @@ def boot(spec: Mapping[str, Any]) -> None:
             python=spec["python"],
             path=spec["path"],
             store=spec["store"],
+            bare=spec["bare"],
         ),
         *files.authority(spec["ca"]["certificate"], spec["ca"]["hashed"]),
         *ssh.of_host(host, spec["ssh"]),

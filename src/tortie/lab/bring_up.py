@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tortie.base.errors import Conflict, Invalid, NotFound, TortieError
+from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 from tortie.lab import create, remove, state
 from tortie.lab.api import Lab
 from tortie.lab.daemons import plan_of
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from tortie.lab.walks.story import Story
 
 NOTHING, END = "0", "end"
+HOSTS_PYTHON = "/usr/bin/python3"
+"""The roller's own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
     """
     plan = _plan(wish)
     until = _step(wish)
+    if wish.options.bare:
+        _check_python()
     os.umask(0o022)
     with state.locked(wish.name, lambda: meter.say(f"another command is at work on lab {wish.name}; waiting")):
         found = _found(wish, until, meter)
@@ -61,6 +67,24 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
 def _plan(wish: Wish) -> Plan:
     plan = plan_of(wish.name, wish.options)
     return plan if wish.daemons is None else limited(plan, wish.daemons)
+
+
+def _check_python() -> None:
+    """A product packed here runs on the hosts. Unavailable where their interpreter is of another version."""
+    asking = ("-I", "-c", "import sys; print(*sys.version_info[:2], sep='.')")
+    versions = []
+    for program in (sys.executable, HOSTS_PYTHON):
+        try:
+            said = subprocess.run([program, *asking], capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Unavailable(f"--bare needs {HOSTS_PYTHON} on this machine: {error}") from error
+        versions.append(said.strip())
+    ours, theirs = versions
+    if ours != theirs:
+        raise Unavailable(
+            f"--bare: this is Python {ours}, and {HOSTS_PYTHON}, which hosts run what is rolled out with, is {theirs}\n"
+            f"make the environment with {HOSTS_PYTHON} -m venv, or leave --bare out"
+        )
 
 
 def _step(wish: Wish) -> str:

@@ -17,9 +17,9 @@ class Refused(TortieError):
     """The supervisor could not do it; the text says why."""
 
 
-def order(path: Path, operation: str, name: str | None = None, timeout: float = 200.0) -> dict[str, Any]:
-    """The supervisor's answer. Unavailable: nobody there; NotFound: no such daemon; Refused: it did not come about."""
-    request = {"op": operation} | ({"name": name} if name else {})
+def order(path: Path, operation: str, name: str | None = None, timeout: float = 200.0, **more: Any) -> dict[str, Any]:
+    """The supervisor's answer. Unavailable: nobody there; NotFound: no such unit; Refused: it did not come about."""
+    request = {"op": operation, **more} | ({"name": name} if name else {})
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)

@@ -59,7 +59,9 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
     state.write(where.run / "state.json", noted)
     try:
         where.store.mkdir(parents=True)
-        if plan.options.store == "sqlite":  # with etcd the hosts do it: there is no store before them
+        if (
+            plan.options.store == "sqlite" and not plan.options.bare
+        ):  # with etcd the hosts do it: there is no store before them
             network.write_when_there(f"sqlite://{where.store}", plan.options, seconds=0)
         _boot_all(plan, where, opened, progress)
     finally:
@@ -90,6 +92,7 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
         "ca": _authority(where),
         "store": store_of(plan.options),
         "document": plan.options.document,
+        "bare": plan.options.bare,
         "ssh": ssh.keys(plan.hosts, where.data / "ssh") if DOCUMENTS[plan.options.document].ssh else None,
     }
     archives = where.data / "images"

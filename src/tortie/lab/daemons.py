@@ -22,6 +22,7 @@ from tortie.lab.plan import (
     on_subnet,
     public_agents_of,
     subnet_of,
+    without,
 )
 
 STORE = "sqlite:///var/lib/tortie/store"
@@ -40,6 +41,8 @@ ARCHIVES = "/var/lib/tortie/images"
 MODULES, SSHD_CONFIG = "/calico/modules.json", "/etc/ssh/sshd_config"
 PUBLIC_PORTS, PUBLIC_ROLE = "ports:[1-21,23-5050,5052-32000]", "slave_public"
 """What the cluster keeps for apps that ask for its public agents."""
+NETWORK_DAEMONS = frozenset({"node-boot", "node", "plugins"})
+"""What a bare lab has not: the packages bring it."""
 BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
 """Who brings the routes of pools without encapsulation, by `--routing`."""
 
@@ -268,6 +271,8 @@ def plan_of(lab: str, options: Options) -> Plan:
         *(host(name, at, "public", agent_daemons(lab, name, at, options)) for name, at in public.items()),
     )
     plan = Plan(lab, options, hosts, document.pages)
+    if options.bare:
+        plan = without(plan, NETWORK_DAEMONS)
     return on_etcd(plan, store=STORE, master=MASTER, python=PYTHON) if options.store == "etcd" else plan
 
 

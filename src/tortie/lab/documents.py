@@ -5,10 +5,8 @@ One value a document; how its hosts and daemons are made of it is in `daemons`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tortie.base.errors import Invalid
 from tortie.base.meant import meant
@@ -107,6 +105,8 @@ def _pages(*first: Page, balancer: str = "", door_port: int = 80) -> tuple[Page,
     )
 
 
+PRODUCT = "tortie/tortie:0.1.0"
+"""What the packages etcd and calico run."""
 STARS_IMAGES = ("calico/star:v0.5.0", "mesosphere/star:v0.3.0", "djosborne/star:v0.5.0")
 DCOS_NAMES = "/opt/mesosphere/etc/mesos-dns.json"
 CORRECTED = "/usr/local/share/tortie/corrected"
@@ -131,7 +131,13 @@ HELLO = Document(
     agents=3,
     public_agents=1,
     dns=MesosDns(61053, DCOS_NAMES, ("netinfo", "host")),
-    images=(*STARS_IMAGES, "calico/hello-dcos:v0.1.0", "library/redis:latest", "mesosphere/marathon-lb:v1.2.1"),
+    images=(
+        *STARS_IMAGES,
+        "calico/hello-dcos:v0.1.0",
+        "library/redis:latest",
+        "mesosphere/marathon-lb:v1.2.1",
+        PRODUCT,
+    ),
     pages=_pages(Page("hello", 10120, f"{PUBLIC}:10120"), balancer=PUBLIC),
     files=OLDER_FILES,
     packages=True,
@@ -164,7 +170,7 @@ ENVIRONMENTS = Document(
     agents=3,
     public_agents=0,
     dns=MesosDns(61053, DCOS_NAMES, ("host", "netinfo")),
-    images=("library/nginx:alpine", "donch/net-tools:latest", "oscarfonts/h2:latest"),
+    images=("library/nginx:alpine", "donch/net-tools:latest", "oscarfonts/h2:latest", PRODUCT),
     pages=_pages(),
     files=(
         Placed("environments/*.json", ("outside",)),
@@ -186,15 +192,15 @@ def check_options(
     document: str,
     *,
     agents: int | None,
-    later: Mapping[str, Any],
     store: str,
     routing: str,
     runtime: str,
     subnets: int | None = None,
     public_agents: int | None = None,
+    bare: bool = False,
 ) -> Options:
-    """The options of a lab; Invalid names every one that this version does not have."""
-    problems = [f"{name} is not available yet" for name, value in later.items() if value]
+    """The options of a lab; Invalid names every one that makes no sense."""
+    problems: list[str] = []
     known = DOCUMENTS.get(document)
     if known is None:
         there = ", ".join(DOCUMENTS)
@@ -216,6 +222,8 @@ def check_options(
         problems.append(f"document {document} has exactly {known.agents} agents, and no public one")
     elif agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
+    if bare and known:
+        problems += _not_bare(known, routing, runtime)
     least = min(known.public_agents, 1) if known else 0
     if public_agents is not None and not least <= public_agents <= MAX_PUBLIC:
         problems.append(f"--public-agents {public_agents}: expected {least} to {MAX_PUBLIC}")
@@ -229,4 +237,22 @@ def check_options(
         runtime=runtime,
         subnets=subnets or 1,
         public_agents=known.public_agents if public_agents is None else public_agents,
+        bare=bare,
     )
+
+
+def _not_bare(document: Document, routing: str, runtime: str) -> list[str]:
+    """What keeps a lab of these options from being without a network at first."""
+    problems = []
+    if not document.packages:
+        able = " and ".join(name for name, other in DOCUMENTS.items() if other.packages)
+        problems.append(
+            f"--bare with {document.name}: it installs no packages, so its network would never come; {able} do"
+        )
+    if routing in ("vxlan", "bgp"):
+        problems.append(f"--bare with --routing {routing}: the calico package's network routes directly")
+    if runtime == "ucr":
+        problems.append(
+            "--bare with --runtime ucr: the packages' frameworks, and the roller on each host, run by Docker"
+        )
+    return problems

@@ -17,25 +17,32 @@ def on_etcd(plan: Plan, *, store: str, master: str, python: str) -> Plan:
     url = etcd_url(master)
 
     def of(host: Host) -> Host:
-        users = {daemon.name for daemon in host.daemons if store in daemon.argv}
-        if not users:
+        if not any(store in daemon.argv for daemon in host.daemons):
             return host
+        if plan.options.bare:
+            # What a network finds in its store first is not this store's.
+            led = _led(host, store, url, "etcd")
+            return replace(host, daemons=(server(master), *led))
         first = Daemon(
             "store",
             (python, "-m", "tortie.lab.network", url, json.dumps(as_json(plan.options))),
             ("etcd",) if host.role == "master" else (),
             Ready("exit"),
         )
-        led = (
-            replace(d, argv=tuple(url if word == store else word for word in d.argv), after=(*d.after, first.name))
-            if d.name in users
-            else d
-            for d in host.daemons
-        )
         before = (server(master), first) if host.role == "master" else (first,)
-        return replace(host, daemons=(*before, *led))
+        return replace(host, daemons=(*before, *_led(host, store, url, first.name)))
 
     return replace(plan, hosts=tuple(map(of, plan.hosts)))
+
+
+def _led(host: Host, store: str, url: str, after: str) -> list[Daemon]:
+    """The host's daemons, those that open `store` led to `url` and started after the daemon `after`."""
+    return [
+        replace(d, argv=tuple(url if word == store else word for word in d.argv), after=(*d.after, after))
+        if store in d.argv
+        else d
+        for d in host.daemons
+    ]
 
 
 def etcd_url(master: str) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tortie.lab.daemons import MODULES, PYTHON, ROUTER_CONFIG
-from tortie.lab.documents import CNI_CONFIGS, Document, MesosDns
+from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, Document, MesosDns
 from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
+from tortie.store.open import CLUSTER, CONFIGURED
 from tortie.wire.netmodules import modules
 
 ENTRY = """\
@@ -25,8 +26,9 @@ PROGRAMS = {
     "dcos": "tortie.cli.dcos.main",
     "star-probe": "tortie.stars.probe",
     "star-collect": "tortie.stars.collect",
-    "systemctl": "tortie.lab.systemctl",
 }
+INIT_PROGRAMS = {"systemctl": "tortie.lab.systemctl", "systemd-run": "tortie.lab.systemd_run"}
+"""In /usr/bin, where the machine's own are that could speak to none of the lab's supervisors: every PATH has it."""
 INTERNET = ("github.com", "raw.githubusercontent.com")
 """Names that lead to the lab's own artifact server."""
 CA_NAME = "tortie-lab-ca"
@@ -45,10 +47,17 @@ class File:
 
 
 def of_host(
-    host: Host, hosts: Sequence[Host], *, document: Document, python: str, path: Sequence[str], store: str
+    host: Host,
+    hosts: Sequence[Host],
+    *,
+    document: Document,
+    python: str,
+    path: Sequence[str],
+    store: str,
+    bare: bool = False,
 ) -> list[File]:
     """Everything but the lab's CA. `python`: the interpreter; `path`: what it needs to find our packages;
-    `store`: the address of the lab's store."""
+    `store`: the address of the lab's store, with `bare` of the cluster's alone: the network has none yet."""
     files = [
         File("/etc/hostname", f"{host.name}\n"),
         File("/etc/hosts", etc_hosts(host, hosts)),
@@ -56,7 +65,7 @@ def of_host(
         # Settings of the machine's own engine, proxies and the like have no place in a lab.
         File("/etc/docker/daemon.json", "{}\n"),
         File("/etc/environment"),
-        File("/etc/tortie/store", f"{store}\n"),
+        File(CLUSTER if bare else CONFIGURED, f"{store}\n"),
         File("/etc/mtab", link="/proc/self/mounts"),
         *programs(python, path),
     ]
@@ -65,7 +74,7 @@ def of_host(
     if host.role == "master":
         files.append(File(document.dns.config, mesos_dns(document.dns)))
     if host.role in ("agent", "public"):
-        files += networks(document)
+        files += networks(document, bare=bare)
     if host.role == "outside":
         files.append(File("/root/.dcos/dcos.toml", dcos(document), 0o600))
     if host.role == "router":
@@ -110,10 +119,10 @@ def dcos(document: Document) -> str:
     return f'[core]\ndcos_url = "http://{MASTER}{port}"\ntimeout = 60\n'
 
 
-def networks(document: Document) -> list[File]:
-    """How an agent without Docker comes to its networks."""
-    found = [File(f"{CNI_CONFIGS}/")]
-    if document.network:
+def networks(document: Document, *, bare: bool = False) -> list[File]:
+    """How an agent without Docker comes to its networks; a bare one has the empty folders."""
+    found = [File(f"{CNI_CONFIGS}/"), File(f"{CNI_PLUGINS}/")]
+    if document.network and not bare:
         found.append(File(f"{CNI_CONFIGS}/{document.network}.cni", cni(document.network)))
     if document.modules:
         found.append(File(MODULES, modules("/calico/calico_mesos")))
@@ -147,10 +156,11 @@ def programs(python: str, path: Sequence[str]) -> list[File]:
     """Our commands on the host's PATH, run by the interpreter and the code that made the lab."""
     quoted, found = shlex.quote(python), shlex.quote(":".join(path))
     files = [File(PYTHON, f'#!/bin/sh\nPYTHONPATH={found}${{PYTHONPATH:+:$PYTHONPATH}} exec {quoted} -P "$@"\n', 0o755)]
-    for name, module in PROGRAMS.items():
+    placed = [("/usr/local/bin", PROGRAMS), ("/usr/bin", INIT_PROGRAMS)]
+    for folder, name, module in ((folder, *named) for folder, of in placed for named in of.items()):
         entry = f"/usr/local/lib/tortie/{name}.py"
         files.append(File(entry, ENTRY.format(path=list(path), name=name, module=module)))
-        files.append(File(f"/usr/local/bin/{name}", f'#!/bin/sh\nexec {quoted} -P {entry} "$@"\n', 0o755))
+        files.append(File(f"{folder}/{name}", f'#!/bin/sh\nexec {quoted} -P {entry} "$@"\n', 0o755))
     return files
 
 

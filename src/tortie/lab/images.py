@@ -168,6 +168,8 @@ DATABASE = Recipe(
 )
 
 _TORTIE_ENTRY = """#!/bin/bash
+# An app without words of its own, as the packages' are listed in the documents, has them in its environment.
+[ $# -gt 0 ] || set -- ${TORTIE_ARGS:-}
 exec /usr/bin/python3 -I -c 'import sys
 sys.path[:0] = ["/opt/tortie/lib"]
 sys.argv[0] = "tortie"

@@ -22,10 +22,13 @@ SWITCH_SETTINGS = {
 }
 
 
-def settings(host: Host) -> dict[str, str]:
-    """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals."""
+def settings(host: Host, *, bare: bool = False) -> dict[str, str]:
+    """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals. With `bare`, those
+    that a network is to be brought to have what an engine sets, and no limit."""
     if host.role == "switch":
         return SWITCH_SETTINGS
+    if bare and host.role in ("master", "agent", "public"):
+        return {"net/ipv4/ip_forward": "1", "net/ipv4/icmp_ratelimit": "0"}
     return {
         "net/ipv4/ip_forward": "1" if host.forwards else "0",
         **{f"net/ipv4/conf/{which}/send_redirects": "0" for which in ("all", "default")},
@@ -38,9 +41,9 @@ def settings(host: Host) -> dict[str, str]:
     }
 
 
-def apply_settings(host: Host) -> None:
+def apply_settings(host: Host, *, bare: bool = False) -> None:
     """In the caller's network namespace. What this kernel does not have (no bridge filter, no IPv6) is passed over."""
-    for name, value in settings(host).items():
+    for name, value in settings(host, bare=bare).items():
         path = Path("/proc/sys", name)
         if path.exists() and path.read_text().strip() != value:
             path.write_text(value)

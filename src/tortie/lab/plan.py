@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -54,6 +54,26 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a program is begun, begun again and ended, where that is not the lab's own way.
+
+    `before`: programs that run to their ends first, each with a `-` before it if its failure counts for nothing;
+    `restart`: when it is started again after its end; `delay`: seconds until then, None for ever longer waits; `once`:
+    it is over when it has ended well; `env_files`: read at each start, with a `-` if one may be absent; `group`: what
+    it started ends with it; `open_files`: its limit of these, 0 for the supervisor's.
+    """
+
+    before: tuple[tuple[str, ...], ...] = ()
+    restart: str = "always"
+    delay: float | None = None
+    once: bool = False
+    env_files: tuple[str, ...] = ()
+    group: bool = False
+    directory: str = ""
+    open_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Daemon:
     """One program that a host's supervisor keeps running; it starts once every daemon in `after` is ready."""
 
@@ -66,6 +86,7 @@ class Daemon:
     """Seconds between SIGTERM and SIGKILL when it is stopped."""
     listen: tuple[str, ...] = ()
     """Names of forwarded pages whose listening sockets it inherits."""
+    manner: Manner = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,8 @@ class Options:
     runtime: str = "docker"
     subnets: int = 1
     public_agents: int = 0
+    bare: bool = False
+    """No network yet: it comes by the packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +214,15 @@ def limited(plan: Plan, names: Sequence[str]) -> Plan:
     known = {daemon.name for host in plan.hosts for daemon in host.daemons}
     if unknown := [name for name in names if name not in known]:
         raise Invalid(*(f"no daemon {name}; there are {', '.join(sorted(known))}" for name in unknown))
-    kept = set(names)
+    return without(plan, known - set(names))
+
+
+def without(plan: Plan, names: Set[str]) -> Plan:
+    """The plan without these daemons; nobody waits for them."""
 
     def of(host: Host) -> Host:
         daemons = tuple(
-            replace(d, after=tuple(a for a in d.after if a in kept)) for d in host.daemons if d.name in kept
+            replace(d, after=tuple(a for a in d.after if a not in names)) for d in host.daemons if d.name not in names
         )
         return replace(host, daemons=daemons)
 

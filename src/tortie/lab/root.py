@@ -6,6 +6,7 @@ Runs in the host's mount namespace, before its process 1 takes up its work; the 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def build(files: HostFiles) -> Path:
     _overlay("/", root, files.data / "layers" / "root")
     for n, point in enumerate(submounts(Path("/proc/self/mountinfo").read_text(), files.data.parent.parent)):
         _bring_in(point, root, files.data / "layers" / str(n))
+    _without_units(root / "etc/systemd/system")
     _kernel_files(root)
     _devices(root / "dev")
     linux.mount("tmpfs", f"{root}/run", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
@@ -128,6 +130,13 @@ def _bring_in(point: str, root: Path, layers: Path) -> None:
     except Unavailable:
         linux.mount(point, str(at), "", linux.MS_BIND)
         linux.mount("none", str(at), "", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
+
+
+def _without_units(folder: Path) -> None:
+    """The machine's own units are none of the host's."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _bind(source: Path, at: Path) -> None:

@@ -1,11 +1,13 @@
 """Process 1 of a host: starts the daemons in order, keeps them running, logs, reaps, and takes orders on a socket.
 
-Orders are one line of JSON, answered by one line: `{"op": "status"}`, or start, stop, restart with a `name`; the
-answer to these comes when it has happened. Standard library only, and little of it: every host runs one.
+Orders are one line of JSON, answered by one line: `{"op": "status"}`; start, stop, restart with a `name`, answered when
+it has happened, with `"wait": false` at once; `find` a unit; `reload` units' files; `reset` failures; `run` a program
+once. Standard library only, and little of it: every host runs one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -17,22 +19,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tortie.base.errors import Invalid, NotFound, TortieError
+from tortie.lab import unit_files
 from tortie.lab.plan import Daemon
 from tortie.lab.readiness import Check
-from tortie.lab.service import Service, next_event, ready_names
+from tortie.lab.service import Service, next_event
+from tortie.lab.starting import CannotStart, spawn
+from tortie.lab.table import Table
 
-PLAIN_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
-"""A daemon takes these as the kernel gives them, whatever the caller of `up` had done to them."""
 LOG_LIMIT = 20 * 1024 * 1024
 ORDER_SECONDS = 180.0
-OPERATIONS = ("status", "start", "stop", "restart")
+OPERATIONS = ("status", "find", "start", "stop", "restart", "reload", "reset", "run")
 
 
 class Waiting:
     """A client whose order has not come about yet."""
 
-    def __init__(self, client: socket.socket, service: Service, deadline: float) -> None:
-        self.client, self.service, self.deadline = client, service, deadline
+    def __init__(self, client: socket.socket, service: Service, deadline: float, warnings: Sequence[str] = ()) -> None:
+        self.client, self.service, self.deadline, self.warnings = client, service, deadline, list(warnings)
 
 
 class Supervisor:
@@ -46,8 +50,9 @@ class Supervisor:
         logs: Path,
         env: Mapping[str, str],
         sockets: Mapping[str, int],
+        units: Path = unit_files.FOLDER,
     ) -> None:
-        self.services = {daemon.name: Service(daemon) for daemon in daemons}
+        self.table = Table(daemons, units)
         self._checks = {daemon.name: Check(daemon.ready) for daemon in daemons}
         self._control, self._logs, self._env, self._sockets = control, logs, env, sockets
         self._selector = selectors.DefaultSelector()
@@ -77,46 +82,30 @@ class Supervisor:
 
     def round(self) -> None:
         """Wait for something to happen, then do what is due."""
-        for key, _ in self._selector.select(next_event(self.services.values(), time.monotonic())):
+        for key, _ in self._selector.select(next_event(self.table, time.monotonic())):
             key.data()
         self._reap()
         now = time.monotonic()
-        for service in self.services.values():
-            if service.state == "starting" and service.daemon.ready.kind in ("listens", "http"):
+        for service in self.table:
+            if service.asks_readiness:
                 if self._checks[service.name].look():
                     service.found_ready(now)
             elif service.kill_at is not None and now >= service.kill_at:
                 service.kill_at = None
-                os.kill(service.pid, signal.SIGKILL)
-        ready = ready_names(self.services.values())
-        for service in self.services.values():
-            if service.may_start(now, ready):
-                self._start(service, now)
+                _signal(service, signal.SIGKILL)
+        for service in self.table.due(now):
+            self._start(service, now)
         self._answer_waiting(now)
+        self.table.forget_ended()
 
     # -- processes
 
     def _start(self, service: Service, now: float) -> None:
-        daemon = service.daemon
-        log = self._open_log(daemon.name)
-        passed = {str(name): self._sockets[name] for name in daemon.listen if name in self._sockets}
-        env = {**self._env, **daemon.env, "LAB_SOCKETS": json.dumps(passed)} if passed else {**self._env, **daemon.env}
-        actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
-        actions += [(os.POSIX_SPAWN_DUP2, log, n) for n in (1, 2)]
-        for fd in self._sockets.values():
-            os.set_inheritable(fd, fd in passed.values())
+        log = self._open_log(service.name)
         try:
-            pid = os.posix_spawnp(
-                daemon.argv[0],
-                daemon.argv,
-                env,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=PLAIN_SIGNALS,
-            )
-        except OSError as error:
-            os.write(log, f"supervisor: cannot start {daemon.argv[0]}: {error.strerror}\n".encode())
+            pid = spawn(service.daemon, service.argv, log, self._env, self._sockets)
+        except CannotStart as error:
+            os.write(log, f"supervisor: {error}\n".encode())
             service.since = now
             service.ended("exit 127", now)
         else:
@@ -139,13 +128,18 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            for service in self.services.values():
+            for service in self.table:
                 if service.pid == pid:
                     code = os.waitstatus_to_exitcode(status)
-                    text = f"exit {code}" if code >= 0 else f"signal {-code}"
-                    self._note(service.name, f"ended: {text}")
-                    self._checks[service.name].close()
-                    service.ended(text, time.monotonic())
+                    self._ended(service, f"exit {code}" if code >= 0 else f"signal {-code}")
+
+    def _ended(self, service: Service, text: str) -> None:
+        self._note(service.name, f"ended: {text}")
+        if service.name in self._checks:
+            self._checks[service.name].close()
+        if service.daemon.manner.group:
+            _signal(service, signal.SIGKILL)  # what it has left behind
+        service.ended(text, time.monotonic())
 
     def _note(self, name: str, text: str) -> None:
         log = self._open_log(name)
@@ -168,37 +162,63 @@ class Supervisor:
         try:
             line = client.makefile("rb").readline(65536)
             order = json.loads(line)
-            operation, name = order["op"], order.get("name", "")
+            operation = order["op"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._reply(client, {"error": "an order is one line of JSON with `op`"})
             return
-        if operation == "status":
-            now = time.monotonic()
-            self._reply(client, {"daemons": [service.report(now) for service in self.services.values()]})
-        elif operation not in OPERATIONS:
+        if operation not in OPERATIONS:
             self._reply(client, {"error": f"no operation {operation!r}; there are {', '.join(OPERATIONS)}"})
-        elif name not in self.services:
-            self._reply(client, {"unknown": name, "error": f"no daemon {name!r} on this host"})
-        else:
-            self._carry_out(operation, self.services[name], client)
+            return
+        try:
+            answer = self._carry_out(operation, order, client)
+        except NotFound as error:
+            answer = {"unknown": order.get("name"), "error": str(error)}
+        except Invalid as error:
+            answer = {"error": "\n".join(error.problems)}
+        except TortieError as error:
+            answer = {"error": str(error)}
+        if answer is not None:
+            self._reply(client, answer)
 
-    def _carry_out(self, operation: str, service: Service, client: socket.socket) -> None:
-        now = time.monotonic()
-        self._note(service.name, f"asked to {operation}")
+    def _carry_out(self, operation: str, order: Mapping[str, Any], client: socket.socket) -> dict[str, Any] | None:
+        """The answer; None when it comes later."""
+        now, name = time.monotonic(), str(order.get("name") or "")
+        if operation == "status":
+            return {"daemons": [service.report(now) for service in self.table]}
+        if operation == "reload":
+            return {"warnings": self.table.reload()}
+        warnings: tuple[str, ...] = ()
+        if operation == "run":
+            service = self.table.run(_words(order.get("argv")), name)
+        else:
+            service, warnings = self.table.find(name)
+        if operation == "reset":
+            service.forget_failure()
+        elif operation != "find":
+            self._note(service.name, f"asked to {operation}")
+            if operation != "run":
+                self._ask(operation, service, now)
+            if order.get("wait", True):
+                self._waiting.append(Waiting(client, service, now + ORDER_SECONDS, warnings))
+                return None
+        return {"daemon": service.report(now), "warnings": list(warnings)}
+
+    def _ask(self, operation: str, service: Service, now: float) -> None:
         if operation == "start":
             service.ask_start(now)
-        elif (service.ask_stop if operation == "stop" else service.ask_restart)(now):
-            os.kill(service.pid, signal.SIGTERM)
-        self._waiting.append(Waiting(client, service, now + ORDER_SECONDS))
+            return
+        leaves = service.ask_restart(now) if operation == "restart" else service.ask_stop(now)
+        if leaves:
+            _signal(service, signal.SIGTERM)
 
     def _answer_waiting(self, now: float) -> None:
         left = []
         for waiting in self._waiting:
             service = waiting.service
-            if service.settled():
-                self._reply(waiting.client, {"daemon": service.report(now)})
-            elif service.wanted and service.state == "backoff":
+            if service.state == "failed" or (service.wanted and service.state == "backoff"):
                 self._reply(waiting.client, {"error": f"{service.name} ended at once: {service.last_exit}"})
+            elif service.settled():
+                self._reply(waiting.client, {"daemon": service.report(now), "warnings": waiting.warnings})
             elif now >= waiting.deadline:
                 self._reply(waiting.client, {"error": f"{service.name} is still {service.state}"})
             else:
@@ -211,6 +231,21 @@ class Supervisor:
         except OSError as error:
             print(f"supervisor: a client went away: {error}", file=sys.stderr)
         client.close()
+
+
+def _words(given: Any) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
+        raise Invalid("`argv` is a list of words")
+    return given
+
+
+def _signal(service: Service, number: signal.Signals) -> None:
+    """To the service's process, or to all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        if service.daemon.manner.group:
+            os.killpg(service.pid, number)
+        else:
+            os.kill(service.pid, number)
 
 
 def _drain(fd: int) -> None:

@@ -1,121 +1,253 @@
-"""`systemctl` on a host of the lab: the verbs people type, carried out by the host's supervisor."""
+"""`systemctl` on a host of the lab: the verbs people and programs type, carried out by the host's supervisor."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tortie.base.errors import NotFound, TortieError
-from tortie.lab import control
+from tortie.lab import control, unit_files
+from tortie.lab.units import full
 
-UNITS = {
-    "docker": "dockerd",
-    "mesos-slave": "agent",
-    "mesos-agent": "agent",
-    "dcos-mesos-slave": "agent",
-    "dcos-mesos-slave-public": "agent",
-    "mesos-master": "master",
-    "dcos-mesos-master": "master",
-    "dcos-marathon": "marathon",
-    "mesos-dns": "dns",
-    "dcos-mesos-dns": "dns",
-    "dcos-spartan": "resolver",
-    "dcos-net": "resolver",
-    "haproxy": "lb",
-    "marathon-lb": "lb",
-    "calico-node": "node",
-    "ssh": "sshd",
+FLAGS = frozenset(
+    {"--now", "--no-block", "--value", "--quiet", "-q", "--no-pager", "--system", "--full", "-l", "--plain"}
+    | {"--no-legend", "--all", "-a", "--force", "-f", "--no-ask-password", "--no-reload"}
+)
+VALUES = frozenset({"-p", "--property", "-t", "--type", "-n", "--lines", "-o", "--output"})
+ACTIVE = {
+    **dict.fromkeys(("running", "done"), "active"),
+    **dict.fromkeys(("waiting", "starting", "backoff"), "activating"),
+    "stopping": "deactivating",
+    "failed": "failed",
 }
-"""The units that documents name, and the daemon that stands for each here."""
-
-ORDERS = ("start", "stop", "restart", "reload-or-restart", "try-restart")
-NOTHING_TO_DO = ("daemon-reload", "enable", "disable", "reset-failed", "reload")
-QUESTIONS = ("status", "is-active", "is-failed", "is-enabled", "show")
-RUNNING = ("running", "done")
 INACTIVE, UNKNOWN, USAGE = 3, 4, 1
+FAILED, NOT_FOUND = 1, 5
 
 
-def daemon_of(unit: str) -> str:
-    """`docker.service` or `docker` is the daemon `dockerd`; a daemon's own name is a unit as well."""
-    name = unit.removesuffix(".service")
-    return UNITS.get(name, name)
+class Line(NamedTuple):
+    """A command line: its words, and its options with their values."""
+
+    words: list[str]
+    options: dict[str, list[str]]
+
+    def has(self, *names: str) -> bool:
+        return any(name in self.options for name in names)
+
+
+def read(arguments: Sequence[str]) -> Line | str:
+    """The words and options; or what is wrong with them."""
+    line, rest = Line([], {}), list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--":
+            line.words.extend(rest)
+            break
+        if not word.startswith("-"):
+            line.words.append(word)
+        elif word in FLAGS:
+            line.options.setdefault(word, [])
+        elif name in VALUES and (equals or rest):
+            line.options.setdefault(name, []).append(value if equals else rest.pop(0))
+        else:
+            return f"systemctl: unrecognized option '{word}'"
+    return line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = [word for word in (sys.argv[1:] if argv is None else argv) if not word.startswith("-")]
-    verb, units = (words[0], words[1:]) if words else ("list-units", [])
+    line = read(sys.argv[1:] if argv is None else argv)
+    if isinstance(line, str):
+        print(line, file=sys.stderr)
+        return USAGE
+    verb, units = (line.words[0], line.words[1:]) if line.words else ("list-units", [])
+    act = VERBS.get(verb)
     try:
         if verb in ("list-units", "list-unit-files"):
             return _list()
-        if verb in NOTHING_TO_DO:
-            return 0
-        if verb not in (*ORDERS, *QUESTIONS):
+        if verb == "daemon-reload":
+            return _reload()
+        if act is None:
             print(f"Unknown command verb {verb}.", file=sys.stderr)
             return USAGE
         if not units:
             print("Too few arguments.", file=sys.stderr)
             return USAGE
-        act = _question if verb in QUESTIONS else _order
-        return max(act(verb, unit) for unit in units)
+        return max(act(verb, unit, line) for unit in units)
     except TortieError as error:
         print(f"Failed to {verb}: {error}", file=sys.stderr)
         return 1
 
 
 def _list() -> int:
-    for report in _reports():
-        print(f"{report['name'] + '.service':24} {report['state']}")
+    for report in control.order(control.INSIDE, "status")["daemons"]:
+        print(f"{full(report['name']):24} {report['state']}")
     return 0
 
 
-def _reports() -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = control.order(control.INSIDE, "status")["daemons"]
-    return listed
+def _reload() -> int:
+    _warn(control.order(control.INSIDE, "reload"))
+    return 0
 
 
-def _order(verb: str, unit: str) -> int:
+def _warn(answer: Mapping[str, Any]) -> None:
+    for warning in answer.get("warnings", ()):
+        print(f"Warning: {warning}", file=sys.stderr)
+
+
+def _find(unit: str) -> dict[str, Any] | None:
+    """What the supervisor says of it; None when it has no such unit."""
+    try:
+        answer = control.order(control.INSIDE, "find", unit)
+    except NotFound:
+        return None
+    found: dict[str, Any] = answer["daemon"]
+    return found
+
+
+# -- orders
+
+
+def _order(verb: str, unit: str, line: Line) -> int:
+    if verb == "try-restart":
+        report = _find(unit)
+        if report is not None and ACTIVE.get(report["state"]) not in ("active", "activating"):
+            return 0
     operation = verb if verb in ("start", "stop") else "restart"
     try:
-        control.order(control.INSIDE, operation, daemon_of(unit))
+        _warn(control.order(control.INSIDE, operation, unit, wait=not line.has("--no-block")))
     except NotFound:
-        print(f"Failed to {verb} {unit}: Unit {_full(unit)} not found.", file=sys.stderr)
-        return 5
+        print(f"Failed to {verb} {full(unit)}: Unit {full(unit)} not found.", file=sys.stderr)
+        return NOT_FOUND
     except control.Refused as error:
-        print(f"Job for {_full(unit)} failed: {error}", file=sys.stderr)
-        return 1
+        print(f"Job for {full(unit)} failed: {error}", file=sys.stderr)
+        return FAILED
     return 0
 
 
-def _question(verb: str, unit: str) -> int:
-    report = next((r for r in _reports() if r["name"] == daemon_of(unit)), None)
-    if report is None:
-        print(f"Unit {_full(unit)} could not be found.", file=sys.stderr)
-        return UNKNOWN
-    active = report["state"] in RUNNING
-    if verb == "is-enabled":
-        print("enabled")
-        return 0
-    if verb == "show":
-        print(f"MainPID={report['pid'] or 0}\nActiveState={'active' if active else 'inactive'}")
-        return 0
-    if verb in ("is-active", "is-failed"):
-        word = {True: "active", False: "failed" if report["state"] == "backoff" else "inactive"}[active]
+def _reset(verb: str, unit: str, _line: Line) -> int:
+    try:
+        control.order(control.INSIDE, "reset", unit)
+    except NotFound:
+        print(f"Failed to reset failed state of unit {full(unit)}: Unit {full(unit)} not loaded.", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _enable(verb: str, unit: str, line: Line) -> int:
+    """The lab's own daemons are enabled for ever: they start with their host."""
+    report = _find(unit)
+    if report is None and not (verb == "disable" and unit_files.disable(unit)):
+        print(f"Failed to {verb} unit: Unit file {full(unit)} does not exist.", file=sys.stderr)
+        return FAILED
+    if report is not None and report["unit"]:
+        if verb == "enable":
+            _link(unit)
+        else:
+            for link in unit_files.disable(unit):
+                print(f'Removed "{link}".', file=sys.stderr)
+    if line.has("--now"):
+        return _order("start" if verb == "enable" else "stop", unit, line)
+    return 0
+
+
+def _link(unit: str) -> None:
+    found = unit_files.load(unit)
+    for link, path in unit_files.enable(unit, found):
+        print(f"Created symlink {link} -> {path}.", file=sys.stderr)
+    if not found.wanted_by:
+        print(f"Warning: {full(unit)} has no [Install] section: nothing starts it", file=sys.stderr)
+
+
+def _nothing(_verb: str, _unit: str, _line: Line) -> int:
+    return 0
+
+
+# -- questions
+
+
+def _state(verb: str, unit: str, line: Line) -> int:
+    """`is-active` and `is-failed`."""
+    report = _find(unit)
+    word = ACTIVE.get(report["state"], "inactive") if report else "inactive"
+    if not line.has("-q", "--quiet"):
         print(word)
-        return 0 if (word == "failed") == (verb == "is-failed") and (active or verb == "is-failed") else INACTIVE
-    print(f"* {_full(unit)}")
-    print("     Loaded: loaded (the lab's supervisor; enabled)")
-    state = f"active ({report['state']})" if active else f"inactive ({report['state']})"
-    print(f"     Active: {state} for {report['seconds']:g} s, {report['restarts']} restarts")
+    if verb == "is-failed":
+        return 0 if word == "failed" else 1
+    return 0 if word == "active" else INACTIVE if report else UNKNOWN
+
+
+def _is_enabled(_verb: str, unit: str, line: Line) -> int:
+    report = _find(unit)
+    if report is None:
+        print(f"Failed to get unit file state for {full(unit)}: No such file or directory", file=sys.stderr)
+        return FAILED
+    word = _enabled(unit, report)
+    if not line.has("-q", "--quiet"):
+        print(word)
+    return FAILED if word == "disabled" else 0
+
+
+def _enabled(unit: str, report: Mapping[str, Any]) -> str:
+    if not report["unit"]:
+        return "enabled"
+    try:
+        return unit_files.enabled(unit, unit_files.load(unit))
+    except NotFound:
+        return "transient"
+
+
+def _show(_verb: str, unit: str, line: Line) -> int:
+    report = _find(unit)
+    path = unit_files.path_of(unit)
+    said = {
+        "Id": full(unit),
+        "LoadState": "loaded" if report else "not-found",
+        "ActiveState": ACTIVE.get(report["state"], "inactive") if report else "inactive",
+        "SubState": report["state"] if report else "dead",
+        "MainPID": str(report["pid"] or 0) if report else "0",
+        "NRestarts": str(report["restarts"]) if report else "0",
+        "UnitFileState": _enabled(unit, report) if report else "",
+        "FragmentPath": str(path or ""),
+    }
+    asked = [
+        name
+        for value in (*line.options.get("-p", ()), *line.options.get("--property", ()))
+        for name in value.split(",")
+    ]
+    for name in asked or said:
+        if name in said:
+            print(said[name] if line.has("--value") else f"{name}={said[name]}")
+    return 0
+
+
+def _status(_verb: str, unit: str, _line: Line) -> int:
+    report = _find(unit)
+    if report is None:
+        print(f"Unit {full(unit)} could not be found.", file=sys.stderr)
+        return UNKNOWN
+    word = ACTIVE.get(report["state"], "inactive")
+    print(f"* {full(unit)}")
+    where = unit_files.path_of(unit) if report["unit"] else "the lab's supervisor"
+    print(f"     Loaded: loaded ({where}; {_enabled(unit, report)})")
+    print(f"     Active: {word} ({report['state']}) for {report['seconds']:g} s, {report['restarts']} restarts")
     if report["pid"]:
         print(f"   Main PID: {report['pid']}")
     if report["last_exit"]:
         print(f"  Last exit: {report['last_exit']}")
-    return 0 if active else INACTIVE
+    return 0 if word == "active" else INACTIVE
 
 
-def _full(unit: str) -> str:
-    return unit if unit.endswith(".service") else f"{unit}.service"
+VERBS: Mapping[str, Callable[[str, str, Line], int]] = {
+    **dict.fromkeys(("start", "stop", "restart", "reload-or-restart", "try-restart"), _order),
+    **dict.fromkeys(("enable", "disable"), _enable),
+    **dict.fromkeys(("is-active", "is-failed"), _state),
+    "is-enabled": _is_enabled,
+    "reset-failed": _reset,
+    "reload": _nothing,
+    "show": _show,
+    "status": _status,
+}
 
 
 if __name__ == "__main__":

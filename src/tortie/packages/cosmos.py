@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from tortie.packages.universe import Found, Repository, Universe
 from tortie.wire.marathon import MarathonClient, Rejected
 
 Body = dict[str, Any]
+GONE_SECONDS, LOOK_SECONDS = 30.0, 0.2
+"""How long to wait for an app's end before its uninstallation is answered, and between looks."""
 
 
 class Cosmos:
@@ -114,9 +117,21 @@ class Cosmos:
         except Unavailable as error:
             raise failures.marathon_away(str(error)) from error
         await self._tear_down(one)
+        await self._gone(one.app)
         notes = one.definition().get("postUninstallNotes")
         answer = {"packageName": one.name, "appId": one.app, "packageVersion": one.version}
         return {**answer, **({"postUninstallNotes": notes} if notes else {})}
+
+    async def _gone(self, app: str) -> None:
+        """Until Marathon has ended the app, so that the same can be installed again at once. One whose task takes
+        longer, or a Marathon that is away, keeps nobody waiting: it is told to end."""
+        try:
+            async with asyncio.timeout(GONE_SECONDS):
+                while True:
+                    await self.marathon.app(app)
+                    await asyncio.sleep(LOOK_SECONDS)
+        except (NotFound, Rejected, Unavailable, TimeoutError):
+            return
 
     async def _tear_down(self, one: Installed) -> None:
         name = one.labels.get(FRAMEWORK)

@@ -15,17 +15,45 @@ CLUSTER = "/etc/tortie/cluster-store"
 """The same of the cluster's store, where the host's is the network's: written where the two are kept apart."""
 
 
-def store_url(environ: Mapping[str, str] = os.environ, configured: str | os.PathLike[str] = CONFIGURED) -> str:
-    """The store of this host: what TORTIE_STORE names, else the host's configuration, else the embedded one."""
+class NoNetworkStore(Unavailable):
+    """This host's cluster has a store of its own, and nobody has said yet where the network's is."""
+
+
+def store_url(
+    environ: Mapping[str, str] = os.environ,
+    configured: str | os.PathLike[str] = CONFIGURED,
+    cluster: str | os.PathLike[str] = CLUSTER,
+) -> str:
+    """The network's store of this host: what TORTIE_STORE names, else the host's configuration, else the embedded one.
+
+    NoNetworkStore where only the cluster's is configured: the embedded one is not the network's there.
+    """
     if named := environ.get("TORTIE_STORE"):
         return named
+    if (line := _line(configured)) is not None:
+        return line
+    if os.path.exists(cluster):
+        raise no_network_store(configured)
+    return DEFAULT
+
+
+def no_network_store(configured: str | os.PathLike[str] = CONFIGURED) -> NoNetworkStore:
+    """In words for a person."""
+    return NoNetworkStore(
+        f"this host's network has no store yet: there is no {configured}\n"
+        "the calico package writes it when it rolls this host; `dcos package install calico` begins that"
+    )
+
+
+def _line(path: str | os.PathLike[str]) -> str | None:
+    """What the file says; None when it is absent."""
     try:
-        with open(configured, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read().strip() or DEFAULT
     except FileNotFoundError:
-        return DEFAULT
+        return None
     except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"{configured}: {error}") from error
+        raise Unavailable(f"{path}: {error}") from error
 
 
 def cluster_store_url(
@@ -33,10 +61,10 @@ def cluster_store_url(
     cluster: str | os.PathLike[str] = CLUSTER,
     configured: str | os.PathLike[str] = CONFIGURED,
 ) -> str:
-    """The store of this host's cluster, where that is not the network's: what a rollout was told to keep apart."""
-    if environ.get("TORTIE_STORE") or not os.path.exists(cluster):
-        return store_url(environ, configured)
-    return store_url(environ, cluster)
+    """The store of this host's cluster: where that is kept apart from the network's, the one that is configured so."""
+    if named := environ.get("TORTIE_STORE"):
+        return named
+    return _line(cluster) or _line(configured) or DEFAULT
 
 
 def open_store(url: str | None = None, *, create: bool = True) -> Datastore:

@@ -8,7 +8,7 @@ import pytest
 
 from tortie.lab.enter import environment, words
 from tortie.lab.root import submounts
-from tortie.lab.systemctl import daemon_of
+from tortie.lab.units import daemon_of
 
 MOUNTS = """\
 21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

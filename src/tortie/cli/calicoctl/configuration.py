@@ -1,8 +1,8 @@
 """Which store the 1.3 and 3 grammars work on: the host's own, a configuration file, the environment.
 
 In this order: TORTIE_STORE; the host's own configuration; the configuration file when it names endpoints; the
-embedded store when this host has it;
-the variables of the environment; else the embedded store's place, which then is said to be absent.
+embedded store when this host has it and it is not the cluster's alone; the variables of the environment; else the
+embedded store's place, which then is said to be absent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
-from tortie.store.open import CONFIGURED, DEFAULT, store_url
+from tortie.store.open import CLUSTER, CONFIGURED, DEFAULT, no_network_store, store_url
 
 PATH = "/etc/calico/calicoctl.cfg"
 TLS = (
@@ -73,7 +73,8 @@ def file_text(path: str | None) -> str | None:
 
 
 def configuration(text: str | None, path: str | None, environ: Mapping[str, str]) -> Configuration:
-    """Raises Invalid with every fault of the file or the variables."""
+    """Raises Invalid with every fault of the file or the variables, NoNetworkStore where nothing names a store and the
+    embedded one is the cluster's."""
     spec = _spec(text, path or PATH) if text is not None else {}
     values = spec or _environment(environ)
     endpoints = _endpoints(values)
@@ -81,7 +82,10 @@ def configuration(text: str | None, path: str | None, environ: Mapping[str, str]
         chosen = store_url(environ)
         return Configuration(chosen, _note(endpoints, chosen))
     _check_type(values, endpoints)
-    embedded = os.path.isdir(DEFAULT.removeprefix("sqlite://"))
+    apart = os.path.exists(CLUSTER)
+    if apart and not endpoints:
+        raise no_network_store()
+    embedded = os.path.isdir(DEFAULT.removeprefix("sqlite://")) and not apart
     if not endpoints or (embedded and not spec):
         return Configuration(DEFAULT, _note(endpoints, DEFAULT))
     login = {name: values[field] for field, name in LOGIN if field in values}

@@ -11,6 +11,7 @@ from tortie.base.quick import import_msgspec
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl import choose
 from tortie.cli.calicoctl.choose import Choice
+from tortie.store.open import NoNetworkStore
 
 
 def main(grammar: str | None = None) -> None:
@@ -34,6 +35,10 @@ def run(program: str, arguments: Sequence[str], environ: Mapping[str, str], gram
     try:
         code = _grammar(choice.grammar)(arguments, environ, sources)
         sys.stdout.flush()
+    except NoNetworkStore as error:
+        first, *rest = str(error).splitlines()
+        print("\n".join([f"calicoctl: {first}", *rest]), file=sys.stderr)
+        return 5
     except KeyboardInterrupt:
         print("Aborted command.")
         return 0

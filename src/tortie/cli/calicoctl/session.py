@@ -34,13 +34,16 @@ class Session(NamedTuple):
     config_path: str | None = None
 
     def configured(self) -> Configuration:
-        """Which store, and with which login. Raises ClientError."""
+        """Which store, and with which login. Raises ClientError; NoNetworkStore where none is configured yet."""
         from tortie.base.errors import TortieError
         from tortie.cli.calicoctl import configuration
+        from tortie.store.open import NoNetworkStore
 
         try:
             text = configuration.file_text(self.config_path)
             return configuration.configuration(text, self.config_path, self.environ)
+        except NoNetworkStore:
+            raise
         except TortieError as error:
             raise ClientError(str(error)) from error
 

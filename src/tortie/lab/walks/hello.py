@@ -1,11 +1,9 @@
 """The Hello document (the demo of Calico in DC/OS), step by step.
 
 Commands are typed as the document prints them; `<public-slave-ip/cidr>` is the public agent's address. Where it clicks
-in a page, the command that does the same is typed: apps are sent to Marathon's API. The text prints neither the
-definitions of the two apps nor the balancer's: frontend.json, database.json and marathon-lb.json are in /root of
-laptop and agents. The balancer's is what its package renders, but pinned to the agent that the policy names, and
-without `privileged`: it changes no setting of the kernel. Steps 1 and 2 install packages in the original; here the lab
-has placed them.
+in a page, the command that does the same is typed. The text prints no definition of the two apps: frontend.json and
+database.json are in /root of laptop and agents, beside marathon-lb-options.json: what the document selects for the
+balancer, and the agent that the policy names. In a lab that is not bare the network is placed, not installed.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from typing import Any
 
 from tortie.lab.documents import FILES, PUBLIC
 from tortie.lab.plan import RESOLVER
-from tortie.lab.walks.marathon import MARATHON, tasks, wait_running
+from tortie.lab.walks.marathon import tasks, wait_running
 from tortie.lab.walks.matrix import Allow, Probe, Probing, Stage
 from tortie.lab.walks.networks import create_networks, list_networks
-from tortie.lab.walks.placed import nodes_are_ready, store_is_there
+from tortie.lab.walks.packages import install, install_calico, install_etcd, look_calico, look_etcd, look_routes
 from tortie.lab.walks.story import Step, Story, nothing_typed
 from tortie.lab.walks.walk import PATIENCE, Walk
 
@@ -61,7 +59,8 @@ FRONTEND_RULES = (
     "Outbound rules:\n   1 allow tcp to ports 6379 tag database-net\n"
 )
 DATABASE_RULES = "Inbound rules:\n   1 allow tcp from tag frontend-net to ports 6379\nOutbound rules:\n"
-LAUNCH = 'curl -sS -X POST -H "Content-Type: application/json" ' + MARATHON + "/v2/apps -d @{}.json"
+LAUNCH = "dcos marathon app add {}.json"
+BALANCER_OPTIONS = " --options=marathon-lb-options.json"
 DATABASE, FRONTEND = "database.marathon.mesos", "frontend.marathon.mesos"
 BODY = re.compile(r"(\d+) views! Reporting from ([0-9a-f-]{12,36})\s*")
 
@@ -94,7 +93,7 @@ def restrict(profile: str, rules: str) -> Callable[[Walk], None]:
 
 def launch(walk: Walk) -> None:
     for app in ("database", "frontend"):
-        walk.must("laptop", LAUNCH.format(app) + " --fail")
+        walk.must("laptop", LAUNCH.format(app))
     wait_running(walk, {"/database": 1, "/frontend": INSTANCES})
 
 
@@ -104,6 +103,7 @@ def look_launched(walk: Walk) -> None:
     own = len(addresses) == len(found) and all(address.startswith("192.168.") for address in addresses)
     walk.check("each task has an address of its own", own, str(sorted(addresses)))
     walk.check("none has ports of its host", not any(task["ports"] for task in found), str(found))
+    look_routes(walk, sorted(addresses))
     walk.wait("every task to listen", lambda: all(map(_listens(walk), found)), PATIENCE)
     walk.add_peers()
     walk.matrix(RESTRICTED)
@@ -194,7 +194,7 @@ def closed_database(walk: Walk) -> None:
 
 
 def balance(walk: Walk) -> None:
-    walk.must("laptop", LAUNCH.format("marathon-lb") + " --fail", timeout=300)
+    install(walk, "marathon-lb", "1.2.1", BALANCER_OPTIONS)
     wait_running(walk, {"/marathon-lb": 1})
     walk.must("laptop", f"echo '{PUBLIC}  {VHOST}' | sudo tee -a /etc/hosts")
     there = walk.wait("the balancer to serve the app", lambda: _status(walk, VHOST) == "200", PATIENCE)
@@ -216,8 +216,8 @@ def _status(walk: Walk, host: str) -> str:
 
 
 STEPS = (
-    Step("1", "install etcd", nothing_typed, store_is_there),
-    Step("2", "install Calico", nothing_typed, nodes_are_ready),
+    Step("1", "install etcd", install_etcd, look_etcd),
+    Step("2", "install Calico", install_calico, look_calico),
     Step("3", "create the two networks", lambda walk: create_networks(walk, CREATE), list_networks),
     Step("4", "fetch calicoctl", fetch_calicoctl, look_fetched),
     Step("5", "policy of the frontend", restrict("frontend-net", FRONTEND_RULES)),

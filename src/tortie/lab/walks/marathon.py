@@ -34,6 +34,12 @@ def deployments(walk: Walk) -> int:
     return len(as_json(walk, f"{MARATHON}/v2/deployments"))
 
 
+def listed_apps(walk: Walk) -> list[list[str]]:
+    """The rows of `dcos marathon app list`, each as its columns."""
+    printed = walk.lab.hosts["laptop"].run(["dcos", "marathon", "app", "list"]).stdout
+    return [line.split(None, 8) for line in map(str.strip, printed.splitlines()[1:])]
+
+
 def why_not(walk: Walk) -> str:
     """What runs, and why the rest waits."""
     queue = json.dumps(as_json(walk, f"{MARATHON}/v2/queue"))[:2000]

@@ -70,6 +70,8 @@ class Walk:
         """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
         self.runtime = str(lab.state["options"]["runtime"])
+        self.bare = bool(lab.state["options"].get("bare"))
+        """Whether the document's packages bring the network."""
         self.containers: Containers = DockerContainers(self)
 
     def begin(self, key: str, title: str) -> None:
@@ -95,14 +97,14 @@ class Walk:
         self.progress.check(check)
         return holds
 
-    def wait(self, what: str, condition: Callable[[], object], seconds: float) -> bool:
-        """True as soon as the condition holds, False when it did not within the time."""
+    def wait(self, what: str | Callable[[], str], condition: Callable[[], object], seconds: float) -> bool:
+        """True as soon as the condition holds, False when it did not within the time. `what` is asked at each look."""
         start = time.monotonic()
         while not condition():
             passed = time.monotonic() - start
             if passed > seconds:
                 return False
-            self.progress.waiting(what, passed)
+            self.progress.waiting(what() if callable(what) else what, passed)
             time.sleep(0.1)
         return True
 

@@ -38,22 +38,31 @@ _NOTHING: dict[str, Any] = {
     "ended": None,
     "asked": None,
     "now": [],
-    "counts": {"all": 0, "done": 0, "failed": 0},
+    "counts": {"of": "agents", "all": 0, "done": 0, "failed": 0},
     "stopped": "",
     "orders": [],
     "artefact": "",
     "store": "",
+    "note": "",
     "hosts": [],
 }
+NO_STATION = "no master announces itself, so none gets a node: `tortie packages run --station` on it does"
 
 
 def board(
-    last: Rollout | None, made: Plan | None, trouble: str, *, leaving: bool = False, removed: bool = False
+    last: Rollout | None,
+    made: Plan | None,
+    trouble: str,
+    *,
+    note: str = "",
+    leaving: bool = False,
+    removed: bool = False,
 ) -> dict[str, Any]:
-    """`trouble`: what the roller waits for besides."""
+    """`trouble`: what the roller waits for besides; `note`: what a person may miss."""
     if last is None or made is None:
         word = "removed" if removed else "none"
-        return {**_NOTHING, "state": word, "trouble": trouble, "leaving": leaving}
+        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "leaving": leaving}
+    stations = {task.name for task in made.tasks if task.station}
     return {
         "state": state(last),
         "trouble": trouble,
@@ -65,12 +74,13 @@ def board(
         "ended": _last_end(last) if over(last) else None,
         "asked": msgspec.to_builtins(last.asked),
         "now": _now(last),
-        "counts": _counts(last),
+        "counts": _counts(last, "hosts" if stations else "agents"),
         "stopped": last.stopped,
         "orders": orders(last, leaving=leaving),
         "artefact": made.artefact,
         "store": _plain(store_in(made)) if made.tasks else "",
-        "hosts": [_host(host, made.deltas.get(host.name, {})) for host in last.hosts],
+        "note": note,
+        "hosts": [_host(host, made.deltas.get(host.name, {}), host.name in stations) for host in last.hosts],
     }
 
 
@@ -88,12 +98,12 @@ def orders(last: Rollout, *, leaving: bool = False) -> list[str]:
     return {"done": ["undo"], "aborted": ["undo", "begin"], "undone": ["begin"]}.get(word, [])
 
 
-def _counts(last: Rollout) -> dict[str, int]:
-    """`done`: of what it wants, so on the way back what is as before again."""
+def _counts(last: Rollout, of: str) -> dict[str, Any]:
+    """`of`: what they all are; `done`: of what it wants, so on the way back what is as before again."""
     back = last.goal == "undo"
     done = sum(host.mark in (("undone", "failed", "waiting") if back else ("done",)) for host in last.hosts)
     failed = sum(host.mark in (("stuck",) if back else ("failed", "stuck")) for host in last.hosts)
-    return {"all": len(last.hosts), "done": done, "failed": failed}
+    return {"of": of, "all": len(last.hosts), "done": done, "failed": failed}
 
 
 def _now(last: Rollout) -> list[dict[str, Any]]:
@@ -119,7 +129,7 @@ def summary(shown: Mapping[str, Any]) -> dict[str, str]:
     if not counts["all"]:
         return {"state": shown["state"], "text": shown["trouble"]}
     back = shown["goal"] == "undo"
-    words = [f"{counts['done']} of {counts['all']} agents {'as before' if back else 'done'}"]
+    words = [f"{counts['done']} of {counts['all']} {counts['of']} {'as before' if back else 'done'}"]
     words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]
     words += [text for text in (shown["stopped"] or shown["trouble"],) if text]
     return {"state": shown["state"], "text": ", ".join(words)}
@@ -153,9 +163,10 @@ def _host_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     return {**changed, "steps": steps} if steps else changed
 
 
-def _host(host: Host, delta: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+def _host(host: Host, delta: dict[str, list[dict[str, str]]], station: bool) -> dict[str, Any]:
     return {
         "name": host.name,
+        "kind": "station" if station else "agent",
         "mark": host.mark,
         "out": host.mark in OUT,
         "reason": host.reason,
@@ -183,9 +194,12 @@ def _plain(store: str) -> str:
 
 
 def legacy(hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever."""
+    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so is a
+    host that is no agent."""
     told = {}
     for host in hosts:
+        if host["kind"] != "agent":
+            continue
         steps = [msgspec.convert(step, Step) for step in host["steps"]]
         found = {
             name: _task(name, [step for step in steps if step.name in names], host) for name, names in CLASSES.items()

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tortie.base.errors import Conflict, Invalid, Unavailable
+from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.packages.calico.board import board, legacy, summary
 from tortie.packages.calico.live import Live, Look
 from tortie.packages.calico.markup import BODY
@@ -23,14 +23,14 @@ from tortie.web.page import page, static_routes
 FRESH = {"Cache-Control": "no-store"}
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
-STANDBY = "another process of this framework leads"
+STANDBY = "another process of this framework leads: this one takes over when that ends"
 
 
 class Site:
-    """`roller` gives None while another process of the same framework leads."""
+    """`roller` gives None while another process of the same framework leads, `leader` says which one."""
 
-    def __init__(self, roller: Callable[[], Roller | None]) -> None:
-        self._roller = roller
+    def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
+        self._roller, self._leader = roller, leader
         self._look: tuple[Roller | None, Look | None] = (None, None)
         self._live = Live(self._board)
 
@@ -73,12 +73,21 @@ class Site:
     async def _board(self) -> dict[str, Any]:
         roller = self._roller()
         if roller is None:
-            return board(None, None, STANDBY)
+            return board(None, None, await self._standby())
         try:
             last, made = await asyncio.to_thread(self._looking(roller).seen)
         except Unavailable as error:
             return board(None, None, f"the store: {error}")
-        return board(last, made, roller.trouble, leaving=bool(roller.memory.kept.leaving), removed=roller.removed)
+        leaving, removed = bool(roller.memory.kept.leaving), roller.removed
+        note = "" if leaving or removed else roller.note
+        return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
+
+    async def _standby(self) -> str:
+        try:
+            leader = await asyncio.to_thread(self._leader)
+        except TortieError as error:
+            return f"the store: {error}"
+        return STANDBY.replace("leads", f"leads, at {leader}", 1) if leader else STANDBY
 
     def _looking(self, roller: Roller) -> Look:
         if self._look[0] is not roller or self._look[1] is None:
@@ -102,7 +111,7 @@ class Site:
     async def given(self, request: Request) -> Response:
         """The token is a secret between this process and one task: what it leads to may hold a password."""
         roller = self._roller()
-        found = roller.hands.given(request.path_params["token"]) if roller else None
+        found = roller.hands.desk.given(request.path_params["token"]) if roller else None
         if found is None:
             return PlainTextResponse("404: nobody waits for this any more\n", 404)
         return Response(found, media_type="application/octet-stream", headers=FRESH)
@@ -114,7 +123,7 @@ class Site:
             if len(body) > MOST_ANSWER:
                 return PlainTextResponse(f"413: more than {MOST_ANSWER} bytes\n", 413)
         try:
-            taken = roller is not None and await roller.hands.answered(request.path_params["token"], bytes(body))
+            taken = roller is not None and await roller.hands.desk.answered(request.path_params["token"], bytes(body))
         except Invalid as error:
             return PlainTextResponse(f"400: {error}\n", 400)
         # An answer that came too late is none that the task should bring again.

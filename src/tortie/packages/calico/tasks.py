@@ -90,8 +90,13 @@ def task_of(
     )
 
 
+def runner(needs: Needs, answer: str, size: int) -> list[str]:
+    """The program that reads a request, runs its hand, and takes what that said to `answer`."""
+    return [needs.python, "-I", "-B", "-c", _RUNNER, answer, BEGIN, str(size)]
+
+
 def command_line(needs: Needs, answer: str, size: int) -> str:
     """The shell's line. The request comes from the sandbox, which lies outside of the root that the hand works in."""
-    words = [needs.python, "-I", "-B", "-c", _RUNNER, answer, BEGIN, str(size)]
+    words = runner(needs, answer, size)
     inside = ["chroot", HOST_ROOT, *words] if needs.container == "docker" else words
     return f'exec {shlex.join(inside)} < "$MESOS_SANDBOX/{GIVEN}"'

@@ -70,8 +70,8 @@ def load(items: Sequence[tuple[str, bytes]]) -> Kept:
 
 
 class Engine:
-    """Owns what is kept and what is known. `folder` is for what a new cluster begins with; `seeds` the address at which
-    members find it."""
+    """Owns what is kept and what is known. `folder` is for what a new cluster begins with; `url` the address of the
+    pages, where members find that, too."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class Engine:
         wanted: Wanted,
         *,
         folder: Path,
-        seeds: str,
+        url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.kept, self.leadership, self.etcd = kept, leadership, etcd
-        self.needs, self.wanted, self.folder, self.seeds, self.clock = needs, wanted, folder, seeds, clock
+        self.needs, self.wanted, self.folder, self.url, self.clock = needs, wanted, folder, url, clock
         self.framework: Framework | None = None
         self.seen = Seen(in_touch=False)
         self.step: Step = Wait("starting")
@@ -118,7 +118,7 @@ class Engine:
             return "uninstalled"
         step, said = self.step, self.trouble
         if isinstance(step, Stop):
-            return f"{step.why}. {step.how}"
+            return f"{step.why}. {step.how.format(url=self.url)}"
         if isinstance(step, Seed | Grow) and not said:
             refused = "; ".join(f"{host}: {why}" for host, why in sorted(self._refused.items()))
             return f"waiting for an offer with room for a member ({refused or 'none has come'})"
@@ -149,7 +149,8 @@ class Engine:
                 await self._refuse_to_leave(force=force)
                 await self._keep(msgspec.structs.replace(self.kept, leaving=True, survivor=None))
         self._wake.set()
-        return f"{len(self.kept.members)} members are ending"
+        left = len(self.kept.members)
+        return f"{left} members are ending" if left != 1 else "1 member is ending"
 
     async def _refuse_to_leave(self, *, force: bool) -> None:
         if force or not self.kept.seeded:
@@ -261,9 +262,10 @@ class Engine:
                 await self._do(step, now)
                 self.trouble = ""
             except (Unavailable, Conflict) as error:
-                if self.trouble != str(error):
+                if not self.trouble.endswith(str(error)):
                     log.warning("%s: %s", type(step).__name__, error)
-                self.trouble = str(error)
+                again = "etcd takes no change yet and is asked again: " if isinstance(error, Conflict) else ""
+                self.trouble = f"{again}{error}"
 
     async def _keep(self, kept: Kept) -> None:
         """Stored before anybody acts on it. A store that fails ends the program: what it knows would be ahead."""
@@ -396,7 +398,7 @@ class Engine:
         if (room := self._room()) is None:
             return
         member = await self._new(room, now)
-        seed = f"{self.seeds}/{self.seed_name}" if source is not None else ""
+        seed = f"{self.url}/seeds/{self.seed_name}" if source is not None else ""
         self._launch(room[0], tasks.task_of(member, self.kept, self.needs, (), seed))
 
     @property

@@ -127,14 +127,24 @@ def _headless(kept: Kept, seen: Seen, wanted: Wanted, now: float) -> Step:
     alive = survivors(kept, seen)
     if wanted.auto_reseed and alive and now - since >= wanted.reseed_timeout:
         return Reseed(alive[0])
-    away = [one for one in kept.members if one.name not in seen.alive]
-    why = f"the majority is lost: {_names(away)} not answering"
-    how = f"bring back the agents of {_names(away)}; if they are gone for good, "
+    return Stop(_why_lost(kept, seen), _how_on(kept, seen, alive))
+
+
+def _why_lost(kept: Kept, seen: Seen) -> str:
+    ended = [one for one in kept.members if seen.tasks.get(one.task) in TERMINAL]
+    silent = [one for one in kept.members if one not in ended and one.name not in seen.alive]
+    said = [f"{_names(some)} {what}" for some, what in ((ended, "ended"), (silent, "not answering")) if some]
+    return f"the majority is lost: {'; '.join(said) or 'the members do not reach each other'}"
+
+
+def _how_on(kept: Kept, seen: Seen, alive: Sequence[Member]) -> str:
+    """A member that has ended does not come back; one that is silent may, with its agent."""
+    silent = [one for one in kept.members if one.name not in seen.alive and seen.tasks.get(one.task) not in TERMINAL]
+    back = f"Bring back the agents of {_names(silent)}. If they are gone for good: " if silent else "To go on: "
     if alive:
-        how += f"POST /reseed: a new cluster begins with what {alive[0].name} holds, what only others knew is lost"
-    else:
-        how += "what they held is lost: POST /reseed?empty=true begins with nothing"
-    return Stop(why, how)
+        begins = f"a new cluster begins with what {alive[0].name} holds; what only the others knew is lost"
+        return f"{back}curl -X POST {{url}}/reseed ({begins})"
+    return f"{back}curl -X POST '{{url}}/reseed?empty=true' (begins with nothing: what the members held is lost)"
 
 
 def _names(members: Iterable[Member]) -> str:

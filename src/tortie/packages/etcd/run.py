@@ -71,8 +71,8 @@ async def _lead(settings: Settings, leadership: Leadership, engines: list[Engine
     kept = load(await leadership.win())
     log.info("leading name=%s members=%d", leadership.name, len(kept.members))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
-        seeds = f"http://{settings.hostname}:{settings.port}/seeds"
-        engine = Engine(kept, leadership, Etcd(http), settings.needs, settings.wanted, folder=folder, seeds=seeds)
+        url = f"http://{settings.hostname}:{settings.port}"
+        engine = Engine(kept, leadership, Etcd(http), settings.needs, settings.wanted, folder=folder, url=url)
         engine.framework = Framework(
             settings.masters, lambda: _info(settings, engine), engine.on_events, engine.on_disconnect
         )

@@ -118,7 +118,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Nothing is done before somebody says how to go on."""
+    """Nothing is done before somebody says how to go on; in `how`, `{url}` stands for the framework's address."""
 
     why: str
     how: str

@@ -55,6 +55,7 @@ class Inventory(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fiel
     agent: str = ""
     settle: float = 5.0
     patience: float = 120.0
+    max_unavailable: int = 1
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -79,6 +80,8 @@ def read(document: Any, where: str, settings: frozenset[str]) -> Inventory:
     problems += [] if names else [f"{where}: there are no hosts in it"]
     if not found.store.startswith(("etcd://", "etcds://", "http://", "https://", "sqlite:///")):
         problems.append(f"{where}: store: {found.store!r} is no address such as etcd://10.0.0.1:2379")
+    if found.max_unavailable < 1:
+        problems.append(f"{where}: max-unavailable: {found.max_unavailable} is less than 1")
     for owner, lines in [("node", found.node), *((f"host {host.name}: node", host.node) for host in found.hosts)]:
         unknown = sorted(set(lines) - settings)
         problems += [
@@ -154,20 +157,24 @@ Delta = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One host of a plan. `reach`: None for an agent of Mesos, which its framework reaches by a task."""
+    """One host of a plan. `reach`: None for one that the calico framework reaches: an agent of Mesos by a task, a
+    `station` by the package service there."""
 
     name: str
     reach: Ssh | None
     want: dict[str, Any]
+    station: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`digest`: of what is wanted and of what was there instead when the hosts were asked."""
+    """`digest`: of what is wanted and of what was there instead when the hosts were asked. `at_once`: how many hosts
+    may be out together."""
 
     digest: str
     artefact: str
     tasks: tuple[Task, ...]
     deltas: dict[str, dict[str, list[dict[str, str]]]]
+    at_once: int = 1
 
     @property
     def empty(self) -> bool:
@@ -176,16 +183,17 @@ class Plan(msgspec.Struct, frozen=True):
     def rollout(self, now: float) -> Rollout:
         """Each host gets the steps that have something to do there."""
         hosts = [(task.name, [step for step in STEPS if step in self.deltas[task.name]]) for task in self.tasks]
-        return start(self.digest, hosts, now)
+        return start(self.digest, hosts, now, self.at_once)
 
 
-def plan(tasks: Sequence[Task], deltas: Mapping[str, Delta], artefact: str) -> Plan:
-    content = json.dumps([[task.name, task.want, deltas[task.name]] for task in tasks], sort_keys=True)
+def plan(tasks: Sequence[Task], deltas: Mapping[str, Delta], artefact: str, at_once: int = 1) -> Plan:
+    wanted = [[task.name, task.want, deltas[task.name]] for task in tasks]
+    content = json.dumps([at_once, *wanted] if at_once > 1 else wanted, sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     plain = {
         name: {step: [dict(item) for item in items] for step, items in delta.items()} for name, delta in deltas.items()
     }
-    return Plan(digest, artefact, tuple(tasks), plain)
+    return Plan(digest, artefact, tuple(tasks), plain, at_once)
 
 
 def shown(made: Plan) -> list[str]:

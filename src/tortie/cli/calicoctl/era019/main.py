@@ -9,6 +9,7 @@ from tortie.base.errors import TortieError, Unavailable
 from tortie.cli.calicoctl.era019 import environment, usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
 from tortie.store.client import Client
+from tortie.store.open import NoNetworkStore
 
 Job = Callable[[Client], str]
 USAGE = {
@@ -27,7 +28,7 @@ USAGE = {
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The exit code; what there is to say has been printed."""
+    """The exit code; what there is to say has been printed. NoNetworkStore is left to the caller."""
     word = arguments[0] if arguments else ""
     if word == "version" and len(arguments) == 1:
         print(_version())
@@ -54,6 +55,8 @@ def _run(word: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int
         if failure.text:
             print(failure.text)
         return failure.code
+    except NoNetworkStore:
+        raise
     except TortieError as error:
         import textwrap
 

@@ -10,10 +10,11 @@ from tortie.cli.calicoctl.era13 import usage
 from tortie.cli.calicoctl.era13.wording import worded
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 from tortie.cli.options import BadUsage, Options, read
+from tortie.store.open import NoNetworkStore
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources | None = None) -> int:
-    """The exit code; what there is to say has been printed."""
+    """The exit code; what there is to say has been printed. NoNetworkStore is left to the caller."""
     try:
         text = _run(list(arguments), environ, sources or Sources())
     except BadUsage:
@@ -21,6 +22,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources |
             f"Invalid option: 'calicoctl {' '.join(arguments)}'. Use flag '--help' to read about a specific subcommand."
         )
         return 1
+    except NoNetworkStore:
+        raise
     except ClientError as error:
         print(f"Failed to create Calico API client: {error}")
         return 1

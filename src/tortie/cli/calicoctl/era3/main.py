@@ -10,18 +10,21 @@ from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era3 import usage
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 from tortie.cli.options import BadUsage, Options, read
+from tortie.store.open import NoNetworkStore
 
 Command = Callable[[Options, Session], str]
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources | None = None) -> int:
-    """The exit code; what there is to say has been printed."""
+    """The exit code; what there is to say has been printed. NoNetworkStore is left to the caller."""
     try:
         text = _run(arguments, environ, sources or Sources())
     except BadUsage as error:
         word = next((word for word in arguments if not word.startswith("-")), "")
         print(f"calicoctl: {error}\n\n{usage.of(word)}", end="", file=sys.stderr)
         return 1
+    except NoNetworkStore:
+        raise
     except ClientError as error:
         print(f"Failed to create Calico API client: {error}")
         return 1

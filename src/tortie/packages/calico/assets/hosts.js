@@ -23,11 +23,13 @@ export function heads(place, hosts) {
     all.set("gate", gate);
   }
   const names = [...all.keys()];
-  if (place.dataset.steps !== names.join()) {
-    place.dataset.steps = names.join();
+  const first = hosts.some((host) => host.kind === "station") ? "Host" : "Agent";
+  const key = [first, ...names].join();
+  if (place.dataset.steps !== key) {
+    place.dataset.steps = key;
     place.style.setProperty("--steps", Math.max(0, names.length - 1));
     place.firstElementChild.dataset.key = "";
-    place.firstElementChild.replaceChildren(...["Agent", "", ...all.values(), "In all"].map((text) => el("span", {}, text)));
+    place.firstElementChild.replaceChildren(...[first, "", ...all.values(), "In all"].map((text) => el("span", {}, text)));
   }
   return names;
 }
@@ -35,7 +37,8 @@ export function heads(place, hosts) {
 export function makeHost(host) {
   const id = `of-${host.name}`;
   return el("article", { "aria-label": host.name },
-    el("h3", {}, el("button", { type: "button", class: "plain", "aria-expanded": "false", "aria-controls": id, title: "What changes there" }, host.name)),
+    el("h3", {}, el("button", { type: "button", class: "plain", "aria-expanded": "false", "aria-controls": id, title: "What changes there" }, host.name),
+      host.kind === "station" ? el("span", { class: "soft small" }, " master") : null),
     el("span", { class: "mark" }), el("ol", { class: "steps", role: "list" }), el("span", { class: "all number soft small" }),
     el("p", { class: "why" }), el("div", { class: "details", id }));
 }

@@ -34,6 +34,8 @@ function draw() {
   put($("#now .doing"), sentence(board));
   progress();
   reason();
+  $("#note").hidden = !board.note;
+  put($("#note"), board.note);
   facts();
   orders();
   $("#agents").hidden = !board.hosts.length;
@@ -47,7 +49,7 @@ function draw() {
 }
 
 function progress() {
-  const { all, done, failed } = board.counts;
+  const { all, done, failed, of } = board.counts;
   const share = $(".share");
   share.style.visibility = all ? "visible" : "hidden";
   const meter = $(".meter");
@@ -55,7 +57,7 @@ function progress() {
   meter.setAttribute("aria-valuenow", done);
   meter.firstElementChild.style.width = `${all ? (100 * done) / all : 0}%`;
   const back = board.goal === "undo" ? "as before" : "done";
-  put($("#counts"), `${done} of ${all} agents ${back}${failed ? `, ${failed} failed` : ""}`);
+  put($("#counts"), `${done} of ${all} ${of} ${back}${failed ? `, ${failed} failed` : ""}`);
 }
 
 function reason() {
