@@ -217,7 +217,7 @@ def test_a_driver_that_died_in_the_middle_of_a_step_is_followed_by_another(
 ) -> None:
     real, count = drive._do, 0
 
-    def dying(*given: Any) -> str | None:
+    def dying(*given: Any) -> tuple[str | None, str]:
         nonlocal count
         count += 1
         answer = real(*given)
@@ -241,7 +241,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     real = drive._do
     seen: list[str] = []
 
-    def pausing(act: Any, *given: Any) -> str | None:
+    def pausing(act: Any, *given: Any) -> tuple[str | None, str]:
         seen.append(act.host)
         if len(seen) == 2:
             assert world.run("pause").exit_code == 0
@@ -250,7 +250,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     def look(driver: Any, _rollout: Any) -> None:
         assert world.state()["state"] == "paused"
         assert set(seen) == {"a1"}
-        book.order(driver.store, "resume")
+        book.order(driver.store, "resume", "me")
 
     monkeypatch.setattr(drive, "_do", pausing)
     monkeypatch.setattr(drive, "_wait_for_order", look)

@@ -127,7 +127,7 @@ def _told(word: str, url: str, as_json: bool, *, force: bool) -> None:
             _status(book.current(store).rollout, as_json)
             return
         order: Any = word
-        wanted = book.order(store, order, force=force)
+        wanted = book.order(store, order, _user(), force=force)
         if decide(wanted) is None:
             _end(wanted)
             return
@@ -203,7 +203,11 @@ def _reaches(plan: Plan) -> Mapping[str, Ssh]:
 
 
 def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+    return f"{_user()}, process {os.getpid()}"
+
+
+def _user() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _tell(line: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tortie.base.errors import Invalid
+from tortie.base.natural import natural
 from tortie.node.first import First
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
@@ -103,7 +104,7 @@ def tasks(
     found = inventory(wanted, store)
     alone = replace(found, cni=None)
     made = []
-    for agent in sorted(agents, key=lambda agent: (agent.public, agent.hostname)):
+    for agent in sorted(agents, key=lambda agent: (agent.public, natural(agent.hostname))):
         unit = wanted.units[agent.public] if wanted.cni else ""
         made.append(Task(agent.hostname, None, _goes(wanted, found, HostEntry(agent.hostname, agent=unit), product)))
     for name in sorted(station.name for station in apart(stations, agents)):

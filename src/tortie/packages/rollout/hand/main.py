@@ -21,8 +21,7 @@ def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
             return {"delta": hand.delta()}
         if request["do"] == "undo":
             return {"notes": hand.undo(request["step"])}
-        hand.apply(request["step"], payload)
-        return {"notes": []}
+        return {"notes": hand.apply(request["step"], payload)}
     except Failed as error:
         return {"error": str(error)}
     except OSError as error:

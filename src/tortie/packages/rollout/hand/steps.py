@@ -50,7 +50,8 @@ class Hand:
         found["node"] += self._unit_delta(self._node(), "node")
         return {step: changes for step, changes in found.items() if changes}
 
-    def apply(self, step: str, payload: bytes) -> None:
+    def apply(self, step: str, payload: bytes) -> list[str]:
+        """Notes for a person."""
         self._remember()
         if step == "artefact":
             artefact.apply(self.place, self.want["artefact"], payload)
@@ -66,7 +67,8 @@ class Hand:
             self._restart(self._node(), "node")
         else:
             before = self.place.record("before") or {}
-            self._gate(before, [*before.get("peers", ()), *self._rolled])
+            return [self._gate(before, [*before.get("peers", ()), *self._rolled])]
+        return []
 
     def undo(self, step: str) -> list[str]:
         """Notes for a person."""
@@ -101,9 +103,11 @@ class Hand:
             },
         )
 
-    def _gate(self, before: dict[str, Any], peers: Sequence[str]) -> None:
+    def _gate(self, before: dict[str, Any], peers: Sequence[str]) -> str:
         settle = self.want.get("settle", SETTLE)
-        gate.wait(self._socket, before.get("endpoints", ()), peers if self._probes else (), settle, self.patience)
+        return gate.wait(
+            self._socket, before.get("endpoints", ()), peers if self._probes else (), settle, self.patience
+        )
 
     @property
     def _probes(self) -> bool:
