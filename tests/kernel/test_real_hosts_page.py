@@ -140,7 +140,7 @@ def test_from_the_first_line_to_an_uninstallation_that_leaves_nothing(host: Real
     daemon.wait(PATIENCE)  # the command has ended it
     host.end(etcd)
     host.must("rm -r /root/router.yaml /var/lib/etcd/default")
-    assert difference(before, host.there()) == {}
+    wait_until(lambda: not difference(before, host.there()), message=lambda: difference(before, host.there()))
 
 
 def a_container_comes_and_goes(host: RealHost) -> None:

@@ -92,12 +92,17 @@ def uninstall(
     )
     if dry_run:
         told = [*_end(unit, path, dry_run=True), *(f"{DRY[verb]} {what}" for verb, what, _ in preview(parts))]
+        told += _forget(unit, dry_run=True)
         click.echo("\n".join(told) if told else "nothing of a node is here")
         return
-    for line in _end(unit, path, dry_run=False):
-        click.echo(line)
-    for verb, what, _ in remove(parts, force=force):
-        click.echo(f"{verb} {what}")
+    ended = _end(unit, path, dry_run=False)
+    click.echo("".join(f"{line}\n" for line in ended), nl=False)
+    try:
+        for verb, what, _ in remove(parts, force=force):
+            click.echo(f"{verb} {what}")
+    except Conflict as error:
+        raise Conflict(f"{error}{_back(unit, ended)}") from error
+    click.echo("".join(f"{line}\n" for line in _forget(unit, dry_run=False)), nl=False)
 
 
 def _refusal(left: Sequence[str], store: str) -> str:
@@ -127,39 +132,52 @@ def _names(store: str) -> dict[str, str]:
 
 
 def _end(unit: str, path: str, *, dry_run: bool) -> list[str]:
-    """The agent has ended, and does not come back; what was done for that."""
-    done = [*_end_unit(unit, dry_run=dry_run)] if unit and shutil.which("systemctl") else []
+    """The agent has ended; what was done for that."""
     from tortie.cli.calicoctl import unix_http
 
     running = unix_http.peer_pid(path)
-    if running is not None and not done:
-        done.append(f"would end the agent, process {running}" if dry_run else f"ended the agent, process {running}")
+    if unit and _ask("is-active", unit) in ("active", "activating", "reloading"):
+        if dry_run:
+            return [f"would stop {unit}"]
+        _order("stop", unit)
+        done = [f"stopped {unit}"]
+    elif running is not None:
+        done = [f"would end the agent, process {running}" if dry_run else f"ended the agent, process {running}"]
+    else:
+        return []
     if running is not None and not dry_run:
         _kill(running)
     return done
 
 
-def _end_unit(unit: str, *, dry_run: bool) -> list[str]:
-    done = []
-    if _ask("is-active", unit) in ("active", "activating", "reloading"):
-        done.append(f"would stop {unit}" if dry_run else f"stopped {unit}")
-        if not dry_run:
-            _order("stop", unit)
-    if _ask("is-enabled", unit) == "enabled":
+def _back(unit: str, ended: Sequence[str]) -> str:
+    """A container came while the agent was ended: it goes on, where somebody can start it."""
+    if not ended:
+        return ""
+    if ended == [f"stopped {unit}"]:
+        _order("start", unit)
+        return f"; {unit} is started again"
+    return "; the agent has ended: start it again"
+
+
+def _forget(unit: str, *, dry_run: bool) -> list[str]:
+    """The unit does not come back with the next start of the host; what was done for that."""
+    done, file = [], UNITS / unit
+    if unit and _ask("is-enabled", unit) == "enabled":
         done.append(f"would disable {unit}" if dry_run else f"disabled {unit}")
         if not dry_run:
             _order("disable", unit)
-    file = UNITS / unit
-    if file.is_file() and file.read_text(errors="replace").startswith(node_config.MARK):
+    if unit and file.is_file() and file.read_text(errors="replace").startswith(node_config.MARK):
         done.append(f"would remove {file}" if dry_run else f"removed {file}")
         if not dry_run:
             file.unlink(missing_ok=True)
-            _systemctl("daemon-reload")
+            _ask("daemon-reload")
     return done
 
 
-def _ask(verb: str, unit: str) -> str:
-    return _systemctl(verb, unit).stdout.strip()
+def _ask(*words: str) -> str:
+    """Nothing where no service manager is."""
+    return _systemctl(*words).stdout.strip() if shutil.which("systemctl") else ""
 
 
 def _order(verb: str, unit: str) -> None:
