@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tortie.lab.documents import MEMBERS
 from tortie.lab.plan import MASTER
 from tortie.lab.walks.marathon import as_json, listed_apps
 from tortie.lab.walks.rolling import Rolling, not_alone, original
@@ -19,7 +20,6 @@ from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 ETCD_ROW = ["/etcd", "128", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
 CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
-MEMBERS = 3
 TASK = "etcd-server"
 RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort", "_etcd-client._tcp": "clientPort"}
 """By SRV record: what the framework's own list calls the port that it leads to."""
