@@ -102,6 +102,23 @@ def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:
     assert delta(host, want(old)) == {}
 
 
+def test_a_changed_plug_in_restarts_nothing_and_a_changed_network_the_agent_alone(host: Box) -> None:
+    name, payload = artefact("one")
+    wanted, plugin, network = want(name, agent=AGENT), "/opt/cni/bin/calico", "/etc/cni/net.d/calico.conf"
+    wanted["files"]["cni"][network] = {"text": "one", "mode": 0o644}
+    all_of(host, wanted, payload)
+    wanted["files"]["cni"][plugin] = {"text": "#!/bin/sh\n# the next one\n", "mode": 0o755}
+    assert delta(host, wanted) == {"cni": [f"change {plugin}"]}
+    all_of(host, wanted, payload, plan="p2")
+    assert host.restarts() == [AGENT, NODE]
+    wanted["files"]["cni"][network] = {"text": "two", "mode": 0o644}
+    assert delta(host, wanted) == {"cni": [f"change {network}"], "agent": [f"restart {AGENT}"]}
+    all_of(host, wanted, payload, plan="p3")
+    assert host.restarts() == [AGENT, NODE, AGENT]
+    none_of(host, wanted, plan="p3")
+    assert host.restarts() == [AGENT, NODE, AGENT, AGENT]
+
+
 def test_what_others_changed_since_is_kept_beside_and_told(host: Box) -> None:
     name, payload = artefact("one")
     all_of(host, want(name), payload)

@@ -205,7 +205,7 @@ def test_bad_orders_are_answered_and_do_no_harm(start: Start, tmp_path: Path, li
 
 def test_an_unknown_daemon_and_a_dead_supervisor_are_told_apart(start: Start, tmp_path: Path) -> None:
     running = start([shell("d", "exec sleep 60")])
-    with pytest.raises(NotFound, match="no daemon 'x'"):
+    with pytest.raises(NotFound, match="no unit x"):
         running.order("stop", "x")
     running.end()
     with pytest.raises(Unavailable):

@@ -82,9 +82,15 @@ class Host:
         return str(self.lab.directory / f"{self.name}-bird")
 
     def uninstall(self) -> list[str]:
-        """The command. Without the directory it would end this machine's BIRD."""
-        words = ("-m", "tests.kernel.run_node", "uninstall", "--bird-directory", self.bird)
-        return self.words(sys.executable, *words)
+        """The command, with all that is not in this namespace alone: else it would end this machine's node and BIRD."""
+        own = [*self.kept, "--socket", str(self.socket), "--store", self.lab.url]
+        own += ["--cni-socket", f"{self.socket}.cni", "--cni-spool", f"{self.bird}-spool", "--no-docker", "--unit", ""]
+        return self.words(sys.executable, "-m", "tests.kernel.run_node", "uninstall", *own)
+
+    @property
+    def kept(self) -> list[str]:
+        """Options that lead to its own files, which its agent and its uninstallation must agree on."""
+        return ["--bird-directory", self.bird, "--state", str(self.lab.directory / f"{self.name}-state")]
 
     @property
     def log(self) -> Path:
@@ -101,8 +107,7 @@ class Host:
                     self.lab.url,
                     "--no-docker",
                     "--no-cni",
-                    "--bird-directory",
-                    self.bird,
+                    *self.kept,
                     *options,
                 ),
             ],

@@ -23,6 +23,7 @@ from tests.support.rollout_host import AGENT, Box, artefact
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.waiting import PATIENCE, until
 from tortie.packages.calico.run import Settings, run
+from tortie.packages.calico.stations import ABSENT_SECONDS
 from tortie.packages.calico.tasks import GIVEN, Needs
 from tortie.packages.calico.values import Wanted
 from tortie.packages.rollout.artefact import Artefact
@@ -102,7 +103,7 @@ class HostsMaster(SchedulerMaster):
         sandbox.mkdir(parents=True)
         (uri,) = task.info["command"]["uris"]
         with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
-            (sandbox / GIVEN).write_bytes(_led(reply.read(), self.boxes[host]))
+            (sandbox / GIVEN).write_bytes(led(reply.read(), self.boxes[host], "systemd-run"))
         self.fetched(host, task)
         with open(sandbox / "log", "ab") as log:
             process = subprocess.Popen(
@@ -128,14 +129,15 @@ class HostsMaster(SchedulerMaster):
         await super().stop()
 
 
-def _led(given: bytes, box: Box) -> bytes:
+def led(given: bytes, box: Box, apart: str = "") -> bytes:
     """The request, for the box instead of this machine."""
     size = len(hand())
     line, _, payload = given[size:].partition(b"\n")
     request = json.loads(line)
-    assert request["apart"] == "systemd-run"
+    assert request.get("apart", "") == apart
     request |= {"root": str(box.root), "systemctl": str(box.systemctl)}
-    request["apart"] = str(box.systemctl.with_name("systemd-run"))
+    if apart:
+        request["apart"] = str(box.systemctl.with_name(apart))
     return given[:size] + json.dumps(request).encode() + b"\n" + payload
 
 
@@ -177,7 +179,9 @@ class Live:
             await self.program
 
 
-def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
+def settings_of(
+    directory: Path, master: int, port: int, mark: str, at_once: int = 1, absent_seconds: float = ABSENT_SECONDS
+) -> Settings:
     """Of a framework that brings the product which `mark` makes."""
     name, packed = artefact(mark)
     return Settings(
@@ -187,17 +191,22 @@ def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
         address="127.0.0.1",
         port=port,
         needs=Needs(cpus=0.1, mem=32, container="mesos", python=sys.executable),
-        wanted=Wanted(cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE),
+        wanted=Wanted(
+            cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE, at_once=at_once
+        ),
         build=lambda: Artefact(name, tag(), packed),
+        absent_seconds=absent_seconds,
         product=lambda made, _: Product(made.name, made.tag, "[Service]\n", {"calico": "#!/bin/sh\n"}, {}),
     )
 
 
 @asynccontextmanager
-async def roller(directory: Path, master: HostsMaster, mark: str = "one") -> AsyncIterator[Live]:
+async def roller(
+    directory: Path, master: HostsMaster, mark: str = "one", at_once: int = 1, absent_seconds: float = ABSENT_SECONDS
+) -> AsyncIterator[Live]:
     """Brings the product that `mark` makes, until the block ends."""
     port = free_port()
-    settings = settings_of(directory, master.port, port, mark)
+    settings = settings_of(directory, master.port, port, mark, at_once, absent_seconds)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)
@@ -212,10 +221,10 @@ def start(directory: Path, master: HostsMaster, port: int) -> subprocess.Popen[b
     program = "import sys; from tests.support.agent_hosts import main; main(*sys.argv[1:])"
     words = [sys.executable, "-c", program, str(directory), str(master.port), str(port)]
     with open(directory / "framework.log", "ab") as log:
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=_environment())
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env=environment())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
 
 

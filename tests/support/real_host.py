@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.support.host_state import PLACES, State, look
 from tests.support.waiting import PATIENCE, wait_until
 
 KEPT_APART = ("/etc", "/opt", "/usr/local", "/var/lib", "/var/log", "/root")
@@ -18,8 +19,8 @@ BIN = Path(sys.executable).parent
 class RealHost:
     """Namespaces for network, mounts, name and processes; `address` is on its uplink. Everything in it ends with it."""
 
-    def __init__(self, work: Path, address: str) -> None:
-        self.work, self.address = work, address
+    def __init__(self, work: Path, address: str, name: str = "one") -> None:
+        self.work, self.address, self.name = work, address, name
         self._first: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._daemons: list[subprocess.Popen[bytes]] = []
@@ -28,7 +29,7 @@ class RealHost:
         lines = [self._above(place) for place in KEPT_APART]
         lines += [
             "mount -t tmpfs tmpfs /run",
-            "hostname one",
+            f"hostname {self.name}",
             "ip link set lo up",
             "ip link add uplink type veth peer cable",
         ]
@@ -67,6 +68,11 @@ class RealHost:
         self._first.wait(PATIENCE)
         for daemon in self._daemons:
             daemon.wait(PATIENCE)
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, as the machine sees it."""
+        return self._pid
 
     def words(self, line: str) -> list[str]:
         namespaces = ("--net", "--mount", "--uts", "--pid")
@@ -123,19 +129,9 @@ class RealHost:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
-    def there(self) -> dict[str, str]:
-        """What an installation changes on a host: of files those that differ from this machine's, logs excepted."""
-        files = " ".join([*(str(self._upper(place)) for place in KEPT_APART if place != "/var/log"), "/run"])
-        asked = {
-            "files": f"find {files} -not -type d | sort",
-            "nft": "nft list ruleset",
-            "links": "ip -o link show | sed 's/ state .*//'",
-            "routes": "{ ip route show table all; ip -6 route show table all; } | grep -v 'fe80\\|ff00'",
-            "rules": "ip rule; ip -6 rule",
-            "sysctls": "sysctl --all 2>/dev/null | grep '^net\\.ipv[46]\\.\\(conf\\|ip_forward\\)' | sort",
-            "processes": "ps -e -o stat=,comm= | grep -v '^Z\\| \\(ps\\|bash\\|grep\\|sleep\\|sort\\)$' | sort",
-        }
-        return {name: self.run(line).stdout for name, line in asked.items()}
+    def there(self) -> State:
+        """Of files those that differ from this machine's."""
+        return look(lambda line: self.run(line).stdout, {str(self._upper(place)): place for place in PLACES})
 
     @staticmethod
     def _environ() -> dict[str, str]:

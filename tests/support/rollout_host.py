@@ -36,7 +36,7 @@ case $verb in
   stop) end "$1" ;;
   restart)
     if [ -e refuse ]; then echo "the unit does not start" >&2; exit 1; fi
-    end "$1"; setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
+    end "$1"; env -i setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
     echo "$1" >> ../restarts ;;
   daemon-reload|reset-failed) ;;
   *) echo "what is $verb?" >&2; exit 1 ;;

@@ -41,7 +41,7 @@ _LIMIT = click.FloatRange(0.01)
     "CALICO_MAX_CONCURRENT_RESTARTS",
     type=click.IntRange(1),
     default=1,
-    help="More than one is taken for one: a gate stands between two agents.",
+    help="How many agents may be out together, from the first step until the gate; the first agent goes alone.",
 )
 @option("--cpu-limit", "CALICO_CPU_LIMIT_INSTALL_CNI", type=_LIMIT, default=0.2, help="CPUs of a task.")
 @option("--mem-limit", "CALICO_MEM_LIMIT_INSTALL_CNI", type=click.FloatRange(32), default=512.0, help="MB of a task.")
@@ -103,7 +103,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
 def _wanted(given: dict[str, Any]) -> Any:
     from tortie.packages.calico.values import Wanted, store_of
-    from tortie.packages.rollout.inventory import Cni
+    from tortie.packages.rollout.inventory import for_mesos
 
     endpoints = tuple(part.strip() for part in given["etcd_endpoints"].split(",") if part.strip())
     etcd = given["etcd_srv"].partition(".")[0] if given["find_etcd"] else ""
@@ -119,8 +119,9 @@ def _wanted(given: dict[str, Any]) -> Any:
         etcd=etcd,
         cluster=given["store"],
         endpoints=endpoints,
-        cni=Cni(bin_dir=plugins, config_dir=network) if given["install_cni"] else None,
+        cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
         settle=given["settle"],
         patience=given["patience"],
+        at_once=given["max_concurrent_restarts"],
     )

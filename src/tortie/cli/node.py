@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,19 +19,32 @@ from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import host_address, node_config
 from tortie.cli.node_companions import Companion, LauncherPaths, companions
+from tortie.cli.node_options import (
+    agent_socket,
+    bird_directory,
+    cni_socket,
+    cni_spool,
+    config_file,
+    need_root,
+    path_option,
+    state,
+    store_address,
+    variable,
+)
+from tortie.cli.node_uninstall import uninstall
 from tortie.dataplane.kernel.table import KernelTable
 from tortie.dataplane.render.base import closed_table
 from tortie.dataplane.render.settings import parse_prefixes
 from tortie.dataplane.routes import Backend
 from tortie.dataplane.tunnels import parse_six
 from tortie.node.agent import Agent
+from tortie.node.before import Before, Files
 from tortie.node.bird import Bird
-from tortie.node.bird_socket import DIRECTORY
 from tortie.node.bootstrap import write_defaults, write_node
 from tortie.node.http import application
-from tortie.plugins.install import KINDS, Kind
+from tortie.plugins.install import KINDS, Kind, Placed
 from tortie.store.client import Client
-from tortie.store.open import open_store, store_url
+from tortie.store.open import open_store
 from tortie.store.port import Datastore
 from tortie.web.serve import serve, unix_listener
 
@@ -57,6 +69,7 @@ class Options:
     net_modules_log: Path
     networking_backend: Backend
     bird_directory: str
+    state: Path
     debug: bool
 
 
@@ -65,37 +78,8 @@ def node() -> None:
     """The agent of one host: network and policy of its containers."""
 
 
-def _variable(option: str) -> str:
-    """The variable of the environment that stands for an option."""
-    return next(name for name, known in node_config.NAMES.items() if known == option)
-
-
-def _load_file(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
-    """The file's settings stand behind the command line and the environment. One that was named must be there."""
-    if path is not None and not path.exists():
-        raise Invalid(f"{path}: no such file")
-    context.default_map = {**(context.default_map or {}), **node_config.load(path or node_config.CONFIG)}
-
-
-def _path_option(option: str, default: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    name = option.removeprefix("--").replace("-", "_")
-    kind = click.Path(path_type=Path)
-    return click.option(option, type=kind, default=default, show_default=True, envvar=_variable(name), help=text)
-
-
-cni_socket = _path_option("--cni-socket", "/run/tortie/cni.sock", "Where the plug-ins find this agent.")
-cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they keep for it while it is away.")
-
-
 @node.command()
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    is_eager=True,
-    expose_value=False,
-    callback=_load_file,
-    help="File of NAME=VALUE lines, by the variables' names.  [default: /etc/tortie/node.conf if it is there]",
-)
+@config_file
 @click.option("--hostname", default=socket.gethostname, envvar="NODENAME", help="This node's name.")
 @click.option("--address", envvar="IP", help="This host's IPv4 address with its subnet's mask: 172.24.197.102/24.")
 @click.option(
@@ -117,42 +101,30 @@ cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they 
     envvar="IP6_AUTODETECTION_METHOD",
     help="The same for an IPv6 address that is to be found.",
 )
-@click.option(
-    "--store",
-    default=store_url,
-    show_default="this host's store",
-    envvar="TORTIE_STORE",
-    help="Address of the datastore.",
-)
-@click.option(
-    "--socket",
-    "path",
-    default="/run/tortie/node.sock",
-    show_default=True,
-    envvar=_variable("path"),
-    help="Health, status, metrics.",
-)
+@store_address
+@agent_socket
+@state
 @click.option(
     "--own-table/--share-table",
     default=True,
-    envvar=_variable("own_table"),
+    envvar=variable("own_table"),
     help="Let nobody else change our nftables table (Linux 6.9).",
 )
 @click.option(
     "--docker/--no-docker",
     default=True,
-    envvar=_variable("docker"),
+    envvar=variable("docker"),
     help="Serve Docker's network and address plug-ins.",
 )
 @click.option(
     "--cni/--no-cni",
     default=True,
-    envvar=_variable("cni"),
+    envvar=variable("cni"),
     help="Serve CNI and net-modules: what `tortie node install-cni` and `install-netmodules` put in place.",
 )
 @cni_socket
 @cni_spool
-@_path_option("--net-modules-log", "/var/log/calico/isolator.log", "Every call of net-modules with its answer.")
+@path_option("--net-modules-log", "/var/log/calico/isolator.log", "Every call of net-modules with its answer.")
 @click.option(
     "--networking-backend",
     type=click.Choice(get_args(Backend)),
@@ -161,14 +133,8 @@ cni_spool = _path_option("--cni-spool", "/var/lib/tortie/cni/spool", "What they 
     envvar="CALICO_NETWORKING_BACKEND",
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
-@click.option(
-    "--bird-directory",
-    default=str(DIRECTORY),
-    show_default=True,
-    envvar=_variable("bird_directory"),
-    help="BIRD's own files and its socket.",
-)
-@click.option("--debug", is_flag=True, envvar=_variable("debug"))
+@bird_directory
+@click.option("--debug", is_flag=True, envvar=variable("debug"))
 def run(
     address: str | None,
     ip_autodetection_method: str,
@@ -180,7 +146,7 @@ def run(
 
     Every option may stand in the environment or in the configuration file, by the name of its variable.
     """
-    _check_root()
+    need_root()
     options = Options(
         address=host_address.chosen(address, ip_autodetection_method),
         address6=host_address.chosen6(address6, ip6_autodetection_method),
@@ -215,7 +181,7 @@ def _first(group: BaseExceptionGroup[TortieError]) -> TortieError:
 @click.option("--interface-prefix", default="cali", show_default=True)
 def boot(interface_prefix: str) -> None:
     """Load a closed table when none of ours is there: nothing of a workload passes until the agent has come."""
-    _check_root()
+    need_root()
     prefixes = parse_prefixes(interface_prefix)
     table = KernelTable()
     try:
@@ -244,12 +210,21 @@ launcher_kind = click.option(
 )
 @cni_socket
 @cni_spool
+@state
 @launcher_kind
-def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path, launcher: Kind) -> None:
+def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path, state: Path, launcher: Kind) -> None:
     """Put the CNI plug-ins tortie, calico and calico-ipam where container runtimes look for them."""
-    from tortie.plugins.cni.install import install
+    from tortie.plugins.cni.install import NAMES, install
 
-    for placed in install(bin_dir, str(cni_socket), str(cni_spool), launcher):
+    _install(install(bin_dir, str(cni_socket), str(cni_spool), launcher), [bin_dir / name for name in NAMES], state)
+
+
+def _install(placing: Iterator[Placed], paths: Sequence[Path], state: Path) -> None:
+    """What was there is kept, for `tortie node uninstall`."""
+    files = Files(state)
+    files.keep([path.absolute() for path in paths])
+    for placed in placing:
+        files.placed(placed.path.absolute())
         click.echo(f"wrote {placed.path}: {placed.what}")
 
 
@@ -263,27 +238,17 @@ def install_cni(bin_dir: Path, cni_socket: Path, cni_spool: Path, launcher: Kind
 )
 @cni_socket
 @cni_spool
+@state
 @launcher_kind
-def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path, launcher: Kind) -> None:
+def install_netmodules(bin_dir: Path, cni_socket: Path, cni_spool: Path, state: Path, launcher: Kind) -> None:
     """Put net-modules' command calico_mesos in place, and a modules.json for Mesos agents where there is none."""
-    from tortie.plugins.netmodules.install import install
+    from tortie.plugins.netmodules.install import MODULES, NAME, install
 
-    for placed in install(bin_dir, str(cni_socket), str(cni_spool), launcher):
-        click.echo(f"wrote {placed.path}: {placed.what}")
+    paths = [bin_dir / name for name in (NAME, *(() if (bin_dir / MODULES).exists() else (MODULES,)))]
+    _install(install(bin_dir, str(cni_socket), str(cni_spool), launcher), paths, state)
 
 
-@node.command()
-@click.option("--interface-prefix", default="cali", show_default=True)
-@click.option("--bird-directory", default=str(DIRECTORY), show_default=True, envvar=_variable("bird_directory"))
-@click.option("--force", is_flag=True, help="Also while workloads are here: nothing guards them any more.")
-def uninstall(interface_prefix: str, bird_directory: str, force: bool) -> None:
-    """Take everything of the node out of this host's kernel: routes, BIRD's too, tunnels, what foreignAccept wrote, the
-    table."""
-    from tortie.node.uninstall import uninstall as remove
-
-    _check_root()
-    for name in remove(parse_prefixes(interface_prefix), Bird(Path(bird_directory)), force=force):
-        click.echo(f"removed {name}")
+node.add_command(uninstall)
 
 
 def _companions(options: Options) -> Sequence[Companion]:
@@ -291,13 +256,8 @@ def _companions(options: Options) -> Sequence[Companion]:
     return companions(docker=options.docker, launchers=paths)
 
 
-def _check_root() -> None:
-    if os.geteuid() != 0:
-        raise Invalid("this needs root: it changes routes and nftables")
-
-
 def _check(options: Options) -> None:
-    _check_root()
+    need_root()
     hostname, address = options.hostname, options.address
     problems = []
     if not hostname or "/" in hostname:
@@ -310,6 +270,8 @@ def _check(options: Options) -> None:
 
 
 async def _run(logger: logging.Logger, options: Options, beside: Sequence[Companion]) -> None:
+    before = Before(options.state)
+    before.folders(_makes(options))
     listener = unix_listener(Path(options.path))
     name = options.hostname.lower()
     agent = Agent(
@@ -319,6 +281,7 @@ async def _run(logger: logging.Logger, options: Options, beside: Sequence[Compan
         own_table=options.own_table,
         backend=options.networking_backend,
         bird=Bird(Path(options.bird_directory)),
+        before=before,
     )
     logger.info("node %s address=%s address6=%s store=%s", name, options.address, options.address6 or "", options.store)
     async with anyio.create_task_group() as tasks:
@@ -329,6 +292,15 @@ async def _run(logger: logging.Logger, options: Options, beside: Sequence[Compan
         tasks.start_soon(agent.run, datastore)
         for companion in beside:
             tasks.start_soon(companion, agent, datastore)
+
+
+def _makes(options: Options) -> list[Path]:
+    """Where this process and what it starts put files."""
+    from tortie.plugins.docker.service import PLUGIN_DIR
+
+    files = [Path(options.path), options.state / "x", Path(options.bird_directory) / "x"]
+    files += [PLUGIN_DIR / "x"] if options.docker else []
+    return [*files, options.cni_socket, options.cni_spool / "x"] if options.cni else files
 
 
 async def _open(logger: logging.Logger, store: str, agent: Agent) -> Datastore:

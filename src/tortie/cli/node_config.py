@@ -25,12 +25,15 @@ NAMES: Mapping[str, str] = {
     "TORTIE_NET_MODULES_LOG": "net_modules_log",
     "CALICO_NETWORKING_BACKEND": "networking_backend",
     "TORTIE_BIRD_DIRECTORY": "bird_directory",
+    "TORTIE_NODE_STATE": "state",
     "TORTIE_DEBUG": "debug",
 }
 """Variables of the environment, and lines of the file, by the option of `tortie node run` that each stands for."""
 
+SERVICE = "calico-node.service"
+MARK = "# The agent of one host. Written by `tortie node unit`."
 UNIT = """\
-# The agent of one host. Written by `tortie node unit`.
+{mark}
 [Unit]
 Description=Tortie node: network and policy of this host's containers
 Wants=network-online.target
@@ -56,7 +59,7 @@ WantedBy=multi-user.target
 
 def unit(program: str, config: Path = CONFIG) -> str:
     """The text of calico-node.service. `program`: the path of the command `tortie`."""
-    return UNIT.format(program=program, config=config)
+    return UNIT.format(mark=MARK, program=program, config=config)
 
 
 def program() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tortie.base.errors import Conflict, Invalid
+from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.cli.calico_framework import install_framework
 from tortie.cli.etcd_framework import etcd_framework
 from tortie.store.open import cluster_store_url
@@ -56,6 +56,11 @@ packages.add_command(install_framework)
     show_default=True,
     help="With --share: where the keys to sign it with are; made when they are not there.",
 )
+@click.option(
+    "--station/--no-station",
+    default=False,
+    help="Let the package calico bring its node to this host, too: for masters, which run no agent; as root.",
+)
 @click.option("--debug", is_flag=True)
 def run(**given: Any) -> None:
     """Serve Cosmos' API, in the foreground."""
@@ -88,9 +93,29 @@ def _settings(given: dict[str, Any]) -> Any:
         unsigned=given["unsigned"],
         share=_place("--share", given["share"]) if given["share"] else None,
         keys=given["keys"],
+        station=own_station() if given["station"] else None,
         user=credentials(given["auth_credentials"]),
         ca=given["marathon_ca_cert"],
     )
+
+
+def own_station() -> Any:
+    """This host by its name and its addresses."""
+    import os
+    import socket
+
+    from tortie.cli.host_address import OTHERS, own_addresses
+    from tortie.packages.station import Settings
+    from tortie.packages.stations import Station
+
+    if os.geteuid() != 0:
+        raise click.BadParameter("only root can do on this host what a rollout asks for", param_hint="--station")
+    own = (found for version in (4, 6) for found in own_addresses(version) if not OTHERS.match(found.interface))
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError as error:
+        raise Unavailable(f"{error.filename}: {error.strerror}") from error
+    return Settings(Station(socket.gethostname(), tuple(found.address for found in own), boot))
 
 
 def _place(option: str, text: str) -> tuple[str, int]:

@@ -185,7 +185,7 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     tasks = [Task(host.name, reach(inventory, host), want(inventory, host, goes)) for host in inventory.hosts]
     reaches: Mapping[str, Reach] = {host.name: reach(inventory, host) for host in inventory.hosts}
     deltas = probe(tasks, reaches)
-    return plan(tasks, deltas, artefact.name), reaches, artefact
+    return plan(tasks, deltas, artefact.name, inventory.max_unavailable), reaches, artefact
 
 
 def _reaches(plan: Plan) -> Mapping[str, Ssh]:

@@ -24,6 +24,7 @@ from tortie.dataplane.render.settings import Settings
 from tortie.dataplane.routes import Backend
 from tortie.dataplane.tunnels import KINDS, Link
 from tortie.node.applier import Applier
+from tortie.node.before import Before
 from tortie.node.bird import Bird
 from tortie.node.brain import Brain
 from tortie.node.flows.reader import FlowReader
@@ -64,17 +65,19 @@ class Agent:
         address6: str | None = None,
         backend: Backend = "direct",
         bird: Bird | None = None,
+        before: Before | None = None,
     ) -> None:
         self.brain = Brain(node, address, backend, address6)
         self.counts = Counts()
         self.health = Health()
         self.foreign = ForeignTables()
-        self._applier = Applier(self.brain, self.health, self.counts, own_table=own_table)
+        before = before or Before()
+        self._applier = Applier(self.brain, self.health, self.counts, before, own_table=own_table)
         self.bird = bird or Bird()
         self._routing = Routing(self.brain, self.health, self.bird)
         self._links: dict[int, LinkState] = {}
         self._intake = Intake()
-        self.flows = FlowReader(self.brain, self._wake)
+        self.flows = FlowReader(self.brain, self._wake, before)
         self._dirty = True
         self._due = 0.0
         self._changed = Signal()

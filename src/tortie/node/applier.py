@@ -25,6 +25,7 @@ from tortie.dataplane.ledger import Plan
 from tortie.dataplane.render import base
 from tortie.dataplane.steps import Refusal
 from tortie.dataplane.want import Have, Route, host_of, host_route
+from tortie.node.before import Before
 from tortie.node.brain import Brain
 from tortie.node.health import Counts, Health
 from tortie.node.tunnels import Tunnels
@@ -38,10 +39,10 @@ log = logging.getLogger("tortie.node")
 class Applier:
     """`applied`: the revision of each endpoint that is in force; `configured`: the interfaces with their settings."""
 
-    def __init__(self, brain: Brain, health: Health, counts: Counts, *, own_table: bool) -> None:
+    def __init__(self, brain: Brain, health: Health, counts: Counts, before: Before, *, own_table: bool) -> None:
         self.table = KernelTable()
         self.rtnl = Rtnl()
-        self.tunnels = Tunnels(brain.ways)
+        self.tunnels = Tunnels(brain.ways, before)
         self.applied: dict[str, int] = {}
         self.configured: set[str] = set()
         self.routes_known = False
@@ -50,6 +51,7 @@ class Applier:
         self._brain = brain
         self._health = health
         self._counts = counts
+        self._before = before
         self._own_table = own_table
         self._conntrack = Conntrack()
         self._unconfigured: set[str] = set()
@@ -262,12 +264,12 @@ class Applier:
         """While a workload has an IPv6 address. A host that forwards takes no router's word, unless it is told to."""
         kept: dict[str, str] = {}
         for uplink in self._brain.ways.uplinks:
-            kept |= sysctl.change(interfaces.advertisements(uplink), "1", "2")
-        return kept | sysctl.write(interfaces.HOST6)
+            kept |= self._before.change(interfaces.advertisements(uplink), "1", "2")
+        return kept | self._before.write(interfaces.HOST6)
 
     def _do_settings(self) -> None:
         brain = self._brain
-        problems = sysctl.write(interfaces.HOST)
+        problems = self._before.write(interfaces.HOST)
         if brain.table.claims.sixes:
             problems |= self._forward_six()
         for interface in sorted(self._unconfigured):

@@ -64,7 +64,14 @@ class Bird:
             while time.monotonic() < ends and any(line.startswith(ROUTE) for line in ask(self.socket, LEARNED)):
                 time.sleep(0.05)
             ask(self.socket, "down")
+            while time.monotonic() < ends and self.alive():
+                time.sleep(0.05)
             log.info("bird ended: nothing is to be brought by BGP")
+
+    def files(self) -> list[Path]:
+        """Those that are there."""
+        known = (self._config, self._config.with_suffix(".new"), self.log, self.socket)
+        return [path for path in known if path.exists()]
 
     def _write(self, text: str) -> str:
         program = shutil.which("bird", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")

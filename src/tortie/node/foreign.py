@@ -78,15 +78,25 @@ class ForeignTables:
         self.drops, self.reason = drops, reason
 
 
+def pending() -> list[str]:
+    """The commands that take back everything that was ever written."""
+    return [" ".join(command) for command in _commands(look(), (), accept=False)]
+
+
 def remove() -> list[str]:
     """Take back everything that was ever written; the commands that did it."""
     return _change(look(), (), accept=False)
 
 
-def _change(chains: Chains, prefixes: Sequence[str], *, accept: bool) -> list[str]:
+def _commands(chains: Chains, prefixes: Sequence[str], *, accept: bool) -> list[list[str]]:
     commands = foreign.docker_changes(chains, prefixes, wanted=accept)
     if any(chain.table == "firewalld" for chain in chains.values()):
         commands += _firewalld(prefixes, accept=accept)
+    return commands
+
+
+def _change(chains: Chains, prefixes: Sequence[str], *, accept: bool) -> list[str]:
+    commands = _commands(chains, prefixes, accept=accept)
     for command in commands:
         _run(_program(command))
         log.info("foreignAccept: %s", " ".join(command))

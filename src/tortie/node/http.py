@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tortie import __version__
 from tortie.model.resource import printable
 from tortie.node import counters, metrics
 from tortie.node.agent import Agent
@@ -25,6 +26,7 @@ def status(agent: Agent) -> dict[str, Any]:
     brain, health = agent.brain, agent.health
     return {
         "node": brain.node,
+        "version": __version__,
         "address": brain.address,
         "address6": brain.ways.address6.partition("/")[0],
         "ready": agent.ready,

@@ -9,6 +9,7 @@ from tortie.dataplane.kernel import tunnel
 from tortie.dataplane.routes import Ways
 from tortie.dataplane.track import Tracker
 from tortie.dataplane.tunnels import KINDS, TUNNELS, Device, Neighbour
+from tortie.node.before import Before
 
 log = logging.getLogger("tortie.node")
 
@@ -17,9 +18,10 @@ class Tunnels:
     """`stale`, which anybody may set at any time: the kernel's state is read anew in the next pass. Blocking; cheap
     while nothing changes."""
 
-    def __init__(self, ways: Ways) -> None:
+    def __init__(self, ways: Ways, before: Before) -> None:
         self.stale = True
         self._ways = ways
+        self._before = before
         self._have: dict[str, Device] = {}
 
     def settle(self) -> dict[str, str]:
@@ -42,6 +44,8 @@ class Tunnels:
             if not stale and self._have.get(name) == device:
                 continue
             try:
+                if device.kind == "ipip" and tunnel.idle(name):
+                    self._before.take(name)
                 if tunnel.ensure(device):
                     anew.add(name)
                     log.info("interface %s address=%s mtu=%d made", name, device.address, device.mtu)

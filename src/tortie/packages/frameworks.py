@@ -27,6 +27,7 @@ class Slave(msgspec.Struct):
 
     id: str
     hostname: str
+    pid: str = ""
     active: bool = True
     reserved_resources: dict[str, Any] = {}
 

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import anyio
 
-from tortie.packages import signing
+from tortie.packages import signing, station
 from tortie.packages.cosmos import Cosmos
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.front import application
@@ -34,7 +34,7 @@ log = logging.getLogger("packages")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the command line gives. `share` is where other clusters find our own repository, signed with the key in
-    `keys`; it serves nothing else."""
+    `keys`; it serves nothing else. `station`: this host's part in rollouts, if it has one."""
 
     host: str
     port: int
@@ -46,6 +46,7 @@ class Settings:
     unsigned: Sequence[str] = ()
     share: tuple[str, int] | None = None
     keys: Path = KEYS
+    station: station.Settings | None = None
     user: tuple[str, str] | None = None
     ca: str | None = None
 
@@ -81,6 +82,8 @@ async def _serve(
         log.info("serving on %s:%d for %s", settings.host, settings.port, ", ".join(settings.marathon))
         for app, other in ((application(cosmos, http), listener), *sites):
             group.start_soon(serve, app, [other])
+        if settings.station is not None:
+            group.start_soon(station.run, store, settings.station)
 
 
 def _own_key(folder: Path) -> Path:

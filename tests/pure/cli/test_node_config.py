@@ -55,7 +55,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     path = tmp_path / "node.conf"
     path.write_text("NODENAME=of-the-file\nIP=10.0.0.1/24\nTORTIE_DOCKER=no\nTORTIE_STORE=sqlite:///s\n")
     ran: list[commands.Options] = []
-    monkeypatch.setattr(commands, "_check_root", lambda: None)
+    monkeypatch.setattr(commands, "need_root", lambda: None)
     monkeypatch.setattr("anyio.run", lambda _run, _log, options, _companions: ran.append(options))
     arguments = ["run", "--config", str(path), *words]
     told = CliRunner().invoke(commands.node, arguments, env=environment, catch_exceptions=False)

@@ -23,7 +23,7 @@ def app(name: str) -> dict[str, Any]:
 
 
 def plan(**changes: Any) -> Plan:
-    plain: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+    plain: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
     return plan_of("t", check_options("hello", **{**plain, **changes}))
 
 

@@ -16,7 +16,7 @@ from tortie.lab.documents import STARS, check_options
 from tortie.lab.network import router_peers, vxlan_mode
 from tortie.lab.plan import Daemon, Options, as_json, check_name, daemon_from, in_order, limited
 
-PLAIN: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
 
 
 def test_stars_has_the_documents_hosts_and_addresses() -> None:
@@ -167,7 +167,9 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("net-modules", {"public_agents": 1}, "document net-modules has exactly 2 agents, and no public one"),
         ("environment", {}, "no document 'environment'.*environments"),
         ("nonsense", {}, "nonsense'; there are stars, hello, net-modules, environments"),
-        ("stars", {"later": {"--bare": True}}, "--bare"),
+        ("stars", {"bare": True}, "--bare with stars: it installs no packages"),
+        ("hello", {"bare": True, "routing": "vxlan"}, "--bare with --routing vxlan"),
+        ("hello", {"bare": True, "runtime": "ucr"}, "--bare with --runtime ucr"),
         ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
         ("stars", {"subnets": 0}, "--subnets 0"),
         ("stars", {"public_agents": 55}, "--public-agents 55: expected 0 to 54"),

@@ -95,3 +95,13 @@ def test_every_fault_of_a_file_is_named_at_once() -> None:
     with pytest.raises(Invalid) as failed:
         inventory(store="x", node={"NO": "x"}, hosts=[{"name": "a b", "node": {"IP": "1\n2"}}])
     assert len(failed.value.problems) == 4
+
+
+def test_how_many_hosts_may_be_out_is_part_of_the_plan() -> None:
+    found = inventory(**{"max-unavailable": 2})
+    made = [Task("a", None, want(found, found.hosts[0], PRODUCT))]
+    one, two = (plan(made, {"a": DELTA}, "0123", at_once) for at_once in (1, found.max_unavailable))
+    assert one.digest != two.digest
+    assert (one.rollout(0.0).at_once, two.rollout(0.0).at_once) == (1, 2)
+    with pytest.raises(Invalid, match="max-unavailable: 0 is less than 1"):
+        inventory(**{"max-unavailable": 0})

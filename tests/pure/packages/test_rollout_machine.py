@@ -19,6 +19,7 @@ from tortie.packages.rollout.machine import (
     Rollout,
     begun,
     decide,
+    due,
     ended,
     ordered,
     out,
@@ -206,3 +207,115 @@ def test_never_two_hosts_out_and_every_end_is_reached(turns: list[tuple[str, Any
     elif rollout.goal == "undo" and state(rollout) == "undone":
         assert not any(world.has.values())
     assert all(world.works(name) for name in HOSTS if name not in left_behind(rollout))
+
+
+def of_two(hosts: Sequence[str] = HOSTS) -> Rollout:
+    return start("p", [(name, ("cni", "node")) for name in hosts], 0.0, 2)
+
+
+def proved(rollout: Rollout) -> Rollout:
+    """Its first host is done."""
+    for _ in range(3):
+        rollout = step(rollout)
+    assert rollout.hosts[0].mark == "done"
+    return rollout
+
+
+def test_several_at_once_go_only_once_the_first_has_passed_its_gate() -> None:
+    rollout = of_two((*HOSTS, "a4"))
+    assert due(rollout) == [Act("a1", "cni")]
+    rollout = begun(rollout, Act("a1", "cni"), 1.0)
+    assert due(rollout, frozenset({"a1"})) == []
+    rollout = proved(of_two((*HOSTS, "a4")))
+    assert due(rollout) == [Act("a2", "cni"), Act("a3", "cni")]
+    rollout = begun(begun(rollout, Act("a2", "cni"), 1.0), Act("a3", "cni"), 1.0)
+    assert due(rollout, frozenset({"a2", "a3"})) == []
+    assert due(ended(rollout, Act("a3", "cni"), None, 2.0), frozenset({"a2"})) == [Act("a3", "node")]
+    assert due(ordered(proved(of_two()), "pause")) == []
+
+
+def test_a_failure_lets_the_other_that_is_out_come_to_its_end_and_no_third_begin() -> None:
+    rollout = proved(of_two((*HOSTS, "a4")))
+    rollout = begun(begun(rollout, Act("a2", "cni"), 1.0), Act("a3", "cni"), 1.0)
+    rollout = ended(rollout, Act("a2", "cni"), "full disk", 2.0)
+    assert due(rollout, frozenset({"a3"})) == [Act("a2", "cni", undo=True)]
+    rollout = to_end(ended(rollout, Act("a3", "cni"), None, 2.0))[0]
+    assert (state(rollout), rollout.stopped) == ("stopped", "a2: cni: full disk")
+    assert [host.mark for host in rollout.hosts] == ["done", "failed", "done", "waiting"]
+    assert state(to_end(ordered(rollout, "retry"))[0]) == "done"
+
+
+def test_two_that_fail_are_both_named() -> None:
+    rollout = proved(of_two())
+    rollout = begun(begun(rollout, Act("a2", "cni"), 1.0), Act("a3", "cni"), 1.0)
+    rollout = ended(ended(rollout, Act("a2", "cni"), "one", 2.0), Act("a3", "cni"), "two", 2.0)
+    rollout, _ = to_end(rollout)
+    assert rollout.stopped == "a2: cni: one; a3: cni: two"
+    assert not out(rollout)
+
+
+def test_undoing_several_at_once_needs_no_first_one() -> None:
+    rollout, _ = to_end(of_two())
+    assert due(ordered(rollout, "undo")) == [Act("a3", "node", undo=True), Act("a2", "node", undo=True)]
+
+
+def _works(world: World, rollout: Rollout) -> bool:
+    return all(world.works(name) for name in HOSTS if name not in out(rollout))
+
+
+def _ended_by(rollout: Rollout, world: World, act: Act, how: str) -> Rollout:
+    world.act(act, "well" if how == "well" else "half")
+    return ended(rollout, act, None if how == "well" else "it failed", 2.0)
+
+
+MIXED = st.lists(
+    st.one_of(
+        st.just(("begin", "")),
+        st.just(("begin", "")),
+        st.tuples(st.sampled_from(["first", "last"]), st.sampled_from(["well", "well", "well", "fails"])),
+        st.tuples(st.just("order"), st.sampled_from(get_args(Order))),
+        st.just(("driver dies", "")),
+    ),
+    max_size=80,
+)
+
+
+@given(MIXED, st.integers(1, 3), st.booleans())
+def test_never_more_hosts_out_than_told_whoever_ends_first(turns: list[tuple[str, str]], most: int, back: bool) -> None:
+    world, doing = World(), list[Act]()
+    rollout = start("p", [(name, STEPS) for name in HOSTS], 0.0, most)
+    for kind, what in turns:
+        acts = due(rollout, frozenset(act.host for act in doing))
+        if kind == "begin" and acts:
+            rollout = begun(rollout, acts[0], 1.0)
+            assert acts[0] in due(rollout, frozenset(act.host for act in doing)), "how a driver sees that it has begun"
+            doing.append(acts[0])
+        elif kind in ("first", "last") and doing:
+            rollout = _ended_by(rollout, world, doing.pop(0 if kind == "first" else -1), what)
+        elif kind == "order":
+            rollout = _try_order(rollout, what)
+        elif kind == "driver dies":
+            for act in doing:
+                world.act(act, "half")
+            doing.clear()
+        assert len(out(rollout)) <= most
+        assert len({act.host for act in doing}) == len(doing)
+        assert _works(world, rollout)
+        rollout = msgspec.json.decode(msgspec.json.encode(rollout), type=Rollout)
+    rollout = _to_its_end(_try_order(rollout, "undo" if back else "resume"), world, doing)
+    left = left_behind(rollout)
+    if rollout.goal == "roll":
+        assert state(rollout) == "done"
+    assert out(rollout) == left
+    assert all(world.works(name) for name in HOSTS if name not in left)
+
+
+def _to_its_end(rollout: Rollout, world: World, doing: list[Act]) -> Rollout:
+    for _ in range(6):
+        while doing or due(rollout):
+            for act in due(rollout, frozenset(act.host for act in doing)):
+                rollout = begun(rollout, act, 1.0)
+                doing.append(act)
+            rollout = _ended_by(rollout, world, doing.pop(), "well")
+        rollout = _try_order(rollout, "retry")
+    return rollout

@@ -30,7 +30,6 @@ STOP_SECONDS = 30.0
 AGREE_SECONDS = 5.0
 LOG_LINES = 5
 ATTEMPTS = 20
-FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +176,11 @@ def stop() -> None:
 
 def enable_forwarding() -> None:
     """Packets of containers go through this host. Raises Unavailable."""
-    for path in FORWARDING:
-        try:
-            if Path(path).read_text().strip() == "0":
-                Path(path).write_text("1")
-        except FileNotFoundError:  # a kernel without IPv6
-            continue
-        except OSError as error:
-            raise Unavailable(f"{path}: {error.strerror}") from error
+    from tortie.dataplane import interfaces
+    from tortie.node.before import Before
+
+    if failed := Before().write(interfaces.HOST | interfaces.HOST6):
+        raise Unavailable("; ".join(f"/proc/sys/{name}: {why}" for name, why in failed.items()))
 
 
 def _service(verb: str) -> bool:

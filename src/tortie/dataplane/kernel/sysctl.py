@@ -16,12 +16,17 @@ def number(name: str) -> int | None:
         return None
 
 
-def change(name: str, old: str, new: str) -> dict[str, str]:
-    """Write a `net/…` setting if it has the value `old`; what failed, with the reason. An absent one is no failure."""
+def text(name: str) -> str | None:
+    """A `net/…` setting as it is written; None where it cannot be read."""
     try:
-        return write({name: new}) if (ROOT / name).read_text().strip() == old else {}
+        return (ROOT / name).read_text().strip()
     except OSError:
-        return {}
+        return None
+
+
+def interfaces() -> list[str]:
+    """Every name that has settings of IPv4 or IPv6 of its own: interfaces, `all`, `default`."""
+    return sorted({path.name for family in ("ipv4", "ipv6") for path in (ROOT / "net" / family / "conf").glob("*")})
 
 
 def write(settings: Mapping[str, str]) -> dict[str, str]:

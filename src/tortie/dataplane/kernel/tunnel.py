@@ -51,6 +51,26 @@ def ensure(device: Device) -> bool:
         raise Unavailable(f"interface {device.name}: {error.strerror}") from error
 
 
+def exists(name: str, kind: str) -> bool:
+    """Whether there is an interface of this name and kind."""
+    try:
+        with IPRoute() as ip:
+            found = _find(ip, name)
+            return found is not None and _kind(found) == kind
+    except (NetlinkError, OSError) as error:
+        raise Unavailable(f"interface {name}: {error}") from error
+
+
+def idle(name: str) -> bool:
+    """Whether nobody uses an interface of this name: there is none, or it is down and has no address."""
+    try:
+        with IPRoute() as ip:
+            found = _find(ip, name)
+            return found is None or (found["state"] != "up" and not ip.get_addr(index=found["index"]))
+    except (NetlinkError, OSError) as error:
+        raise Unavailable(f"interface {name}: {error}") from error
+
+
 def remove(name: str, kind: str) -> bool:
     """Remove a tunnel's interface; False when there is none of this name and kind."""
     try:

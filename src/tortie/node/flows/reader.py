@@ -16,9 +16,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from tortie.base.errors import TortieError
 from tortie.dataplane.conversations import Counted, Decided
 from tortie.dataplane.hits import short
-from tortie.dataplane.kernel import sysctl
 from tortie.dataplane.kernel.telling import Counts, Decisions, Endings
 from tortie.dataplane.render.language import FLOW_GROUP
+from tortie.node.before import Before
 from tortie.node.brain import Brain
 from tortie.node.flows.book import Interval
 from tortie.node.flows.records import Policies, Records
@@ -44,7 +44,7 @@ class FlowReader:
     The rules tell of conversations only while somebody reads: `changed` is called when the table has to follow.
     """
 
-    def __init__(self, brain: Brain, changed: Callable[[], None]) -> None:
+    def __init__(self, brain: Brain, changed: Callable[[], None], before: Before) -> None:
         policies = Policies(brain.engine.policy_ids, brain.engine.tier_of_policy, self._last_policy)
         self.records = Records(brain.directory, policies)
         self.reason = "not started yet"
@@ -52,6 +52,7 @@ class FlowReader:
         self.told = 0
         self._brain = brain
         self._changed = changed
+        self._before = before
         self._decisions: Decisions | None = None
         self._endings: Endings | None = None
         self._counts: Counts | None = None
@@ -90,7 +91,7 @@ class FlowReader:
             self.reason = str(error)
         else:
             self.reason = ""
-            for name, why in sysctl.write(COUNTING).items():
+            for name, why in self._before.write(COUNTING).items():
                 log.warning("bytes of conversations are not counted: %s: %s", name, why)
         self._tell(self._decisions is not None)
 

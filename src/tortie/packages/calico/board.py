@@ -39,17 +39,26 @@ _NOTHING: dict[str, Any] = {
     "orders": [],
     "artefact": "",
     "store": "",
+    "note": "",
     "hosts": [],
 }
+NO_STATION = "no master announces itself, so none gets a node: `tortie packages run --station` on it does"
 
 
 def board(
-    last: Rollout | None, made: Plan | None, trouble: str, *, leaving: bool = False, removed: bool = False
+    last: Rollout | None,
+    made: Plan | None,
+    trouble: str,
+    *,
+    note: str = "",
+    leaving: bool = False,
+    removed: bool = False,
 ) -> dict[str, Any]:
-    """`trouble`: what the roller waits for besides."""
+    """`trouble`: what the roller waits for besides; `note`: what a person may miss."""
     if last is None or made is None:
         word = "removed" if removed else "none"
-        return {**_NOTHING, "state": word, "trouble": trouble, "leaving": leaving}
+        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "leaving": leaving}
+    stations = {task.name for task in made.tasks if task.station}
     return {
         "state": state(last),
         "trouble": trouble,
@@ -62,7 +71,8 @@ def board(
         "orders": orders(last, leaving=leaving),
         "artefact": made.artefact,
         "store": _plain(store_in(made)) if made.tasks else "",
-        "hosts": [_host(host, made.deltas.get(host.name, {})) for host in last.hosts],
+        "note": note,
+        "hosts": [_host(host, made.deltas.get(host.name, {}), host.name in stations) for host in last.hosts],
     }
 
 
@@ -80,9 +90,10 @@ def orders(last: Rollout, *, leaving: bool = False) -> list[str]:
     return {"done": ["undo"], "aborted": ["undo", "begin"], "undone": ["begin"]}.get(word, [])
 
 
-def _host(host: Host, delta: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+def _host(host: Host, delta: dict[str, list[dict[str, str]]], station: bool) -> dict[str, Any]:
     return {
         "name": host.name,
+        "kind": "station" if station else "agent",
         "mark": host.mark,
         "reason": host.reason,
         "steps": [
@@ -102,9 +113,12 @@ def _plain(store: str) -> str:
 
 
 def legacy(hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever."""
+    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so is a
+    host that is no agent."""
     told = {}
     for host in hosts:
+        if host["kind"] != "agent":
+            continue
         steps = [msgspec.convert(step, Step) for step in host["steps"]]
         found = {
             name: _task(name, [step for step in steps if step.name in names], host) for name, names in CLASSES.items()

@@ -26,7 +26,8 @@ class Cluster:
     async def agents(self) -> list[Agent]:
         """Those that the master has. Unavailable when it does not say, or when a host has two of them."""
         found = [
-            Agent(one.id, one.hostname, PUBLIC in one.reserved_resources) for one in await self._frameworks.agents()
+            Agent(one.id, one.hostname, PUBLIC in one.reserved_resources, _address(one.pid))
+            for one in await self._frameworks.agents()
         ]
         names = [agent.hostname for agent in found]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -58,3 +59,8 @@ class Cluster:
                 return await reply.content.read(1 << 20)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(f"{url}: {error or type(error).__name__}") from error
+
+
+def _address(pid: str) -> str:
+    """Of `slave(1)@10.0.0.1:5051`."""
+    return pid.rpartition("@")[2].rpartition(":")[0].strip("[]")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from tortie.base.decoding import ready
-from tortie.base.errors import Invalid, Unavailable
+from tortie.base.errors import Unavailable
 from tortie.marathon.framework import Framework
 from tortie.packages.calico import tasks
+from tortie.packages.calico.desk import Asked, Desk, Said
 from tortie.packages.calico.memory import Memory
 from tortie.packages.rollout.reach import SECONDS, given, hand, understood
 from tortie.wire import mesos
@@ -32,20 +31,6 @@ RUN_APART = "systemd-run"
 log = logging.getLogger("calico-framework")
 
 
-class Said(msgspec.Struct):
-    """What a task brings of the hand that it ran."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(slots=True)
-class _Asked:
-    given: bytes
-    said: Said | None = None
-
-
 @dataclass(slots=True)
 class _Task:
     state: str = ""
@@ -54,38 +39,17 @@ class _Task:
 
 
 class Hands:
-    """`address`: of this process's pages, as agents reach it. Offers are taken only while a request waits for one."""
+    """Offers are taken only while a request waits for one."""
 
-    def __init__(self, memory: Memory, needs: tasks.Needs, address: str, offer_seconds: float = OFFER_SECONDS) -> None:
-        self.memory, self.needs, self.address = memory, needs, address
+    def __init__(self, memory: Memory, needs: tasks.Needs, desk: Desk, offer_seconds: float = OFFER_SECONDS) -> None:
+        self.memory, self.needs, self.desk = memory, needs, desk
         self.framework: Framework | None = None
         self.subscribed = False
         self._offer_seconds = offer_seconds
-        self._asked: dict[str, _Asked] = {}
         self._tasks: dict[str, _Task] = {}
         self._waiting: dict[str, asyncio.Future[tuple[mesos.Offer, list[mesos.Resource]]]] = {}
         self._refused: dict[str, str] = {}
         self._turns: dict[str, asyncio.Lock] = {}
-        self._news = asyncio.Condition()
-
-    # -- what tasks ask for --------------------------------------------------------------------------------------------
-
-    def given(self, token: str) -> bytes | None:
-        """The request that a task fetches; None when nobody waits for its answer any more."""
-        asked = self._asked.get(token)
-        return asked.given if asked else None
-
-    async def answered(self, token: str, body: bytes) -> bool:
-        """Whether somebody waits for this answer. Invalid when it is none."""
-        asked = self._asked.get(token)
-        if asked is None:
-            return False
-        try:
-            asked.said = msgspec.json.decode(body, type=ready(Said))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Invalid(f"not an answer of a hand: {error}") from error
-        await self._tell()
-        return True
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -93,23 +57,18 @@ class Hands:
         """The hand's answer. StepFailed with its reason; Unavailable when the agent is out of reach."""
         async with self._turns.setdefault(host, asyncio.Lock()):
             await self._clear(host)
-            token, step = secrets.token_hex(16), f"{request['do']}-{request['step'] or 'all'}"
-            # The way to the host leads over its agent: whoever restarts that must not end with it.
-            asked = _Asked(given({**request, "apart": RUN_APART}, payload))
+            step = f"{request['do']}-{request['step'] or 'all'}"
             task = f"{step}.{uuid.uuid4()}"
-            self._asked[token] = asked
-            try:
-                await self._launch(host, task, token, step)
+            # The way to the host leads over its agent: whoever restarts that must not end with it.
+            with self.desk.asking(given({**request, "apart": RUN_APART}, payload)) as asked:
+                await self._launch(host, task, asked.url, step)
                 said = await self._wait(host, task, asked)
-            finally:
-                del self._asked[token]
             with contextlib.suppress(Unavailable):  # it is seen to before the next request to this host
                 await self._clear(host, patience=LOOK_SECONDS)
         return understood(host, said.code, said.out, said.err.strip())
 
-    async def _launch(self, host: str, task: str, token: str, step: str) -> None:
+    async def _launch(self, host: str, task: str, where: str, step: str) -> None:
         offer, taken = await self._offer(host)
-        where = f"{self.address}/v1/hands/{token}"
         info = tasks.task_of(
             f"calico-{step}", task, offer.agent_id.value, taken, self.needs, (where, where), len(hand())
         )
@@ -136,7 +95,7 @@ class Hands:
             if not self._waiting:
                 self._send(mesos.Call(type="SUPPRESS"))
 
-    async def _wait(self, host: str, task: str, asked: _Asked) -> Said:
+    async def _wait(self, host: str, task: str, asked: Asked) -> Said:
         ends = time.monotonic() + SECONDS
         while asked.said is None:
             known, now = self._tasks[task], time.monotonic()
@@ -168,11 +127,7 @@ class Hands:
 
     async def _hear(self, task: str) -> None:
         """Returns when something has been heard, and asks after the task when nothing is."""
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                async with self._news:
-                    await self._news.wait()
-        except TimeoutError:
+        if not await self.desk.hear(LOOK_SECONDS):
             self._reconcile([task])
 
     # -- what the master says ------------------------------------------------------------------------------------------
@@ -186,7 +141,7 @@ class Hands:
                     self._on_offer(offer)
             elif event.update is not None:
                 self._on_update(event.update.status)
-        await self._tell()
+        await self.desk.tell()
 
     async def _on_subscribed(self, framework_id: str) -> None:
         await self.memory.change(lambda kept: msgspec.structs.replace(kept, framework_id=framework_id))
@@ -225,10 +180,6 @@ class Hands:
         if names:
             asked = [mesos.ReconcileTask(task_id=mesos.ID(value=name)) for name in names]
             self._send(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=asked)))
-
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
 
     def tear_down(self) -> None:
         self._send(mesos.Call(type="TEARDOWN"))

@@ -1,4 +1,4 @@
-"""Drives rollouts over agents, one after the other, as long as the framework runs."""
+"""Drives rollouts over agents and stations, one after the other, as long as the framework runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,23 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
 from tortie.packages.calico.memory import Memory, StoreLost
-from tortie.packages.calico.values import Wanted, backwards, digest, inventory, ours, rests, store_in, tasks
+from tortie.packages.calico.stations import Stations
+from tortie.packages.calico.values import (
+    Wanted,
+    away,
+    backwards,
+    digest,
+    inventory,
+    ours,
+    rests,
+    store_in,
+    tasks,
+    unseen,
+)
 from tortie.packages.rollout import book
 from tortie.packages.rollout.artefact import Artefact
 from tortie.packages.rollout.drive import drive, probe
@@ -37,35 +50,39 @@ class Ending(Exception):
     """This process is to end; what is half done goes on in the next one."""
 
 
-class TaskReach(Reach):
-    """The way to one agent."""
+class HostReach(Reach):
+    """The way to one host: its agent, or its station."""
 
-    def __init__(self, roller: Roller, host: str) -> None:
-        self._roller, self._host = roller, host
+    def __init__(self, roller: Roller, task: Task) -> None:
+        self._roller, self._host = roller, task.name
+        self._way: Hands | Stations = roller.stations if task.station else roller.hands
 
     def ask(self, request: Mapping[str, Any], payload: bytes = b"") -> dict[str, Any]:
-        return self._roller.wait(self._roller.hands.ask(self._host, request, payload))
+        return self._roller.wait(self._way.ask(self._host, request, payload))
 
 
 class Roller:
-    """`run` is a thread of its own; `trouble`: what it waits for, besides what the rollout itself says."""
+    """`run` is a thread of its own; `trouble`: what it waits for, besides what the rollout itself says;
+    `note`: what somebody may miss."""
 
     def __init__(
         self,
         store: Datastore,
         memory: Memory,
         hands: Hands,
+        stations: Stations,
         cluster: Cluster,
         wanted: Wanted,
         artefact: Artefact,
         product: Callable[[Artefact, Inventory], Product],
         who: str,
     ) -> None:
-        self.store, self.memory, self.hands, self.cluster, self.wanted = store, memory, hands, cluster, wanted
+        self.store, self.memory, self.hands, self.stations = store, memory, hands, stations
+        self.cluster, self.wanted = cluster, wanted
         self.artefact, self._product, self._who = artefact, product, who
-        self.trouble = "starting"
+        self.trouble, self.note = "starting", ""
         self.removed = False
-        self._converged = ""
+        self._looked: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
         self._waiting: set[Future[Any]] = set()
         self._ending = False
@@ -150,7 +167,9 @@ class Roller:
 
     def _go_on(self, last: Rollout, made: Plan) -> str:
         if not ours(made):
-            raise Conflict(f"rollout {made.digest}, of `tortie rollout`, is {state(last)}: it comes first")
+            raise Conflict(
+                f"rollout {made.digest}, {book.whose(made)}, is {state(last)}: it comes first (`tortie rollout status`)"
+            )
         if decide(last) is None:
             return ""
         with self._driver() as driver:
@@ -159,12 +178,13 @@ class Roller:
 
     def _begin(self) -> str:
         made = self._wanted_tasks()
-        if (wanted := digest(made)) == self._converged:
-            return ""
-        if not made:
-            return "the cluster has no agent"
-        self.trouble = "looking at what each agent lacks"
-        lacking = plan(made, probe(made, self._reaches(made)), self.artefact.name)
+        # A host that comes back is looked at again.
+        self._looked = {task.name: self._looked[task.name] for task in made if task.name in self._looked}
+        if not (others := unseen(made, self._looked)):
+            return "" if made else "the cluster has no agent"
+        self.trouble = "looking at what each host lacks"
+        found = {**{task.name: {} for task in made}, **probe(others, self._reaches(others))}
+        lacking = plan(made, found, self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
         if not lacking.empty:
@@ -176,13 +196,15 @@ class Roller:
                 self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
-        self._converged = wanted
+        self._looked = {task.name: digest([task]) for task in made}
         return ""
 
     def _wanted_tasks(self) -> list[Task]:
         store = self.wait(self.cluster.store())
         product = self._product(self.artefact, inventory(self.wanted, store))
-        return tasks(self.wanted, store, self.wait(self.cluster.agents()), product)
+        agents, stations = self.wait(self.cluster.agents()), self.wait(self.stations.there())
+        self.note = "" if stations else NO_STATION
+        return tasks(self.wanted, store, agents, product, stations)
 
     def _driver(self) -> book.Driver:
         """Who leads the framework is the heir of all that led it before."""
@@ -192,7 +214,7 @@ class Roller:
         return drive(driver, made, self._reaches(made.tasks), self.artefact, log.info, wait=False)
 
     def _reaches(self, made: Sequence[Task]) -> dict[str, Reach]:
-        return {task.name: TaskReach(self, task.name) for task in made}
+        return {task.name: HostReach(self, task) for task in made}
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -205,12 +227,12 @@ class Roller:
             self.store.commit([Drop(book.PLAN), Drop(book.STATE)])
             self.removed = True
             return ""
-        names = frozenset(task.name for task in made.tasks)
-        there = frozenset(agent.hostname for agent in self.wait(self.cluster.agents()))
-        if names - there and self.memory.kept.leaving != "forced":
-            raise Conflict(f"{', '.join(sorted(names - there))}: agents that are away hold what is to be undone")
+        gone = away(made, self.wait(self.cluster.agents()), self.wait(self.stations.there()))
+        if gone and self.memory.kept.leaving != "forced":
+            raise Conflict(f"{', '.join(gone)}: hosts that are away hold what is to be undone")
+        there = frozenset(task.name for task in made.tasks).difference(gone)
         with self._driver() as driver:
-            driver.begin(made, backwards(made, names & there, time.time()))
+            driver.begin(made, backwards(made, there, time.time()))
             self._drive(driver, made)
         return ""
 
@@ -253,7 +275,7 @@ class Roller:
                 raise Conflict("nothing keeps the roller from beginning")
             begun = last.begun
             self.wait(self.memory.change(lambda kept: replace(kept, beyond=begun)))
-            self._converged = ""
+            self._looked = {}
         else:
             if last is None or not ours(book.current_plan(self.store)):
                 raise Conflict("there is no rollout over agents")

@@ -15,10 +15,12 @@ from tortie.base.errors import TortieError
 from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
 from tortie.marathon.leader import Leadership
 from tortie.packages.calico.cluster import Cluster
+from tortie.packages.calico.desk import Desk
 from tortie.packages.calico.hands import OFFER_SECONDS, Hands
 from tortie.packages.calico.memory import KEYS, Memory
 from tortie.packages.calico.roller import Roller
 from tortie.packages.calico.site import Site
+from tortie.packages.calico.stations import ABSENT_SECONDS, Stations
 from tortie.packages.calico.tasks import PUBLIC, Needs
 from tortie.packages.calico.values import Wanted
 from tortie.packages.etcd.run import FAILOVER_SECONDS, first_end
@@ -51,6 +53,7 @@ class Settings:
     webui_url: str | None = None
     ttl: float = 15.0
     offer_seconds: float = OFFER_SECONDS
+    absent_seconds: float = ABSENT_SECONDS
 
 
 async def run(settings: Settings) -> None:
@@ -63,7 +66,7 @@ async def run(settings: Settings) -> None:
         raise
     leadership = Leadership(store, f"{settings.hostname}:{settings.port}", settings.ttl, KEYS)
     rollers: list[Roller] = []
-    site = Site(lambda: rollers[0] if rollers else None)
+    site = Site(lambda: rollers[0] if rollers else None, leadership.leader)
     try:
         await first_end(_lead(settings, store, leadership, rollers), serve(site.application(), [listener]))
     finally:
@@ -80,8 +83,10 @@ async def _lead(settings: Settings, store: Datastore, leadership: Leadership, ro
     where = f"http://{settings.hostname}:{settings.port}"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
         cluster = Cluster(http, Frameworks(http, settings.masters), settings.wanted)
-        hands = Hands(memory, settings.needs, where, settings.offer_seconds)
-        roller = Roller(store, memory, hands, cluster, settings.wanted, artefact, settings.product, where)
+        desk = Desk(where)
+        hands = Hands(memory, settings.needs, desk, settings.offer_seconds)
+        stations = Stations(leadership, settings.needs, desk, settings.absent_seconds)
+        roller = Roller(store, memory, hands, stations, cluster, settings.wanted, artefact, settings.product, where)
         hands.framework = Framework(
             settings.masters, lambda: _info(settings, memory, where), hands.on_events, hands.on_disconnect
         )

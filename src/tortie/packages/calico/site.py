@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tortie.base.errors import Conflict, Invalid, Unavailable
+from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
 from tortie.packages.calico.board import board, legacy
 from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout import book
@@ -24,7 +24,7 @@ LOOK_SECONDS = 0.5
 BEAT_SECONDS = 10.0
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
-STANDBY = "another process of this framework leads"
+STANDBY = "another process of this framework leads: this one takes over when that ends"
 
 BODY = """\
 <div class="stack">
@@ -33,9 +33,10 @@ BODY = """\
 <span class="push orders" role="group" aria-label="Orders"></span></header>
 <p id="reason" class="reason" role="alert" hidden></p>
 <p id="counts" class="soft"></p>
-<div class="meter" role="progressbar" aria-label="Agents done" aria-valuemin="0" hidden><span></span></div>
+<p id="note" class="soft" hidden></p>
+<div class="meter" role="progressbar" aria-label="Hosts done" aria-valuemin="0" hidden><span></span></div>
 </section>
-<section id="hosts" class="stack" aria-label="Agents"></section>
+<section id="hosts" class="stack" aria-label="Hosts"></section>
 <p class="soft small"><a href="v1/status">JSON</a> · <a href="json">as the original told it</a></p>
 </div>
 <noscript><p>This page needs scripts; <a href="v1/status">the same as JSON</a> does not.</p></noscript>
@@ -43,10 +44,10 @@ BODY = """\
 
 
 class Site:
-    """`roller` gives None while another process of the same framework leads."""
+    """`roller` gives None while another process of the same framework leads, `leader` says which one."""
 
-    def __init__(self, roller: Callable[[], Roller | None]) -> None:
-        self._roller = roller
+    def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
+        self._roller, self._leader = roller, leader
 
     def application(self) -> Starlette:
         routes = [
@@ -97,13 +98,22 @@ class Site:
     async def _board(self) -> dict[str, Any]:
         roller = self._roller()
         if roller is None:
-            return board(None, None, STANDBY)
+            return board(None, None, await self._standby())
         try:
             last = await asyncio.to_thread(roller.last)
             made = await asyncio.to_thread(book.current_plan, roller.store) if last is not None else None
         except Unavailable as error:
             return board(None, None, f"the store: {error}")
-        return board(last, made, roller.trouble, leaving=bool(roller.memory.kept.leaving), removed=roller.removed)
+        leaving, removed = bool(roller.memory.kept.leaving), roller.removed
+        note = "" if leaving or removed else roller.note
+        return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
+
+    async def _standby(self) -> str:
+        try:
+            leader = await asyncio.to_thread(self._leader)
+        except TortieError as error:
+            return f"the store: {error}"
+        return STANDBY.replace("leads", f"leads, at {leader}", 1) if leader else STANDBY
 
     async def order(self, request: Request) -> Response:
         word, roller = request.path_params["word"], self._roller()
@@ -122,7 +132,7 @@ class Site:
     async def given(self, request: Request) -> Response:
         """The token is a secret between this process and one task: what it leads to may hold a password."""
         roller = self._roller()
-        found = roller.hands.given(request.path_params["token"]) if roller else None
+        found = roller.hands.desk.given(request.path_params["token"]) if roller else None
         if found is None:
             return PlainTextResponse("404: nobody waits for this any more\n", 404)
         return Response(found, media_type="application/octet-stream", headers=FRESH)
@@ -134,7 +144,7 @@ class Site:
             if len(body) > MOST_ANSWER:
                 return PlainTextResponse(f"413: more than {MOST_ANSWER} bytes\n", 413)
         try:
-            taken = roller is not None and await roller.hands.answered(request.path_params["token"], bytes(body))
+            taken = roller is not None and await roller.hands.desk.answered(request.path_params["token"], bytes(body))
         except Invalid as error:
             return PlainTextResponse(f"400: {error}\n", 400)
         # An answer that came too late is none that the task should bring again.

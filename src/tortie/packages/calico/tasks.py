@@ -17,6 +17,14 @@ PUBLIC = "slave_public"
 
 Container = Literal["docker", "mesos"]
 
+GRANTED = (
+    ("pid", "host"),
+    ("cap-add", "NET_ADMIN"),
+    *(("security-opt", what) for what in ("seccomp=unconfined", "apparmor=unconfined", "label=disable")),
+)
+"""What a hand may besides what every container may: see the host's processes, and take a node's rules and routes out of
+the kernel. Not `privileged`: that asks for every capability there is, which an engine that has not all refuses."""
+
 # Runs the hand, and takes what it said to the framework: an answer must outlive neither of them, a step can be asked
 # for again. A proxy that the environment names is not for the framework.
 _RUNNER = """\
@@ -40,7 +48,7 @@ for left in reversed(range(30)):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a hand takes. `docker`: a privileged container of `image` that goes to the host's root; `mesos`: a plain
+    """What a hand takes. `docker`: a container of `image` that goes to the host's root; `mesos`: a plain
     process of the agent's, which is there already. `python`: the hosts' interpreter."""
 
     cpus: float = 0.2
@@ -72,8 +80,8 @@ def task_of(
 ) -> mesos.TaskInfo:
     """`urls`: where the request is fetched, where the answer goes; `size`: of the hand at the request's beginning."""
     given, answer = urls
-    docker = mesos.DockerInfo(image=needs.image, network="HOST", privileged=True)
-    docker.parameters = [mesos.Parameter(key="pid", value="host")]
+    docker = mesos.DockerInfo(image=needs.image, network="HOST")
+    docker.parameters = [mesos.Parameter(key=key, value=value) for key, value in GRANTED]
     root = mesos.Volume(mode="RW", container_path=HOST_ROOT, host_path="/")
     container = mesos.ContainerInfo(type="DOCKER", docker=docker, volumes=[root])
     return mesos.TaskInfo(
@@ -90,8 +98,13 @@ def task_of(
     )
 
 
+def runner(needs: Needs, answer: str, size: int) -> list[str]:
+    """The program that reads a request, runs its hand, and takes what that said to `answer`."""
+    return [needs.python, "-I", "-B", "-c", _RUNNER, answer, BEGIN, str(size)]
+
+
 def command_line(needs: Needs, answer: str, size: int) -> str:
     """The shell's line. The request comes from the sandbox, which lies outside of the root that the hand works in."""
-    words = [needs.python, "-I", "-B", "-c", _RUNNER, answer, BEGIN, str(size)]
+    words = runner(needs, answer, size)
     inside = ["chroot", HOST_ROOT, *words] if needs.container == "docker" else words
     return f'exec {shlex.join(inside)} < "$MESOS_SANDBOX/{GIVEN}"'

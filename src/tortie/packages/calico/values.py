@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tortie.base.errors import Invalid
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
+from tortie.packages.stations import Station
 from tortie.store.open import CLUSTER
 
 Leaving = Literal["", "whole", "forced"]
@@ -43,18 +44,21 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """One agent as the master knows it. `public`: something on it is reserved for public services."""
+    """One agent as the master knows it. `public`: something on it is reserved for public services; `address`: of its
+    process."""
 
     id: str
     hostname: str
     public: bool = False
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
-    which frameworks on agents go on reading when the host's becomes the network's."""
+    which frameworks on agents go on reading when the host's becomes the network's. `at_once`: how many agents may be
+    out together."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -64,6 +68,7 @@ class Wanted:
     node: Mapping[str, str] = field(default_factory=dict)
     settle: float = 5.0
     patience: float = 120.0
+    at_once: int = 1
 
 
 def store_of(urls: Sequence[str]) -> str:
@@ -88,19 +93,44 @@ def inventory(wanted: Wanted, store: str) -> Inventory:
     )
 
 
-def tasks(wanted: Wanted, store: str, agents: Sequence[Agent], product: Product) -> list[Task]:
-    """What each agent shall have: private agents first, then public ones. Its node names itself after its host."""
+def tasks(
+    wanted: Wanted, store: str, agents: Sequence[Agent], product: Product, stations: Sequence[Station] = ()
+) -> list[Task]:
+    """What each host shall have: private agents first, then public ones, then stations, which have no plug-ins and no
+    agent. Its node names itself after its host."""
     found = inventory(wanted, store)
-    order = sorted(agents, key=lambda agent: (agent.public, agent.hostname))
+    alone = replace(found, cni=None)
     made = []
-    for agent in order:
+    for agent in sorted(agents, key=lambda agent: (agent.public, agent.hostname)):
         unit = wanted.units[agent.public] if wanted.cni else ""
-        host = HostEntry(agent.hostname, node={"NODENAME": ""}, agent=unit)
-        goes = want(found, host, product)
-        if wanted.cluster:
-            goes["files"]["configuration"][CLUSTER] = {"text": f"{wanted.cluster}\n", "mode": 0o644}
-        made.append(Task(agent.hostname, None, goes))
+        made.append(Task(agent.hostname, None, _goes(wanted, found, HostEntry(agent.hostname, agent=unit), product)))
+    for name in sorted(station.name for station in apart(stations, agents)):
+        made.append(Task(name, None, _goes(wanted, alone, HostEntry(name), product), station=True))
     return made
+
+
+def _goes(wanted: Wanted, found: Inventory, host: HostEntry, product: Product) -> dict[str, Any]:
+    goes = want(found, replace(host, node={"NODENAME": ""}), product)
+    if wanted.cluster:
+        goes["files"]["configuration"][CLUSTER] = {"text": f"{wanted.cluster}\n", "mode": 0o644}
+    return goes
+
+
+def apart(stations: Sequence[Station], agents: Sequence[Agent]) -> list[Station]:
+    """Those on hosts of their own: where an agent is, that is the way to the host."""
+    names = {name for agent in agents for name in (agent.hostname, agent.address) if name}
+    return [station for station in stations if not station.among(names)]
+
+
+def unseen(made: Sequence[Task], looked: Mapping[str, str]) -> list[Task]:
+    """The hosts of which something else is wanted than when they were looked at last."""
+    return [task for task in made if looked.get(task.name) != digest([task])]
+
+
+def away(made: Plan, agents: Sequence[Agent], stations: Sequence[Station]) -> list[str]:
+    """The hosts of a plan that cannot be reached now."""
+    hosts, own = {agent.hostname for agent in agents}, {station.name for station in stations}
+    return sorted(task.name for task in made.tasks if task.name not in (own if task.station else hosts))
 
 
 def digest(made: Sequence[Task]) -> str:
@@ -110,7 +140,7 @@ def digest(made: Sequence[Task]) -> str:
 
 
 def ours(plan: Plan) -> bool:
-    """Whether the hosts of this plan are agents, and not hosts that somebody reaches by ssh."""
+    """Whether the hosts of this plan are agents and stations, and not hosts that somebody reaches by ssh."""
     return all(task.reach is None for task in plan.tasks)
 
 

@@ -45,6 +45,11 @@ def current_plan(store: Datastore) -> Plan:
     return msgspec.json.decode(found.value, type=ready(Plan))
 
 
+def whose(made: Plan) -> str:
+    """Who brings it, for people."""
+    return "of the calico framework" if any(task.reach is None for task in made.tasks) else "over ssh"
+
+
 def order(store: Datastore, word: Order) -> Rollout:
     """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now."""
     for _ in range(ATTEMPTS):
@@ -112,7 +117,8 @@ class Driver(AbstractContextManager["Driver"]):
             self.store.revoke(self._lease)
             there = self.store.get(DRIVER)
             who = there.value.decode(errors="replace") if there else "somebody who has just ended"
-            raise Conflict(f"a rollout is driven already, by {who}") from error
+            text = f"a rollout is driven already, by {who}: `tortie rollout status` shows how far it is"
+            raise Conflict(f"{text}; wait for its end, or pause, undo or abort it") from error
         found = self.store.get(DRIVER)
         if found is None:
             raise Unavailable("the lease on the rollout ended at once: is the store's clock right?")
@@ -133,7 +139,8 @@ class Driver(AbstractContextManager["Driver"]):
         if there is not None:
             old = msgspec.json.decode(there.value, type=ready(Rollout))
             if not over(old):
-                raise Conflict(f"rollout {old.plan} is {state(old)}: resume, retry, undo or abort that one first")
+                text = f"rollout {old.plan}, {whose(current_plan(self.store))}, is {state(old)}"
+                raise Conflict(f"{text}: resume, retry, undo or abort that one first")
         writes = [Put(PLAN, msgspec.json.encode(made)), Put(STATE, msgspec.json.encode(rollout))]
         self.store.commit(writes, [Compare(STATE, there.revision if there else 0), self._mine()])
 

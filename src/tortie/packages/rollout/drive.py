@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from tortie.base.errors import Conflict, TortieError, Unavailable
 from tortie.packages.rollout.artefact import Artefact
 from tortie.packages.rollout.book import PREFIX, Driver, current
 from tortie.packages.rollout.inventory import Delta, Plan, Task
-from tortie.packages.rollout.machine import Act, Rollout, begun, decide, ended, state
+from tortie.packages.rollout.machine import Act, Rollout, begun, decide, due, ended, state
 from tortie.packages.rollout.reach import Reach, StepFailed
 
 TRIES = 3
@@ -51,26 +52,44 @@ def drive(
     """Until there is no more to do and, with `wait`, it is not paused; the rollout as it is then. Conflict, before
     anything is done, when this installation is not the one that the plan brings."""
     tasks = {task.name: task for task in made.tasks}
-    while True:
-        rollout = current(driver.store).rollout
-        act = decide(rollout)
-        if act is None:
-            if not wait or state(rollout) != "paused":
-                return rollout
-            _wait_for_order(driver, rollout)
-            continue
-        if act.step == "artefact" and not act.undo and (artefact is None or artefact.name != made.artefact):
-            raise Conflict(f"the rollout brings the product as {made.artefact}; this installation is another one")
-        rollout = driver.change(partial(_begun, act=act))
-        if decide(rollout) != act:  # an order came meanwhile
-            continue
-        error = _do(act, made, tasks[act.host], reaches[act.host], artefact, tell)
-        driver.change(partial(ended, act=act, error=error, now=time.time()))
+    running: dict[Future[str | None], Act] = {}
+    with ThreadPoolExecutor(max(current(driver.store).rollout.at_once, 1)) as pool:
+        while True:
+            rollout = current(driver.store).rollout
+            busy = frozenset(act.host for act in running.values())
+            for act in due(rollout, busy):
+                if act.step == "artefact" and not act.undo and (artefact is None or artefact.name != made.artefact):
+                    raise Conflict(_another(made, artefact))
+                if act not in due(driver.change(partial(_begun, act=act, busy=busy)), busy):
+                    break  # an order came meanwhile
+                given = act, made, tasks[act.host], reaches[act.host], artefact, tell
+                running[pool.submit(_do, *given)] = act
+                busy |= {act.host}
+            if running:
+                _write_down(driver, running)
+            elif not wait or state(rollout) != "paused":
+                if decide(rollout) is None:
+                    return rollout
+            elif decide(rollout) is None:
+                _wait_for_order(driver, rollout)
 
 
-def _begun(seen: Rollout, act: Act) -> Rollout:
+def _another(made: Plan, artefact: Artefact | None) -> str:
+    here = f"this installation is {artefact.name}" if artefact else "this installation is another one"
+    text = f"rollout {made.digest} brings the product as {made.artefact}, {here}: abort or undo it"
+    return f"{text}, or go on with the version that began it"
+
+
+def _write_down(driver: Driver, running: dict[Future[str | None], Act]) -> None:
+    """What became of those acts that end first."""
+    for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
+        act = running.pop(future)
+        driver.change(partial(ended, act=act, error=future.result(), now=time.time()))
+
+
+def _begun(seen: Rollout, act: Act, busy: frozenset[str]) -> Rollout:
     """Nothing is begun where an order has come meanwhile."""
-    return begun(seen, act, time.time()) if decide(seen) == act else seen
+    return begun(seen, act, time.time()) if act in due(seen, busy) else seen
 
 
 def _do(act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:

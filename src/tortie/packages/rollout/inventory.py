@@ -22,11 +22,19 @@ CURRENT = "/opt/tortie/current/bin/tortie"
 
 
 class Cni(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
-    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given."""
+    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given, for runtimes that
+    understand results of `cni-version`."""
 
     bin_dir: str = "/opt/cni/bin"
     config_dir: str = ""
     network: str = "calico"
+    suffix: str = ".conf"
+    cni_version: str = "0.3.1"
+
+
+def for_mesos(bin_dir: str = "", config_dir: str = "", network: str = "calico") -> Cni:
+    """As Mesos looks for a network, and of the version whose results it understands."""
+    return Cni(bin_dir=bin_dir, config_dir=config_dir, network=network, suffix=".cni", cni_version="0.2.0")
 
 
 class NetModules(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -55,6 +63,7 @@ class Inventory(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fiel
     agent: str = ""
     settle: float = 5.0
     patience: float = 120.0
+    max_unavailable: int = 1
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -79,6 +88,8 @@ def read(document: Any, where: str, settings: frozenset[str]) -> Inventory:
     problems += [] if names else [f"{where}: there are no hosts in it"]
     if not found.store.startswith(("etcd://", "etcds://", "http://", "https://", "sqlite:///")):
         problems.append(f"{where}: store: {found.store!r} is no address such as etcd://10.0.0.1:2379")
+    if found.max_unavailable < 1:
+        problems.append(f"{where}: max-unavailable: {found.max_unavailable} is less than 1")
     for owner, lines in [("node", found.node), *((f"host {host.name}: node", host.node) for host in found.hosts)]:
         unknown = sorted(set(lines) - settings)
         problems += [
@@ -120,9 +131,8 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
     if inventory.cni:
         files["cni"] = {f"{inventory.cni.bin_dir}/{name}": _file(text, 0o755) for name, text in product.cni.items()}
         if inventory.cni.config_dir:
-            network = {"cniVersion": "0.3.1", "name": inventory.cni.network, "type": "calico"}
-            text = json.dumps({**network, "ipam": {"type": "calico-ipam"}}, indent=2) + "\n"
-            files["cni"][f"{inventory.cni.config_dir}/{inventory.cni.network}.conf"] = _file(text)
+            name = f"{inventory.cni.network}{inventory.cni.suffix}"
+            files["cni"][f"{inventory.cni.config_dir}/{name}"] = _file(network(inventory.cni))
     if inventory.net_modules:
         folder = inventory.net_modules.bin_dir
         files["net-modules"] = {f"{folder}/{name}": _file(text, 0o755) for name, text in product.net_modules.items()}
@@ -134,6 +144,12 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
         "settle": inventory.settle,
         "patience": inventory.patience,
     }
+
+
+def network(cni: Cni) -> str:
+    """The text of the network's file."""
+    config = {"name": cni.network, "cniVersion": cni.cni_version, "type": "calico", "ipam": {"type": "calico-ipam"}}
+    return json.dumps(config, indent=2) + "\n"
 
 
 def calicoctl(store: str) -> str:
@@ -154,20 +170,24 @@ Delta = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One host of a plan. `reach`: None for an agent of Mesos, which its framework reaches by a task."""
+    """One host of a plan. `reach`: None for one that the calico framework reaches: an agent of Mesos by a task, a
+    `station` by the package service there."""
 
     name: str
     reach: Ssh | None
     want: dict[str, Any]
+    station: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`digest`: of what is wanted and of what was there instead when the hosts were asked."""
+    """`digest`: of what is wanted and of what was there instead when the hosts were asked. `at_once`: how many hosts
+    may be out together."""
 
     digest: str
     artefact: str
     tasks: tuple[Task, ...]
     deltas: dict[str, dict[str, list[dict[str, str]]]]
+    at_once: int = 1
 
     @property
     def empty(self) -> bool:
@@ -176,16 +196,17 @@ class Plan(msgspec.Struct, frozen=True):
     def rollout(self, now: float) -> Rollout:
         """Each host gets the steps that have something to do there."""
         hosts = [(task.name, [step for step in STEPS if step in self.deltas[task.name]]) for task in self.tasks]
-        return start(self.digest, hosts, now)
+        return start(self.digest, hosts, now, self.at_once)
 
 
-def plan(tasks: Sequence[Task], deltas: Mapping[str, Delta], artefact: str) -> Plan:
-    content = json.dumps([[task.name, task.want, deltas[task.name]] for task in tasks], sort_keys=True)
+def plan(tasks: Sequence[Task], deltas: Mapping[str, Delta], artefact: str, at_once: int = 1) -> Plan:
+    wanted = [[task.name, task.want, deltas[task.name]] for task in tasks]
+    content = json.dumps([at_once, *wanted] if at_once > 1 else wanted, sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     plain = {
         name: {step: [dict(item) for item in items] for step, items in delta.items()} for name, delta in deltas.items()
     }
-    return Plan(digest, artefact, tuple(tasks), plain)
+    return Plan(digest, artefact, tuple(tasks), plain, at_once)
 
 
 def shown(made: Plan) -> list[str]:

@@ -1,13 +1,15 @@
 """What a rollout does next: values in, values out.
 
-One host is *out* at most: from the beginning of its first step until its gate has passed, or until everything is
-undone there and the host works as before. Whoever drives writes the rollout down before it acts, so that a driver that
-comes after it knows which step may be half done: it does that one again, and every step can be done again.
+A host is *out* from the beginning of its first step until its gate has passed, or until everything is undone there and
+it works as before. One host is out at most, or as many as the rollout was told. Whoever drives writes the rollout down
+before it acts, so that a driver that comes after it knows which steps may be half done: it does those again, and every
+step can be done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -57,7 +59,8 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Rollout(msgspec.Struct, frozen=True):
-    """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to."""
+    """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to;
+    `at_once`: how many hosts may be out together."""
 
     plan: str
     hosts: tuple[Host, ...]
@@ -65,6 +68,7 @@ class Rollout(msgspec.Struct, frozen=True):
     paused: bool = False
     stopped: str = ""
     begun: float = 0.0
+    at_once: int = 1
 
 
 class Act(NamedTuple):
@@ -75,13 +79,13 @@ class Act(NamedTuple):
     undo: bool = False
 
 
-def start(plan: str, hosts: Sequence[tuple[str, Sequence[str]]], now: float) -> Rollout:
+def start(plan: str, hosts: Sequence[tuple[str, Sequence[str]]], now: float, at_once: int = 1) -> Rollout:
     """A rollout of these steps on each host, in this order; the gate comes by itself. A host without steps is done."""
     made = []
     for name, steps in hosts:
         own = tuple(Step(step) for step in (*steps, GATE)) if steps else ()
         made.append(Host(name, own, mark="waiting" if steps else "done"))
-    return Rollout(plan, tuple(made), begun=now)
+    return Rollout(plan, tuple(made), begun=now, at_once=at_once)
 
 
 def state(rollout: Rollout) -> str:
@@ -104,24 +108,38 @@ def over(rollout: Rollout) -> bool:
 
 
 def out(rollout: Rollout) -> frozenset[str]:
-    """The hosts that may not be working: never more than one."""
+    """The hosts that may not be working: never more than `at_once`."""
     return frozenset(host.name for host in rollout.hosts if host.mark in OUT)
 
 
 def decide(rollout: Rollout) -> Act | None:
     """The next thing to do; None when there is nothing until an order comes."""
+    return next(iter(due(rollout)), None)
+
+
+def due(rollout: Rollout, busy: frozenset[str] = frozenset()) -> list[Act]:
+    """All that can be done now beside what is being done on the hosts `busy`, the most urgent first.
+
+    Who is out comes to its end before anybody else begins, whatever has stopped the rollout. The first host of all goes
+    alone: what is wrong with the product shows there.
+    """
+    acts = [_next_step(h) for h in rollout.hosts if h.mark in ("rolling", "undoing") and h.name not in busy]
+    free = rollout.at_once if rollout.goal == "undo" or _proved(rollout) else 1
+    return acts + list(islice(_beginnings(rollout), max(free - len(out(rollout)), 0)))
+
+
+def _proved(rollout: Rollout) -> bool:
+    return any(host.mark == "done" and host.steps for host in rollout.hosts)
+
+
+def _beginnings(rollout: Rollout) -> Iterator[Act]:
+    """The first act of each host that is not out, in their order."""
     if rollout.stopped:
-        return None
-    for host in rollout.hosts:
-        if host.mark in ("rolling", "undoing"):
-            return _next_step(host)
-    if rollout.goal == "roll":
-        waiting = None if rollout.paused else next((h for h in rollout.hosts if h.mark == "waiting"), None)
-        return _next_step(waiting) if waiting else None
+        return
+    if rollout.goal == "roll" and not rollout.paused and all(host.mark != "undoing" for host in rollout.hosts):
+        yield from (_next_step(host) for host in rollout.hosts if host.mark == "waiting")
     if rollout.goal == "undo":
-        changed = (host for host in reversed(rollout.hosts) if _changed(host))
-        return next((_next_undo(host) for host in changed), None)
-    return None
+        yield from (_next_undo(h) for h in reversed(rollout.hosts) if h.mark not in OUT and _changed(h))
 
 
 def _changed(host: Host) -> bool:
@@ -172,13 +190,18 @@ def _ended_undo(rollout: Rollout, host: Host, step: Step) -> Rollout:
         what = "the host is not as before" if step.name == GATE else f"{step.name} cannot be undone"
         reason = "; ".join(part for part in (host.reason, f"{what}: {step.error}") if part)
         stuck = replace(_with(host, replace(step, progress="failed")), mark="stuck", reason=reason)
-        return replace(_put(rollout, stuck), stopped=f"{host.name}: {reason}")
+        return _stopping(_put(rollout, stuck), f"{host.name}: {reason}")
     host = _with(host, replace(step, progress="undone"))
     if step.name != GATE:
         return _put(rollout, host)
     if rollout.goal == "roll" and host.reason:
-        return replace(_put(rollout, replace(host, mark="failed")), stopped=f"{host.name}: {host.reason}")
+        return _stopping(_put(rollout, replace(host, mark="failed")), f"{host.name}: {host.reason}")
     return _put(rollout, replace(host, mark="undone"))
+
+
+def _stopping(rollout: Rollout, why: str) -> Rollout:
+    """Of several hosts that fail, all are named."""
+    return replace(rollout, stopped=f"{rollout.stopped}; {why}" if rollout.stopped else why)
 
 
 def ordered(rollout: Rollout, order: Order) -> Rollout:

@@ -1,4 +1,4 @@
-// The rollout live: agents, their steps with times, the gate, why it stopped, and the orders that make sense now.
+// The rollout live: hosts, their steps with times, the gate, why it stopped, and the orders that make sense now.
 import { live } from "../static/live.js";
 import { badge, el, keyed, put, toast } from "../static/parts.js";
 
@@ -27,6 +27,8 @@ function draw(now) {
   $("#reason").hidden = !reason;
   put($("#reason"), reason ? (now.stopped ? `Stopped. ${reason}` : reason) : "");
   put($("#counts"), counts(now, done));
+  $("#note").hidden = !now.note;
+  put($("#note"), now.note);
   const meter = $(".meter");
   meter.hidden = !hosts.length;
   meter.setAttribute("aria-valuemax", hosts.length);
@@ -38,17 +40,24 @@ function draw(now) {
 
 function counts(now, done) {
   if (!now.hosts.length) return "";
-  const at = now.hosts.find((host) => ["rolling", "undoing"].includes(host.mark));
-  const step = at?.steps.find((one) => ["running", "undoing"].includes(one.progress));
+  const out = now.hosts.filter((host) => ["rolling", "undoing"].includes(host.mark));
+  const at = out.map((host) => {
+    const step = host.steps.find((one) => ["running", "undoing"].includes(one.progress));
+    return step ? `${host.name}, ${step.title}` : host.name;
+  });
   const failed = now.hosts.filter((host) => ["failed", "stuck"].includes(host.mark)).length;
   return [
-    `${done} of ${now.hosts.length} agents ${now.goal === "undo" ? "as before" : "done"}`,
-    at ? `at work: ${at.name}${step ? `, ${step.title}` : ""}` : "",
+    `${done} of ${now.hosts.length} ${now.hosts.some(isMaster) ? "hosts" : "agents"} ${now.goal === "undo" ? "as before" : "done"}`,
+    at.length ? `at work: ${at.join("; ")}` : "",
     failed ? `${failed} failed` : "",
     now.leaving ? "the package is being uninstalled" : "",
     now.store ? `store ${now.store}` : "",
     `plan ${now.plan}`,
   ].filter(Boolean).join(" · ");
+}
+
+function isMaster(host) {
+  return host.kind === "station";
 }
 
 function button(word) {
@@ -71,7 +80,8 @@ async function order(word) {
 
 function makeHost(host) {
   return el("article", { class: "card host", "aria-label": host.name },
-    el("header", {}, el("h3", {}, host.name), el("span", { class: "mark" }), el("span", { class: "soft small why" })),
+    el("header", {}, el("h3", {}, host.name), ...(isMaster(host) ? [el("span", { class: "soft small" }, "master")] : []),
+      el("span", { class: "mark" }), el("span", { class: "soft small why" })),
     el("ol", { class: "steps" }));
 }
 

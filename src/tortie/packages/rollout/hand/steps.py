@@ -131,11 +131,14 @@ class Hand:
         return [{"text": f"restart {unit}", "have": self.place.mark(unit).get("content", "")}]
 
     def _content(self, step: str) -> str:
-        """All that the unit of this step reads at its start."""
+        """All that the unit of this step reads at its start. Programs are started for each container: an agent looks
+        only for their names."""
+        read: list[Any]
         if step == "node":
             read = [self.want["artefact"]["name"], self._files("configuration"), self._files("node")]
         else:
-            read = [self._files(name) for name in ("cni", "net-modules")]
+            found = {**self._files("cni"), **self._files("net-modules")}
+            read = [name if file["mode"] & 0o111 else [name, file] for name, file in sorted(found.items())]
         return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
 
     def _unit_file(self) -> bool:

@@ -1,0 +1,213 @@
+"""`tortie node uninstall`: the host as it was before its node."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tortie.base.errors import Conflict, TortieError, Unavailable
+from tortie.cli import node_config
+from tortie.cli.node_options import (
+    agent_socket,
+    bird_directory,
+    cni_socket,
+    cni_spool,
+    config_file,
+    need_root,
+    state,
+    store_address,
+    variable,
+)
+
+UNITS = Path("/etc/systemd/system")
+STOP_SECONDS, COMMAND_SECONDS = 30.0, 120.0
+NAMED = 5
+DRY = {"removed": "would remove", "gave back": "would give back", "left": "would leave"}
+
+
+@click.command()
+@config_file
+@click.option("--interface-prefix", default="cali", show_default=True, help="How interfaces of workloads begin.")
+@store_address
+@agent_socket
+@cni_socket
+@cni_spool
+@bird_directory
+@state
+@click.option("--docker/--no-docker", default=True, envvar=variable("docker"), help="Docker's plug-in sockets, too.")
+@click.option(
+    "--unit",
+    default=node_config.SERVICE,
+    show_default=True,
+    help="The agent's unit, stopped and disabled before, and taken away when it is as `tortie node unit` prints it. "
+    "Empty: somebody else sees to it.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--force", is_flag=True, help="Also while containers have endpoints here: they lose their network.")
+def uninstall(
+    interface_prefix: str,
+    store: str,
+    path: str,
+    cni_socket: Path,
+    cni_spool: Path,
+    bird_directory: str,
+    state: Path,
+    docker: bool,
+    unit: str,
+    dry_run: bool,
+    force: bool,
+) -> None:
+    """End this host's agent and give back all that it has changed here: BIRD and its routes, routes, tunnels, settings
+    of the kernel, what foreignAccept wrote, the table, its unit, sockets and state, the plug-ins of `install-cni` and
+    `install-netmodules`.
+
+    Refused while containers have endpoints on this host. It may be called again at any time, and goes on. What others
+    have changed meanwhile stays, and is told. The embedded store, /etc/tortie and logs stay.
+
+    Exit codes: 0 done, 2 wrong usage, 4 refused, 5 the kernel, a file or the agent's unit does not do it.
+    """
+    from tortie.dataplane.render.settings import parse_prefixes
+    from tortie.node.bird import Bird
+    from tortie.node.uninstall import Parts, preview, workloads
+    from tortie.node.uninstall import uninstall as remove
+    from tortie.plugins.docker.service import PLUGIN_DIR, SOCKETS
+
+    need_root()
+    prefixes = parse_prefixes(interface_prefix)
+    if not force and (left := workloads(prefixes)):
+        raise Conflict(_refusal(left, store))
+    parts = Parts(
+        prefixes=prefixes,
+        bird=Bird(Path(bird_directory)),
+        state=state,
+        sockets=[Path(path), cni_socket, *(PLUGIN_DIR / name for name in SOCKETS if docker)],
+        spool=cni_spool,
+    )
+    if dry_run:
+        told = [*_end(unit, path, dry_run=True), *(f"{DRY[verb]} {what}" for verb, what, _ in preview(parts))]
+        click.echo("\n".join(told) if told else "nothing of a node is here")
+        return
+    for line in _end(unit, path, dry_run=False):
+        click.echo(line)
+    for verb, what, _ in remove(parts, force=force):
+        click.echo(f"{verb} {what}")
+
+
+def _refusal(left: Sequence[str], store: str) -> str:
+    names = _names(store)
+    shown = [f"{names[name]} ({name})" if name in names else name for name in left[:NAMED]]
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    count = "1 endpoint of a container is" if len(left) == 1 else f"{len(left)} endpoints of containers are"
+    return (
+        f"{count} still on this host: {', '.join(shown)}{more}\n"
+        "nothing would guard them: end these containers first; with --force they lose their network"
+    )
+
+
+def _names(store: str) -> dict[str, str]:
+    """Whose the interfaces are, as far as the store can be asked: a refusal does without."""
+    from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+    from tortie.store.client import Client
+    from tortie.store.open import open_store
+
+    try:
+        datastore = open_store(store, create=False)
+    except TortieError:
+        return {}
+    with contextlib.closing(datastore):
+        try:
+            items = Client(datastore).list(WORKLOAD_ENDPOINT).items
+        except TortieError:
+            return {}
+    found = {}
+    for item in items:
+        told = item.metadata.annotations or {}
+        who = (
+            told.get("org.tortie/container")
+            or told.get("org.tortie/task-name")
+            or f"{item.metadata.namespace}/{item.name}"
+        )
+        found[item.spec.interface_name or ""] = who
+    return found
+
+
+def _end(unit: str, path: str, *, dry_run: bool) -> list[str]:
+    """The agent has ended, and does not come back; what was done for that."""
+    done = [*_end_unit(unit, dry_run=dry_run)] if unit and shutil.which("systemctl") else []
+    from tortie.cli.calicoctl import unix_http
+
+    running = unix_http.peer_pid(path)
+    if running is not None and not done:
+        done.append(f"would end the agent, process {running}" if dry_run else f"ended the agent, process {running}")
+    if running is not None and not dry_run:
+        _kill(running)
+    return done
+
+
+def _end_unit(unit: str, *, dry_run: bool) -> list[str]:
+    done = []
+    if _ask("is-active", unit) in ("active", "activating", "reloading"):
+        done.append(f"would stop {unit}" if dry_run else f"stopped {unit}")
+        if not dry_run:
+            _order("stop", unit)
+    if _ask("is-enabled", unit) == "enabled":
+        done.append(f"would disable {unit}" if dry_run else f"disabled {unit}")
+        if not dry_run:
+            _order("disable", unit)
+    file = UNITS / unit
+    if file.is_file() and file.read_text(errors="replace").startswith(node_config.MARK):
+        done.append(f"would remove {file}" if dry_run else f"removed {file}")
+        if not dry_run:
+            file.unlink(missing_ok=True)
+            _systemctl("daemon-reload")
+    return done
+
+
+def _ask(verb: str, unit: str) -> str:
+    return _systemctl(verb, unit).stdout.strip()
+
+
+def _order(verb: str, unit: str) -> None:
+    done = _systemctl(verb, unit)
+    if done.returncode != 0:
+        raise Unavailable(f"systemctl {verb} {unit}: {(done.stderr or done.stdout).strip()}")
+
+
+def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"systemctl {' '.join(words)}: {error}") from error
+
+
+def _kill(pid: int) -> None:
+    """Returns once the process has ended. Unavailable when it does not."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    ends = time.monotonic() + STOP_SECONDS
+    while _alive(pid):
+        if time.monotonic() > ends:
+            raise Unavailable(f"the agent, process {pid}, does not end within {STOP_SECONDS:g} s")
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False

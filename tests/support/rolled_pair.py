@@ -1,0 +1,328 @@
+"""Two real hosts on one wire that an operator rolls versions of the product out to, with a container on each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tortie
+from tests.support.real_host import RealHost
+from tests.support.waiting import PATIENCE, wait_until
+from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.resource import Metadata, Resource
+from tortie.store.client import Client
+from tortie.store.open import open_store
+
+PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+AGENT = "mesos-slave.service"
+NODE = "calico-node.service"
+# The commands of systemd that the roller types. What a unit leaves behind nobody collects here: it counts as ended.
+_SYSTEMCTL = """\
+#!/bin/bash
+verb=$1; shift
+unit=${@: -1}; file=/etc/systemd/system/$unit; pid=/run/units/$unit.pid
+mkdir -p /run/units
+alive() { grep -q "^State:.[^ZX]" "/proc/$(cat "$pid" 2>/dev/null)/status" 2>/dev/null; }
+end() {
+  alive && kill "$(cat "$pid")"
+  for _ in $(seq 600); do alive || break; sleep 0.05; done
+  alive && kill -9 "$(cat "$pid")"
+  rm -f "$pid"
+}
+value() { sed -n "s/^$1=//p" "$file"; }
+case $verb in
+  is-active) if alive; then echo active; else echo inactive; exit 3; fi ;;
+  is-enabled) if [ -e "/run/units/$unit.enabled" ]; then echo enabled; else echo disabled; exit 1; fi ;;
+  show) if alive; then echo "MainPID=$(cat "$pid")"; else echo MainPID=0; fi ;;
+  enable) touch "/run/units/$unit.enabled" ;;
+  disable) rm -f "/run/units/$unit.enabled" ;;
+  stop) end ;;
+  restart)
+    [ -e "$file" ] || { echo "Unit $unit not found." >&2; exit 5; }
+    end
+    $(value ExecStartPre) >> "/var/log/$unit" 2>&1 || exit 1
+    setsid bash -c 'echo $$ > "$1"; exec $2' - "$pid" "$(value ExecStart)" \
+      < /dev/null >> "/var/log/$unit" 2>&1 &
+    until [ -s "$pid" ]; do sleep 0.05; done
+    echo "$unit" >> /run/units/restarts ;;
+  daemon-reload | reset-failed) ;;
+  *) echo "what is $verb?" >&2; exit 1 ;;
+esac
+"""
+# ssh, as far as the roller uses it: the host's address, and a command for its shell.
+_SSH = """\
+#!/bin/bash
+while [ "$1" != -- ]; do shift; done
+exec nsenter --target="$(cat "{work}/$2")" --net --mount --uts --pid \
+  env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root bash -c "$3"
+"""
+
+
+class Version:
+    """A copy of the product's source, changed. `edits`: file, a text in it and what stands there instead."""
+
+    def __init__(self, folder: Path, *edits: tuple[str, str, str]) -> None:
+        self.folder = folder
+        shutil.copytree(Path(tortie.__file__).parent, folder / "tortie", ignore=shutil.ignore_patterns("__pycache__"))
+        for name, before, after in edits:
+            file = folder / "tortie" / name
+            text = file.read_text()
+            assert before in text, (name, before)
+            file.write_text(text.replace(before, after, 1))
+
+
+class Pair:
+    """`one` (10.99.7.1) and `two` (10.99.7.2)."""
+
+    def __init__(self, work: Path, hosts: Mapping[str, RealHost]) -> None:
+        self.work, self.hosts = work, hosts
+        self.store = f"sqlite://{work}/store"
+        self.file = work / "hosts.yaml"
+        (work / "bin").mkdir()
+        self._program(work / "bin/ssh", _SSH.format(work=work))
+        for host in hosts.values():
+            (work / host.address.partition("/")[0]).write_text(str(host.pid))
+            host.write("/usr/local/bin/systemctl", _SYSTEMCTL)
+            host.write(f"/etc/systemd/system/{AGENT}", "[Service]\nExecStart=/bin/sleep infinity\n")
+            host.must(f"chmod 755 /usr/local/bin/systemctl && systemctl restart {AGENT}")
+        self._pool()
+        self.write()
+
+    @staticmethod
+    def _program(path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def _pool(self) -> None:
+        store = open_store(self.store)
+        try:
+            spec = IPPoolSpec(cidr="192.168.0.0/16", nat_outgoing=False)
+            Client(store).apply(Resource(kind=IP_POOL, metadata=Metadata(name="default"), spec=spec))
+        finally:
+            store.close()
+
+    def write(self, **more: Any) -> None:
+        """The file of hosts."""
+        hosts = [{"name": name, "address": host.address.partition("/")[0]} for name, host in self.hosts.items()]
+        whole = {
+            "store": self.store,
+            "ssh": {"python": PYTHON},
+            "node": {"CALICO_NETWORKING_BACKEND": "direct", "TORTIE_DOCKER": "false"},
+            "cni": {"config-dir": "/etc/cni/net.d"},
+            "agent": AGENT,
+            "settle": 0.5,
+            "patience": PATIENCE,
+            "hosts": hosts,
+            **more,
+        }
+        self.file.write_text(json.dumps(whole))
+
+    def roll(self, version: Version, *words: str) -> subprocess.CompletedProcess[str]:
+        """`tortie rollout` of this version."""
+        program = "import sys; from tortie.cli.main import main; sys.exit(main())"
+        path = os.pathsep.join([str(version.folder), *(p for p in sys.path if p.endswith("site-packages"))])
+        return subprocess.run(
+            [sys.executable, "-c", program, "rollout", *words],
+            env={
+                "PATH": f"{self.work}/bin:{os.environ['PATH']}",
+                "PYTHONPATH": path,
+                "TORTIE_STORE": self.store,
+                "HOME": str(self.work),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    def plan(self, version: Version) -> dict[str, Any]:
+        said = self.roll(version, str(self.file), "--dry-run", "--json")
+        assert said.returncode in (0, 2), said.stderr
+        found: dict[str, Any] = json.loads(said.stdout)
+        return found
+
+    def apply(self, version: Version) -> subprocess.CompletedProcess[str]:
+        return self.roll(version, str(self.file), "--apply", self.plan(version)["hash"])
+
+    def book(self, version: Version) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.roll(version, "status", "--json").stdout)
+        return found
+
+    def ask(self, host: str, path: str) -> Any:
+        """The node's answer; None while there is none."""
+        said = self.hosts[host].run(f"curl -s --unix-socket /run/tortie/node.sock http://node{path}")
+        return json.loads(said.stdout) if said.returncode == 0 and said.stdout else None
+
+    def units(self, host: str, *units: str) -> list[str]:
+        """The process of each unit."""
+        return [self.hosts[host].must(f"systemctl show {unit}").strip() for unit in units]
+
+    def container(self, host: str, name: str) -> str:
+        """Its address, given by the plug-in that the roller has put there, once it is in force."""
+        config = json.dumps(
+            {"cniVersion": "1.0.0", "name": "calico", "type": "calico", "ipam": {"type": "calico-ipam"}}
+        )
+        number = f"{sum(map(ord, name)):012x}".ljust(64, "0")
+        call = f"CNI_COMMAND=ADD CNI_CONTAINERID={number} CNI_NETNS=/var/run/netns/{name} CNI_IFNAME=eth0"
+        self.hosts[host].must(f"ip netns add {name} && ip -n {name} link set lo up")
+        said = self.hosts[host].must(f"{call} CNI_PATH=/opt/cni/bin /opt/cni/bin/calico <<< '{config}'")
+        address: str = json.loads(said)["ips"][0]["address"].partition("/")[0]
+        return address
+
+    def story(self) -> str:
+        """What one wants to read of a failure."""
+        logs = [f"{name}: {host.run(f'tail -n 30 /var/log/{NODE}').stdout}" for name, host in self.hosts.items()]
+        return "\n".join(logs)
+
+
+@contextmanager
+def pair(work: Path) -> Iterator[Pair]:
+    folders = [work / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with RealHost(folders[0], "10.99.7.1/24", "one") as one, RealHost(folders[1], "10.99.7.2/24", "two") as two:
+        for host in (one, two):
+            host.must("ip link del uplink")
+        _wire(one, two)
+        yield Pair(work, {"one": one, "two": two})
+
+
+def _wire(one: RealHost, two: RealHost) -> None:
+    made = ["ip", "link", "add", "uplink", "netns", str(one.pid), "type", "veth"]
+    subprocess.run([*made, "peer", "name", "uplink", "netns", str(two.pid)], check=True)
+    for host in (one, two):
+        host.must(f"ip address add {host.address} dev uplink && ip link set uplink up")
+    for host in (one, two):
+        wait_until(lambda host=host: "LOWER_UP" in host.must("ip link show uplink"), message="the wire")  # type: ignore[misc]
+
+
+PROBER = """
+import json, os, socket, sys, threading, time
+server, out, every, patience = sys.argv[1], sys.argv[2], 0.04, float(sys.argv[3])
+counts = {"kept": 0, "new": 0, "sent": 0, "received": 0}
+failures, enough = [], threading.Event()
+
+def kept():
+    with socket.create_connection((server, 7000), patience) as sock:
+        while not enough.wait(every):
+            word = b"%08d" % counts["kept"]
+            sock.sendall(word)
+            told = b""
+            while len(told) < 8:
+                piece = sock.recv(8 - len(told))
+                if not piece: raise OSError("the connection ended")
+                told += piece
+            assert told == word, (told, word)
+            counts["kept"] += 1
+
+def new():
+    while not enough.wait(every):
+        with socket.create_connection((server, 7000), patience) as sock:
+            sock.sendall(b"12345678")
+            assert sock.recv(8)
+        counts["new"] += 1
+
+def udp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((server, 7000))
+        seen, last = set(), time.monotonic()
+        while True:
+            going = not enough.wait(every)
+            # One that is sent at the end tells what became of those before.
+            sock.send(b"%d" % counts["sent"])
+            counts["sent"] += 1
+            while True:
+                try: seen.add(int(sock.recv(99, socket.MSG_DONTWAIT))); last = time.monotonic()
+                except BlockingIOError: break
+            counts["received"] = len(seen)
+            if not going:
+                wanted = counts["sent"] - 1
+                sock.settimeout(patience)
+                while wanted not in seen: seen.add(int(sock.recv(99)))
+                counts["received"] = len(seen)
+                return
+
+def run(what):
+    try: what()
+    except Exception as error: failures.append("%s: %r" % (what.__name__, error))
+
+def write():
+    with open(out + ".new", "w") as file: json.dump({**counts, "failures": failures}, file)
+    os.replace(out + ".new", out)
+
+threads = [threading.Thread(target=run, args=(what,)) for what in (kept, new, udp)]
+for thread in threads: thread.start()
+while not os.path.exists(out + ".enough"): write(); time.sleep(0.1)
+enough.set()
+for thread in threads: thread.join()
+write()
+"""
+ANSWERER = """
+import socket, threading
+server = socket.create_server(("", 7000), backlog=99)
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 7000))
+def serve(sock):
+    with sock:
+        try:
+            while data := sock.recv(99): sock.sendall(data)
+        except OSError: pass
+def accept():
+    while True: threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+threading.Thread(target=accept, daemon=True).start()
+while True:
+    data, whom = udp.recvfrom(99)
+    udp.sendto(data, whom)
+"""
+PROBES = ("kept", "new", "received")
+
+
+class Prober:
+    """Speaks from a container to another, 25 times a second in each of three ways: a TCP connection that is kept, new
+    ones, UDP."""
+
+    def __init__(
+        self, pair: Pair, work: Path, asking: tuple[str, str], answering: tuple[str, str], server: str
+    ) -> None:
+        self.out, self._pair = work / "probes", pair
+        self._server = self._start(*answering, ANSWERER)
+        self._client = self._start(*asking, PROBER, server, str(self.out), str(PATIENCE))
+
+    def _start(self, host: str, container: str, program: str, *words: str) -> subprocess.Popen[bytes]:
+        file = self.out.with_name(f"{container}.py")
+        file.write_text(program)
+        line = f"ip netns exec {container} {PYTHON} -I {file} {' '.join(words)}"
+        return self._pair.hosts[host].start(line)
+
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out.read_text()) if self.out.exists() else {}
+        return found
+
+    def more(self, probes: int = 5) -> None:
+        """Returns once so many more of each kind have been answered."""
+        first = self.counts() or dict.fromkeys(PROBES, 0)
+        wait_until(
+            lambda: (now := self.counts()) and all(now[kind] >= first[kind] + probes for kind in PROBES),
+            message=lambda: f"probes: {self.counts()} after {first}; {self._pair.story()}",
+        )
+
+    def end(self) -> dict[str, Any]:
+        """What became of all of them."""
+        self.out.with_name(self.out.name + ".enough").touch()
+        self._client.wait(PATIENCE)
+        return self.counts()
+
+
+def times_out(book: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """From when until when each host was out."""
+    steps: Sequence[Any] = [host["steps"] for host in book["hosts"] if host["steps"]]
+    return [(min(step["since"] for step in own), max(step["until"] for step in own)) for own in steps]

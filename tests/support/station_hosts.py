@@ -1,0 +1,130 @@
+"""Stations whose hosts are directories: in this process, or as the package service in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.agent_hosts import ROOT, environment, led
+from tests.support.rollout_host import Box
+from tests.support.waiting import wait_until
+from tortie.packages import run as service
+from tortie.packages.rollout.reach import hand
+from tortie.packages.station import Settings, run
+from tortie.packages.station_hand import Hand, marked
+from tortie.packages.stations import Station
+from tortie.store.open import open_store
+
+Hook = Callable[[str], None]
+
+
+class LedHand(Hand):
+    """Works on a box. `fetched`: called with the step's name when a request has come, before its hand begins."""
+
+    def __init__(self, box: Box, folder: Path, fetched: Hook) -> None:
+        super().__init__(folder)
+        self._box, self._fetched = box, fetched
+
+    def fetch(self, url: str) -> bytes:
+        found = super().fetch(url)
+        self._fetched(step(found))
+        return led(found, self._box)
+
+
+def step(given: bytes) -> str:
+    request = json.loads(given[len(hand()) :].partition(b"\n")[0])
+    return f"{request['do']}-{request['step'] or 'all'}"
+
+
+def settings_of(name: str, box: Box, fetched: Hook = lambda _step: None, boot: str = "") -> Settings:
+    """`boot`: of a host's kernel; without one it is the box's own."""
+    return Settings(
+        Station(name, (f"{name}.address",), boot or str(box.root)),
+        folder=folder(box),
+        hand=lambda where: LedHand(box, where, fetched),
+    )
+
+
+def folder(box: Box) -> Path:
+    return box.systemctl.with_name("station")
+
+
+@asynccontextmanager
+async def station(directory: Path, settings: Settings) -> AsyncIterator[asyncio.Future[None]]:
+    """In this process, until the block ends; what it says then."""
+    store = await asyncio.to_thread(open_store, f"sqlite://{directory}/store")
+    running = asyncio.ensure_future(run(store, settings))
+    try:
+        yield running
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        store.close()
+
+
+def start(directory: Path, name: str, box: Box, port: int, *, along: bool) -> subprocess.Popen[bytes]:
+    """The package service in a process that kills itself once in each step; `along`: before its hand begins."""
+    program = "import sys; from tests.support.station_hosts import main; main(*sys.argv[1:])"
+    words = [str(directory), name, str(box.root), str(box.systemctl), str(port), "along" if along else ""]
+    with open(directory / f"{name}.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", program, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env=environment(),
+        )
+
+
+class _Place(Box):
+    """A box that another process has made."""
+
+    def __init__(self, root: str, systemctl: str) -> None:
+        self.root, self.systemctl = Path(root), Path(systemctl)
+
+
+def main(directory: str, name: str, root: str, systemctl: str, port: str, along: str) -> None:
+    box = _Place(root, systemctl)
+    store = f"sqlite://{directory}/store"
+    killed = Path(directory, f"{name}.killed")
+
+    def once(step: str) -> None:
+        if killed.exists() and step in killed.read_text().split():
+            return
+        with killed.open("a") as file:
+            file.write(f"{step}\n")
+        if along:
+            end()
+        threading.Thread(target=later, daemon=True).start()
+
+    def later() -> None:
+        wait_until(lambda: marked(folder(box)))
+        end()
+
+    def end() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(service.run(_service(store, int(port), settings_of(name, box, once))))
+
+
+def _service(store: str, port: int, station: Settings) -> service.Settings:
+    nowhere = "127.0.0.1:1"
+    return service.Settings(
+        host="127.0.0.1",
+        port=port,
+        marathon=[f"http://{nowhere}"],
+        masters=[nowhere],
+        store=store,
+        station=station,
+    )
