@@ -13,7 +13,8 @@ from tortie.base.errors import Invalid
 from tortie.lab import files
 from tortie.lab.daemons import plan_of
 from tortie.lab.documents import STARS, check_options
-from tortie.lab.network import router_peers, vxlan_mode
+from tortie.lab.first import vxlan_mode
+from tortie.lab.network import router_peers
 from tortie.lab.plan import Daemon, Options, as_json, check_name, daemon_from, in_order, limited
 
 PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}

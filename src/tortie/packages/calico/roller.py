@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.node.bootstrap import write_defaults
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
@@ -36,6 +37,7 @@ from tortie.packages.rollout.drive import drive, probe
 from tortie.packages.rollout.inventory import Inventory, Plan, Product, Task, plan
 from tortie.packages.rollout.machine import Order, Rollout, decide, over, state
 from tortie.packages.rollout.reach import Reach
+from tortie.store.client import Client
 from tortie.store.open import open_store
 from tortie.store.port import Datastore, Drop
 
@@ -189,6 +191,7 @@ class Roller:
             return ""
         if not lacking.empty:
             with self._driver() as driver:
+                self._write_first(lacking)
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
@@ -198,6 +201,17 @@ class Roller:
                     return ""
         self._looked = {task.name: digest([task]) for task in made}
         return ""
+
+    def _write_first(self, made: Plan) -> None:
+        """What the network's store lacks, before a node writes there what a node would."""
+        if self.wanted.first is None:
+            return
+        store = open_store(store_in(made), create=False)
+        try:
+            for name in write_defaults(Client(store), first=self.wanted.first):
+                log.info("created %s", name)
+        finally:
+            store.close()
 
     def _wanted_tasks(self) -> list[Task]:
         store = self.wait(self.cluster.store())
