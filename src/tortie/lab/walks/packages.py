@@ -26,6 +26,7 @@ RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort",
 SERVICES = f"http://{MASTER}/service"
 LONG = 600.0
 """Seconds that an installation may take: the documents speak of ten and of twenty minutes."""
+EVERY = 0.5
 READY = "curl -sS -o /dev/null -w '%{http_code}' --unix-socket /run/tortie/node.sock http://localhost/readiness"
 CONFIGURATION = "/etc/calico/calicoctl.cfg"
 CONVERGED = {
@@ -48,12 +49,17 @@ def install_etcd(walk: Walk) -> None:
     if not walk.bare:
         return
     install(walk, "etcd", "0.0.3")
+    told: dict[str, Any] = {}
 
     def healthy() -> bool:
-        return len(set(_members(walk))) == MEMBERS and ETCD_ROW in listed_apps(walk)
+        told.update(_service(walk, "etcd/json"))
+        return bool(told.get("healthy")) and ETCD_ROW in listed_apps(walk)
 
-    if not walk.wait("etcd to be healthy with three running tasks", healthy, LONG):
-        raise StepFailed(f"step {walk.step_key}: after {LONG:g} s: {_service(walk, 'etcd/json')}")
+    def what() -> str:
+        return f"etcd to be healthy: {told.get('why') or 'its app starts'}"
+
+    if not walk.wait(what, healthy, LONG, EVERY):
+        raise StepFailed(f"step {walk.step_key}: after {LONG:g} s etcd is not healthy: {told}")
     walk.must("laptop", "dcos marathon app list")
     at = sorted(_members(walk))
     walk.check("healthy with three running tasks, on three agents", len(set(at)) == len(at) == MEMBERS, str(at))
@@ -117,7 +123,7 @@ def install_calico(walk: Walk) -> None:
             walk.progress.explain(said)
         return bool(seen.stopped) or seen.done(rolled)
 
-    if not walk.wait(lambda: f"Calico to converge: {seen.now}", done, LONG) or seen.stopped:
+    if not walk.wait(lambda: f"Calico to converge: {seen.now}", done, LONG, EVERY) or seen.stopped:
         raise StepFailed(f"step {walk.step_key}: {seen.stopped or f'after {LONG:g} s: {seen.now}'}")
     walk.check("one host out at a time", not (both := not_alone(seen.spans.values())), "; ".join(both))
 
