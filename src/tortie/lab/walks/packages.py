@@ -53,7 +53,7 @@ def install_etcd(walk: Walk) -> None:
 
     def healthy() -> bool:
         told.update(_service(walk, "etcd/json"))
-        return bool(told.get("healthy")) and ETCD_ROW in listed_apps(walk)
+        return bool(told.get("healthy")) and len(_members(walk)) == MEMBERS and ETCD_ROW in listed_apps(walk)
 
     def what() -> str:
         return f"etcd to be healthy: {told.get('why') or 'its app starts'}"
@@ -146,9 +146,7 @@ def look_calico(walk: Walk) -> None:
         return
     _look_configured(walk)
     _look_page(walk)
-    named = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
-    wanted = sorted(_hosts_with_a_node(walk))
-    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", named == wanted, " ".join(named))
+    _look_nodes(walk)
 
 
 def nodes_are_ready(walk: Walk) -> None:
@@ -164,20 +162,42 @@ def _is_ready(walk: Walk, host: str) -> bool:
 
 def _look_configured(walk: Walk) -> None:
     """Every host finds the members, by the address of each."""
-    members = {f"{member['host']}:{member['clientPort']}" for member in _service(walk, "etcd/members") or []}
     for host in _hosts_with_a_node(walk):
-        text = walk.lab.hosts[host].run(["cat", CONFIGURATION]).stdout
-        found = set(re.findall(r"https?://([\d.]+:\d+)", text))
-        walk.check(f"{CONFIGURATION} of {host} names etcd's three members", found == members != set(), text)
+        text: list[str] = []
+
+        def named(host: str = host, text: list[str] = text) -> bool:
+            members = {f"{one['host']}:{one['clientPort']}" for one in _service(walk, "etcd/members") or []}
+            text[:] = [walk.lab.hosts[host].run(["cat", CONFIGURATION]).stdout]
+            return len(members) == MEMBERS and set(re.findall(r"https?://([\d.]+:\d+)", text[0])) == members
+
+        there = walk.wait(f"etcd's members in {CONFIGURATION} of {host}", named, PATIENCE)
+        walk.check(f"{CONFIGURATION} of {host} names etcd's three members", there, "".join(text))
 
 
 def _look_page(walk: Walk) -> None:
     """As the original told it: every agent, and for each of its tasks how that stands."""
-    told: Mapping[str, Mapping[str, Any]] = _service(walk, "calico/json")
     agents = [host.name for host in walk.hosts if host.role in ("agent", "public")]
-    listed = {_names(walk).get(name, name): original(tasks) for name, tasks in told.items()}
-    whole = all(listed.get(name) == CONVERGED for name in agents)
-    walk.check(f"the status page lists {', '.join(agents)}, all converged", whole, str(listed))
+    listed: dict[str, dict[str, str]] = {}
+
+    def whole() -> bool:
+        told: Mapping[str, Mapping[str, Any]] = _service(walk, "calico/json")
+        listed.update({_names(walk).get(name, name): original(tasks) for name, tasks in told.items()})
+        return all(listed.get(name) == CONVERGED for name in agents)
+
+    there = walk.wait("the status page", whole, PATIENCE)
+    walk.check(f"the status page lists {', '.join(agents)}, all converged", there, str(listed))
+
+
+def _look_nodes(walk: Walk) -> None:
+    wanted, printed = sorted(_hosts_with_a_node(walk)), list[str]()
+
+    def listed() -> bool:
+        printed[:] = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
+        return printed == wanted
+
+    there = walk.wait("calicoctl to list the nodes", listed, PATIENCE)
+    walk.must("agent-1", "calicoctl get nodes")
+    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", there, " ".join(printed))
 
 
 def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> None:

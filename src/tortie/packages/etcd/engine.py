@@ -210,7 +210,7 @@ class Engine:
             self._kill(task, status.agent_id.value if status.agent_id else None)
 
     def _on_failure(self, task: str, status: mesos.TaskStatus) -> None:
-        """The first is replaced at once, the next ones later and later: an image that is nowhere keeps no agent busy."""
+        """The first is replaced at once, the next later and later: an image that is nowhere keeps no agent busy."""
         self.failed += 1
         self._failures += 1
         self._pause_ends = self.clock() + min(LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10) - 1)
