@@ -268,6 +268,27 @@ def test_one_driver_at_a_time(world: World) -> None:
         assert "root@somewhere" in str(refused.exception)
 
 
+def test_a_second_apply_beside_the_first_names_it_and_touches_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = drive._do, list[Result]()
+    digest = world.plan()
+
+    def beside(*given: Any) -> str | None:
+        if not refused:
+            refused.append(world.run(str(world.file), "--apply", digest))
+        return real(*given)
+
+    monkeypatch.setattr(drive, "_do", beside)
+    done = world.run(str(world.file), "--apply", digest)
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    (second,) = refused
+    assert isinstance(second.exception, Conflict)
+    assert exit_code(second.exception) == 4
+    assert f"driven already, by {command._who()}: `tortie rollout status` shows how far it is" in str(second.exception)
+    assert [host.restarts() for host in world.boxes.values()] == [[NODE], [NODE]]
+
+
 def test_a_driver_that_was_killed_is_known_by_its_lease(tmp_path: Path) -> None:
     with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
         rollout = start("p", [("a1", ("node",))], 0.0)
