@@ -98,9 +98,13 @@ def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path
             await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
             held = next(iter(master.live("calico-apply-cni")))
             assert (await live.call("POST", "/v1/pause"))[0] == 200
-        master.hold = lambda _task: False
         assert held.live
         async with roller(tmp_path, master) as live:
+            await until(lambda: not held.live and master.live("calico-apply-cni"))
+            going = ("rolling", "")
+            await live.board(lambda shown: (marks(shown)["a2"], shown["trouble"]) == going, "nothing else is told")
+            master.hold = lambda _task: False
+            master.run(next(iter(master.live("calico-apply-cni"))))
             wanted = {"a1": "done", "a2": "done", "p1": "waiting"}
             shown = await live.board(lambda shown: marks(shown) == wanted, "the agent at hand brought to its end")
             assert (shown["state"], shown["orders"]) == ("paused", ["resume", "undo", "abort"])

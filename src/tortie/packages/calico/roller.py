@@ -178,6 +178,7 @@ class Roller:
         if decide(last) is None:
             return ""
         with self._driver() as driver:
+            self.trouble = ""
             self._drive(driver, made)
         return ""
 
