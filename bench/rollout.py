@@ -115,7 +115,7 @@ def _bare(host: Box, made: Artefact) -> dict[str, float]:
             subprocess.run([host.systemctl, "restart", unit], check=True)
 
     def ready() -> None:
-        gate.wait(host.root / "run/tortie/node.sock", ("a",), 0.0, 60.0)
+        gate.wait(host.root / "run/tortie/node.sock", ("a",), (), 0.0, 60.0)
 
     parts = {"unpack": unpack, "compile": compiled, "two restarts": restart, "gate": ready}
     return {name: _timed(act) for name, act in parts.items()}

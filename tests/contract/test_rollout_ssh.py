@@ -274,7 +274,7 @@ def test_a_second_apply_beside_the_first_names_it_and_touches_nothing(
     real, refused = drive._do, list[Result]()
     digest = world.plan()
 
-    def beside(*given: Any) -> str | None:
+    def beside(*given: Any) -> tuple[str | None, str]:
         if not refused:
             refused.append(world.run(str(world.file), "--apply", digest))
         return real(*given)
