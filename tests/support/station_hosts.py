@@ -10,9 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace as replaced
 
 from tests.support.agent_hosts import ROOT, environment, led
 from tests.support.rollout_host import Box
@@ -21,7 +24,7 @@ from tortie.packages import run as service
 from tortie.packages.rollout.reach import hand
 from tortie.packages.station import Settings, run
 from tortie.packages.station_hand import Hand, marked
-from tortie.packages.stations import Station
+from tortie.packages.stations import Request, Station
 from tortie.store.open import open_store
 
 Hook = Callable[[str], None]
@@ -97,12 +100,13 @@ class _Place(Box):
 def main(directory: str, name: str, root: str, systemctl: str, port: str, along: str) -> None:
     box = _Place(root, systemctl)
     store = f"sqlite://{directory}/store"
-    killed = Path(directory, f"{name}.killed")
+    noted = Path(directory, f"{name}.killed")
+    killed = noted.read_text().split() if noted.exists() else []
 
     def once(step: str) -> None:
-        if killed.exists() and step in killed.read_text().split():
+        if step in killed:
             return
-        with killed.open("a") as file:
+        with noted.open("a") as file:
             file.write(f"{step}\n")
         if along:
             end()
@@ -115,7 +119,24 @@ def main(directory: str, name: str, root: str, systemctl: str, port: str, along:
     def end() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    asyncio.run(service.run(_service(store, int(port), settings_of(name, box, once))))
+    settings = settings_of(name, box, once)
+    if not along:
+        settings = replace(settings, hand=lambda where: _Outliving(box, where, once, killed))
+    asyncio.run(service.run(_service(store, int(port), settings)))
+
+
+class _Outliving(LedHand):
+    """In a step in which its station is killed it begins when that has happened."""
+
+    def __init__(self, box: Box, folder: Path, fetched: Hook, killed: Sequence[str]) -> None:
+        super().__init__(box, folder, fetched)
+        self._killed = killed
+
+    def work(self, request: Request) -> int:
+        if request.id.partition(".")[0] not in self._killed:
+            alone = f'while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.02; done; exec "$@"'
+            request = replaced(request, argv=("/bin/sh", "-c", alone, "sh", *request.argv))
+        return super().work(request)
 
 
 def _service(store: str, port: int, station: Settings) -> service.Settings:

@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         raise
     leadership = Leadership(store, f"{settings.hostname}:{settings.port}", settings.ttl, KEYS)
     rollers: list[Roller] = []
-    site = Site(lambda: rollers[0] if rollers else None, leadership.leader)
+    site = Site(lambda: rollers[0] if rollers else None, lambda: None if leadership.held else leadership.leader())
     try:
         await first_end(_lead(settings, store, leadership, rollers), serve(site.application(), [listener]))
     finally:
@@ -79,19 +79,23 @@ async def run(settings: Settings) -> None:
 async def _lead(settings: Settings, store: Datastore, leadership: Leadership, rollers: list[Roller]) -> None:
     memory = Memory(leadership, await leadership.win())
     log.info("leading name=%s hands=%d", leadership.name, len(memory.kept.hands))
+    await first_end(leadership.keep(), _roll(settings, store, memory, rollers))  # packing may outlast the lease
+
+
+async def _roll(settings: Settings, store: Datastore, memory: Memory, rollers: list[Roller]) -> None:
     artefact = await asyncio.to_thread(settings.build)
     where = f"http://{settings.hostname}:{settings.port}"
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
         cluster = Cluster(http, Frameworks(http, settings.masters), settings.wanted)
         desk = Desk(where)
         hands = Hands(memory, settings.needs, desk, settings.offer_seconds)
-        stations = Stations(leadership, settings.needs, desk, settings.absent_seconds)
+        stations = Stations(memory.leadership, settings.needs, desk, settings.absent_seconds)
         roller = Roller(store, memory, hands, stations, cluster, settings.wanted, artefact, settings.product, where)
         hands.framework = Framework(
             settings.masters, lambda: _info(settings, memory, where), hands.on_events, hands.on_disconnect
         )
         rollers.append(roller)
-        await first_end(leadership.keep(), roller.run(), _follow(hands.framework, memory, roller))
+        await first_end(roller.run(), _follow(hands.framework, memory, roller))
 
 
 async def _follow(framework: Framework, memory: Memory, roller: Roller) -> None:

@@ -23,11 +23,12 @@ from tortie.web.page import page, static_routes
 FRESH = {"Cache-Control": "no-store"}
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
-STANDBY = "another process of this framework leads: this one takes over when that ends"
+STANDBY = "another process of this framework leads, at {}: this one takes over when that ends"
 
 
 class Site:
-    """`roller` gives None while another process of the same framework leads, `leader` says which one."""
+    """`roller` gives None while another process of the same framework leads, `leader` says which one, if
+    it is another."""
 
     def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
         self._roller, self._leader = roller, leader
@@ -88,7 +89,7 @@ class Site:
             leader = await asyncio.to_thread(self._leader)
         except TortieError as error:
             return f"the store: {error}"
-        return STANDBY.replace("leads", f"leads, at {leader}", 1) if leader else STANDBY
+        return STANDBY.format(leader) if leader else "starting"
 
     def _looking(self, roller: Roller) -> Look:
         if self._look[0] is not roller or self._look[1] is None:
@@ -99,8 +100,10 @@ class Site:
         word, roller = request.path_params["word"], self._roller()
         if word not in ORDERS:
             return PlainTextResponse(f"no order {word!r}; there are {', '.join(ORDERS)}\n", 404)
-        if (refused := _refused(request, roller)) is not None or roller is None:
-            return refused or _standby()
+        if (refused := _refused(request)) is not None:
+            return refused
+        if roller is None:
+            return JSONResponse({"message": await self._standby()}, 503)
         try:
             await asyncio.to_thread(roller.order, word, _who(request))
         except Conflict as error:
@@ -134,7 +137,7 @@ class Site:
         """What Cosmos asks before it takes the app away."""
         roller = self._roller()
         if roller is None:
-            return JSONResponse({"message": STANDBY}, 409)
+            return JSONResponse({"message": await self._standby()}, 409)
         try:
             asked = msgspec.json.decode(await request.body() or b"{}", type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -154,12 +157,8 @@ def _who(request: Request) -> str:
     return before or (request.client.host if request.client else "")
 
 
-def _refused(request: Request, roller: Roller | None) -> Response | None:
+def _refused(request: Request) -> Response | None:
     """A browser says where an order comes from; another site's page has none to give."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return JSONResponse({"message": "an order comes from this page, not from another site's"}, 403)
-    return _standby() if roller is None else None
-
-
-def _standby() -> Response:
-    return JSONResponse({"message": STANDBY}, 503)
+    return None
