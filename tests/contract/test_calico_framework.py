@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.waiting import until
 
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource
+from tortie.packages.rollout.drive import PAUSE, TRIES
 from tortie.store.client import Client
 from tortie.store.open import open_store
 
@@ -96,9 +98,13 @@ def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path
             await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
             held = next(iter(master.live("calico-apply-cni")))
             assert (await live.call("POST", "/v1/pause"))[0] == 200
-        master.hold = lambda _task: False
         assert held.live
         async with roller(tmp_path, master) as live:
+            await until(lambda: not held.live and master.live("calico-apply-cni"))
+            going = ("rolling", "")
+            await live.board(lambda shown: (marks(shown)["a2"], shown["trouble"]) == going, "nothing else is told")
+            master.hold = lambda _task: False
+            master.run(next(iter(master.live("calico-apply-cni"))))
             wanted = {"a1": "done", "a2": "done", "p1": "waiting"}
             shown = await live.board(lambda shown: marks(shown) == wanted, "the agent at hand brought to its end")
             assert (shown["state"], shown["orders"]) == ("paused", ["resume", "undo", "abort"])
@@ -150,6 +156,28 @@ def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
             await live.state("done")
             assert died == ["a1"]
             assert master.boxes["a1"].restarts() == [AGENT, NODE]
+
+    told(tmp_path, story, ("a1",), "")
+
+
+def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
+    patience = 0.3
+
+    async def story(master: HostsMaster) -> None:
+        master.hold = lambda task: task.info["name"] == "calico-apply-cni"
+        async with roller(tmp_path, master, offer_seconds=patience) as live:
+            await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
+            master.update(next(iter(master.live("calico-apply-cni"))), "TASK_FAILED")
+            await master.stop()
+            # For longer than a step is tried, as long as somebody could hear of it.
+            ends = time.monotonic() + TRIES * (patience + PAUSE)
+            await live.board(lambda shown: shown["trouble"].startswith("the master is away"), "the master is missed")
+            await until(lambda: time.monotonic() > ends)
+            master.hold = lambda _task: False
+            await master.start()
+            shown = await live.state("done")
+            assert (marks(shown), shown["trouble"]) == ({"a1": "done"}, "")
+            assert next(step["tries"] for step in shown["hosts"][0]["steps"] if step["name"] == "cni") == 1
 
     told(tmp_path, story, ("a1",), "")
 

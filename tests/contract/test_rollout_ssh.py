@@ -103,7 +103,7 @@ def sshd(folder: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     name, packed = artefact("one")
-    monkeypatch.setattr(artefacts, "build", lambda _python: Artefact(name, tag(), packed))
+    monkeypatch.setattr(artefacts, "build", lambda _python, **_: Artefact(name, tag(), packed))
     monkeypatch.setattr(drive, "PAUSE", 0.01)
     monkeypatch.setattr(book, "LEASE_SECONDS", PATIENCE)
     real, away = reach.asked, set[str]()
@@ -217,7 +217,7 @@ def test_a_driver_that_died_in_the_middle_of_a_step_is_followed_by_another(
 ) -> None:
     real, count = drive._do, 0
 
-    def dying(*given: Any) -> str | None:
+    def dying(*given: Any) -> tuple[str | None, str]:
         nonlocal count
         count += 1
         answer = real(*given)
@@ -241,7 +241,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     real = drive._do
     seen: list[str] = []
 
-    def pausing(act: Any, *given: Any) -> str | None:
+    def pausing(act: Any, *given: Any) -> tuple[str | None, str]:
         seen.append(act.host)
         if len(seen) == 2:
             assert world.run("pause").exit_code == 0
@@ -250,7 +250,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     def look(driver: Any, _rollout: Any) -> None:
         assert world.state()["state"] == "paused"
         assert set(seen) == {"a1"}
-        book.order(driver.store, "resume")
+        book.order(driver.store, "resume", "me")
 
     monkeypatch.setattr(drive, "_do", pausing)
     monkeypatch.setattr(drive, "_wait_for_order", look)
@@ -266,6 +266,27 @@ def test_one_driver_at_a_time(world: World) -> None:
             refused = world.run(str(world.file), "--apply", "0")
         assert isinstance(refused.exception, Conflict)
         assert "root@somewhere" in str(refused.exception)
+
+
+def test_a_second_apply_beside_the_first_names_it_and_touches_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = drive._do, list[Result]()
+    digest = world.plan()
+
+    def beside(*given: Any) -> tuple[str | None, str]:
+        if not refused:
+            refused.append(world.run(str(world.file), "--apply", digest))
+        return real(*given)
+
+    monkeypatch.setattr(drive, "_do", beside)
+    done = world.run(str(world.file), "--apply", digest)
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    (second,) = refused
+    assert isinstance(second.exception, Conflict)
+    assert exit_code(second.exception) == 4
+    assert f"driven already, by {command._who()}: `tortie rollout status` shows how far it is" in str(second.exception)
+    assert [host.restarts() for host in world.boxes.values()] == [[NODE], [NODE]]
 
 
 def test_a_driver_that_was_killed_is_known_by_its_lease(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_each_command_is_one_that_its_program_takes(words: list[str]) -> None:
 def test_each_daemon_s_options_are_its_own() -> None:
     unit = FILES["/etc/systemd/system/tortie@.service"]
     (started,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
-    for daemon in ("master", "marathon", "agent"):
+    for daemon in ("master", "marathon", "agent", "packages"):
         (options,) = re.findall(r"^OPTIONS=(.*)$", FILES[f"/etc/tortie/{daemon}.conf"], re.MULTILINE)
         line = started.replace("%i", daemon).replace("$OPTIONS", options)
         assert fault(shlex.split(line)) == ""

@@ -33,13 +33,13 @@ def test_an_undone_rollout_leaves_the_host_as_it_was(hosts: Pair, tmp_path: Path
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{hosts.story()}"
     assert {"files", "folders", "nft", "sysctls", "processes"} <= set(left(before, two))
     hosts.container("two", "box")
-    pid = hosts.units("two", "calico-node.service")
+    pid = hosts.unit("two", "calico-node.service")
 
     stopped = hosts.roll(version, "undo")
     assert stopped.returncode == 1, f"{stopped.stdout}{stopped.stderr}"
     assert "two: node cannot be undone: tortie node uninstall" in stopped.stderr
     assert "1 endpoint of a container is still on this host: default/two-cni-" in stopped.stderr
-    assert hosts.units("two", "calico-node.service") == pid
+    assert hosts.unit("two", "calico-node.service") == pid
 
     config = json.dumps({"cniVersion": "1.0.0", "name": "calico", "type": "calico", "ipam": {"type": "calico-ipam"}})
     number = f"{sum(map(ord, 'box')):012x}".ljust(64, "0")

@@ -85,7 +85,7 @@ def rollout(what: str, dry_run: bool, digest: str | None, force: bool, as_json: 
 def _dry_run(path: str, as_json: bool) -> None:
     from tortie.packages.rollout.inventory import shown
 
-    plan, _, _ = _plan(path)
+    plan, _, _ = _plan(path, only_name=True)
     if as_json:
         import json
 
@@ -127,7 +127,7 @@ def _told(word: str, url: str, as_json: bool, *, force: bool) -> None:
             _status(book.current(store).rollout, as_json)
             return
         order: Any = word
-        wanted = book.order(store, order, force=force)
+        wanted = book.order(store, order, _user(), force=force)
         if decide(wanted) is None:
             _end(wanted)
             return
@@ -175,7 +175,7 @@ def _status(rollout: Rollout, as_json: bool) -> None:
         click.echo(f"{host.name:20} {host.mark:8} {steps}".rstrip())
 
 
-def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
+def _plan(path: str, *, only_name: bool = False) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     """What the hosts of the file lack. Nothing is changed anywhere."""
     from tortie.base.sources import Sources, documents
     from tortie.cli.node_config import NAMES
@@ -189,7 +189,7 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     if not found:
         raise Invalid(f"{path}: it is empty; expected store: and hosts:")
     inventory = read(found[0], path, frozenset(NAMES))
-    artefact = build(inventory.ssh.python)
+    artefact = build(inventory.ssh.python, only_name=only_name)
     goes = product(artefact, inventory, inventory.ssh.python)
     tasks = [Task(host.name, reach(inventory, host), want(inventory, host, goes)) for host in inventory.hosts]
     reaches: Mapping[str, Reach] = {host.name: reach(inventory, host) for host in inventory.hosts}
@@ -203,7 +203,11 @@ def _reaches(plan: Plan) -> Mapping[str, Ssh]:
 
 
 def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+    return f"{_user()}, process {os.getpid()}"
+
+
+def _user() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _tell(line: str) -> None:
