@@ -206,13 +206,14 @@ async def roller(
     at_once: int = 1,
     absent_seconds: float = ABSENT_SECONDS,
     first: First | None = None,
+    **more: Any,
 ) -> AsyncIterator[Live]:
     """Brings the product that `mark` makes, until the block ends. `first`: written to the network's store, which has to
-    be there."""
+    be there. `more`: other settings than usual."""
     port = free_port()
     made = settings_of(directory, master.port, port, mark)
     wanted = replace(made.wanted, first=first, at_once=at_once)
-    settings = replace(made, absent_seconds=absent_seconds, wanted=wanted)
+    settings = replace(made, absent_seconds=absent_seconds, wanted=wanted, **more)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)

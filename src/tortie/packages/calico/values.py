@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tortie.base.errors import Invalid
+from tortie.base.natural import natural
 from tortie.node.first import First
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
@@ -103,7 +104,7 @@ def tasks(
     found = inventory(wanted, store)
     alone = replace(found, cni=None)
     made = []
-    for agent in sorted(agents, key=lambda agent: (agent.public, agent.hostname)):
+    for agent in sorted(agents, key=lambda agent: (agent.public, natural(agent.hostname))):
         unit = wanted.units[agent.public] if wanted.cni else ""
         made.append(Task(agent.hostname, None, _goes(wanted, found, HostEntry(agent.hostname, agent=unit), product)))
     for name in sorted(station.name for station in apart(stations, agents)):
@@ -151,14 +152,14 @@ def rests(last: Rollout | None, kept: Kept) -> bool:
     return last is not None and over(last) and last.goal != "roll" and last.begun != kept.beyond
 
 
-def backwards(plan: Plan, hosts: frozenset[str], now: float) -> Rollout:
+def backwards(plan: Plan, hosts: frozenset[str], now: float, *, forced: bool) -> Rollout:
     """A rollout that undoes all of a plan that was done, on these hosts. What was not done there is passed over."""
     begun = plan.rollout(now)
     back = []
     for host in begun.hosts:
         steps = tuple(replace(step, progress="done") for step in host.steps) if host.name in hosts else ()
         back.append(replace(host, steps=steps, mark="done"))
-    return replace(begun, hosts=tuple(back), goal="undo")
+    return replace(begun, hosts=tuple(back), goal="undo", forced=forced)
 
 
 def store_in(plan: Plan) -> str:

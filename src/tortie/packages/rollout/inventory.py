@@ -64,6 +64,7 @@ class Inventory(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fiel
     settle: float = 5.0
     patience: float = 120.0
     max_unavailable: int = 1
+    probe: bool = True
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -143,6 +144,7 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
         "node": {"unit": UNIT, "socket": lines.get("TORTIE_NODE_SOCKET", SOCKET)},
         "settle": inventory.settle,
         "patience": inventory.patience,
+        "probe": inventory.probe,
     }
 
 
@@ -177,6 +179,13 @@ class Task(msgspec.Struct, frozen=True):
     reach: Ssh | None
     want: dict[str, Any]
     station: bool = False
+
+
+def known_as(task: Task) -> list[str]:
+    """What a host's node may be called by others: names, or an address."""
+    conf = str(task.want["files"].get("configuration", {}).get(NODE_CONF, {}).get("text", ""))
+    own = [line.partition("=")[2] for line in conf.splitlines() if line.startswith("NODENAME=")]
+    return [task.name, *own, *([task.reach.address] if task.reach else [])]
 
 
 class Plan(msgspec.Struct, frozen=True):
