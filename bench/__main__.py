@@ -28,6 +28,7 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     if options.quick:
         os.environ[bench.QUICK] = "1"
+    options.names = [name.replace("-", "_") for name in options.names]
     unknown = [name for name in options.names if name not in known]
     if unknown:
         print(f"bench: no benchmark {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)

@@ -151,7 +151,7 @@ def test_a_rollout_over_ssh_comes_first_and_one_of_the_framework_refuses_it(tmp_
                 assert master.live() == []
                 assert (await live.call("POST", "/v1/resume"))[0] == 409
                 master.hold = at("cni", "a1")
-                book.order(store, "abort")
+                book.order(store, "abort", "me")
                 await live.board(lambda shown: "nothing begins before" in shown["trouble"], "rests")
                 assert (await live.call("POST", "/v1/begin"))[0] == 200
                 await held(master, "cni")

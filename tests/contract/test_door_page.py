@@ -27,6 +27,7 @@ def test_one_logs_in_sees_the_cluster_and_its_changes(tmp_path: Path) -> None:
         "/master/state-summary": {"frameworks": [], "slaves": [slave]},
         "/v2/apps": {"apps": []},
         "/page": "a page of the master",
+        "/roller/v1/summary": {"state": "rolling", "text": "2 of 5 agents done, a3: Gate"},
     }
 
     async def story() -> None:
@@ -42,6 +43,7 @@ def test_one_logs_in_sees_the_cluster_and_its_changes(tmp_path: Path) -> None:
             page.on("pageerror", lambda error: wrong.append(str(error)))
             await enter(page, f"http://127.0.0.1:{port}")
             await follow(page, says)
+            await see_a_rollout(page, says, cluster.port)
             await leave(page, f"http://127.0.0.1:{port}")
             await browser.close()
             assert wrong == []
@@ -83,6 +85,25 @@ async def follow(page: Page, says: dict[str, Any]) -> None:
     await expect(page.locator("#sum")).to_have_text("Mesos master: failing")
     says["/master/state-summary"] = kept
     await expect(page.locator("#agents li")).to_contain_text("agent-1")
+
+
+async def see_a_rollout(page: Page, says: dict[str, Any], port: int) -> None:
+    """In one line, as long as it runs, with a way to its page."""
+    line = page.locator("#rollout")
+    await expect(line).to_be_hidden()
+    framework = {"id": "F", "name": "calico", "webui_url": f"http://127.0.0.1:{port}/roller/", "active": True}
+    slave = {**says["/master/state-summary"]["slaves"][0], "active": True}
+    says["/master/state-summary"] = {"frameworks": [framework], "slaves": [slave]}
+    await expect(line).to_contain_text("2 of 5 agents done, a3: Gate")
+    await expect(line.get_by_role("link")).to_have_attribute("href", "service/calico/")
+    await expect(page.locator("#sum")).to_have_text("The rollout of the network is rolling")
+    said = says.pop("/roller/v1/summary")
+    says["/roller/v1/summary"] = (503, "", b"")
+    await expect(line.locator(".badge")).to_have_text("silent")
+    await expect(line).to_contain_text("does not say how far it is: HTTP 503")
+    says["/roller/v1/summary"] = {**said, "state": "done"}
+    await expect(line).to_be_hidden()
+    await expect(page.locator("#sum")).to_have_text("All is well")
 
 
 async def leave(page: Page, url: str) -> None:

@@ -23,6 +23,9 @@ def host() -> Iterator[Box]:
         yield made
 
 
+READY = "node ready, endpoints up: 1"
+
+
 def do(
     host: Box, step: str, want: dict[str, Any], *, undo: bool = False, payload: bytes = b"", plan: str = "p1"
 ) -> Any:
@@ -30,8 +33,9 @@ def do(
 
 
 def all_of(host: Box, wanted: dict[str, Any], payload: bytes, plan: str = "p1") -> None:
-    for step in (*STEPS, GATE):
+    for step in STEPS:
         assert do(host, step, wanted, payload=payload, plan=plan) == {"notes": []}, step
+    assert do(host, GATE, wanted, plan=plan) == {"notes": [READY]}
 
 
 def none_of(host: Box, wanted: dict[str, Any], plan: str = "p1") -> list[str]:
@@ -82,7 +86,32 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert conf.read_text() == "NODENAME=a1\n"
     assert none_of(host, want(name)) == []
     assert host.tree() == before
-    assert (host.root.parent / "uninstalled").read_text() == "node uninstall\n"
+    assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
+
+
+def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
+    before, (name, payload) = host.tree(), artefact("one")
+    wanted = want(name, agent=AGENT)
+    all_of(host, wanted, payload)
+    none_of(host, wanted)
+    assert host.restarts() == [AGENT, NODE, AGENT]
+    assert {**host.tree(), "active": before["active"]} == before
+
+
+def test_a_node_under_endpoints_is_not_undone_and_goes_on(host: Box) -> None:
+    before, (name, payload) = host.tree(), artefact("one")
+    all_of(host, want(name), payload)
+    there = host.tree()
+    host.beside("endpoints").touch()
+    assert do(host, "node", want(name), undo=True) == {"error": "tortie node uninstall: tortie: 1 endpoint is here"}
+    assert host.tree() == there
+    assert not host.beside("uninstalled").exists()
+    host.beside("notes").write_text("left net.ipv4.ip_forward=1 as it is: because\n")
+    forced = answer({**host.request("undo", "node", want(name)), "force": True}, b"")
+    assert forced == {"notes": ["left net.ipv4.ip_forward=1 as it is: because"]}
+    assert host.beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
+    none_of(host, want(name))
+    assert host.tree() == before
 
 
 def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:
@@ -202,7 +231,7 @@ def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:
     host.say({"a": "closed", "b": "down"})
     assert do(host, GATE, wanted)["error"].startswith("1 endpoints that were up are not (a is one)")
     host.say({"b": "down"})
-    assert do(host, GATE, wanted) == {"notes": []}
+    assert do(host, GATE, wanted) == {"notes": ["node ready, ended meanwhile: 1"]}
 
 
 def test_refusals_say_why_and_change_nothing(host: Box) -> None:

@@ -141,7 +141,7 @@ def test_planned_rolled_out_and_undone(world: World) -> None:
     assert {name: host.tree() for name, host in world.boxes.items()} == before
     done = world.apply()
     assert (done.exit_code, done.exception) == (0, None), done.output
-    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and " a" in line]
+    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and line[0] != "r"]
     steps = ("artefact", "configuration", "cni", "node", "gate")
     assert told == [f"{host} {step}: done" for host in ("a1", "a2") for step in steps]
     for name, host in world.boxes.items():
@@ -177,6 +177,24 @@ def test_a_step_that_fails_stops_it_with_the_reason_and_retry_goes_on(world: Wor
     assert world.state()["state"] == "done"
 
 
+def test_undoing_under_endpoints_stops_with_the_reason_and_goes_on_when_forced(world: World) -> None:
+    before = {name: host.tree() for name, host in world.boxes.items()}
+    assert world.apply().exception is None
+    for host in world.boxes.values():
+        host.beside("endpoints").touch()
+    there = world.boxes["a2"].tree()
+    stopped = world.run("undo")
+    assert isinstance(stopped.exception, command.Stopped)
+    reason = "a2: node cannot be undone: tortie node uninstall: tortie: 1 endpoint is here"
+    assert str(stopped.exception).startswith(f"stopped: {reason}")
+    assert world.boxes["a2"].tree() == there
+    world.boxes["a1"].beside("notes").write_text("left a setting as it is: because\n")
+    undone = world.run("retry", "--force")
+    assert undone.exception is None, undone.output
+    assert "a1 undo node: left a setting as it is: because" in undone.stdout
+    assert {name: host.tree() for name, host in world.boxes.items()} == before
+
+
 def test_a_plan_that_is_not_the_one_looked_at_is_refused(world: World) -> None:
     digest = world.plan()
     conf = world.boxes["a2"].root / "etc/tortie/node.conf"
@@ -203,7 +221,7 @@ def test_a_driver_that_died_in_the_middle_of_a_step_is_followed_by_another(
 ) -> None:
     real, count = drive._do, 0
 
-    def dying(*given: Any) -> str | None:
+    def dying(*given: Any) -> tuple[str | None, str]:
         nonlocal count
         count += 1
         answer = real(*given)
@@ -227,7 +245,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     real = drive._do
     seen: list[str] = []
 
-    def pausing(act: Any, *given: Any) -> str | None:
+    def pausing(act: Any, *given: Any) -> tuple[str | None, str]:
         seen.append(act.host)
         if len(seen) == 2:
             assert world.run("pause").exit_code == 0
@@ -236,7 +254,7 @@ def test_paused_by_another_the_first_host_comes_to_its_end_and_no_other_begins(
     def look(driver: Any, _rollout: Any) -> None:
         assert world.state()["state"] == "paused"
         assert set(seen) == {"a1"}
-        book.order(driver.store, "resume")
+        book.order(driver.store, "resume", "me")
 
     monkeypatch.setattr(drive, "_do", pausing)
     monkeypatch.setattr(drive, "_wait_for_order", look)
@@ -260,7 +278,7 @@ def test_a_second_apply_beside_the_first_names_it_and_touches_nothing(
     real, refused = drive._do, list[Result]()
     digest = world.plan()
 
-    def beside(*given: Any) -> str | None:
+    def beside(*given: Any) -> tuple[str | None, str]:
         if not refused:
             refused.append(world.run(str(world.file), "--apply", digest))
         return real(*given)
@@ -303,7 +321,16 @@ def test_a_file_with_a_fault_is_refused_with_the_fault(tmp_path: Path, change: d
     assert said in str(failed.exception)
 
 
-@pytest.mark.parametrize("words", [["hosts.yaml"], ["hosts.yaml", "--dry-run", "--apply", "x"], ["undo", "--dry-run"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hosts.yaml"],
+        ["hosts.yaml", "--dry-run", "--apply", "x"],
+        ["undo", "--dry-run"],
+        ["pause", "--force"],
+        ["hosts.yaml", "--dry-run", "--force"],
+    ],
+)
 def test_words_that_do_not_go_together(words: list[str]) -> None:
     assert CliRunner().invoke(command.rollout, words).exit_code == click.UsageError.exit_code
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from tortie.base.natural import natural
 from tortie.door.paths import normal
 from tortie.door.services import Framework, Slave, Summary
 from tortie.wire.marathon_apps import App
@@ -31,6 +31,22 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """What the framework that rolls the product out says of it, in one line."""
+
+    state: str
+    text: str
+
+
+ROLLOUT_LINK = "service/calico/"
+ROLLOUT_STATES: Mapping[str, State] = {
+    **dict.fromkeys(("rolling", "paused", "undoing", "aborting"), "wait"),
+    **dict.fromkeys(("stopped", "silent"), "bad"),
+}
+"""A rollout that is over is no news."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One look at the cluster. `apps` is None where Marathon did not answer, `summary` where no master did."""
 
@@ -38,6 +54,7 @@ class Seen:
     summary: Summary | None
     apps: Sequence[App] | None
     deployments: int = 0
+    rollout: Rollout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +70,35 @@ class Line:
 def board(seen: Seen) -> dict[str, Any]:
     """The front page's contents: parts, agents, frameworks, services, and one word for all. None: nobody told."""
     parts = [Line(p.title, p.state, p.failure or p.address, p.link) for p in seen.probes]
-    agents = [_agent(slave) for slave in sorted(seen.summary.slaves, key=_place)] if seen.summary else None
+    agents = (
+        [_agent(slave) for slave in sorted(seen.summary.slaves, key=lambda slave: natural(slave.hostname))]
+        if seen.summary
+        else None
+    )
     frameworks = [_framework(found) for found in seen.summary.frameworks] if seen.summary else None
     services = [_service(app) for app in seen.apps] if seen.apps is not None else None
+    under_way = _rollout(seen.rollout)
     rows = {"parts": parts, "agents": agents, "frameworks": frameworks, "services": services}
     return {
-        "state": _worst([line.state for lines in rows.values() for line in lines or ()]),
+        "state": _worst(
+            [line.state for lines in (*rows.values(), [under_way] if under_way else []) for line in lines or ()]
+        ),
         "cluster": seen.summary.cluster if seen.summary else "",
         "deployments": seen.deployments,
+        "rollout": asdict(under_way) if under_way else None,
         **{name: None if lines is None else [asdict(line) for line in lines] for name, lines in rows.items()},
     }
 
 
+def _rollout(found: Rollout | None) -> Line | None:
+    """None while there is nothing to say."""
+    if found is None or found.state not in ROLLOUT_STATES:
+        return None
+    return Line(found.state, ROLLOUT_STATES[found.state], found.text, ROLLOUT_LINK)
+
+
 def _worst(states: Sequence[State]) -> State:
     return next((state for state in ("bad", "wait") if state in states), "good")
-
-
-def _place(slave: Slave) -> list[tuple[int, str]]:
-    """Numbers in a name or address count as numbers."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", slave.hostname)]
 
 
 def _agent(slave: Slave) -> Line:

@@ -19,6 +19,8 @@ LOGIN = """
 HOME = """
 <section class="hero"><p id="sum" role="status">Looking at the cluster</p>
 <p class="links"><!--links--><!--user--></p></section>
+<p id="rollout" class="card under-way" role="status" hidden><span class="mark"></span>
+<a href="service/calico/">Rollout of the network</a> <span class="text"></span></p>
 <div id="board" class="board" aria-busy="true">
 <div class="stack">
 <section class="card" aria-labelledby="t-parts"><header><h2 id="t-parts">Parts</h2></header>

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
-from tortie.door.board import Probe, Seen, board
+from tortie.door.board import Probe, Rollout, Seen, board
 from tortie.door.cluster import SOON, Cluster, Kept
 from tortie.door.outgoing import NoAnswer
 from tortie.door.pool import fetch
@@ -17,6 +18,8 @@ from tortie.door.services import Server, Summary
 from tortie.wire.marathon_apps import App
 from tortie.wire.marathon_apps import decode as decode_apps
 
+ROLLER = "calico"
+"""The name under which the framework of the package calico registers."""
 EVERY, BEAT = 2.0, 10.0
 SECONDS = 3.0
 """A program that takes longer to say that it is there counts as away."""
@@ -52,8 +55,9 @@ class Watch:
         )
         master = await self._master(summary)
         marathon = self._marathon(apps)
+        rollout = None if isinstance(summary, NoAnswer) else await self._rollout(summary)
         door = Probe("dcos-adminrouter.service", "Entry door", "this page")
-        return Seen([*master, *marathon, *probes, door], _or_none(summary), _or_none(apps), deployments)
+        return Seen([*master, *marathon, *probes, door], _or_none(summary), _or_none(apps), deployments, rollout)
 
     def _known(self) -> list[tuple[str, str, str, Server, str]]:
         places = self._cluster.places
@@ -95,6 +99,23 @@ class Watch:
         except NoAnswer as error:
             return await self._master(error)
         return [Probe("dcos-mesos-master.service", "Mesos master", leader.authority, "mesos/")]
+
+    async def _rollout(self, summary: Summary) -> Rollout | None:
+        """What the framework of this name says of its rollout; None where there is none that is connected."""
+        if not any(one.name == ROLLER and one.active for one in summary.frameworks):
+            return None
+        server = (await self._cluster.frameworks()).by_name.get(ROLLER)
+        if not isinstance(server, Server):
+            return None
+        try:
+            head, body = await fetch(self._cluster.pool, server, "/v1/summary", seconds=SECONDS)
+            if head.status == 404:  # another one of this name
+                return None
+            if head.status != 200:
+                raise NoAnswer(f"HTTP {head.status}")
+            return msgspec.json.decode(body, type=ready(Rollout))
+        except (NoAnswer, msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Rollout("silent", f"its framework does not say how far it is: {error}")
 
     def _marathon(self, apps: Sequence[App] | NoAnswer) -> list[Probe]:
         if not self._cluster.places.marathons:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tortie.door.board import Probe, Seen, agent_units, board, node, nodes
+from tortie.door.board import Probe, Rollout, Seen, agent_units, board, node, nodes
 from tortie.door.services import Summary, summary_of
 from tortie.wire.marathon_apps import decode
 
@@ -30,6 +30,16 @@ def test_all_is_well_when_everything_is() -> None:
     assert found["cluster"] == "c"
     assert found["agents"] == [{"name": "one", "state": "good", "text": "10.0.0.2:5051", "link": "agent/S0/state"}]
     assert found["frameworks"][0]["link"] == "service/marathon/"
+
+
+def test_a_rollout_that_is_under_way_is_told_and_one_that_is_over_is_not() -> None:
+    rolling = board(Seen([MASTER], summary(), [], rollout=Rollout("rolling", "2 of 5 agents done, a3: Gate")))
+    line = {"name": "rolling", "state": "wait", "text": "2 of 5 agents done, a3: Gate", "link": "service/calico/"}
+    assert (rolling["rollout"], rolling["state"]) == (line, "wait")
+    stopped = board(Seen([MASTER], summary(), [], rollout=Rollout("stopped", "a3: gate: not ready")))
+    assert (stopped["rollout"]["state"], stopped["state"]) == ("bad", "bad")
+    for over in (None, Rollout("done", "5 of 5 agents done"), Rollout("none", "starting")):
+        assert board(Seen([MASTER], summary(), [], rollout=over))["rollout"] is None
 
 
 def test_agents_are_in_the_order_of_their_addresses() -> None:

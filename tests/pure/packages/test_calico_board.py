@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tortie.base.errors import Invalid
-from tortie.packages.calico.board import board, legacy, orders
+from tortie.packages.calico.board import board, difference, legacy, orders, summary
 from tortie.packages.calico.tasks import Needs, command_line, room, task_of
 from tortie.packages.calico.values import Agent, Kept, Wanted, backwards, digest, ours, rests, store_of, tasks
 from tortie.packages.rollout.inventory import NODE_CONF, Cni, Plan, Product, plan
@@ -95,16 +96,22 @@ def test_a_hand_gets_to_the_host_s_root_with_docker_and_is_there_without() -> No
     task = task_of("n", "t", "A", [], inside, ("http://f/1", "http://f/2"), 7)
     assert task.container is not None
     assert task.container.docker is not None
-    assert (task.container.docker.privileged, task.container.docker.network) == (True, "HOST")
+    docker = task.container.docker
+    assert (docker.privileged, docker.network) == (None, "HOST")
+    assert ("cap-add", "NET_ADMIN") in {(parameter.key, parameter.value) for parameter in docker.parameters or ()}
     assert [(volume.container_path, volume.host_path) for volume in task.container.volumes] == [("/host", "/")]
     assert command_line(inside, "http://f/2", 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
     plain = Needs(container="mesos", python="/usr/bin/python3")
-    assert task_of("n", "t", "A", [], plain, ("u", "v"), 7).container is None
+    among = task_of("n", "t", "A", [], plain, ("u", "v"), 7).container
+    assert among is not None
+    assert among.linux_info is not None
+    assert (among.type, among.mesos, among.linux_info["share_pid_namespace"]) == ("MESOS", None, True)
+    assert {"NET_ADMIN", "SYS_ADMIN"} <= set(among.linux_info["effective_capabilities"]["capabilities"])
     assert command_line(plain, "http://f/2", 7).startswith("exec /usr/bin/python3 -I -B -c ")
 
 
 def test_backwards_undoes_what_was_done_on_the_agents_that_are_there() -> None:
-    rollout = backwards(planned(), frozenset({"a1", "a2"}), 1.0)
+    rollout = backwards(planned(), frozenset({"a1", "a2"}), 1.0, forced=False)
     assert state(rollout) == "undoing"
     acts = []
     while (act := decide(rollout)) is not None:
@@ -145,6 +152,72 @@ def test_the_board_says_why_it_stopped_and_what_can_be_asked_for() -> None:
     nothing = board(None, None, "starting")
     assert (nothing["state"], nothing["trouble"], nothing["hosts"]) == ("none", "starting", [])
     assert nothing.keys() == shown.keys()
+
+
+def steps_of(rollout: Any) -> Any:
+    """The rollout after everything that comes next, to its end."""
+    now = rollout
+    yield now
+    while (act := decide(now)) is not None:
+        now = begun(now, act, 6.0)
+        yield now
+        now = ended(now, act, None, 7.5, "node ready")
+        yield now
+
+
+def merged(old: Any, told: Any) -> Any:
+    """What the page makes of a difference."""
+    found = {**old, **{name: value for name, value in told.items() if name != "hosts"}}
+    new = {host["name"]: host for host in told.get("hosts", ())}
+    found["hosts"] = []
+    for host in old["hosts"]:
+        changed = new.get(host["name"], {})
+        steps = {step["name"]: step for step in changed.get("steps", ())}
+        whole = [{**step, **steps.get(step["name"], {})} for step in host["steps"]]
+        found["hosts"].append({**host, **changed, "steps": whole})
+    return found
+
+
+def test_differences_make_the_same_of_what_was_shown_before() -> None:
+    rolled = list(steps_of(planned().rollout(5.0)))
+    shown = [board(rollout, planned(), "") for rollout in (*rolled, *steps_of(ordered(rolled[-1], "undo")))]
+    assert shown[-1]["state"] == "undone"
+    for old, new in pairwise(shown):
+        told = difference(old, new)
+        assert told is not None
+        assert len(told.get("hosts", ())) <= 1
+        assert merged(old, told) == new
+    assert difference(shown[0], shown[0]) == {}
+
+
+def test_other_hosts_or_other_changes_are_no_difference() -> None:
+    shown = board(planned().rollout(5.0), planned(), "")
+    assert difference(board(None, None, ""), shown) is None
+    other = plan(planned().tasks, {**planned().deltas, "a1": {"node": [{"text": "start it", "have": ""}]}}, "0123")
+    assert difference(shown, board(other.rollout(5.0), other, "")) is None
+
+
+def test_one_line_says_how_far_it_is() -> None:
+    rolled = list(steps_of(planned().rollout(5.0)))
+    assert summary(board(rolled[1], planned(), "")) == {"state": "rolling", "text": "1 of 3 agents done, a1: Node"}
+    assert summary(board(rolled[-1], planned(), "")) == {"state": "done", "text": "3 of 3 agents done"}
+    stopped = walked(Act("p1", "node"), "it does not start")
+    text = "2 of 3 agents done, p1: node: it does not start"
+    assert summary(board(stopped, planned(), "")) == {"state": "stopped", "text": text}
+    undoing = ordered(rolled[-1], "undo")
+    assert summary(board(undoing, planned(), ""))["text"] == "0 of 3 agents as before, p1: undoing Node"
+    assert summary(board(None, None, "starting")) == {"state": "none", "text": "starting"}
+
+
+def test_what_happens_now_and_since_when() -> None:
+    rolled = list(steps_of(planned().rollout(5.0)))
+    node = {"host": "a1", "step": "node", "title": "Node", "undo": False, "since": None}
+    assert [board(one, planned(), "")["now"] for one in rolled[:2]] == [[node], [{**node, "since": 6.0}]]
+    done = board(rolled[-1], planned(), "")
+    assert (done["now"], done["ended"], done["counts"]) == ([], 7.5, {"of": "agents", "all": 3, "done": 3, "failed": 0})
+    assert done["hosts"][0]["steps"][-1]["note"] == "node ready"
+    failed = board(walked(Act("p1", GATE), "not ready"), planned(), "")["hosts"][2]
+    assert (failed["failed"], failed["out"], failed["reason"]) == (GATE, False, "gate: not ready")
 
 
 def test_the_orders_that_the_board_offers_are_taken() -> None:

@@ -41,8 +41,19 @@ function draw(board) {
     if (!lines.length) place.append(el("li", { class: "none" }, (board[part] ? NONE : UNKNOWN)[part]));
   }
   put(document.getElementById("deployments"), board.deployments ? `${board.deployments} deploying` : "");
+  rollout(board.rollout);
   put(document.getElementById("sum"), sum(board));
   document.getElementById("board").removeAttribute("aria-busy");
+}
+
+function rollout(line) {
+  const place = document.getElementById("rollout");
+  place.hidden = !line;
+  if (!line) return;
+  const mark = place.querySelector(".mark");
+  if (mark.textContent !== line.name) mark.replaceChildren(badge(line.state, line.name));
+  place.querySelector("a").href = line.link;
+  put(place.querySelector(".text"), line.text);
 }
 
 function sum(board) {
@@ -52,6 +63,7 @@ function sum(board) {
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
     if (names.length) return `${names.slice(0, 3).join(", ")}${more}: ${WORDS[state]}`;
   }
+  if (board.rollout) return `The rollout of the network is ${board.rollout.name}`;
   return "All is well";
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from tortie.packages.calico.values import store_in
 from tortie.packages.rollout.inventory import Plan
-from tortie.packages.rollout.machine import Host, Rollout, Step, state
+from tortie.packages.rollout.machine import OUT, Host, Rollout, Step, decide, over, state
 
 TITLES = {
     "artefact": "Product",
@@ -35,6 +35,10 @@ _NOTHING: dict[str, Any] = {
     "goal": "roll",
     "paused": False,
     "begun": None,
+    "ended": None,
+    "asked": None,
+    "now": [],
+    "counts": {"of": "agents", "all": 0, "done": 0, "failed": 0},
     "stopped": "",
     "orders": [],
     "artefact": "",
@@ -67,6 +71,10 @@ def board(
         "goal": last.goal,
         "paused": last.paused,
         "begun": last.begun,
+        "ended": _last_end(last) if over(last) else None,
+        "asked": msgspec.to_builtins(last.asked),
+        "now": _now(last),
+        "counts": _counts(last, "hosts" if stations else "agents"),
         "stopped": last.stopped,
         "orders": orders(last, leaving=leaving),
         "artefact": made.artefact,
@@ -90,12 +98,79 @@ def orders(last: Rollout, *, leaving: bool = False) -> list[str]:
     return {"done": ["undo"], "aborted": ["undo", "begin"], "undone": ["begin"]}.get(word, [])
 
 
+def _counts(last: Rollout, of: str) -> dict[str, Any]:
+    """`of`: what they all are; `done`: of what it wants, so on the way back what is as before again."""
+    back = last.goal == "undo"
+    done = sum(host.mark in (("undone", "failed", "waiting") if back else ("done",)) for host in last.hosts)
+    failed = sum(host.mark in (("stuck",) if back else ("failed", "stuck")) for host in last.hosts)
+    return {"of": of, "all": len(last.hosts), "done": done, "failed": failed}
+
+
+def _now(last: Rollout) -> list[dict[str, Any]]:
+    """What is being done, or will be next; empty when nothing goes on before an order."""
+    doing = [(h.name, s) for h in last.hosts for s in h.steps if h.mark in OUT and s.progress in ("running", "undoing")]
+    if doing:
+        return [_act(name, step.name, undo=step.progress == "undoing", since=step.since) for name, step in doing]
+    act = decide(last)
+    return [] if act is None else [_act(act.host, act.step, undo=act.undo, since=None)]
+
+
+def _act(host: str, step: str, *, undo: bool, since: float | None) -> dict[str, Any]:
+    return {"host": host, "step": step, "title": TITLES.get(step, step), "undo": undo, "since": since}
+
+
+def _last_end(last: Rollout) -> float | None:
+    return max((step.until for host in last.hosts for step in host.steps if step.until is not None), default=None)
+
+
+def summary(shown: Mapping[str, Any]) -> dict[str, str]:
+    """A board in one line, for those who show more than this: the state, and words without it."""
+    counts, now = shown["counts"], shown["now"]
+    if not counts["all"]:
+        return {"state": shown["state"], "text": shown["trouble"]}
+    back = shown["goal"] == "undo"
+    words = [f"{counts['done']} of {counts['all']} {counts['of']} {'as before' if back else 'done'}"]
+    words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]
+    words += [text for text in (shown["stopped"] or shown["trouble"],) if text]
+    return {"state": shown["state"], "text": ", ".join(words)}
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What turns `old` into `new`: other fields, and by name the hosts and steps that are others. None when hosts or
+    what is to be done there are not the same."""
+    if [_shape(host) for host in old["hosts"]] != [_shape(host) for host in new["hosts"]]:
+        return None
+    changed = _fields(old, new, "hosts")
+    hosts = [_host_difference(was, host) for was, host in zip(old["hosts"], new["hosts"], strict=True) if was != host]
+    return {**changed, "hosts": hosts} if hosts else changed
+
+
+def _shape(host: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[str]]]]:
+    return host["name"], [(step["name"], step["changes"]) for step in host["steps"]]
+
+
+def _fields(old: Mapping[str, Any], new: Mapping[str, Any], but: str) -> dict[str, Any]:
+    return {name: value for name, value in new.items() if name != but and old[name] != value}
+
+
+def _host_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    steps = [
+        {"name": step["name"], **_fields(was, step, "name")}
+        for was, step in zip(old["steps"], new["steps"], strict=True)
+        if was != step
+    ]
+    changed = {"name": new["name"], **_fields(old, new, "steps")}
+    return {**changed, "steps": steps} if steps else changed
+
+
 def _host(host: Host, delta: dict[str, list[dict[str, str]]], station: bool) -> dict[str, Any]:
     return {
         "name": host.name,
         "kind": "station" if station else "agent",
         "mark": host.mark,
+        "out": host.mark in OUT,
         "reason": host.reason,
+        "failed": _failed_at(host),
         "steps": [
             {
                 **msgspec.to_builtins(step),
@@ -105,6 +180,12 @@ def _host(host: Host, delta: dict[str, list[dict[str, str]]], station: bool) -> 
             for step in host.steps
         ],
     }
+
+
+def _failed_at(host: Host) -> str:
+    """The step at which it failed, also once that has been undone."""
+    at = host.reason.partition(": ")[0]
+    return at if any(step.name == at for step in host.steps) else ""
 
 
 def _plain(store: str) -> str:

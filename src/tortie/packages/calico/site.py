@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
@@ -13,34 +13,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
-from tortie.packages.calico.board import board, legacy
+from tortie.packages.calico.board import board, legacy, summary
+from tortie.packages.calico.live import Live, Look
+from tortie.packages.calico.markup import BODY
 from tortie.packages.calico.roller import Roller
-from tortie.packages.rollout import book
 from tortie.packages.rollout.machine import Order
 from tortie.web.page import page, static_routes
 
 FRESH = {"Cache-Control": "no-store"}
-LOOK_SECONDS = 0.5
-BEAT_SECONDS = 10.0
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
 STANDBY = "another process of this framework leads: this one takes over when that ends"
-
-BODY = """\
-<div class="stack">
-<section class="card" aria-labelledby="what">
-<header><h2 id="what" aria-live="polite">The rollout</h2><span id="state"></span>
-<span class="push orders" role="group" aria-label="Orders"></span></header>
-<p id="reason" class="reason" role="alert" hidden></p>
-<p id="counts" class="soft"></p>
-<p id="note" class="soft" hidden></p>
-<div class="meter" role="progressbar" aria-label="Hosts done" aria-valuemin="0" hidden><span></span></div>
-</section>
-<section id="hosts" class="stack" aria-label="Hosts"></section>
-<p class="soft small"><a href="v1/status">JSON</a> · <a href="json">as the original told it</a></p>
-</div>
-<noscript><p>This page needs scripts; <a href="v1/status">the same as JSON</a> does not.</p></noscript>
-"""
 
 
 class Site:
@@ -48,6 +31,8 @@ class Site:
 
     def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
         self._roller, self._leader = roller, leader
+        self._look: tuple[Roller | None, Look | None] = (None, None)
+        self._live = Live(self._board)
 
     def application(self) -> Starlette:
         routes = [
@@ -55,6 +40,7 @@ class Site:
             Route("/health", self.health),
             Route("/json", self.legacy),
             Route("/v1/status", self.status),
+            Route("/v1/summary", self.summary),
             Route("/v1/events", self.events),
             Route("/v1/hands/{token}", self.given, methods=["GET"]),
             Route("/v1/hands/{token}", self.answered, methods=["POST"]),
@@ -66,8 +52,8 @@ class Site:
         return Starlette(routes=routes)
 
     async def page(self, _request: Request) -> Response:
-        script, style = "assets/rollout.js", "assets/rollout.css"
-        return page("Calico networking status", BODY, subtitle="rollout", modules=[script], styles=[style])
+        modules, styles = ["assets/rollout.js"], ["assets/rollout.css"]
+        return page("Calico networking status", BODY, subtitle="rollout", modules=modules, styles=styles)
 
     async def health(self, _request: Request) -> Response:
         return JSONResponse({"health": "OK"})
@@ -78,35 +64,24 @@ class Site:
     async def status(self, _request: Request) -> Response:
         return JSONResponse(await self._board(), headers=FRESH)
 
-    async def events(self, _request: Request) -> Response:
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=FRESH)
+    async def summary(self, _request: Request) -> Response:
+        return JSONResponse(summary(await self._board()), headers=FRESH)
 
-    async def _stream(self) -> AsyncIterator[bytes]:
-        """Everything at once, whenever something is different: whoever comes back has missed nothing."""
-        seen, quiet = b"", 0.0
-        while True:
-            now = msgspec.json.encode(await self._board())
-            if now != seen:
-                seen, quiet = now, 0.0
-                yield b"event: rollout\ndata: " + now + b"\n\n"
-            elif quiet >= BEAT_SECONDS:
-                quiet = 0.0
-                yield b"event: beat\ndata: {}\n\n"
-            await asyncio.sleep(LOOK_SECONDS)
-            quiet += LOOK_SECONDS
+    async def events(self, _request: Request) -> Response:
+        return StreamingResponse(self._live.stream(), media_type="text/event-stream", headers=FRESH)
 
     async def _board(self) -> dict[str, Any]:
         roller = self._roller()
         if roller is None:
             return board(None, None, await self._standby())
         try:
-            last = await asyncio.to_thread(roller.last)
-            made = await asyncio.to_thread(book.current_plan, roller.store) if last is not None else None
+            last, made = await asyncio.to_thread(self._looking(roller).seen)
         except Unavailable as error:
             return board(None, None, f"the store: {error}")
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
-        return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
+        trouble = roller.trouble or roller.hands.trouble
+        return board(last, made, trouble, note=note, leaving=leaving, removed=removed)
 
     async def _standby(self) -> str:
         try:
@@ -115,6 +90,11 @@ class Site:
             return f"the store: {error}"
         return STANDBY.replace("leads", f"leads, at {leader}", 1) if leader else STANDBY
 
+    def _looking(self, roller: Roller) -> Look:
+        if self._look[0] is not roller or self._look[1] is None:
+            self._look = roller, Look(roller.store)
+        return self._look[1]  # type: ignore[return-value]
+
     async def order(self, request: Request) -> Response:
         word, roller = request.path_params["word"], self._roller()
         if word not in ORDERS:
@@ -122,7 +102,7 @@ class Site:
         if (refused := _refused(request, roller)) is not None or roller is None:
             return refused or _standby()
         try:
-            await asyncio.to_thread(roller.order, word)
+            await asyncio.to_thread(roller.order, word, _who(request))
         except Conflict as error:
             return JSONResponse({"message": str(error)}, 409)
         except Unavailable as error:
@@ -166,6 +146,12 @@ class Site:
         except (Conflict, Unavailable) as error:
             return JSONResponse({"message": str(error)}, 409)
         return Response(status_code=204) if left is None else JSONResponse({"message": left}, 202)
+
+
+def _who(request: Request) -> str:
+    """Where an order came from: the door says whom it let in."""
+    before = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
+    return before or (request.client.host if request.client else "")
 
 
 def _refused(request: Request, roller: Roller | None) -> Response | None:

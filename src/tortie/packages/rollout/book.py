@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tortie.base.decoding import ready
 from tortie.base.errors import Conflict, NotFound, TortieError, Unavailable
 from tortie.packages.rollout.inventory import Plan
-from tortie.packages.rollout.machine import Order, Rollout, ordered, over, state
+from tortie.packages.rollout.machine import Asked, Order, Rollout, ordered, over, state
 from tortie.store.port import Compare, CompareFailed, Condition, Datastore, KeyValue, Put
 
 PREFIX = "/tortie/v1/rollout/"
@@ -30,11 +31,13 @@ class Written(NamedTuple):
     revision: int
 
 
-def current(store: Datastore) -> Written:
-    """NotFound when there never was one."""
+def current(store: Datastore, known: Written | None = None) -> Written:
+    """`known` itself while it is what is written. NotFound when there never was one."""
     found = store.get(STATE)
     if found is None:
         raise NotFound("there is no rollout: `tortie rollout HOSTS.yaml --dry-run` makes a plan for one")
+    if known is not None and known.revision == found.revision:
+        return known
     return Written(msgspec.json.decode(found.value, type=ready(Rollout)), found.revision)
 
 
@@ -50,11 +53,12 @@ def whose(made: Plan) -> str:
     return "of the calico framework" if any(task.reach is None for task in made.tasks) else "over ssh"
 
 
-def order(store: Datastore, word: Order) -> Rollout:
-    """Gives a person's order to whoever drives now or later. Conflict when it makes no sense now."""
+def order(store: Datastore, word: Order, by: str, *, force: bool = False) -> Rollout:
+    """Gives an order of `by` to whoever drives now or later. Conflict when it makes no sense now. `force`: what is
+    undone from now on is undone under the endpoints of containers, too."""
     for _ in range(ATTEMPTS):
         seen = current(store)
-        wanted = ordered(seen.rollout, word)
+        wanted = replace(ordered(seen.rollout, word, force=force), asked=Asked(word, by, time.time()))
         try:
             store.commit([Put(STATE, msgspec.json.encode(wanted))], [Compare(STATE, seen.revision)])
         except CompareFailed:

@@ -52,7 +52,7 @@ def drive(
     """Until there is no more to do and, with `wait`, it is not paused; the rollout as it is then. Conflict, before
     anything is done, when this installation is not the one that the plan brings."""
     tasks = {task.name: task for task in made.tasks}
-    running: dict[Future[str | None], Act] = {}
+    running: dict[Future[tuple[str | None, str]], Act] = {}
     with ThreadPoolExecutor(max(current(driver.store).rollout.at_once, 1)) as pool:
         while True:
             rollout = current(driver.store).rollout
@@ -65,7 +65,8 @@ def drive(
                     break  # an order came meanwhile
                 rolled = [name for host in rollout.hosts if host.mark == "done" for name in known_as(tasks[host.name])]
                 request = _request("undo" if act.undo else "apply", act.step, made.digest, tasks[act.host])
-                given = act, request | {"rolled": rolled}, reaches[act.host], artefact, tell
+                request |= {"rolled": rolled, "force": rollout.forced and act.undo}
+                given = act, request, reaches[act.host], artefact, tell
                 running[pool.submit(_do, *given)] = act
                 busy |= {act.host}
             if running:
@@ -83,11 +84,12 @@ def _another(made: Plan, artefact: Artefact | None) -> str:
     return f"{text}, or go on with the version that began it"
 
 
-def _write_down(driver: Driver, running: dict[Future[str | None], Act]) -> None:
+def _write_down(driver: Driver, running: dict[Future[tuple[str | None, str]], Act]) -> None:
     """What became of those acts that end first."""
     for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
         act = running.pop(future)
-        driver.change(partial(ended, act=act, error=future.result(), now=time.time()))
+        error, note = future.result()
+        driver.change(partial(ended, act=act, error=error, now=time.time(), note=note))
 
 
 def _begun(seen: Rollout, act: Act, busy: frozenset[str]) -> Rollout:
@@ -95,27 +97,31 @@ def _begun(seen: Rollout, act: Act, busy: frozenset[str]) -> Rollout:
     return begun(seen, act, time.time()) if act in due(seen, busy) else seen
 
 
-def _do(act: Act, request: Mapping[str, Any], reach: Reach, artefact: Artefact | None, tell: Tell) -> str | None:
-    """Why it failed. A host out of reach is tried again: it may be the very step that took it away."""
+def _do(
+    act: Act, request: Mapping[str, Any], reach: Reach, artefact: Artefact | None, tell: Tell
+) -> tuple[str | None, str]:
+    """Why it failed, and what the hand noted. A host out of reach is tried again: it may be the very step that took it
+    away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
     payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
     for left in reversed(range(TRIES)):
         try:
-            for note in reach.ask(request, payload)["notes"]:
+            notes = reach.ask(request, payload)["notes"]
+            for note in notes:
                 tell(f"{what}: {note}")
         except Unavailable as error:
             tell(f"{what}: {error}")
             if not left:
-                return str(error)
+                return str(error), ""
             time.sleep(PAUSE)
         except StepFailed as error:
             tell(f"{what}: failed: {error}")
-            return str(error)
+            return str(error), ""
         else:
             tell(f"{what}: done")
-            return None
-    return None
+            return None, "; ".join(notes)
+    return None, ""
 
 
 def _request(do: str, step: str, digest: str, task: Task) -> dict[str, Any]:

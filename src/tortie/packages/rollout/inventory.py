@@ -22,11 +22,19 @@ CURRENT = "/opt/tortie/current/bin/tortie"
 
 
 class Cni(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
-    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given."""
+    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given, for runtimes that
+    understand results of `cni-version`."""
 
     bin_dir: str = "/opt/cni/bin"
     config_dir: str = ""
     network: str = "calico"
+    suffix: str = ".conf"
+    cni_version: str = "0.3.1"
+
+
+def for_mesos(bin_dir: str = "", config_dir: str = "", network: str = "calico") -> Cni:
+    """As Mesos looks for a network, and of the version whose results it understands."""
+    return Cni(bin_dir=bin_dir, config_dir=config_dir, network=network, suffix=".cni", cni_version="0.2.0")
 
 
 class NetModules(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -124,9 +132,8 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
     if inventory.cni:
         files["cni"] = {f"{inventory.cni.bin_dir}/{name}": _file(text, 0o755) for name, text in product.cni.items()}
         if inventory.cni.config_dir:
-            network = {"cniVersion": "0.3.1", "name": inventory.cni.network, "type": "calico"}
-            text = json.dumps({**network, "ipam": {"type": "calico-ipam"}}, indent=2) + "\n"
-            files["cni"][f"{inventory.cni.config_dir}/{inventory.cni.network}.conf"] = _file(text)
+            name = f"{inventory.cni.network}{inventory.cni.suffix}"
+            files["cni"][f"{inventory.cni.config_dir}/{name}"] = _file(network(inventory.cni))
     if inventory.net_modules:
         folder = inventory.net_modules.bin_dir
         files["net-modules"] = {f"{folder}/{name}": _file(text, 0o755) for name, text in product.net_modules.items()}
@@ -139,6 +146,12 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
         "patience": inventory.patience,
         "probe": inventory.probe,
     }
+
+
+def network(cni: Cni) -> str:
+    """The text of the network's file."""
+    config = {"name": cni.network, "cniVersion": cni.cni_version, "type": "calico", "ipam": {"type": "calico-ipam"}}
+    return json.dumps(config, indent=2) + "\n"
 
 
 def calicoctl(store: str) -> str:

@@ -31,12 +31,14 @@ OUT = ("rolling", "undoing", "stuck")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of one host. `error`: what failed last; `since`, `until`: of its last try."""
+    """One step of one host. `error`: what failed last; `note`: what was found instead; `since`, `until`: of its last
+    try."""
 
     name: str
     progress: Progress = "waiting"
     tries: int = 0
     error: str = ""
+    note: str = ""
     since: float | None = None
     until: float | None = None
 
@@ -58,9 +60,18 @@ class Host(msgspec.Struct, frozen=True):
         return next(step for step in self.steps if step.name == name)
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A person's order. `by`: who gave it, as far as that is known."""
+
+    word: Order
+    by: str
+    at: float
+
+
 class Rollout(msgspec.Struct, frozen=True):
     """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to;
-    `at_once`: how many hosts may be out together."""
+    `asked`: the last order; `at_once`: how many hosts may be out together; `forced`: what is undone is undone under the
+    endpoints of containers, too."""
 
     plan: str
     hosts: tuple[Host, ...]
@@ -68,7 +79,9 @@ class Rollout(msgspec.Struct, frozen=True):
     paused: bool = False
     stopped: str = ""
     begun: float = 0.0
+    asked: Asked | None = None
     at_once: int = 1
+    forced: bool = False
 
 
 class Act(NamedTuple):
@@ -164,16 +177,16 @@ def begun(rollout: Rollout, act: Act, now: float) -> Rollout:
     def change(host: Host) -> Host:
         step = host.step(act.step)
         progress: Progress = "undoing" if act.undo else "running"
-        running = replace(step, progress=progress, tries=step.tries + 1, since=now, until=None, error="")
+        running = replace(step, progress=progress, tries=step.tries + 1, since=now, until=None, error="", note="")
         return replace(_with(host, running), mark="undoing" if act.undo else "rolling")
 
     return _changing(rollout, act.host, change)
 
 
-def ended(rollout: Rollout, act: Act, error: str | None, now: float) -> Rollout:
+def ended(rollout: Rollout, act: Act, error: str | None, now: float, note: str = "") -> Rollout:
     """What became of `act`. A step that failed is undone with all before it, and then the rollout stops."""
     host = _find(rollout, act.host)
-    step = replace(host.step(act.step), until=now, error=error or "")
+    step = replace(host.step(act.step), until=now, error=error or "", note=note)
     if act.undo:
         return _ended_undo(rollout, host, step)
     host = _with(host, replace(step, progress="failed" if error else "done"))
@@ -204,12 +217,14 @@ def _stopping(rollout: Rollout, why: str) -> Rollout:
     return replace(rollout, stopped=f"{rollout.stopped}; {why}" if rollout.stopped else why)
 
 
-def ordered(rollout: Rollout, order: Order) -> Rollout:
-    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now."""
+def ordered(rollout: Rollout, order: Order, *, force: bool = False) -> Rollout:
+    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now. `force`: as
+    `forced` says, from now on."""
     now = state(rollout)
     if now in ("done", "undone", "aborted") and not (now in ("done", "aborted") and order == "undo"):
         raise Conflict(f"the rollout is {now}: there is nothing to {order}")
-    return _ORDERS[order](rollout, now)
+    wanted = _ORDERS[order](rollout, now)
+    return replace(wanted, forced=True) if force else wanted
 
 
 def _pause(rollout: Rollout, now: str) -> Rollout:

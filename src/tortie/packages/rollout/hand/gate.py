@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ def peers_reached(path: Path) -> list[str]:
     return sorted(set(names) - set(unheard))
 
 
-def wait(path: Path, before: Iterable[str], peers: Iterable[str], settle: float, patience: float) -> None:
-    """Returns once the host has worked `settle` seconds without a break and then reaches `peers` and is reached by
-    them. Failed says what it waited for in vain."""
+def wait(path: Path, before: Sequence[str], peers: Sequence[str], settle: float, patience: float) -> str:
+    """What was found once the host has worked `settle` seconds without a break and then reaches `peers` and is reached
+    by them. Failed: what it waited for in vain."""
     _wait_for_the_node(path, before, settle, patience)
     ends = time.monotonic() + REACH_SECONDS
     while missing := neighbours.silent(_peers(path), peers):
@@ -60,9 +60,10 @@ def wait(path: Path, before: Iterable[str], peers: Iterable[str], settle: float,
             text = f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
             raise Failed(f"{text}, {REACH_SECONDS:g} s long")
         _wait_for_the_node(path, before, 0, patience)
+    return _found(path, before, len(neighbours.asked_for(_peers(path), peers)))
 
 
-def _wait_for_the_node(path: Path, before: Iterable[str], settle: float, patience: float) -> None:
+def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patience: float) -> None:
     now = time.monotonic()
     ends, since = now + patience, None
     while True:
@@ -78,7 +79,7 @@ def _wait_for_the_node(path: Path, before: Iterable[str], settle: float, patienc
         time.sleep(PAUSE)
 
 
-def _problem(path: Path, before: Iterable[str]) -> str | None:
+def _problem(path: Path, before: Sequence[str]) -> str | None:
     try:
         status, body = _get(path, "/readiness")
     except (OSError, http.client.HTTPException) as error:
@@ -88,6 +89,15 @@ def _problem(path: Path, before: Iterable[str]) -> str | None:
     # One that is gone is not missed: its workload may have ended meanwhile.
     down = sorted(name for name, state in _states(path).items() if state != "up" and name in set(before))
     return f"{len(down)} endpoints that were up are not ({down[0]} is one)" if down else None
+
+
+def _found(path: Path, before: Sequence[str], peers: int) -> str:
+    states = _states(path)
+    up = sum(states.get(name) == "up" for name in before)
+    gone = sum(name not in states for name in before)
+    words = ["node ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
+    words.append(f"other hosts reached: {peers}" if peers else "")
+    return ", ".join(filter(None, words))
 
 
 def _states(path: Path) -> dict[str, str]:

@@ -16,15 +16,15 @@ CUT_OFF = 75
 def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
     """`{"delta"}` or `{"notes"}`; `{"error"}` when it could not be done."""
     place = Place(request.get("root", "/"), request["plan"])
-    apart, rolled = request.get("apart", ""), request.get("rolled", ())
-    hand = Hand(place, request["want"], request.get("systemctl", "systemctl"), apart, rolled)
+    systemctl, apart = request.get("systemctl", "systemctl"), request.get("apart", "")
+    rolled, force = request.get("rolled", ()), request.get("force", False)
+    hand = Hand(place, request["want"], systemctl, apart, rolled, force=force)
     try:
         if request["do"] == "probe":
             return {"delta": hand.delta()}
         if request["do"] == "undo":
             return {"notes": hand.undo(request["step"])}
-        hand.apply(request["step"], payload)
-        return {"notes": []}
+        return {"notes": hand.apply(request["step"], payload)}
     except Failed as error:
         return {"error": str(error)}
     except OSError as error:
