@@ -40,7 +40,7 @@ def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
 
 
 def test_every_address_in_the_readme_is_a_host_of_the_lab() -> None:
-    plain: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+    plain: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
     labs = [plan_of("t", check_options(name, **plain)) for name in DOCUMENTS]
     addresses = {host.address for lab in labs for host in lab.hosts}
     assert set(re.findall(r"172\.24\.197\.\d+", README)) <= addresses

@@ -70,7 +70,7 @@ def _found(path: Path, before: Iterable[str]) -> str:
     states = _states(path)
     up = sum(states.get(name) == "up" for name in before)
     gone = sum(name not in states for name in before)
-    words = ["node ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
+    words = ["ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
     return ", ".join(filter(None, words))
 
 
