@@ -115,7 +115,7 @@ def _bare(host: Box, made: Artefact) -> dict[str, float]:
             subprocess.run([host.systemctl, "restart", unit], check=True)
 
     def ready() -> None:
-        gate.wait(host.root / "run/tortie/node.sock", ("a",), 0.0, 60.0)
+        gate.wait(host.root / "run/tortie/node.sock", ("a",), (), 0.0, 60.0)
 
     parts = {"unpack": unpack, "compile": compiled, "two restarts": restart, "gate": ready}
     return {name: _timed(act) for name, act in parts.items()}
@@ -207,7 +207,7 @@ async def _done(live: Live) -> Any:
 
 
 async def _trips(master: SchedulerMaster) -> tuple[float, float]:
-    """Seconds, and those of the processor, from asking for an offer to the end of a task that ends at once, one after the other."""
+    """Seconds, and those of the processor, from an offer to the end of a task that ends at once."""
     trips, offers = asyncio.Event(), asyncio.Queue[mesos.Offer]()
 
     async def on_events(events: Sequence[mesos.Event]) -> None:

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.etcd_server import ETCD, EtcdServer
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
+from tortie.model.resource import Metadata, Resource
+from tortie.packages.rollout.drive import PAUSE, TRIES
+from tortie.store.client import Client
+from tortie.store.open import open_store
+
 CFG, STORE = "etc/calico/calicoctl.cfg", "etc/tortie/store"
+ENDPOINT = Resource(
+    kind=WORKLOAD_ENDPOINT,
+    metadata=Metadata(
+        name="a1-libnetwork-libnetwork-e", namespace="libnetwork", annotations={"org.tortie/container": "web"}
+    ),
+    spec=WorkloadEndpointSpec(
+        orchestrator="libnetwork",
+        workload="libnetwork",
+        node="a1",
+        endpoint="e",
+        interface_name="calie",
+        ip_networks=("10.65.0.1/32",),
+    ),
+)
+REFUSED = "1 endpoint of a container is on this network: web; it would end under them: end these containers first"
 Story = Callable[[HostsMaster], Awaitable[None]]
 
 
@@ -75,9 +98,13 @@ def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path
             await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
             held = next(iter(master.live("calico-apply-cni")))
             assert (await live.call("POST", "/v1/pause"))[0] == 200
-        master.hold = lambda _task: False
         assert held.live
         async with roller(tmp_path, master) as live:
+            await until(lambda: not held.live and master.live("calico-apply-cni"))
+            going = ("rolling", "")
+            await live.board(lambda shown: (marks(shown)["a2"], shown["trouble"]) == going, "nothing else is told")
+            master.hold = lambda _task: False
+            master.run(next(iter(master.live("calico-apply-cni"))))
             wanted = {"a1": "done", "a2": "done", "p1": "waiting"}
             shown = await live.board(lambda shown: marks(shown) == wanted, "the agent at hand brought to its end")
             assert (shown["state"], shown["orders"]) == ("paused", ["resume", "undo", "abort"])
@@ -129,6 +156,28 @@ def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
             await live.state("done")
             assert died == ["a1"]
             assert master.boxes["a1"].restarts() == [AGENT, NODE]
+
+    told(tmp_path, story, ("a1",), "")
+
+
+def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
+    patience = 0.3
+
+    async def story(master: HostsMaster) -> None:
+        master.hold = lambda task: task.info["name"] == "calico-apply-cni"
+        async with roller(tmp_path, master, offer_seconds=patience) as live:
+            await until(lambda: any(task.state == "TASK_STAGING" for task in master.live("calico-apply-cni")))
+            master.update(next(iter(master.live("calico-apply-cni"))), "TASK_FAILED")
+            await master.stop()
+            # For longer than a step is tried, as long as somebody could hear of it.
+            ends = time.monotonic() + TRIES * (patience + PAUSE)
+            await live.board(lambda shown: shown["trouble"].startswith("the master is away"), "the master is missed")
+            await until(lambda: time.monotonic() > ends)
+            master.hold = lambda _task: False
+            await master.start()
+            shown = await live.state("done")
+            assert (marks(shown), shown["trouble"]) == ({"a1": "done"}, "")
+            assert next(step["tries"] for step in shown["hosts"][0]["steps"] if step["name"] == "cni") == 1
 
     told(tmp_path, story, ("a1",), "")
 
@@ -197,6 +246,40 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             }
 
     told(tmp_path, story, ("a1", "a2"), "")
+
+
+@pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
+def test_uninstalling_under_endpoints_is_refused_with_their_names_and_forced_down_to_each_host(tmp_path: Path) -> None:
+    etcd = EtcdServer(tmp_path / "etcd")
+
+    async def story(master: HostsMaster) -> None:
+        before = {name: host.tree() for name, host in master.boxes.items()}
+        master.members = [("127.0.0.1", etcd.client)]
+        async with roller(tmp_path, master) as live:
+            await live.state("done")
+            with closing(open_store(etcd.url)) as store:
+                Client(store).apply(ENDPOINT)
+            master.boxes["a1"].beside("endpoints").touch()
+            status, said = await live.call("POST", "/uninstall", {})
+            assert (status, said["message"]) == (409, REFUSED)
+            there = {name: host.tree() for name, host in master.boxes.items()}
+            assert (await live.call("POST", "/uninstall", {"force": True}))[0] == 202
+
+            async def gone() -> bool:
+                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
+
+            await until(gone)
+            assert there != before
+            assert master.boxes["a1"].beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
+            assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
+                name: files(tree) for name, tree in before.items()
+            }
+
+    etcd.start()
+    try:
+        told(tmp_path, story, ("a1",), "")
+    finally:
+        etcd.stop()
 
 
 def files(tree: dict[str, Any]) -> dict[str, Any]:

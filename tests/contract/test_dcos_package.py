@@ -22,6 +22,7 @@ from tests.support.marathon_live import Live, marathon
 from tests.support.package_service import CONFIG, Service, Shelf, index, package, service, shelf
 from tests.support.waiting import PATIENCE, until
 
+import tortie
 from tortie.cli.dcos import package_install
 from tortie.cli.dcos.package_client import media_type
 from tortie.packages.repositories import DEFAULT
@@ -334,6 +335,50 @@ def test_update(tmp_path: Path) -> None:
         assert "Version [2.0] cannot be updated to [1.0]" in back.err
 
     run(tmp_path, story, package(release=0), package(version="2.0", release=1, upgradesFrom=["1.0"]))
+
+
+def test_calico_goes_to_its_next_version_and_back(tmp_path: Path) -> None:
+    """The app runs another image: its framework brings what is in that to the agents. (Agents here
+    have few ports, and nobody answers to health checks.)"""
+    folder = Path(tortie.__file__).parent / "packages/repo/packages/C/calico/3"
+    about, config = (json.loads((folder / name).read_text()) for name in ("package.json", "config.json"))
+    before, checks, after = (folder / "marathon.json.mustache").read_text().partition('  "healthChecks": [')
+    assert checks
+    template = before.replace('"requirePorts": true,', "") + after[after.index('  "upgradeStrategy"') :]
+
+    def release(number: int, image: str, **more: Any) -> dict[str, Any]:
+        resource = {"assets": {"container": {"docker": {"tortie": image}}}}
+        whole = {**about, "name": "calico-here", "config": config, "resource": resource, **more}
+        return package(release=number, template=template, **whole)
+
+    ways = {"upgradesFrom": ["0.4.0"], "downgradesTo": ["0.4.0"]}
+    both = release(3, "tortie/tortie:0.1.0"), release(4, "tortie/tortie:9.9.9", version="0.4.1", **ways)
+
+    async def story(desk: Desk) -> None:
+        async def runs() -> tuple[str, str, str, int]:
+            await desk.live.settled()
+            app = (await desk.live.call("GET", "/v2/apps/calico-install-framework")).body["app"]
+            image = app["container"]["docker"]["image"]
+            assert app["env"]["CALICO_IMAGE"] == image
+            return image, app["labels"]["DCOS_PACKAGE_VERSION"], app["env"]["ETCD_ENDPOINTS"], app["instances"]
+
+        options = desk.options({"Etcd Settings": {"etcd-endpoints": "http://10.0.0.1:2379"}})
+        first = await desk.type("install", "calico-here", "--yes", "--package-version=0.4.0", f"--options={options}")
+        assert first.code == 0, first
+        old = await runs()
+        assert old[1:] == ("0.4.0", "http://10.0.0.1:2379", 1)
+        up = await desk.type("update", "calico-here", "--package-version=0.4.1")
+        assert (up.code, up.err) == (0, "")
+        words = "Updating package [calico-here] with app id [/calico-install-framework] to version [0.4.1]: deployment "
+        assert up.out.startswith(words)
+        assert await runs() == ("tortie/tortie:9.9.9", "0.4.1", "http://10.0.0.1:2379", 1)
+        wrong = await desk.type("update", "calico-here", "--package-version=0.3.1")
+        assert (wrong.code, "cannot be updated to [0.3.1]" in wrong.err) == (1, True)
+        assert (await desk.type("update", "calico-here", "--package-version=0.4.0")).code == 0
+        assert await runs() == old
+        assert await desk.apps() == ["/calico-install-framework"]
+
+    run(tmp_path, story, *both)
 
 
 def test_repositories(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.etcd_members import Live, MembersMaster, framework
 from tests.support.etcd_server import ETCD
+from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
 from tortie.store.etcd.store import EtcdStore
@@ -29,6 +30,37 @@ def told(tmp_path: Path, count: int, story: Story) -> None:
         await master.start()
         try:
             await story(master)
+        finally:
+            await master.stop()
+
+    asyncio.run(whole())
+
+
+class BareMaster(MembersMaster):
+    """Its agents find no image until `mended`."""
+
+    mended = False
+
+    def run(self, task: Task) -> None:
+        if self.mended:
+            super().run(task)
+        else:
+            self.update(task, "TASK_FAILED", message="no such image")
+
+
+def test_members_that_end_at_once_are_told_with_the_reason_and_tried_again(tmp_path: Path) -> None:
+    async def whole() -> None:
+        master = BareMaster(tmp_path / "tasks", 3)
+        await master.start()
+        try:
+            async with framework(tmp_path, master) as live:
+                await live.says("has ended: no such image")
+                await live.says("the next member is started in")
+                master.mended = True
+                names = await live.whole()
+                assert "etcd-1" not in names, "the first ones have failed"
+                assert (await live.call("GET", "/stats"))[1]["failed_servers"] >= 1
+                assert (await live.call("GET", "/json"))[1]["why"] == ""
         finally:
             await master.stop()
 

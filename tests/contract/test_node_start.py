@@ -98,7 +98,8 @@ def test_an_ipv6_address_stays_until_another_or_none_is_given(
     ],
 )
 def test_a_start_that_cannot_work_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
-    result = CliRunner().invoke(node, ["run", "--no-docker", "--socket", str(tmp_path / "n.sock"), *options])
+    own = ["--socket", str(tmp_path / "n.sock"), "--state", str(tmp_path / "state")]
+    result = CliRunner().invoke(node, ["run", "--no-docker", *own, *options])
     assert result.exit_code != 0
     assert isinstance(result.exception, Invalid)
     assert words in str(result.exception)

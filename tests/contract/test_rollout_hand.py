@@ -86,7 +86,32 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert conf.read_text() == "NODENAME=a1\n"
     assert none_of(host, want(name)) == []
     assert host.tree() == before
-    assert (host.root.parent / "uninstalled").read_text() == "node uninstall\n"
+    assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
+
+
+def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
+    before, (name, payload) = host.tree(), artefact("one")
+    wanted = want(name, agent=AGENT)
+    all_of(host, wanted, payload)
+    none_of(host, wanted)
+    assert host.restarts() == [AGENT, NODE, AGENT]
+    assert {**host.tree(), "active": before["active"]} == before
+
+
+def test_a_node_under_endpoints_is_not_undone_and_goes_on(host: Box) -> None:
+    before, (name, payload) = host.tree(), artefact("one")
+    all_of(host, want(name), payload)
+    there = host.tree()
+    host.beside("endpoints").touch()
+    assert do(host, "node", want(name), undo=True) == {"error": "tortie node uninstall: tortie: 1 endpoint is here"}
+    assert host.tree() == there
+    assert not host.beside("uninstalled").exists()
+    host.beside("notes").write_text("left net.ipv4.ip_forward=1 as it is: because\n")
+    forced = answer({**host.request("undo", "node", want(name)), "force": True}, b"")
+    assert forced == {"notes": ["left net.ipv4.ip_forward=1 as it is: because"]}
+    assert host.beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
+    none_of(host, want(name))
+    assert host.tree() == before
 
 
 def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:

@@ -103,7 +103,7 @@ def sshd(folder: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     name, packed = artefact("one")
-    monkeypatch.setattr(artefacts, "build", lambda _python: Artefact(name, tag(), packed))
+    monkeypatch.setattr(artefacts, "build", lambda _python, **_: Artefact(name, tag(), packed))
     monkeypatch.setattr(drive, "PAUSE", 0.01)
     monkeypatch.setattr(book, "LEASE_SECONDS", PATIENCE)
     real, away = reach.asked, set[str]()
@@ -139,7 +139,7 @@ def test_planned_rolled_out_and_undone(world: World) -> None:
     assert {name: host.tree() for name, host in world.boxes.items()} == before
     done = world.apply()
     assert (done.exit_code, done.exception) == (0, None), done.output
-    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and " a" in line]
+    told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.endswith(": done") and line[0] != "r"]
     steps = ("artefact", "configuration", "cni", "node", "gate")
     assert told == [f"{host} {step}: done" for host in ("a1", "a2") for step in steps]
     for name, host in world.boxes.items():
@@ -171,6 +171,24 @@ def test_a_step_that_fails_stops_it_with_the_reason_and_retry_goes_on(world: Wor
     done = world.run("retry")
     assert (done.exit_code, done.exception) == (0, None), done.output
     assert world.state()["state"] == "done"
+
+
+def test_undoing_under_endpoints_stops_with_the_reason_and_goes_on_when_forced(world: World) -> None:
+    before = {name: host.tree() for name, host in world.boxes.items()}
+    assert world.apply().exception is None
+    for host in world.boxes.values():
+        host.beside("endpoints").touch()
+    there = world.boxes["a2"].tree()
+    stopped = world.run("undo")
+    assert isinstance(stopped.exception, command.Stopped)
+    reason = "a2: node cannot be undone: tortie node uninstall: tortie: 1 endpoint is here"
+    assert str(stopped.exception).startswith(f"stopped: {reason}")
+    assert world.boxes["a2"].tree() == there
+    world.boxes["a1"].beside("notes").write_text("left a setting as it is: because\n")
+    undone = world.run("retry", "--force")
+    assert undone.exception is None, undone.output
+    assert "a1 undo node: left a setting as it is: because" in undone.stdout
+    assert {name: host.tree() for name, host in world.boxes.items()} == before
 
 
 def test_a_plan_that_is_not_the_one_looked_at_is_refused(world: World) -> None:
@@ -250,6 +268,27 @@ def test_one_driver_at_a_time(world: World) -> None:
         assert "root@somewhere" in str(refused.exception)
 
 
+def test_a_second_apply_beside_the_first_names_it_and_touches_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = drive._do, list[Result]()
+    digest = world.plan()
+
+    def beside(*given: Any) -> tuple[str | None, str]:
+        if not refused:
+            refused.append(world.run(str(world.file), "--apply", digest))
+        return real(*given)
+
+    monkeypatch.setattr(drive, "_do", beside)
+    done = world.run(str(world.file), "--apply", digest)
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    (second,) = refused
+    assert isinstance(second.exception, Conflict)
+    assert exit_code(second.exception) == 4
+    assert f"driven already, by {command._who()}: `tortie rollout status` shows how far it is" in str(second.exception)
+    assert [host.restarts() for host in world.boxes.values()] == [[NODE], [NODE]]
+
+
 def test_a_driver_that_was_killed_is_known_by_its_lease(tmp_path: Path) -> None:
     with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
         rollout = start("p", [("a1", ("node",))], 0.0)
@@ -278,7 +317,16 @@ def test_a_file_with_a_fault_is_refused_with_the_fault(tmp_path: Path, change: d
     assert said in str(failed.exception)
 
 
-@pytest.mark.parametrize("words", [["hosts.yaml"], ["hosts.yaml", "--dry-run", "--apply", "x"], ["undo", "--dry-run"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hosts.yaml"],
+        ["hosts.yaml", "--dry-run", "--apply", "x"],
+        ["undo", "--dry-run"],
+        ["pause", "--force"],
+        ["hosts.yaml", "--dry-run", "--force"],
+    ],
+)
 def test_words_that_do_not_go_together(words: list[str]) -> None:
     assert CliRunner().invoke(command.rollout, words).exit_code == click.UsageError.exit_code
 

@@ -37,7 +37,7 @@ def test_each_command_is_one_that_its_program_takes(words: list[str]) -> None:
 def test_each_daemon_s_options_are_its_own() -> None:
     unit = FILES["/etc/systemd/system/tortie@.service"]
     (started,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
-    for daemon in ("master", "marathon", "agent"):
+    for daemon in ("master", "marathon", "agent", "packages"):
         (options,) = re.findall(r"^OPTIONS=(.*)$", FILES[f"/etc/tortie/{daemon}.conf"], re.MULTILINE)
         line = started.replace("%i", daemon).replace("$OPTIONS", options)
         assert fault(shlex.split(line)) == ""
@@ -140,7 +140,7 @@ def test_from_the_first_line_to_an_uninstallation_that_leaves_nothing(host: Real
     daemon.wait(PATIENCE)  # the command has ended it
     host.end(etcd)
     host.must("rm -r /root/router.yaml /var/lib/etcd/default")
-    assert difference(before, host.there()) == {}
+    wait_until(lambda: not difference(before, host.there()), message=lambda: difference(before, host.there()))
 
 
 def a_container_comes_and_goes(host: RealHost) -> None:

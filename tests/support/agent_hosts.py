@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, Box, artefact
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.waiting import PATIENCE, until
+from tortie.node.first import First
 from tortie.packages.calico.run import Settings, run
 from tortie.packages.calico.stations import ABSENT_SECONDS
 from tortie.packages.calico.tasks import GIVEN, Needs
@@ -179,9 +181,7 @@ class Live:
             await self.program
 
 
-def settings_of(
-    directory: Path, master: int, port: int, mark: str, at_once: int = 1, absent_seconds: float = ABSENT_SECONDS
-) -> Settings:
+def settings_of(directory: Path, master: int, port: int, mark: str) -> Settings:
     """Of a framework that brings the product which `mark` makes."""
     name, packed = artefact(mark)
     return Settings(
@@ -191,22 +191,29 @@ def settings_of(
         address="127.0.0.1",
         port=port,
         needs=Needs(cpus=0.1, mem=32, container="mesos", python=sys.executable),
-        wanted=Wanted(
-            cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE, at_once=at_once
-        ),
+        wanted=Wanted(cni=Cni(config_dir="/etc/cni/net.d"), units=(AGENT, AGENT), settle=0.0, patience=PATIENCE),
         build=lambda: Artefact(name, tag(), packed),
-        absent_seconds=absent_seconds,
         product=lambda made, _: Product(made.name, made.tag, "[Service]\n", {"calico": "#!/bin/sh\n"}, {}),
     )
 
 
 @asynccontextmanager
 async def roller(
-    directory: Path, master: HostsMaster, mark: str = "one", at_once: int = 1, absent_seconds: float = ABSENT_SECONDS
+    directory: Path,
+    master: HostsMaster,
+    mark: str = "one",
+    *,
+    at_once: int = 1,
+    absent_seconds: float = ABSENT_SECONDS,
+    first: First | None = None,
+    **more: Any,
 ) -> AsyncIterator[Live]:
-    """Brings the product that `mark` makes, until the block ends."""
+    """Brings the product that `mark` makes, until the block ends. `first`: written to the network's store, which has to
+    be there. `more`: other settings than usual."""
     port = free_port()
-    settings = settings_of(directory, master.port, port, mark, at_once, absent_seconds)
+    made = settings_of(directory, master.port, port, mark)
+    wanted = replace(made.wanted, first=first, at_once=at_once)
+    settings = replace(made, absent_seconds=absent_seconds, wanted=wanted, **more)
     program = asyncio.ensure_future(run(settings))
     async with aiohttp.ClientSession() as session:
         live = Live(f"http://127.0.0.1:{port}", session, program)

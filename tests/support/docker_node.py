@@ -29,7 +29,7 @@ class NodeHost(DockerHost):
     def start_node(self, store: str) -> None:
         script = "from tortie.cli.main import main; main()"
         command = [sys.executable, "-c", script, "node", "run", "--hostname", self.name]
-        command += ["--address", str(self._address), "--store", store, "--no-cni"]
+        command += ["--address", str(self._address), "--store", store, "--no-cni", "--state", str(self.dir / "state")]
         with (self.dir / "node.log").open("ab") as log:
             self.node = subprocess.Popen(
                 self.inside(*command), env={**os.environ, "PYTHONPATH": f"{ROOT}/src"}, stderr=log, cwd="/"

@@ -18,7 +18,7 @@ OF_MODULES = "tunl0|ip6tnl0|sit0|gre0|gretap0|erspan0|ip6gre0|ip_vti0|ip6_vti0|d
 # What the kernel itself counts, draws or refuses to tell.
 RESTLESS = (
     "nf_conntrack_count|stable_secret|tcp_fastopen_key|flush$|nf_conntrack_buckets|nf_conntrack_expect_max|"
-    f"tcp_mem|udp_mem|bpf_jit_limit|/({OF_MODULES})/|neigh/.*/(base_reachable_time|retrans_time)$"
+    f"tcp_mem|udp_mem|bpf_jit_limit|_available_|nf_log/|/({OF_MODULES})/|neigh/.*/(base_reachable_time|retrans_time)$"
 )
 
 
@@ -59,20 +59,17 @@ def _copied_up(folder: str, above: Mapping[str, str]) -> bool:
 def difference(before: State, after: State) -> dict[str, list[str]]:
     """Lines that are gone (`-`) and lines that are new (`+`), by what they are about; empty when there are none.
 
-    Settings that a module has brought with it are no difference: a module stays where it was loaded.
+    A setting that was not there before is no difference: it came with an interface, which is one, or with a module,
+    which stays where it was loaded.
     """
     found = {}
     for name in before:
         old, new = set(before[name].splitlines()), set(after[name].splitlines())
-        come = {line for line in new - old if name != "sysctls" or _known(line, old)}
+        come = new - old
+        if name == "sysctls":
+            known = {line.partition(":")[0] for line in old}
+            come = {line for line in come if line.partition(":")[0] in known}
         lines = [*(f"- {line}" for line in sorted(old - new)), *(f"+ {line}" for line in sorted(come))]
         if lines:
             found[name] = lines
     return found
-
-
-def _known(line: str, old: set[str]) -> bool:
-    """Whether the setting, or one of the same folder, was there before."""
-    setting = line.partition(":")[0]
-    folder = setting.rpartition("/")[0]
-    return folder != "./netfilter" or any(each.startswith(f"{setting}:") for each in old)

@@ -16,10 +16,16 @@ Json = dict[str, Any]
 
 
 def request(
-    port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    *,
+    host: str = "127.0.0.1",
 ) -> tuple[int, str, dict[str, str]]:
     """Status, text and headers (names in lower case) of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
     try:
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection.request(method, path, raw, headers or {})
@@ -29,8 +35,8 @@ def request(
         connection.close()
 
 
-def get(port: int, path: str) -> Any:
-    status, text, _ = request(port, "GET", path)
+def get(port: int, path: str, *, host: str = "127.0.0.1") -> Any:
+    status, text, _ = request(port, "GET", path, host=host)
     assert status == 200, (status, text)
     return json.loads(text)
 
@@ -38,8 +44,8 @@ def get(port: int, path: str) -> Any:
 class Framework:
     """One framework. `events` holds everything heard; `acknowledging` answers every update that asks for it."""
 
-    def __init__(self, port: int, *, acknowledging: bool = True, **info: Any) -> None:
-        self.port = port
+    def __init__(self, port: int, *, acknowledging: bool = True, host: str = "127.0.0.1", **info: Any) -> None:
+        self.port, self.host = port, host
         self.info: Json = {"user": "root", "name": "test", "failover_timeout": 60.0, "checkpoint": True, **info}
         self.acknowledging = acknowledging
         self.events: list[Json] = []
@@ -57,7 +63,7 @@ class Framework:
         call: Json = {"type": "SUBSCRIBE", "subscribe": {"framework_info": self.info}}
         if self.id:
             call["framework_id"] = {"value": self.id}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         connection.request("POST", "/api/v1/scheduler", json.dumps(call), {"Content-Type": "application/json"})
         reply = connection.getresponse()
         assert reply.status == 200, (reply.status, reply.read())
@@ -138,7 +144,7 @@ class Framework:
             body[kind.lower()] = payload
         named = {"Content-Type": "application/json", "Mesos-Stream-Id": self.stream}
         named |= {name.replace("_", "-"): text for name, text in headers.items()}
-        status, text, _ = request(self.port, "POST", "/api/v1/scheduler", body, named)
+        status, text, _ = request(self.port, "POST", "/api/v1/scheduler", body, named, host=self.host)
         return status, text
 
     def acknowledge(self, status: Json) -> None:

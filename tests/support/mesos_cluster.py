@@ -25,10 +25,19 @@ def run_once(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 class Daemon:
-    """One program of ours. Its standard error goes to `log`. At the path `alive` it answers once it serves."""
+    """One program of ours, `program` for another. Its standard error goes to `log`. At the path `alive` it answers once
+    it serves, on `host`."""
 
-    def __init__(self, port: int, log: Path, *arguments: str, alive: str = "/health") -> None:
-        self.port = port
+    def __init__(
+        self,
+        port: int,
+        log: Path,
+        *arguments: str,
+        alive: str = "/health",
+        host: str = "127.0.0.1",
+        program: Sequence[str] = TORTIE,
+    ) -> None:
+        self.port, self.host, self.program = port, host, program
         self.alive = alive
         self.log = log
         self.arguments = arguments
@@ -37,7 +46,7 @@ class Daemon:
     def start(self) -> Self:
         """Returns once it answers."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*TORTIE, *self.arguments], stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen([*self.program, *self.arguments], stdin=subprocess.DEVNULL, stderr=log)
         wait_until(
             self._answers, message=lambda: f"{self.alive} of {self.arguments[:2]}: {self.log.read_text()[-2000:]}"
         )
@@ -47,7 +56,7 @@ class Daemon:
         assert self.process is not None
         assert self.process.poll() is None, f"exit {self.process.returncode}: {self.log.read_text()[-2000:]}"
         with contextlib.suppress(OSError):
-            return request(self.port, "GET", self.alive)[0] == 200
+            return request(self.port, "GET", self.alive, host=self.host)[0] == 200
         return False
 
     @contextlib.contextmanager

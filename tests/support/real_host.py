@@ -17,29 +17,26 @@ BIN = Path(sys.executable).parent
 
 
 class RealHost:
-    """Namespaces for network, mounts, name and processes; `address` is on its uplink. Everything in it ends with it."""
+    """Namespaces for network, mounts, name and processes; `address` is on its uplink. Everything in it ends with it.
 
-    def __init__(self, work: Path, address: str, name: str = "one") -> None:
-        self.work, self.address, self.name = work, address, name
+    `netns`: the name of a network namespace that is there already, with its addresses.
+    """
+
+    def __init__(self, work: Path, address: str = "", name: str = "one", *, netns: str = "") -> None:
+        self.work, self.address, self.name, self.netns = work, address, name, netns
         self._first: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         lines = [self._above(place) for place in KEPT_APART]
-        lines += [
-            "mount -t tmpfs tmpfs /run",
-            f"hostname {self.name}",
-            "ip link set lo up",
-            "ip link add uplink type veth peer cable",
-        ]
-        lines += [
-            f"ip address add {self.address} dev uplink",
-            "ip link set uplink up",
-            "ip link set cable up",
-            f"touch {self.work}/ready",
-        ]
-        command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        lines += ["mount -t tmpfs tmpfs /run", f"hostname {self.name}"]
+        if not self.netns:
+            lines += ["ip link set lo up", "ip link add uplink type veth peer cable"]
+            lines += [f"ip address add {self.address} dev uplink", "ip link set uplink up", "ip link set cable up"]
+        lines += [f"touch {self.work}/ready"]
+        network = ["nsenter", f"--net=/run/netns/{self.netns}", "unshare"] if self.netns else ["unshare", "--net"]
+        command = [*network, "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         line = " && ".join([*lines, "exec sleep infinity"])
         self._first = subprocess.Popen([*command, "sh", "-c", line], stdin=subprocess.DEVNULL, start_new_session=True)
         ready = self.work / "ready"

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from tests.support.real_host import RealHost
 from tests.support.waiting import PATIENCE, wait_until
 from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.resource import Metadata, Resource
+from tortie.packages.rollout import book
+from tortie.packages.rollout.machine import Rollout
 from tortie.store.client import Client
 from tortie.store.open import open_store
 
@@ -65,12 +67,20 @@ exec nsenter --target="$(cat "{work}/$2")" --net --mount --uts --pid \
 """
 
 
+# What a node needs none of takes half of the time to pack, unpack and compile.
+LIGHT = (
+    ("base/distributions.py", '"click", "dnspython", ', '"click", '),
+    ("base/distributions.py", '    "rich",\n', ""),
+)
+
+
 class Version:
     """A copy of the product's source, changed. `edits`: file, a text in it and what stands there instead."""
 
     def __init__(self, folder: Path, *edits: tuple[str, str, str]) -> None:
         self.folder = folder
-        shutil.copytree(Path(tortie.__file__).parent, folder / "tortie", ignore=shutil.ignore_patterns("__pycache__"))
+        edits += LIGHT
+        shutil.copytree(Path(tortie.__file__).parent, folder / "tortie")
         for name, before, after in edits:
             file = folder / "tortie" / name
             text = file.read_text()
@@ -85,6 +95,7 @@ class Pair:
         self.work, self.hosts = work, hosts
         self.store = f"sqlite://{work}/store"
         self.file = work / "hosts.yaml"
+        self.addresses: dict[str, str] = {}
         (work / "bin").mkdir()
         self._program(work / "bin/ssh", _SSH.format(work=work))
         for host in hosts.values():
@@ -135,7 +146,6 @@ class Pair:
                 "PYTHONPATH": path,
                 "TORTIE_STORE": self.store,
                 "HOME": str(self.work),
-                "PYTHONDONTWRITEBYTECODE": "1",
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -150,24 +160,27 @@ class Pair:
         found: dict[str, Any] = json.loads(said.stdout)
         return found
 
-    def apply(self, version: Version) -> subprocess.CompletedProcess[str]:
-        return self.roll(version, str(self.file), "--apply", self.plan(version)["hash"])
+    def apply(self, version: Version, digest: str = "") -> subprocess.CompletedProcess[str]:
+        return self.roll(version, str(self.file), "--apply", digest or self.plan(version)["hash"])
 
-    def book(self, version: Version) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.roll(version, "status", "--json").stdout)
-        return found
+    def book(self) -> Rollout:
+        store = open_store(self.store)
+        try:
+            return book.current(store).rollout
+        finally:
+            store.close()
 
     def ask(self, host: str, path: str) -> Any:
         """The node's answer; None while there is none."""
         said = self.hosts[host].run(f"curl -s --unix-socket /run/tortie/node.sock http://node{path}")
         return json.loads(said.stdout) if said.returncode == 0 and said.stdout else None
 
-    def units(self, host: str, *units: str) -> list[str]:
-        """The process of each unit."""
-        return [self.hosts[host].must(f"systemctl show {unit}").strip() for unit in units]
+    def unit(self, host: str, unit: str) -> str:
+        """Its process."""
+        return self.hosts[host].must(f"systemctl show {unit}").strip()
 
-    def container(self, host: str, name: str) -> str:
-        """Its address, given by the plug-in that the roller has put there, once it is in force."""
+    def container(self, host: str, name: str) -> None:
+        """With an address of the plug-in that the roller has put there, once that is in force."""
         config = json.dumps(
             {"cniVersion": "1.0.0", "name": "calico", "type": "calico", "ipam": {"type": "calico-ipam"}}
         )
@@ -175,8 +188,7 @@ class Pair:
         call = f"CNI_COMMAND=ADD CNI_CONTAINERID={number} CNI_NETNS=/var/run/netns/{name} CNI_IFNAME=eth0"
         self.hosts[host].must(f"ip netns add {name} && ip -n {name} link set lo up")
         said = self.hosts[host].must(f"{call} CNI_PATH=/opt/cni/bin /opt/cni/bin/calico <<< '{config}'")
-        address: str = json.loads(said)["ips"][0]["address"].partition("/")[0]
-        return address
+        self.addresses[name] = json.loads(said)["ips"][0]["address"].partition("/")[0]
 
     def story(self) -> str:
         """What one wants to read of a failure."""
@@ -290,10 +302,9 @@ class Prober:
     """Speaks from a container to another, 25 times a second in each of three ways: a TCP connection that is kept, new
     ones, UDP."""
 
-    def __init__(
-        self, pair: Pair, work: Path, asking: tuple[str, str], answering: tuple[str, str], server: str
-    ) -> None:
+    def __init__(self, pair: Pair, work: Path, asking: tuple[str, str], answering: tuple[str, str]) -> None:
         self.out, self._pair = work / "probes", pair
+        server = pair.addresses[answering[1]]
         self._server = self._start(*answering, ANSWERER)
         self._client = self._start(*asking, PROBER, server, str(self.out), str(PATIENCE))
 
@@ -319,10 +330,14 @@ class Prober:
         """What became of all of them."""
         self.out.with_name(self.out.name + ".enough").touch()
         self._client.wait(PATIENCE)
+        self._server.kill()
         return self.counts()
 
 
-def times_out(book: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """From when until when each host was out."""
-    steps: Sequence[Any] = [host["steps"] for host in book["hosts"] if host["steps"]]
-    return [(min(step["since"] for step in own), max(step["until"] for step in own)) for own in steps]
+def times_out(rollout: Rollout) -> list[tuple[float, float]]:
+    """From when until when each host was out, in the order of the hosts."""
+    found = []
+    for steps in (host.steps for host in rollout.hosts if host.steps):
+        begun, ended = ([time for step in steps if (time := getattr(step, name))] for name in ("since", "until"))
+        found.append((min(begun), max(ended)))
+    return found

@@ -42,14 +42,21 @@ case $verb in
   *) echo "what is $verb?" >&2; exit 1 ;;
 esac
 """
+_PROGRAM = """\
+#!/bin/sh
+cd "$(dirname "$0")/../../../../.." || exit 9
+case " $* " in *" --force "*) ;; *) if [ -e endpoints ]; then echo "tortie: 1 endpoint is here" >&2; exit 4; fi ;; esac
+case " $* " in *" --dry-run "*) ;; *) echo "$@" >> uninstalled; cat notes 2>/dev/null; echo removed something ;; esac
+exit 0
+"""
 
 
 def artefact(mark: str) -> tuple[str, bytes]:
-    """(name, packed) of a product of two files; `tortie node uninstall` writes down that it was called."""
-    program = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/../../../../../uninstalled"\n'
+    """(name, packed) of a product of two files. `tortie node uninstall` writes down that it was called, and refuses
+    while the host has endpoints."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
-        for name, text in {"bin/tortie": program, "lib/product.py": f"MARK = {mark!r}\n"}.items():
+        for name, text in {"bin/tortie": _PROGRAM, "lib/product.py": f"MARK = {mark!r}\n"}.items():
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(text), 0o755
             tar.addfile(member, io.BytesIO(text.encode()))
@@ -100,6 +107,10 @@ class Box:
     def restarts(self) -> list[str]:
         path = self._units.parent / "restarts"
         return path.read_text().split() if path.exists() else []
+
+    def beside(self, name: str) -> Path:
+        """A file beside the host's own: `endpoints` (there are some), `uninstalled` (what was called), `notes`."""
+        return self._units.parent / name
 
     def refuse_restarts(self, refuse: bool) -> None:
         if refuse:

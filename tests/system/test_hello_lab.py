@@ -1,4 +1,5 @@
-"""The Hello demo, every step of its document with real packets; then what a browser sees, and Redis lost and found."""
+"""The Hello demo from its document's first line, every step with real packets; then what a browser sees, and Redis lost
+and found."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ PAGE = re.compile(r"(\d+) views! Reporting from ([0-9a-f]{12})\s*")
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    ran = tortie("up", "hello", "--until", "0", "--store", "etcd", "--name", NAME)
+    ran = tortie("up", "hello", "--bare", "--until", "0", "--store", "etcd", "--name", NAME)
     try:
         assert ran.returncode == 0, ran.stderr
         yield Lab.find(NAME)
@@ -111,6 +112,9 @@ def test_packages_are_installed_from_the_laptop_through_the_door(lab: Lab) -> No
     def dcos(*words: str) -> Ran:
         return laptop.run(["env", f"DCOS_URL={door}", "dcos", "package", *words], timeout=PATIENCE)
 
+    def installed() -> set[str]:
+        return {one["name"] for one in json.loads(dcos("list", "--json").stdout or "[]")}
+
     found = dcos("search", "--json")
     assert found.returncode == 0, found.stderr
     names = {one["name"] for one in json.loads(found.stdout)["packages"]}
@@ -131,5 +135,5 @@ def test_packages_are_installed_from_the_laptop_through_the_door(lab: Lab) -> No
     wait_for("the packaged app to answer through the balancer", answers)
     gone = dcos("uninstall", "hello", "--yes")
     assert (gone.returncode, gone.stderr) == (0, "Uninstalled package [hello] version [0.1.0]\n")
-    wait_for("no package to be installed", lambda: dcos("list").returncode == 1)
+    wait_for("the package to be gone from the list", lambda: installed() == {"calico", "etcd", "marathon-lb"})
     wait_for("the packaged app to be gone", lambda: not answers())

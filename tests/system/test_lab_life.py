@@ -162,7 +162,7 @@ def test_settings_that_packets_depend_on(lab: Lab) -> None:
 
 
 def test_pool_and_agent_settings_are_written_before_any_node(lab: Lab) -> None:
-    from tortie.lab.network import IPAM_CONFIG_KEY
+    from tortie.model.ipam import CONFIG_KEY
     from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION
     from tortie.model.kinds.ip_pool import IP_POOL
     from tortie.store.client import Client
@@ -174,7 +174,7 @@ def test_pool_and_agent_settings_are_written_before_any_node(lab: Lab) -> None:
     assert (pool.spec.cidr, pool.spec.block_size, pool.spec.nat_outgoing) == ("192.168.0.0/16", 26, False)
     felix = client.get(FELIX_CONFIGURATION, "default").spec
     assert (felix.host_services, felix.default_endpoint_to_host_action) == ("Enabled", "Return")
-    kept = datastore.get(IPAM_CONFIG_KEY)
+    kept = datastore.get(CONFIG_KEY)
     assert kept
     assert json.loads(kept.value)["ipCooldownSeconds"] == 30
     datastore.close()

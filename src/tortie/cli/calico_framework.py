@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tortie.cli import first_network
 from tortie.cli.etcd_framework import masters, option, page_port
 from tortie.store.open import cluster_store_url
 
@@ -56,6 +57,7 @@ _LIMIT = click.FloatRange(0.01)
     help="How a task gets to the agent's root; mesos: it is there already.",
 )
 @option("--image", "CALICO_IMAGE", default="tortie/tortie:0.1.0", help="With docker: any that has a shell and chroot.")
+@first_network.options
 @option("--settle", "CALICO_SETTLE", type=click.FloatRange(0), default=5.0, help="Seconds that a node must be ready.")
 @option("--patience", "CALICO_PATIENCE", type=click.FloatRange(1), default=120.0, help="Seconds until a gate fails.")
 @click.option("--lease", type=click.FloatRange(1), default=15.0, hidden=True, help="Seconds until another may lead.")
@@ -103,7 +105,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
 def _wanted(given: dict[str, Any]) -> Any:
     from tortie.packages.calico.values import Wanted, store_of
-    from tortie.packages.rollout.inventory import Cni
+    from tortie.packages.rollout.inventory import for_mesos
 
     endpoints = tuple(part.strip() for part in given["etcd_endpoints"].split(",") if part.strip())
     etcd = given["etcd_srv"].partition(".")[0] if given["find_etcd"] else ""
@@ -119,8 +121,9 @@ def _wanted(given: dict[str, Any]) -> Any:
         etcd=etcd,
         cluster=given["store"],
         endpoints=endpoints,
-        cni=Cni(bin_dir=plugins, config_dir=network) if given["install_cni"] else None,
+        cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
+        first=first_network.first(given),
         settle=given["settle"],
         patience=given["patience"],
         at_once=given["max_concurrent_restarts"],

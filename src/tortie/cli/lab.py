@@ -59,19 +59,19 @@ def up(**given: Any) -> None:
     """
     from tortie.lab import plan as plans
     from tortie.lab import state
-    from tortie.lab.bring_up import Wish, bring_up
-    from tortie.lab.documents import check_options
+    from tortie.lab.bring_up import NOTHING, Wish, bring_up
+    from tortie.lab.documents import check_options, from_first_line
 
     need_root("up")
     name, document, daemons = plans.check_name(given["name"]), given["document"], given["daemons"]
     how = {key: given[key] for key in ("agents", "public_agents", "store", "routing", "runtime", "subnets", "bare")}
-    wish = Wish(
-        name=name,
-        options=check_options(document or "stars", **how),
-        until=given["until"] or ("end" if document else "0"),
-        daemons=tuple(daemons.split(",")) if daemons else None,
-    )
+    options, until = check_options(document or "stars", **how), given["until"] or ("end" if document else NOTHING)
     meter = Meter()
+    if until != NOTHING:
+        options, placed = from_first_line(options)
+        if placed:
+            meter.say(f"{document}: {placed}")
+    wish = Wish(name, options, until, tuple(daemons.split(",")) if daemons else None)
     try:
         lab, fresh = bring_up(wish, meter, Terminal())
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ import click
 
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
-from tortie.cli import host_address, node_config
+from tortie.cli import first_network, host_address, node_config
 from tortie.cli.node_companions import Companion, LauncherPaths, companions
 from tortie.cli.node_options import (
     agent_socket,
@@ -41,6 +42,7 @@ from tortie.node.agent import Agent
 from tortie.node.before import Before, Files
 from tortie.node.bird import Bird
 from tortie.node.bootstrap import write_defaults, write_node
+from tortie.node.first import First
 from tortie.node.http import application
 from tortie.plugins.install import KINDS, Kind, Placed
 from tortie.store.client import Client
@@ -69,6 +71,7 @@ class Options:
     net_modules_log: Path
     networking_backend: Backend
     bird_directory: str
+    first: First
     state: Path
     debug: bool
 
@@ -134,6 +137,7 @@ def node() -> None:
     help="Who brings routes of pools without encapsulation: this agent, BGP by BIRD, nobody; none: no routes at all.",
 )
 @bird_directory
+@first_network.options
 @click.option("--debug", is_flag=True, envvar=variable("debug"))
 def run(
     address: str | None,
@@ -147,7 +151,9 @@ def run(
     Every option may stand in the environment or in the configuration file, by the name of its variable.
     """
     need_root()
+    first = first_network.first(given)
     options = Options(
+        first=first,
         address=host_address.chosen(address, ip_autodetection_method),
         address6=host_address.chosen6(address6, ip6_autodetection_method),
         **given,
@@ -318,7 +324,7 @@ async def _write_own(logger: logging.Logger, client: Client, options: Options) -
     """This node and the cluster's first settings, as soon as the store takes them."""
     while True:
         try:
-            for name in await anyio.to_thread.run_sync(write_defaults, client):
+            for name in await anyio.to_thread.run_sync(partial(write_defaults, client, first=options.first)):
                 logger.info("created %s", name)
             own = options.hostname.lower(), options.address, options.address6
             await anyio.to_thread.run_sync(write_node, client, *own)

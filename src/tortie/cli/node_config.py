@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tortie.base.errors import Invalid
+from tortie.cli import first_network
 
 CONFIG = Path("/etc/tortie/node.conf")
 NAMES: Mapping[str, str] = {
@@ -27,6 +28,7 @@ NAMES: Mapping[str, str] = {
     "TORTIE_BIRD_DIRECTORY": "bird_directory",
     "TORTIE_NODE_STATE": "state",
     "TORTIE_DEBUG": "debug",
+    **first_network.VARIABLES,
 }
 """Variables of the environment, and lines of the file, by the option of `tortie node run` that each stands for."""
 

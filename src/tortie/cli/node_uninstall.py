@@ -29,7 +29,6 @@ from tortie.cli.node_options import (
 
 UNITS = Path("/etc/systemd/system")
 STOP_SECONDS, COMMAND_SECONDS = 30.0, 120.0
-NAMED = 5
 DRY = {"removed": "would remove", "gave back": "would give back", "left": "would leave"}
 
 
@@ -93,21 +92,26 @@ def uninstall(
     )
     if dry_run:
         told = [*_end(unit, path, dry_run=True), *(f"{DRY[verb]} {what}" for verb, what, _ in preview(parts))]
+        told += _forget(unit, dry_run=True)
         click.echo("\n".join(told) if told else "nothing of a node is here")
         return
-    for line in _end(unit, path, dry_run=False):
-        click.echo(line)
-    for verb, what, _ in remove(parts, force=force):
-        click.echo(f"{verb} {what}")
+    ended = _end(unit, path, dry_run=False)
+    click.echo("".join(f"{line}\n" for line in ended), nl=False)
+    try:
+        for verb, what, _ in remove(parts, force=force):
+            click.echo(f"{verb} {what}")
+    except Conflict as error:
+        raise Conflict(f"{error}{_back(unit, ended)}") from error
+    click.echo("".join(f"{line}\n" for line in _forget(unit, dry_run=False)), nl=False)
 
 
 def _refusal(left: Sequence[str], store: str) -> str:
+    from tortie.node.residents import listed
+
     names = _names(store)
-    shown = [f"{names[name]} ({name})" if name in names else name for name in left[:NAMED]]
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    count = "1 endpoint of a container is" if len(left) == 1 else f"{len(left)} endpoints of containers are"
+    shown = [f"{names[name]} ({name})" if name in names else name for name in left]
     return (
-        f"{count} still on this host: {', '.join(shown)}{more}\n"
+        f"{listed(shown, 'still on this host')}\n"
         "nothing would guard them: end these containers first; with --force they lose their network"
     )
 
@@ -115,64 +119,65 @@ def _refusal(left: Sequence[str], store: str) -> str:
 def _names(store: str) -> dict[str, str]:
     """Whose the interfaces are, as far as the store can be asked: a refusal does without."""
     from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+    from tortie.node.residents import resident
     from tortie.store.client import Client
     from tortie.store.open import open_store
 
     try:
-        datastore = open_store(store, create=False)
+        with contextlib.closing(open_store(store, create=False)) as datastore:
+            items = Client(datastore).list(WORKLOAD_ENDPOINT).items
     except TortieError:
         return {}
-    with contextlib.closing(datastore):
-        try:
-            items = Client(datastore).list(WORKLOAD_ENDPOINT).items
-        except TortieError:
-            return {}
-    found = {}
-    for item in items:
-        told = item.metadata.annotations or {}
-        who = (
-            told.get("org.tortie/container")
-            or told.get("org.tortie/task-name")
-            or f"{item.metadata.namespace}/{item.name}"
-        )
-        found[item.spec.interface_name or ""] = who
-    return found
+    return {item.spec.interface_name or "": resident(item) for item in items}
 
 
 def _end(unit: str, path: str, *, dry_run: bool) -> list[str]:
-    """The agent has ended, and does not come back; what was done for that."""
-    done = [*_end_unit(unit, dry_run=dry_run)] if unit and shutil.which("systemctl") else []
+    """The agent has ended; what was done for that."""
     from tortie.cli.calicoctl import unix_http
 
     running = unix_http.peer_pid(path)
-    if running is not None and not done:
-        done.append(f"would end the agent, process {running}" if dry_run else f"ended the agent, process {running}")
+    if unit and _ask("is-active", unit) in ("active", "activating", "reloading"):
+        if dry_run:
+            return [f"would stop {unit}"]
+        _order("stop", unit)
+        done = [f"stopped {unit}"]
+    elif running is not None:
+        done = [f"would end the agent, process {running}" if dry_run else f"ended the agent, process {running}"]
+    else:
+        return []
     if running is not None and not dry_run:
         _kill(running)
     return done
 
 
-def _end_unit(unit: str, *, dry_run: bool) -> list[str]:
-    done = []
-    if _ask("is-active", unit) in ("active", "activating", "reloading"):
-        done.append(f"would stop {unit}" if dry_run else f"stopped {unit}")
-        if not dry_run:
-            _order("stop", unit)
-    if _ask("is-enabled", unit) == "enabled":
+def _back(unit: str, ended: Sequence[str]) -> str:
+    """A container came while the agent was ended: it goes on, where somebody can start it."""
+    if not ended:
+        return ""
+    if ended == [f"stopped {unit}"]:
+        _order("start", unit)
+        return f"; {unit} is started again"
+    return "; the agent has ended: start it again"
+
+
+def _forget(unit: str, *, dry_run: bool) -> list[str]:
+    """The unit does not come back with the next start of the host; what was done for that."""
+    done, file = [], UNITS / unit
+    if unit and _ask("is-enabled", unit) == "enabled":
         done.append(f"would disable {unit}" if dry_run else f"disabled {unit}")
         if not dry_run:
             _order("disable", unit)
-    file = UNITS / unit
-    if file.is_file() and file.read_text(errors="replace").startswith(node_config.MARK):
+    if unit and file.is_file() and file.read_text(errors="replace").startswith(node_config.MARK):
         done.append(f"would remove {file}" if dry_run else f"removed {file}")
         if not dry_run:
             file.unlink(missing_ok=True)
-            _systemctl("daemon-reload")
+            _ask("daemon-reload")
     return done
 
 
-def _ask(verb: str, unit: str) -> str:
-    return _systemctl(verb, unit).stdout.strip()
+def _ask(*words: str) -> str:
+    """Nothing where no service manager is."""
+    return _systemctl(*words).stdout.strip() if shutil.which("systemctl") else ""
 
 
 def _order(verb: str, unit: str) -> None:

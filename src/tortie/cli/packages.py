@@ -57,6 +57,12 @@ packages.add_command(install_framework)
     help="With --share: where the keys to sign it with are; made when they are not there.",
 )
 @click.option(
+    "--defaults",
+    callback=lambda _context, _option, text: _defaults(text) if text else {},
+    metavar="FILE|JSON",
+    help='What options are here, unless somebody says otherwise: {"calico": {"Network": {"nat-outgoing": false}}}.',
+)
+@click.option(
     "--station/--no-station",
     default=False,
     help="Let the package calico bring its node to this host, too: for masters, which run no agent; as root.",
@@ -93,10 +99,23 @@ def _settings(given: dict[str, Any]) -> Any:
         unsigned=given["unsigned"],
         share=_place("--share", given["share"]) if given["share"] else None,
         keys=given["keys"],
+        defaults=given["defaults"],
         station=own_station() if given["station"] else None,
         user=credentials(given["auth_credentials"]),
         ca=given["marathon_ca_cert"],
     )
+
+
+def _defaults(text: str) -> dict[str, dict[str, Any]]:
+    import json
+
+    try:
+        found = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{text[:100]}: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(options, dict) for options in found.values()):
+        raise click.BadParameter("an object of options for each package's name is needed")
+    return found
 
 
 def own_station() -> Any:

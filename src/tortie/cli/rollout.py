@@ -27,6 +27,10 @@ CHANGES = 2
 """The exit code of a dry run that found something to do."""
 
 
+FORCED = ("undo", "abort", "retry")
+"""Orders that may undo something."""
+
+
 class Stopped(TortieError):
     """The rollout does not go on by itself."""
 
@@ -35,6 +39,7 @@ class Stopped(TortieError):
 @click.argument("what", metavar="HOSTS.yaml|pause|resume|retry|undo|abort|status")
 @click.option("--dry-run", is_flag=True, help="Only say what would change. Exit code 0: nothing, 2: something.")
 @click.option("--apply", "digest", metavar="HASH", help="Do what the dry run of this HASH said, and nothing else.")
+@click.option("--force", is_flag=True, help="With undo, abort and retry: containers lose the network that is undone.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run and status: as JSON.")
 @click.option(
     "--store",
@@ -43,7 +48,7 @@ class Stopped(TortieError):
     show_default="this host's cluster's",
     help="sqlite:///DIRECTORY or etcd://HOST:PORT",
 )
-def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: str) -> None:
+def rollout(what: str, dry_run: bool, digest: str | None, force: bool, as_json: bool, url: str) -> None:
     """Bring this very product to the hosts of a file, one host at a time, and see that each works before the next.
 
     \b
@@ -64,7 +69,11 @@ def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: st
     if what in words:
         if dry_run or digest:
             raise click.UsageError(f"--dry-run and --apply go with a file of hosts, not with {what}")
-        _told(what, url, as_json)
+        if force and what not in FORCED:
+            raise click.UsageError(f"--force goes with {', '.join(FORCED)}, not with {what}")
+        _told(what, url, as_json, force=force)
+    elif force:
+        raise click.UsageError(f"--force goes with {', '.join(FORCED)}, not with a file of hosts")
     elif dry_run == bool(digest):
         raise click.UsageError("a file of hosts needs either --dry-run or --apply HASH")
     elif dry_run:
@@ -76,7 +85,7 @@ def rollout(what: str, dry_run: bool, digest: str | None, as_json: bool, url: st
 def _dry_run(path: str, as_json: bool) -> None:
     from tortie.packages.rollout.inventory import shown
 
-    plan, _, _ = _plan(path)
+    plan, _, _ = _plan(path, only_name=True)
     if as_json:
         import json
 
@@ -106,7 +115,7 @@ def _apply(path: str, digest: str, url: str) -> None:
         _drive(driver, plan, reaches, artefact)
 
 
-def _told(word: str, url: str, as_json: bool) -> None:
+def _told(word: str, url: str, as_json: bool, *, force: bool) -> None:
     """An order; whoever drives carries it out, and when nobody does, this command."""
     from tortie.packages.rollout import book
     from tortie.packages.rollout.artefact import build
@@ -118,7 +127,7 @@ def _told(word: str, url: str, as_json: bool) -> None:
             _status(book.current(store).rollout, as_json)
             return
         order: Any = word
-        wanted = book.order(store, order, _user())
+        wanted = book.order(store, order, _user(), force=force)
         if decide(wanted) is None:
             _end(wanted)
             return
@@ -166,7 +175,7 @@ def _status(rollout: Rollout, as_json: bool) -> None:
         click.echo(f"{host.name:20} {host.mark:8} {steps}".rstrip())
 
 
-def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
+def _plan(path: str, *, only_name: bool = False) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     """What the hosts of the file lack. Nothing is changed anywhere."""
     from tortie.base.sources import Sources, documents
     from tortie.cli.node_config import NAMES
@@ -180,7 +189,7 @@ def _plan(path: str) -> tuple[Plan, Mapping[str, Reach], Artefact]:
     if not found:
         raise Invalid(f"{path}: it is empty; expected store: and hosts:")
     inventory = read(found[0], path, frozenset(NAMES))
-    artefact = build(inventory.ssh.python)
+    artefact = build(inventory.ssh.python, only_name=only_name)
     goes = product(artefact, inventory, inventory.ssh.python)
     tasks = [Task(host.name, reach(inventory, host), want(inventory, host, goes)) for host in inventory.hosts]
     reaches: Mapping[str, Reach] = {host.name: reach(inventory, host) for host in inventory.hosts}

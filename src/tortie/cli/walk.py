@@ -51,6 +51,7 @@ def as_report(report: Report) -> str:
 @click.option("--routing", help="direct, vxlan or bgp.")
 @click.option("--runtime", help="docker, or ucr: apps of Docker's kind run without it, their networks come by CNI.")
 @click.option("--subnets", type=int, help="Spread the agents over this many subnets with a router between (1).")
+@click.option("--bare", is_flag=True, default=None, help="Refuse to begin with a network that is placed already.")
 @click.option("--name", metavar="LAB", help="The lab's name; without it, yours with --here, else walk-DOCUMENT.")
 @json_option
 def walk(document: str, here: bool, step: str | None, name: str | None, as_json: bool, **made: Any) -> None:
@@ -60,7 +61,7 @@ def walk(document: str, here: bool, step: str | None, name: str | None, as_json:
     """
     from tortie.base.errors import Invalid
     from tortie.lab import plan
-    from tortie.lab.documents import check_options
+    from tortie.lab.documents import check_options, from_first_line
 
     need_root("walk")
     asked = {key: value for key, value in made.items() if value is not None}
@@ -73,6 +74,9 @@ def walk(document: str, here: bool, step: str | None, name: str | None, as_json:
     if here or step:
         report = _on_running(name or plan.DEFAULT_NAME, document, step, terminal)
     else:
+        options, placed = from_first_line(options)
+        if placed:
+            click.echo(f"{document}: {placed}", err=True)
         report = _on_own(plan.check_name(name or f"walk-{document}"), options, terminal)
     if as_json:
         click.echo(as_report(report))

@@ -173,6 +173,18 @@ class Ways:
             return set()
         return set(filter(None, (tunnel_of(pool.encapsulation, pool.cidr.version) for pool in self._pools)))
 
+    @property
+    def nodes(self) -> Mapping[str, Peer]:
+        """All nodes as they were last learned, this one too."""
+        return self._peers
+
+    def expected(self, address: str) -> bool:
+        """Whether there should be a way to a workload with this address on another host, whoever brings it."""
+        pool = self._pool_of(ipaddress.ip_network(address))
+        if self.backend in ("direct", "bird"):
+            return True
+        return self.backend != "none" and pool is not None and bool(pool.encapsulation)
+
     def peer(self, name: str) -> Peer | None:
         """A node as it was last learned."""
         return self._peers.get(name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, DOCUMENTS, Document
 from tortie.lab.etcd import etcd_url, on_etcd
+from tortie.lab.first import package_defaults
 from tortie.lab.plan import (
     LAPTOP,
     MASTER,
@@ -97,13 +100,14 @@ def resolver(document: Document) -> Daemon:
     return Daemon("resolver", argv, ready=Ready("listens", f"{RESOLVER}:53"))
 
 
-def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, ...]:
+def master_daemons(lab: str, options: Options) -> tuple[Daemon, ...]:
+    document = DOCUMENTS[options.document]
     marathon = (
         *(TORTIE, "marathon", "run", "--master", f"{MASTER}:5050", "--http-port", "8080", "--store", STORE),
         *("--mesos-role", PUBLIC_ROLE, "--default-accepted-resource-roles", "*"),
     )
     return (
-        *node("master", MASTER, routing),
+        *node("master", MASTER, options.routing),
         dockerd(lab, "master"),
         resolver(document),
         Daemon(
@@ -120,15 +124,17 @@ def master_daemons(lab: str, routing: str, document: Document) -> tuple[Daemon, 
         ),
         *([balancer(document.service_ports)] if document.service_ports else []),
         *([sshd(MASTER)] if document.ssh else []),
-        *([packages()] if document.packages else []),
+        *([packages(options)] if document.packages else []),
         door(document),
     )
 
 
-def packages() -> Daemon:
+def packages(options: Options) -> Daemon:
+    """The master has no agent: what rollouts bring to it comes this way, too."""
     argv = (
         *(TORTIE, "packages", "run", "--listen", PACKAGES, "--marathon", f"http://{MASTER}:8080"),
         *("--master", f"{MASTER}:5050", "--store", STORE),
+        *("--station", "--defaults", json.dumps(package_defaults(options))),
     )
     return Daemon("packages", argv, ("marathon",), Ready("listens", PACKAGES))
 
@@ -266,7 +272,7 @@ def plan_of(lab: str, options: Options) -> Plan:
         *([router(options)] if options.subnets > 1 else []),
         # The outside client reaches containers by way of agent-1; answers may come back by another way.
         host("laptop", LAPTOP, "outside", laptop_daemons(document), (POOL, agents["agent-1"])),
-        host("master", MASTER, "master", master_daemons(lab, options.routing, document)),
+        host("master", MASTER, "master", master_daemons(lab, options)),
         *(host(name, at, "agent", agent_daemons(lab, name, at, options)) for name, at in agents.items()),
         *(host(name, at, "public", agent_daemons(lab, name, at, options)) for name, at in public.items()),
     )

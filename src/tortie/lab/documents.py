@@ -5,7 +5,7 @@ One value a document; how its hosts and daemons are made of it is in `daemons`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tortie.base.errors import Invalid
@@ -186,6 +186,8 @@ DOCUMENTS = {document.name: document for document in (STARS, HELLO, NET_MODULES,
 STORES = ("sqlite", "etcd")
 ROUTINGS = ("direct", "vxlan", "bgp")
 RUNTIMES = ("docker", "ucr")
+MEMBERS = 3
+"""Of the etcd package."""
 
 
 def check_options(
@@ -223,7 +225,7 @@ def check_options(
     elif agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
     if bare and known:
-        problems += _not_bare(known, routing, runtime)
+        problems += [f"--bare with {what}: {why}" for what, why in _not_bare(known, routing, runtime)]
     least = min(known.public_agents, 1) if known else 0
     if public_agents is not None and not least <= public_agents <= MAX_PUBLIC:
         problems.append(f"--public-agents {public_agents}: expected {least} to {MAX_PUBLIC}")
@@ -241,18 +243,29 @@ def check_options(
     )
 
 
-def _not_bare(document: Document, routing: str, runtime: str) -> list[str]:
-    """What keeps a lab of these options from being without a network at first."""
+def from_first_line(options: Options) -> tuple[Options, str]:
+    """What a replay begins with: the packages of the document bring its network. Where they cannot, a lab that has it
+    already, and why."""
+    document = DOCUMENTS[options.document]
+    if options.bare or not document.packages:
+        return options, ""
+    problems = _not_bare(document, options.routing, options.runtime)
+    if options.agents < MEMBERS:
+        problems.append((f"--agents {options.agents}", f"the etcd package has {MEMBERS} members, each on its own"))
+    if problems:
+        said = "; ".join(f"{what}: {why}" for what, why in problems)
+        return options, f"its network is there already, the packages etcd and calico are not installed ({said})"
+    return replace(options, bare=True), ""
+
+
+def _not_bare(document: Document, routing: str, runtime: str) -> list[tuple[str, str]]:
+    """What keeps a lab of these options from being without a network at first, and why."""
     problems = []
     if not document.packages:
         able = " and ".join(name for name, other in DOCUMENTS.items() if other.packages)
-        problems.append(
-            f"--bare with {document.name}: it installs no packages, so its network would never come; {able} do"
-        )
+        problems.append((document.name, f"it installs no packages, so its network would never come; {able} do"))
     if routing in ("vxlan", "bgp"):
-        problems.append(f"--bare with --routing {routing}: the calico package's network routes directly")
+        problems.append((f"--routing {routing}", "the calico package's network routes directly"))
     if runtime == "ucr":
-        problems.append(
-            "--bare with --runtime ucr: the packages' frameworks, and the roller on each host, run by Docker"
-        )
+        problems.append(("--runtime ucr", "the packages' frameworks, and the roller on each host, run by Docker"))
     return problems

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tortie.lab.daemons import MODULES, PYTHON, ROUTER_CONFIG
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, Document, MesosDns
 from tortie.lab.plan import FABRIC_AS, MASTER, NETWORK, NODE_AS, SWITCH_ADDRESS, Host
+from tortie.packages.rollout.inventory import for_mesos, network
 from tortie.store.open import CLUSTER, CONFIGURED
 from tortie.wire.netmodules import modules
 
@@ -129,10 +130,9 @@ def networks(document: Document, *, bare: bool = False) -> list[File]:
     return found
 
 
-def cni(network: str) -> str:
-    """A network's file for Mesos, which understands results of this version."""
-    config = {"name": network, "cniVersion": "0.2.0", "type": "calico", "ipam": {"type": "calico-ipam"}}
-    return json.dumps(config, indent=2) + "\n"
+def cni(name: str) -> str:
+    """A network's file for Mesos."""
+    return network(for_mesos(network=name))
 
 
 def router_bird(host: Host) -> str:

@@ -179,7 +179,7 @@ main()' "$@"
 _METADATA, _METADATA_TEXT = distributions.metadata(__version__)
 TORTIE = Recipe(
     name="tortie",
-    needed=NEEDED,
+    needed=(*NEEDED, "chroot"),
     tools=("openssl", "ssh", "etcd", "etcdctl", *TOOLS),
     packages=distributions.REQUIRED,
     source=(("", "**/*"),),

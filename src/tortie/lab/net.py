@@ -24,18 +24,22 @@ SWITCH_SETTINGS = {
 
 def settings(host: Host, *, bare: bool = False) -> dict[str, str]:
     """Kernel settings of a host, by their paths under /proc/sys: no redirects, no limit on refusals. With `bare`, those
-    that a network is to be brought to have what an engine sets, and no limit."""
+    that a network is to be brought to have these alone, and forward, as their engine wants it."""
     if host.role == "switch":
         return SWITCH_SETTINGS
-    if bare and host.role in ("master", "agent", "public"):
-        return {"net/ipv4/ip_forward": "1", "net/ipv4/icmp_ratelimit": "0"}
-    return {
-        "net/ipv4/ip_forward": "1" if host.forwards else "0",
+    wire = {
+        # laptop's way to containers leads over agent-1, whichever host has them.
         **{f"net/ipv4/conf/{which}/send_redirects": "0" for which in ("all", "default")},
+        "net/ipv4/icmp_ratelimit": "0",
+    }
+    if bare and host.role in ("master", "agent", "public"):
+        return {"net/ipv4/ip_forward": "1", **wire}
+    return {
+        **wire,
+        "net/ipv4/ip_forward": "1" if host.forwards else "0",
         **{f"net/ipv4/conf/{which}/accept_redirects": "0" for which in ("all", "default")},
         # Spoofing is the node agent's to refuse, on workload interfaces; answers to laptop may take another way.
         **{f"net/ipv4/conf/{which}/rp_filter": "0" for which in ("all", "default")},
-        "net/ipv4/icmp_ratelimit": "0",
         "net/ipv6/conf/all/accept_ra": "0",
         "net/ipv6/conf/default/accept_dad": "0",
     }

@@ -14,27 +14,18 @@ from typing import Any
 
 from tortie.base.errors import Conflict, TortieError, Unavailable
 from tortie.lab.documents import DOCUMENTS
-from tortie.lab.plan import FABRIC_AS, MASTER, POOL, Options, agents_of, on_subnet, public_agents_of, subnet_of
+from tortie.lab.first import first
+from tortie.lab.plan import FABRIC_AS, MASTER, Options, agents_of, on_subnet, public_agents_of, subnet_of
+from tortie.model.ipam import CONFIG_KEY
 from tortie.model.kinds.bgp_peer import BGP_PEER, BGPPeerSpec
-from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
-from tortie.model.kinds.ip_pool import IP_POOL, Encapsulation, IPPoolSpec
 from tortie.model.kinds.ip_reservation import IP_RESERVATION, IPReservationSpec
 from tortie.model.resource import Metadata, Resource
+from tortie.node.bootstrap import write_cooldown
 from tortie.store.client import Client
 from tortie.store.open import open_store
-from tortie.store.port import Compare, CompareFailed, Datastore, Put
+from tortie.store.port import Datastore
 
-IPAM_CONFIG_KEY = "/calico/ipam/v2/config"
-IPAM_CONFIG = {"strict_affinity": False, "auto_allocate_blocks": True, "ipCooldownSeconds": 30}
-POOL_NAME = "default-ipv4-ippool"
 DEADLINE_SECONDS = 60.0
-
-
-def vxlan_mode(options: Options) -> Encapsulation:
-    """Only `--routing vxlan` encapsulates: everything on one subnet, what crosses the router with several."""
-    if options.routing != "vxlan":
-        return "Never"
-    return "Always" if options.subnets == 1 else "CrossSubnet"
 
 
 def router_peers(options: Options) -> list[Resource[BGPPeerSpec]]:
@@ -53,31 +44,24 @@ def router_peers(options: Options) -> list[Resource[BGPPeerSpec]]:
 
 
 def write_defaults(datastore: Datastore, options: Options) -> None:
-    """Sources stay visible (no NAT, no encapsulation unless asked), hosts take what their own containers send them.
-
-    What is there already stays: people change it. The key of IPAM's settings, written last, says that all was written.
-    """
-    if datastore.get(IPAM_CONFIG_KEY):
+    """What is there already stays: people change it. IPAM's settings, the last ones, say that all was written."""
+    if datastore.get(CONFIG_KEY):
         return
     client = Client(datastore)
-    pool = IPPoolSpec(cidr=POOL, block_size=26, nat_outgoing=False, vxlan_mode=vxlan_mode(options), ipip_mode="Never")
-    felix = FelixConfigurationSpec(
-        default_endpoint_to_host_action="Return", host_services="Enabled", flow_logs="Enabled"
-    )
+    wanted = first(options)
     kept = DOCUMENTS[options.document].second_resolver
     reserved = IPReservationSpec(reserved_cidrs=(f"{kept}/32",))
-    first: list[Resource[Any]] = [
-        Resource(kind=IP_POOL, metadata=Metadata(name=POOL_NAME), spec=pool),
-        Resource(kind=FELIX_CONFIGURATION, metadata=Metadata(name="default"), spec=felix),
+    resources: list[Resource[Any]] = [
+        wanted.pool(),
+        wanted.felix(),
         *([Resource(kind=IP_RESERVATION, metadata=Metadata(name="resolver"), spec=reserved)] if kept else []),
         *router_peers(options),
     ]
-    for resource in first:
+    for resource in resources:
         # One that is there already was written by another host, just now.
         with suppress(Conflict):
             client.create(resource)
-    with suppress(CompareFailed):
-        datastore.commit([Put(IPAM_CONFIG_KEY, json.dumps(IPAM_CONFIG).encode())], [Compare(IPAM_CONFIG_KEY, 0)])
+    write_cooldown(datastore, wanted.cooldown)
 
 
 def write_when_there(url: str, options: Options, seconds: float = DEADLINE_SECONDS) -> None:

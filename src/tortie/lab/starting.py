@@ -60,6 +60,9 @@ def _from_files(manner: Manner) -> dict[str, str]:
 def _limits(manner: Manner) -> list[str]:
     """What has to stand before a program so that it starts there and with that limit."""
     words = ["env", f"--chdir={manner.directory}", "--"] if manner.directory else []
-    if manner.open_files and manner.open_files != resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
-        words += ["prlimit", f"--nofile={manner.open_files}", "--"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As much of it as this machine gives to anybody.
+    wanted = manner.open_files if hard == resource.RLIM_INFINITY else min(manner.open_files, hard)
+    if wanted not in (0, soft):
+        words += ["prlimit", f"--nofile={wanted}", "--"]
     return words

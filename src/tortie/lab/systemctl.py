@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tortie.base.errors import NotFound, TortieError
@@ -25,19 +26,42 @@ INACTIVE, UNKNOWN, USAGE = 3, 4, 1
 FAILED, NOT_FOUND = 1, 5
 
 
+class Here(NamedTuple):
+    """Where a host's supervisor answers, and where its unit files lie."""
+
+    socket: Path = control.INSIDE
+    folder: Path = unit_files.FOLDER
+
+    def order(self, operation: str, unit: str | None = None, **more: Any) -> dict[str, Any]:
+        return control.order(self.socket, operation, unit, **more)
+
+    def find(self, unit: str) -> dict[str, Any] | None:
+        """What the supervisor says of it; None when it has no such unit."""
+        try:
+            answer = self.order("find", unit)
+        except NotFound:
+            return None
+        found: dict[str, Any] = answer["daemon"]
+        return found
+
+
+HERE = Here()
+
+
 class Line(NamedTuple):
     """A command line: its words, and its options with their values."""
 
     words: list[str]
     options: dict[str, list[str]]
+    here: Here = HERE
 
     def has(self, *names: str) -> bool:
         return any(name in self.options for name in names)
 
 
-def read(arguments: Sequence[str]) -> Line | str:
+def read(arguments: Sequence[str], here: Here = HERE) -> Line | str:
     """The words and options; or what is wrong with them."""
-    line, rest = Line([], {}), list(arguments)
+    line, rest = Line([], {}, here), list(arguments)
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
@@ -55,8 +79,8 @@ def read(arguments: Sequence[str]) -> Line | str:
     return line
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    line = read(sys.argv[1:] if argv is None else argv)
+def main(argv: Sequence[str] | None = None, here: Here = HERE) -> int:
+    line = read(sys.argv[1:] if argv is None else argv, here)
     if isinstance(line, str):
         print(line, file=sys.stderr)
         return USAGE
@@ -64,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     act = VERBS.get(verb)
     try:
         if verb in ("list-units", "list-unit-files"):
-            return _list()
+            return _list(here)
         if verb == "daemon-reload":
-            return _reload()
+            return _reload(here)
         if act is None:
             print(f"Unknown command verb {verb}.", file=sys.stderr)
             return USAGE
@@ -79,14 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _list() -> int:
-    for report in control.order(control.INSIDE, "status")["daemons"]:
+def _list(here: Here) -> int:
+    for report in here.order("status")["daemons"]:
         print(f"{full(report['name']):24} {report['state']}")
     return 0
 
 
-def _reload() -> int:
-    _warn(control.order(control.INSIDE, "reload"))
+def _reload(here: Here) -> int:
+    _warn(here.order("reload"))
     return 0
 
 
@@ -95,27 +119,17 @@ def _warn(answer: Mapping[str, Any]) -> None:
         print(f"Warning: {warning}", file=sys.stderr)
 
 
-def _find(unit: str) -> dict[str, Any] | None:
-    """What the supervisor says of it; None when it has no such unit."""
-    try:
-        answer = control.order(control.INSIDE, "find", unit)
-    except NotFound:
-        return None
-    found: dict[str, Any] = answer["daemon"]
-    return found
-
-
 # -- orders
 
 
 def _order(verb: str, unit: str, line: Line) -> int:
     if verb == "try-restart":
-        report = _find(unit)
+        report = line.here.find(unit)
         if report is not None and ACTIVE.get(report["state"]) not in ("active", "activating"):
             return 0
     operation = verb if verb in ("start", "stop") else "restart"
     try:
-        _warn(control.order(control.INSIDE, operation, unit, wait=not line.has("--no-block")))
+        _warn(line.here.order(operation, unit, wait=not line.has("--no-block")))
     except NotFound:
         print(f"Failed to {verb} {full(unit)}: Unit {full(unit)} not found.", file=sys.stderr)
         return NOT_FOUND
@@ -125,9 +139,9 @@ def _order(verb: str, unit: str, line: Line) -> int:
     return 0
 
 
-def _reset(verb: str, unit: str, _line: Line) -> int:
+def _reset(verb: str, unit: str, line: Line) -> int:
     try:
-        control.order(control.INSIDE, "reset", unit)
+        line.here.order("reset", unit)
     except NotFound:
         print(f"Failed to reset failed state of unit {full(unit)}: Unit {full(unit)} not loaded.", file=sys.stderr)
         return FAILED
@@ -136,24 +150,24 @@ def _reset(verb: str, unit: str, _line: Line) -> int:
 
 def _enable(verb: str, unit: str, line: Line) -> int:
     """The lab's own daemons are enabled for ever: they start with their host."""
-    report = _find(unit)
-    if report is None and not (verb == "disable" and unit_files.disable(unit)):
+    report = line.here.find(unit)
+    if report is None and not (verb == "disable" and unit_files.disable(unit, line.here.folder)):
         print(f"Failed to {verb} unit: Unit file {full(unit)} does not exist.", file=sys.stderr)
         return FAILED
     if report is not None and report["unit"]:
         if verb == "enable":
-            _link(unit)
+            _link(unit, line.here.folder)
         else:
-            for link in unit_files.disable(unit):
+            for link in unit_files.disable(unit, line.here.folder):
                 print(f'Removed "{link}".', file=sys.stderr)
     if line.has("--now"):
         return _order("start" if verb == "enable" else "stop", unit, line)
     return 0
 
 
-def _link(unit: str) -> None:
-    found = unit_files.load(unit)
-    for link, path in unit_files.enable(unit, found):
+def _link(unit: str, folder: Path) -> None:
+    found = unit_files.load(unit, folder)
+    for link, path in unit_files.enable(unit, found, folder):
         print(f"Created symlink {link} -> {path}.", file=sys.stderr)
     if not found.wanted_by:
         print(f"Warning: {full(unit)} has no [Install] section: nothing starts it", file=sys.stderr)
@@ -168,7 +182,7 @@ def _nothing(_verb: str, _unit: str, _line: Line) -> int:
 
 def _state(verb: str, unit: str, line: Line) -> int:
     """`is-active` and `is-failed`."""
-    report = _find(unit)
+    report = line.here.find(unit)
     word = ACTIVE.get(report["state"], "inactive") if report else "inactive"
     if not line.has("-q", "--quiet"):
         print(word)
@@ -178,28 +192,28 @@ def _state(verb: str, unit: str, line: Line) -> int:
 
 
 def _is_enabled(_verb: str, unit: str, line: Line) -> int:
-    report = _find(unit)
+    report = line.here.find(unit)
     if report is None:
         print(f"Failed to get unit file state for {full(unit)}: No such file or directory", file=sys.stderr)
         return FAILED
-    word = _enabled(unit, report)
+    word = _enabled(unit, report, line.here.folder)
     if not line.has("-q", "--quiet"):
         print(word)
     return FAILED if word == "disabled" else 0
 
 
-def _enabled(unit: str, report: Mapping[str, Any]) -> str:
+def _enabled(unit: str, report: Mapping[str, Any], folder: Path) -> str:
     if not report["unit"]:
         return "enabled"
     try:
-        return unit_files.enabled(unit, unit_files.load(unit))
+        return unit_files.enabled(unit, unit_files.load(unit, folder), folder)
     except NotFound:
         return "transient"
 
 
 def _show(_verb: str, unit: str, line: Line) -> int:
-    report = _find(unit)
-    path = unit_files.path_of(unit)
+    report = line.here.find(unit)
+    path = unit_files.path_of(unit, line.here.folder)
     said = {
         "Id": full(unit),
         "LoadState": "loaded" if report else "not-found",
@@ -207,7 +221,7 @@ def _show(_verb: str, unit: str, line: Line) -> int:
         "SubState": report["state"] if report else "dead",
         "MainPID": str(report["pid"] or 0) if report else "0",
         "NRestarts": str(report["restarts"]) if report else "0",
-        "UnitFileState": _enabled(unit, report) if report else "",
+        "UnitFileState": _enabled(unit, report, line.here.folder) if report else "",
         "FragmentPath": str(path or ""),
     }
     asked = [
@@ -221,15 +235,15 @@ def _show(_verb: str, unit: str, line: Line) -> int:
     return 0
 
 
-def _status(_verb: str, unit: str, _line: Line) -> int:
-    report = _find(unit)
+def _status(_verb: str, unit: str, line: Line) -> int:
+    report = line.here.find(unit)
     if report is None:
         print(f"Unit {full(unit)} could not be found.", file=sys.stderr)
         return UNKNOWN
     word = ACTIVE.get(report["state"], "inactive")
     print(f"* {full(unit)}")
-    where = unit_files.path_of(unit) if report["unit"] else "the lab's supervisor"
-    print(f"     Loaded: loaded ({where}; {_enabled(unit, report)})")
+    where = unit_files.path_of(unit, line.here.folder) if report["unit"] else "the lab's supervisor"
+    print(f"     Loaded: loaded ({where}; {_enabled(unit, report, line.here.folder)})")
     print(f"     Active: {word} ({report['state']}) for {report['seconds']:g} s, {report['restarts']} restarts")
     if report["pid"]:
         print(f"   Main PID: {report['pid']}")

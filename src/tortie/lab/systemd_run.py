@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tortie.base.errors import TortieError
 from tortie.lab import control
@@ -14,7 +15,7 @@ FLAGS = frozenset({"--collect", "-G", "--no-block", "--quiet", "-q", "--system"}
 NO_SUCH = 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, socket: Path = control.INSIDE) -> int:
     """0 once the program is started, or with --no-block is going to be. It is forgotten when it ends, as with
     --collect."""
     rest, name = list(sys.argv[1:] if argv is None else argv), ""
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if program is None:
         return _fail(f"Failed to find executable {rest[0]}: No such file or directory")
     try:
-        answer = control.order(control.INSIDE, "run", name, argv=[program, *rest[1:]], wait="--no-block" not in options)
+        answer = control.order(socket, "run", name, argv=[program, *rest[1:]], wait="--no-block" not in options)
     except TortieError as error:
         return _fail(f"Failed to start transient service unit: {error}")
     if not options & {"--quiet", "-q"}:

@@ -185,7 +185,7 @@ def _one_of(value: str, known: Sequence[str]) -> str:
 
 
 def _seconds(value: str) -> float:
-    match = re.fullmatch(r"([0-9.]+)\s*([a-z]*)", value)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value)
     if not match or match[2] not in _SECONDS:
         raise ValueError("expected seconds, or a number with ms, s, min or h")
     return float(match[1]) * _SECONDS[match[2]]

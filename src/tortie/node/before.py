@@ -179,7 +179,7 @@ def read(path: Path) -> Record:
     except FileNotFoundError:
         return Record()
     except (OSError, msgspec.MsgspecError) as error:
-        raise Unavailable(f"{path}: {error}") from error
+        raise Unavailable(f"{path}: {error}; once it is moved away, what it told of stays as it is") from error
 
 
 def write(path: Path, record: Record) -> None:

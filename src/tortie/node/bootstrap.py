@@ -9,30 +9,32 @@ from typing import Any
 import msgspec
 
 from tortie.base.errors import Conflict, NotFound
+from tortie.model.codec import to_json
+from tortie.model.ipam import CONFIG_KEY, DEFAULT_CONFIG
 from tortie.model.kinds.cluster_information import CLUSTER_INFORMATION, ClusterInformationSpec
-from tortie.model.kinds.felix_configuration import FELIX_CONFIGURATION, FelixConfigurationSpec
-from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
+from tortie.model.kinds.ip_pool import IP_POOL
 from tortie.model.kinds.node import NODE, NodeAddress, NodeBgp, NodeSpec
 from tortie.model.resource import Kind, Metadata, Resource
+from tortie.node.first import AS_EVER, First
 from tortie.store.client import Client
+from tortie.store.port import Compare, CompareFailed, Datastore, Put
 
-POOL_NAME, POOL = "default-ipv4-ippool", "192.168.0.0/16"
 TRIES = 20
 
 
-def write_defaults(client: Client, *, pool: bool = True) -> list[str]:
-    """Create ClusterInformation, FelixConfiguration and the first pool where absent; the names of those created."""
+def write_defaults(client: Client, *, pool: bool = True, first: First = AS_EVER) -> list[str]:
+    """Create ClusterInformation, FelixConfiguration, IPAM's settings and the first pool where absent; the names of
+    those created. Nodes that do it at the same time make one of each."""
     wanted: list[Resource[Any]] = [
         _resource(
             CLUSTER_INFORMATION,
             ClusterInformationSpec(cluster_guid=uuid.uuid4().hex, cluster_type="tortie", datastore_ready=True),
         ),
-        _resource(FELIX_CONFIGURATION, FelixConfigurationSpec()),
+        first.felix(),
     ]
     if pool and not client.datastore.list(IP_POOL.prefix).items:
-        spec = IPPoolSpec(cidr=POOL, nat_outgoing=True, vxlan_mode="CrossSubnet")
-        wanted.append(_resource(IP_POOL, spec, POOL_NAME))
-    created = []
+        wanted.append(first.pool())
+    created = ["IPAM settings"] if first.cooldown and write_cooldown(client.datastore, first.cooldown) else []
     for resource in wanted:
         if client.datastore.get(resource.key) is not None:
             continue
@@ -42,6 +44,16 @@ def write_defaults(client: Client, *, pool: bool = True) -> list[str]:
             continue  # Another node was first.
         created.append(f"{resource.kind.name} {resource.name}")
     return created
+
+
+def write_cooldown(datastore: Datastore, seconds: int) -> bool:
+    """False where IPAM has settings already."""
+    config = msgspec.structs.replace(DEFAULT_CONFIG, ip_cooldown_seconds=seconds)
+    try:
+        datastore.commit([Put(CONFIG_KEY, to_json(config))], [Compare(CONFIG_KEY, 0)])
+    except CompareFailed:
+        return False
+    return True
 
 
 def write_node(client: Client, name: str, address: str, address6: str | None = None) -> None:

@@ -31,6 +31,7 @@ from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.model.resource import Kind, Resource, decode, decode_at
 from tortie.node import records
 from tortie.node.flows.directory import Directory
+from tortie.node.neighbours import Neighbours
 from tortie.policy.engine import PolicyEngine
 from tortie.policy.policies import POLICIES, compile_policy, tier_of
 from tortie.policy.unreadable import stand_in
@@ -59,6 +60,7 @@ class Brain:
         self.speakers = Speakers(node)
         self.engine = PolicyEngine(node, frozenset(Construct))
         self.directory = Directory()
+        self.neighbours = Neighbours()
         self.flows_wanted = True
         self._flows_readable = False
         self._policies = OneEach(compile_policy)
@@ -147,6 +149,7 @@ class Brain:
         endpoint = decode_at(WORKLOAD_ENDPOINT, key, value, revision) if value is not None else None
         self._change(self.engine.set_endpoint(key, endpoint))
         self.directory.set_workload(key, endpoint)
+        self.neighbours.set_workload(key, endpoint)
         if not self.engine.has(key):
             if self.revisions.pop(key, None) is not None:
                 self.news[key] = None

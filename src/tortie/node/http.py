@@ -123,7 +123,7 @@ class _Collector:
 
 
 def application(agent: Agent) -> Starlette:
-    """GET /liveness, /readiness (204 or 503 with the reason), /status (JSON), /metrics (Prometheus text),
+    """GET /liveness, /readiness (204 or 503 with the reason), /status, /peers (JSON), /metrics (Prometheus text),
     /flows, /flows-filter-hints, /counters."""
     registry = CollectorRegistry()
     registry.register(_Collector(agent))
@@ -142,6 +142,9 @@ def application(agent: Agent) -> Starlette:
     async def show(_request: Request) -> Response:
         return JSONResponse(status(agent))
 
+    async def peers(_request: Request) -> Response:
+        return JSONResponse(agent.brain.neighbours.told(agent.brain.ways))
+
     async def figures(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -150,6 +153,7 @@ def application(agent: Agent) -> Starlette:
             Route("/liveness", liveness),
             Route("/readiness", readiness),
             Route("/status", show),
+            Route("/peers", peers),
             Route("/metrics", figures),
             counters.route(agent.brain),
             *flow_routes(agent.flows, agent.brain.node),

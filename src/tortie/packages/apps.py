@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tortie.base.errors import Invalid
@@ -31,17 +32,19 @@ NEEDS = "TORTIE_PACKAGE_NEEDS"
 PARTING = "TORTIE_PACKAGE_UNINSTALL"
 """Put by the template: the path at the app's first port that takes out what the app has brought to the hosts."""
 ENVELOPE = "application/vnd.dcos.universe.package+json;charset=utf-8;version=v4"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MOST = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"(?:[a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9])")
 
 
-def resolve(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the schema's defaults. Raises CosmosError for those that the schema forbids."""
+def resolve(package: Package, given: Mapping[str, Any], site: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """The options with the schema's defaults, and before those the cluster's own. Raises CosmosError for those that the
+    schema forbids."""
     if package.config is None:
         if given:
             raise failures.options_not_allowed()
         return {}
-    merged = merge(defaults(package.config), given)
+    merged = merge(merge(defaults(package.config), site), given)
     try:
         errors = schema.problems(package.config, merged) if merged else []
     except Invalid as error:
@@ -51,10 +54,12 @@ def resolve(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def app_of(found: Found, given: Mapping[str, Any], app_id: str | None = None) -> dict[str, Any]:
-    """The app to be posted. Raises CosmosError."""
+def app_of(
+    found: Found, given: Mapping[str, Any], app_id: str | None = None, site: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
+    """The app to be posted. `site`: what this cluster takes for the options' defaults. Raises CosmosError."""
     package = found.package
-    options = resolve(package, given)
+    options = resolve(package, given, site)
     if package.template is None:
         raise failures.no_template(package.name, package.version)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.packages import failures, requests
-from tortie.packages.apps import FRAMEWORK, SOURCE, Installed, app_of, canonical, installed, resolve
+from tortie.packages.apps import FRAMEWORK, NOTHING, SOURCE, Installed, app_of, canonical, installed, resolve
 from tortie.packages.definition import Package, read_entry
 from tortie.packages.failures import CosmosError
 from tortie.packages.frameworks import Frameworks
@@ -27,12 +27,18 @@ class Cosmos:
     """Raises CosmosError only. Nothing is kept here: what is installed is read from the labels of Marathon's apps."""
 
     def __init__(
-        self, repositories: Repositories, marathon: MarathonClient, frameworks: Frameworks, parting: Parting
+        self,
+        repositories: Repositories,
+        marathon: MarathonClient,
+        frameworks: Frameworks,
+        parting: Parting,
+        site: Mapping[str, Mapping[str, Any]] = NOTHING,
     ) -> None:
         self.repositories = repositories
         self.marathon = marathon
         self.frameworks = frameworks
         self.parting = parting
+        self.site = site
 
     async def search(self, asked: requests.Search, version: int) -> Body:
         universe = await self.repositories.universe()
@@ -53,7 +59,7 @@ class Cosmos:
 
     async def render(self, asked: requests.Render, version: int) -> Body:
         found = await self._find(asked.package_name, asked.package_version)
-        return {"marathonJson": app_of(found, asked.options or {}, asked.app_id)}
+        return {"marathonJson": self._app_of(found, asked.options or {}, asked.app_id)}
 
     async def install(self, asked: requests.Install, version: int) -> Body:
         found = await self._find(asked.package_name, asked.package_version)
@@ -62,7 +68,7 @@ class Cosmos:
         if package.manager is not None:
             raise failures.managed(package.name, package.version, package.manager)
         if package.template is not None:
-            app = app_of(found, asked.options or {}, asked.app_id)
+            app = self._app_of(found, asked.options or {}, asked.app_id)
             answer["appId"] = await self._post(app)
         elif version == 1:
             raise failures.no_template(package.name, package.version)
@@ -162,7 +168,7 @@ class Cosmos:
         answer: Body = {"package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": options}
         config = definition.get("config")
         if isinstance(config, Mapping):
-            answer["resolvedOptions"] = resolve(Package(definition, 0, config=config), options)
+            answer["resolvedOptions"] = resolve(Package(definition, 0, config=config), options, self._site(one.name))
         return answer
 
     async def service_update(self, asked: requests.ServiceUpdate, version: int) -> Body:
@@ -175,13 +181,13 @@ class Cosmos:
         if found is None:
             found = await self._find(one.name, wanted)
         given = (asked.options or {}) if asked.replace else merge(one.options(), asked.options or {})
-        app = app_of(found, given, one.app)
+        app = self._app_of(found, given, one.app)
         before, after = _own_id(found, one.options()), _own_id(found, given)
         if None not in (before, after) and before != after:
             raise failures.app_id_changed(one.app, str(after))
         deployment = await self._put(one.app, app, force=asked.force)
         answer = {"package": found.package.entry(), "marathonDeploymentId": deployment}
-        return {**answer, "resolvedOptions": resolve(found.package, given)}
+        return {**answer, "resolvedOptions": resolve(found.package, given, self._site(one.name))}
 
     async def _way(self, one: Installed, wanted: str) -> Found | None:
         """Another version of an installed package, if it may be gone to. Raises CosmosError when it may not."""
@@ -200,6 +206,13 @@ class Cosmos:
             raise failures.marathon_refused(409 if isinstance(error, Conflict) else 404, str(error)) from error
         except Unavailable as error:
             raise failures.marathon_away(str(error)) from error
+
+    def _app_of(self, found: Found, given: Mapping[str, Any], app_id: str | None) -> dict[str, Any]:
+        return app_of(found, given, app_id, self._site(found.package.name))
+
+    def _site(self, package: str) -> Mapping[str, Any]:
+        """What an operator wants instead of this package's own defaults."""
+        return self.site.get(package, NOTHING)
 
     async def _find(self, name: str, version: str | None) -> Found:
         universe = await self.repositories.universe()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ log = logging.getLogger("packages")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the command line gives. `share` is where other clusters find our own repository, signed with the key in
-    `keys`; it serves nothing else. `station`: this host's part in rollouts, if it has one."""
+    `keys`; it serves nothing else. `station`: this host's part in rollouts, if it has one; `defaults`: by package."""
 
     host: str
     port: int
@@ -47,6 +47,7 @@ class Settings:
     share: tuple[str, int] | None = None
     keys: Path = KEYS
     station: station.Settings | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     user: tuple[str, str] | None = None
     ca: str | None = None
 
@@ -78,7 +79,9 @@ async def _serve(
     async with aiohttp.ClientSession() as http, marathon, anyio.create_task_group() as group:
         trust = Trust(settings.trusted, settings.unsigned)
         repositories = Repositories(store, http, trust=trust, default=settings.repositories)
-        cosmos = Cosmos(repositories, marathon, Frameworks(http, settings.masters), Parting(http, marathon))
+        cosmos = Cosmos(
+            repositories, marathon, Frameworks(http, settings.masters), Parting(http, marathon), settings.defaults
+        )
         log.info("serving on %s:%d for %s", settings.host, settings.port, ", ".join(settings.marathon))
         for app, other in ((application(cosmos, http), listener), *sites):
             group.start_soon(serve, app, [other])

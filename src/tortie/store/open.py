@@ -40,8 +40,8 @@ def store_url(
 def no_network_store(configured: str | os.PathLike[str] = CONFIGURED) -> NoNetworkStore:
     """In words for a person."""
     return NoNetworkStore(
-        f"this host's network has no store yet: there is no {configured}\n"
-        "the calico package writes it when it rolls this host; `dcos package install calico` begins that"
+        f"this host knows no store of the network: there is no {configured}\n"
+        "the calico package writes it on each host that it rolls; anywhere else TORTIE_STORE names it"
     )
 
 

@@ -15,7 +15,7 @@ from tortie.lab.daemons import plan_of
 from tortie.lab.documents import DOCUMENTS, ENVIRONMENTS, FILES, NET_MODULES, check_options
 from tortie.lab.plan import Host, Plan
 
-PLAIN: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
 APPS = [f"{group}-{kind}.json" for group in ("dev", "prod") for kind in ("database", "frontend", "tester")]
 POLICIES = ["frontend-database", "lan-frontend", "pings", "tester-database", "tester-frontend"]
 

@@ -10,9 +10,12 @@ import pytest
 
 from tortie.lab import files as lab_files
 from tortie.lab.daemons import plan_of
-from tortie.lab.documents import DOCUMENTS, HELLO, PUBLIC, check_options
+from tortie.lab.documents import DOCUMENTS, HELLO, PRODUCT, PUBLIC, check_options
 from tortie.lab.images import NAMES
 from tortie.lab.plan import Plan
+from tortie.packages.apps import app_of
+from tortie.packages.sources import BUILT_IN, built_in
+from tortie.packages.universe import Repository, Universe
 
 FILES = files("tortie.lab").joinpath("files")
 
@@ -22,8 +25,15 @@ def app(name: str) -> dict[str, Any]:
     return found
 
 
+def balancer() -> dict[str, Any]:
+    """As its package makes it of the document's options."""
+    found = Universe([(Repository("Tortie", BUILT_IN), built_in())]).find("marathon-lb")
+    assert found
+    return app_of(found, app("marathon-lb-options"))
+
+
 def plan(**changes: Any) -> Plan:
-    plain: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+    plain: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
     return plan_of("t", check_options("hello", **{**plain, **changes}))
 
 
@@ -70,9 +80,10 @@ def test_no_balancer_on_the_master_and_names_on_another_port(store: str) -> None
 def test_every_image_of_a_document_can_be_made_and_every_app_has_its_own() -> None:
     for document in DOCUMENTS.values():
         assert set(document.images) <= NAMES.keys()
-    images = [app(name)["container"]["docker"]["image"] for name in ("database", "frontend", "marathon-lb")]
-    assert images == ["redis", "calico/hello-dcos:v0.1.0", "mesosphere/marathon-lb:v1.2.1"]
+    images = [app(name)["container"]["docker"]["image"] for name in ("database", "frontend")]
+    assert images == ["redis", "calico/hello-dcos:v0.1.0"]
     assert "library/redis:latest" in HELLO.images
+    assert {PRODUCT, balancer()["container"]["docker"]["image"]} <= set(HELLO.images)
 
 
 def test_the_two_apps_are_on_their_networks_with_a_port_to_be_found() -> None:
@@ -88,12 +99,12 @@ def test_the_two_apps_are_on_their_networks_with_a_port_to_be_found() -> None:
 
 
 def test_the_balancer_is_an_app_for_the_public_agent() -> None:
-    found = app("marathon-lb")
+    found = balancer()
     assert found["acceptedResourceRoles"] == ["slave_public"]
     assert found["container"]["docker"]["network"] == "HOST"
     assert ["hostname", "CLUSTER", PUBLIC] in found["constraints"], "the policy of the frontend names this one"
     assert found["args"][-6:] == [
-        *("--group", "external", "--min-serv-port-ip-per-task", "10101", "--max-serv-port-ip-per-task", "10150"),
+        *("--min-serv-port-ip-per-task", "10101", "--max-serv-port-ip-per-task", "10150", "--group", "external"),
     ]
     assert found["ports"] == [80, 443, 9090, 9091, *range(10000, 10101)]
     assert found["ports"][found["healthChecks"][0]["portIndex"]] == 9090

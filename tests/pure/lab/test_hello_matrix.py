@@ -68,7 +68,7 @@ def test_hosts_do_not_try_each_other_and_each_container_its_own_resolver_only() 
 def test_the_matrix_of_the_document_is_also_found_by_the_step_that_it_stands_behind() -> None:
     assert STORY.aliases["6"] in STORY.stages
     assert STORY.end == "12"
-    assert LAUNCH.format("database").endswith("http://172.24.197.101:8080/v2/apps -d @database.json")
+    assert LAUNCH.format("database") == "dcos marathon app add database.json"
 
 
 def test_the_policy_is_typed_as_the_document_prints_it() -> None:

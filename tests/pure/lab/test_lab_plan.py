@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.lab import files
 from tortie.lab.daemons import plan_of
-from tortie.lab.documents import STARS, check_options
-from tortie.lab.network import router_peers, vxlan_mode
+from tortie.lab.documents import STARS, check_options, from_first_line
+from tortie.lab.first import vxlan_mode
+from tortie.lab.network import router_peers
 from tortie.lab.plan import Daemon, Options, as_json, check_name, daemon_from, in_order, limited
 
-PLAIN: dict[str, Any] = {"agents": None, "later": {}, "store": "sqlite", "routing": "direct", "runtime": "docker"}
+PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker"}
 
 
 def test_stars_has_the_documents_hosts_and_addresses() -> None:
@@ -167,7 +169,9 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("net-modules", {"public_agents": 1}, "document net-modules has exactly 2 agents, and no public one"),
         ("environment", {}, "no document 'environment'.*environments"),
         ("nonsense", {}, "nonsense'; there are stars, hello, net-modules, environments"),
-        ("stars", {"later": {"--bare": True}}, "--bare"),
+        ("stars", {"bare": True}, "--bare with stars: it installs no packages"),
+        ("hello", {"bare": True, "routing": "vxlan"}, "--bare with --routing vxlan"),
+        ("hello", {"bare": True, "runtime": "ucr"}, "--bare with --runtime ucr"),
         ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
         ("stars", {"subnets": 0}, "--subnets 0"),
         ("stars", {"public_agents": 55}, "--public-agents 55: expected 0 to 54"),
@@ -182,6 +186,33 @@ def test_defaults_are_stars_with_two_agents() -> None:
 def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[str, Any], named: str) -> None:
     with pytest.raises(Invalid, match=named):
         check_options(document, **{**PLAIN, **change})
+
+
+@pytest.mark.parametrize(
+    ("document", "change", "placed"),
+    [
+        ("hello", {}, ""),
+        ("environments", {"store": "etcd", "agents": 5}, ""),
+        ("hello", {"bare": True}, ""),
+        ("hello", {"routing": "bgp", "subnets": 2}, "--routing bgp: the calico package's network routes directly"),
+        ("environments", {"runtime": "ucr"}, "--runtime ucr: "),
+        ("hello", {"agents": 2}, "--agents 2: the etcd package has 3 members"),
+    ],
+)
+def test_a_replay_begins_without_a_network_where_its_packages_can_bring_it(
+    document: str, change: dict[str, Any], placed: str
+) -> None:
+    asked = check_options(document, **{**PLAIN, **change})
+    options, why = from_first_line(asked)
+    assert options == replace(asked, bare=placed == "")
+    assert placed in why
+    assert bool(placed) == bool(why)
+
+
+@pytest.mark.parametrize("document", ["stars", "net-modules"])
+def test_a_document_without_packages_begins_with_its_network(document: str) -> None:
+    asked = check_options(document, **PLAIN)
+    assert from_first_line(asked) == (asked, "")
 
 
 def test_every_problem_is_told_at_once() -> None:

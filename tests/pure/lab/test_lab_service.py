@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tortie.lab.plan import Daemon, Ready
+from tortie.lab.plan import Daemon, Manner, Ready
 from tortie.lab.service import LONGEST_DELAY, Service, delay, next_event, ready_names
 
 
@@ -137,3 +139,84 @@ def test_whatever_happens_a_wanted_daemon_always_comes_back(events: list[str]) -
         daemon.ended("signal 15", now)
     if not daemon.pid:
         assert daemon.may_start(now + LONGEST_DELAY, set())
+
+
+def unit(**manner: Any) -> Service:
+    made = Manner(**{"restart": "no", "delay": 0.5, **manner})
+    return Service(Daemon("u", ("/bin/u",), manner=made), state="stopped", wanted=False)
+
+
+def test_a_unit_s_first_programs_run_one_after_the_other_before_its_own() -> None:
+    service = unit(before=(("/bin/a",), ("-/bin/b",)))
+    service.ask_start(0)
+    for argv, status in ((("/bin/a",), "exit 0"), (("-/bin/b",), "exit 1")):
+        assert service.argv == argv
+        service.started(10, 1)
+        assert (service.state, service.settled()) == ("starting", False)
+        service.ended(status, 2)
+        assert service.may_start(2, set())
+    assert service.argv == ("/bin/u",)
+    service.started(11, 3)
+    assert service.state == "running"
+    service.ended("exit 0", 4)
+    assert (service.state, service.step) == ("stopped", 0)
+
+
+def test_a_first_program_that_fails_is_the_unit_s_failure() -> None:
+    service = unit(before=(("/bin/a",),))
+    service.ask_start(0)
+    service.started(10, 1)
+    service.ended("exit 3", 2)
+    assert (service.state, service.wanted, service.step) == ("failed", False, 0)
+    service.ask_start(3)
+    assert service.argv == ("/bin/a",)
+
+
+def test_a_unit_that_is_told_to_stop_in_its_first_program_begins_there_again() -> None:
+    service = unit(before=(("/bin/a",),), restart="always")
+    service.ask_start(0)
+    service.started(10, 1)
+    assert service.ask_stop(2)
+    service.ended("signal 15", 3)
+    assert (service.state, service.step) == ("stopped", 0)
+
+
+@pytest.mark.parametrize(
+    ("restart", "status", "state"),
+    [
+        ("no", "exit 0", "stopped"),
+        ("no", "exit 1", "failed"),
+        ("no", "signal 9", "failed"),
+        ("on-failure", "exit 0", "stopped"),
+        ("on-failure", "exit 1", "backoff"),
+        ("always", "exit 0", "backoff"),
+        ("always", "signal 9", "backoff"),
+    ],
+)
+def test_a_unit_starts_again_as_it_says(restart: str, status: str, state: str) -> None:
+    service = unit(restart=restart)
+    service.ask_start(0)
+    service.started(10, 1)
+    service.ended(status, 2)
+    assert service.state == state
+    if state == "backoff":
+        assert (service.next_start, service.wanted) == (2.5, True)
+    else:
+        assert not service.may_start(1000, set())
+
+
+def test_a_failure_is_forgotten_when_it_is_asked_to() -> None:
+    service = unit()
+    service.ask_start(0)
+    service.started(10, 1)
+    service.ended("exit 1", 2)
+    service.forget_failure()
+    assert service.state == "stopped"
+
+
+def test_a_oneshot_that_does_not_remain_is_over_when_it_has_ended_well() -> None:
+    service = Service(Daemon("o", ("/bin/o",), ready=Ready("exit"), manner=Manner(restart="no", once=True)))
+    service.started(10, 0)
+    assert not service.settled()
+    service.ended("exit 0", 1)
+    assert (service.state, service.settled()) == ("stopped", True)

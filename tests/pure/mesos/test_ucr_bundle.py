@@ -113,6 +113,15 @@ def test_on_the_hosts_network_its_sysfs_is_shown_and_not_made() -> None:
     assert "hostname" not in told
 
 
+def test_the_agents_processes_are_no_namespace_of_its_own_and_who_may_mount_has_no_masks() -> None:
+    linux = config(shape(agents_pid=True, privileged=True))["linux"]
+    assert [one["type"] for one in linux["namespaces"]] == ["mount", "uts", "ipc"]
+    assert (linux["maskedPaths"], linux["readonlyPaths"]) == ([], [])
+    linux = config(shape(agents_pid=True))["linux"]
+    assert "/proc/sys" in linux["readonlyPaths"]
+    assert "/proc/kcore" in linux["maskedPaths"]
+
+
 def test_limits_of_a_tasks_resources() -> None:
     assert limits_of(parse("cpus:0.001;mem:1")) == Limits(cpus=0.001, memory=32 << 20)
     assert config(shape(limits=limits_of(parse("cpus:0.001"))))["linux"]["resources"]["cpu"] == {"shares": 2}

@@ -85,6 +85,7 @@ def test_a_task_written_for_docker() -> None:
         (docker(network="BRIDGE"), "not served without Docker"),
         (docker(("net", "container:x")), "not served without Docker"),
         (docker(("gpus", "all"), network="HOST"), "'gpus' is not served"),
+        (docker(("pid", "container:x"), network="HOST"), "'pid' is not served"),
         (docker(("volume", "name:/x"), network="HOST"), "HOST:CONTAINER"),
         (docker(("volume", "/a:/b:z"), network="HOST"), "HOST:CONTAINER"),
         (docker(network="HOST", hostname="h"), "Unable to set hostname"),
@@ -97,6 +98,15 @@ def test_a_task_written_for_docker() -> None:
 def test_what_only_docker_has_is_refused(container: wire.ContainerInfo, words: str) -> None:
     with pytest.raises(Invalid, match=words):
         wanted(launch(container))
+
+
+def test_the_agents_processes_are_seen_by_who_asks() -> None:
+    assert wanted(launch(docker(("pid", "host"), network="HOST"))).agents_pid
+    assert not wanted(launch(docker(network="HOST"))).agents_pid
+    for given, seen in (({"share_pid_namespace": True}, True), ({}, False), (None, False)):
+        assert wanted(launch(wire.ContainerInfo(type="MESOS", linux_info=given))).agents_pid is seen
+    with pytest.raises(Invalid, match="share_pid_namespace is true or false"):
+        wanted(launch(wire.ContainerInfo(type="MESOS", linux_info={"share_pid_namespace": "yes"})))
 
 
 def test_how_an_end_is_told() -> None:

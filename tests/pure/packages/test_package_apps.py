@@ -45,12 +45,15 @@ def test_etcd_and_calico_with_their_defaults() -> None:
     assert (etcd["id"], etcd["cpus"], etcd["mem"]) == ("/etcd", 0.2, 128)
     assert '"mem": 128,' in json.dumps(etcd)
     assert etcd["env"]["AUTO_RESEED"] == "false"
+    assert etcd["env"]["TORTIE_ARGS"] == "packages etcd-framework"
     assert etcd["env"]["ETCD_CONTAINER"] == "docker"
     assert etcd["labels"]["TORTIE_PACKAGE_UNINSTALL"] == "/uninstall"
     assert etcd["labels"]["DCOS_PACKAGE_FRAMEWORK_NAME"] == "etcd"
     calico = app_of(found("calico"), {})
     assert (calico["id"], calico["cpus"], calico["mem"]) == ("/calico-install-framework", 0.2, 512)
     assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "true"
+    assert calico["env"]["TORTIE_ARGS"] == "packages install-framework"
+    assert not {"cmd", "args"} & {*etcd, *calico}, "documents list them without a command"
     assert "CALICO_NODE_IMG" not in calico["env"]
     assert calico["labels"]["TORTIE_PACKAGE_NEEDS"] == "etcd"
     assert calico["labels"]["TORTIE_PACKAGE_UNINSTALL"] == "/uninstall"
@@ -84,6 +87,9 @@ def test_the_balancer() -> None:
     ports = balancer(**{"auto-assign-service-ports": True})["args"]
     assert ports[ports.index("--min-serv-port-ip-per-task") + 1] == "10101"
     assert ports[ports.index("--max-serv-port-ip-per-task") + 1] == "10150"
+    assert plain["constraints"] == [["hostname", "UNIQUE"]]
+    pinned = balancer(hostname="10.0.0.9")
+    assert pinned["constraints"] == [["hostname", "CLUSTER", "10.0.0.9"], ["hostname", "UNIQUE"]]
 
 
 def test_the_demos() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tortie.lab.documents import MEMBERS
 from tortie.lab.plan import MASTER
 from tortie.lab.walks.marathon import as_json, listed_apps
 from tortie.lab.walks.rolling import Rolling, not_alone, original
@@ -19,13 +20,13 @@ from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 ETCD_ROW = ["/etcd", "128", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
 CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
-MEMBERS = 3
 TASK = "etcd-server"
 RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort", "_etcd-client._tcp": "clientPort"}
 """By SRV record: what the framework's own list calls the port that it leads to."""
 SERVICES = f"http://{MASTER}/service"
 LONG = 600.0
 """Seconds that an installation may take: the documents speak of ten and of twenty minutes."""
+EVERY = 0.5
 READY = "curl -sS -o /dev/null -w '%{http_code}' --unix-socket /run/tortie/node.sock http://localhost/readiness"
 CONFIGURATION = "/etc/calico/calicoctl.cfg"
 CONVERGED = {
@@ -48,12 +49,17 @@ def install_etcd(walk: Walk) -> None:
     if not walk.bare:
         return
     install(walk, "etcd", "0.0.3")
+    told: dict[str, Any] = {}
 
     def healthy() -> bool:
-        return len(set(_members(walk))) == MEMBERS and ETCD_ROW in listed_apps(walk)
+        told.update(_service(walk, "etcd/json"))
+        return bool(told.get("healthy")) and len(_members(walk)) == MEMBERS and ETCD_ROW in listed_apps(walk)
 
-    if not walk.wait("etcd to be healthy with three running tasks", healthy, LONG):
-        raise StepFailed(f"step {walk.step_key}: after {LONG:g} s: {_service(walk, 'etcd/json')}")
+    def what() -> str:
+        return f"etcd to be healthy: {told.get('why') or 'its app starts'}"
+
+    if not walk.wait(what, healthy, LONG, EVERY):
+        raise StepFailed(f"step {walk.step_key}: after {LONG:g} s etcd is not healthy: {told}")
     walk.must("laptop", "dcos marathon app list")
     at = sorted(_members(walk))
     walk.check("healthy with three running tasks, on three agents", len(set(at)) == len(at) == MEMBERS, str(at))
@@ -117,7 +123,7 @@ def install_calico(walk: Walk) -> None:
             walk.progress.explain(said)
         return bool(seen.stopped) or seen.done(rolled)
 
-    if not walk.wait(lambda: f"Calico to converge: {seen.now}", done, LONG) or seen.stopped:
+    if not walk.wait(lambda: f"Calico to converge: {seen.now}", done, LONG, EVERY) or seen.stopped:
         raise StepFailed(f"step {walk.step_key}: {seen.stopped or f'after {LONG:g} s: {seen.now}'}")
     walk.check("one host out at a time", not (both := not_alone(seen.spans.values())), "; ".join(both))
 
@@ -140,9 +146,7 @@ def look_calico(walk: Walk) -> None:
         return
     _look_configured(walk)
     _look_page(walk)
-    named = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
-    wanted = sorted(_hosts_with_a_node(walk))
-    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", named == wanted, " ".join(named))
+    _look_nodes(walk)
 
 
 def nodes_are_ready(walk: Walk) -> None:
@@ -158,20 +162,42 @@ def _is_ready(walk: Walk, host: str) -> bool:
 
 def _look_configured(walk: Walk) -> None:
     """Every host finds the members, by the address of each."""
-    members = {f"{member['host']}:{member['clientPort']}" for member in _service(walk, "etcd/members") or []}
     for host in _hosts_with_a_node(walk):
-        text = walk.lab.hosts[host].run(["cat", CONFIGURATION]).stdout
-        found = set(re.findall(r"https?://([\d.]+:\d+)", text))
-        walk.check(f"{CONFIGURATION} of {host} names etcd's three members", found == members != set(), text)
+        text: list[str] = []
+
+        def named(host: str = host, text: list[str] = text) -> bool:
+            members = {f"{one['host']}:{one['clientPort']}" for one in _service(walk, "etcd/members") or []}
+            text[:] = [walk.lab.hosts[host].run(["cat", CONFIGURATION]).stdout]
+            return len(members) == MEMBERS and set(re.findall(r"https?://([\d.]+:\d+)", text[0])) == members
+
+        there = walk.wait(f"etcd's members in {CONFIGURATION} of {host}", named, PATIENCE)
+        walk.check(f"{CONFIGURATION} of {host} names etcd's three members", there, "".join(text))
 
 
 def _look_page(walk: Walk) -> None:
     """As the original told it: every agent, and for each of its tasks how that stands."""
-    told: Mapping[str, Mapping[str, Any]] = _service(walk, "calico/json")
     agents = [host.name for host in walk.hosts if host.role in ("agent", "public")]
-    listed = {_names(walk).get(name, name): original(tasks) for name, tasks in told.items()}
-    whole = all(listed.get(name) == CONVERGED for name in agents)
-    walk.check(f"the status page lists {', '.join(agents)}, all converged", whole, str(listed))
+    listed: dict[str, dict[str, str]] = {}
+
+    def whole() -> bool:
+        told: Mapping[str, Mapping[str, Any]] = _service(walk, "calico/json")
+        listed.update({_names(walk).get(name, name): original(tasks) for name, tasks in told.items()})
+        return all(listed.get(name) == CONVERGED for name in agents)
+
+    there = walk.wait("the status page", whole, PATIENCE)
+    walk.check(f"the status page lists {', '.join(agents)}, all converged", there, str(listed))
+
+
+def _look_nodes(walk: Walk) -> None:
+    wanted, printed = sorted(_hosts_with_a_node(walk)), list[str]()
+
+    def listed() -> bool:
+        printed[:] = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
+        return printed == wanted
+
+    there = walk.wait("calicoctl to list the nodes", listed, PATIENCE)
+    walk.must("agent-1", "calicoctl get nodes")
+    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", there, " ".join(printed))
 
 
 def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> None:

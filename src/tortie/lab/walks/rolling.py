@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 STATES = ("STARTING", "RUNNING", "FINISHED", "FAILED", "KILLED", "LOST", "STAGING", "ERROR")
@@ -67,7 +67,7 @@ def not_alone(spans: Iterable[Span]) -> list[str]:
     in_order = sorted(spans, key=lambda span: span.since)
     return [
         f"{later.host} began before {earlier.host} was through"
-        for earlier, later in pairwise(in_order)
+        for earlier, later in combinations(in_order, 2)
         if earlier.host != later.host and (earlier.until is None or later.since < earlier.until)
     ]
 
@@ -80,12 +80,10 @@ def original(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _changed(host: str, told: Mapping[str, Any]) -> list[str]:
     if told["mark"] == "rolling":
         return [f"{host}: begun"]
+    if told["mark"] == "waiting":
+        return []
     if told["mark"] != "done":
-        return (
-            [f"{host}: {told['mark']}{': ' * bool(told['reason'])}{told['reason']}"]
-            if told["mark"] != "waiting"
-            else []
-        )
+        return [": ".join(word for word in (host, told["mark"], told["reason"]) if word)]
     took = [f"{step['title']} {step['until'] - step['since']:.1f} s" for step in told["steps"] if step["until"]]
     return [f"{host}: done ({', '.join(took)})"]
 

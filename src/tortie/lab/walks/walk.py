@@ -97,15 +97,18 @@ class Walk:
         self.progress.check(check)
         return holds
 
-    def wait(self, what: str | Callable[[], str], condition: Callable[[], object], seconds: float) -> bool:
-        """True as soon as the condition holds, False when it did not within the time. `what` is asked at each look."""
+    def wait(
+        self, what: str | Callable[[], str], condition: Callable[[], object], seconds: float, every: float = 0.1
+    ) -> bool:
+        """True as soon as the condition holds, False when it did not within the time. `what` is asked at each look;
+        there is one `every` so many seconds."""
         start = time.monotonic()
         while not condition():
             passed = time.monotonic() - start
             if passed > seconds:
                 return False
             self.progress.waiting(what() if callable(what) else what, passed)
-            time.sleep(0.1)
+            time.sleep(every)
         return True
 
     def silent(self, host: str, text: str) -> None:

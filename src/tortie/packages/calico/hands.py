@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ UNREACHABLE_SECONDS = 120.0
 ENDING_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 REFUSE_SECONDS = 5.0
+AWAY_SECONDS = 2.0
 ENDED = mesos.TERMINAL | {"TASK_UNKNOWN", "TASK_GONE_BY_OPERATOR"}
 RUN_APART = "systemd-run"
 log = logging.getLogger("calico-framework")
@@ -35,7 +36,7 @@ log = logging.getLogger("calico-framework")
 class _Task:
     state: str = ""
     message: str = ""
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
 
 
 class Hands:
@@ -45,6 +46,7 @@ class Hands:
         self.memory, self.needs, self.desk = memory, needs, desk
         self.framework: Framework | None = None
         self.subscribed = False
+        self._away, self._away_since = 0.0, time.monotonic()
         self._offer_seconds = offer_seconds
         self._tasks: dict[str, _Task] = {}
         self._waiting: dict[str, asyncio.Future[tuple[mesos.Offer, list[mesos.Resource]]]] = {}
@@ -83,22 +85,22 @@ class Hands:
         self._waiting[host] = waiting
         self._refused.pop(host, None)
         self._send(mesos.Call(type="REVIVE"))
+        ends = self._clock() + self._offer_seconds
         try:
-            async with asyncio.timeout(self._offer_seconds):
-                return await waiting
-        except TimeoutError as error:
-            why = self._refused.get(host) or ("none has come" if self.subscribed else "the master is away")
-            text = f"{host}: no offer of its agent with room for a task within {self._offer_seconds:g} s ({why})"
-            raise Unavailable(text) from error
+            while not (await asyncio.wait([waiting], timeout=min(LOOK_SECONDS, self._offer_seconds)))[0]:
+                if self._clock() >= ends:
+                    text = f"{host}: no offer of its agent with room for a task within {self._offer_seconds:g} s"
+                    raise Unavailable(f"{text} ({self._refused.get(host, 'none has come')})")
+            return waiting.result()
         finally:
             del self._waiting[host]
             if not self._waiting:
                 self._send(mesos.Call(type="SUPPRESS"))
 
     async def _wait(self, host: str, task: str, asked: Asked) -> Said:
-        ends = time.monotonic() + SECONDS
+        ends = self._clock() + SECONDS
         while asked.said is None:
-            known, now = self._tasks[task], time.monotonic()
+            known, now = self._tasks[task], self._clock()
             if known.state in ENDED:
                 raise Unavailable(f"{host}: the task ended as {known.state} without an answer: {known.message}")
             if known.state == "TASK_UNREACHABLE" and now - known.since > UNREACHABLE_SECONDS:
@@ -108,9 +110,11 @@ class Hands:
             await self._hear(task)
         return asked.said
 
-    async def _clear(self, host: str, patience: float = ENDING_SECONDS) -> None:
-        """Returns once no hand is at work on the host; what is left of earlier requests is ended."""
-        ends = time.monotonic() + patience
+    async def _clear(self, host: str, patience: float | None = None) -> None:
+        """Returns once no hand is at work on the host; what is left of earlier requests is ended, unless `patience`
+        says how long its own end may take."""
+        clock = self._clock if patience is None else time.monotonic
+        ends = clock() + (ENDING_SECONDS if patience is None else patience)
         while left := self.memory.kept.hands_on(host):
             for task in left:
                 if self._tasks.get(task, _Task()).state in ENDED:
@@ -118,10 +122,10 @@ class Hands:
                     self._tasks.pop(task, None)
             if not (left := self.memory.kept.hands_on(host)):
                 return
-            if time.monotonic() > ends:
+            if clock() > ends:
                 raise Unavailable(f"{host}: an earlier task, {left[0]}, may be at work still: nobody says it has ended")
             for task in left:
-                if patience == ENDING_SECONDS:
+                if patience is None:
                     self._send(mesos.Call(type="KILL", kill=mesos.Kill(task_id=mesos.ID(value=task))))
             await self._hear(left[0])
 
@@ -145,12 +149,26 @@ class Hands:
     async def _on_subscribed(self, framework_id: str) -> None:
         await self.memory.change(lambda kept: msgspec.structs.replace(kept, framework_id=framework_id))
         log.info("subscribed framework=%s", framework_id)
-        self.subscribed = True
+        if not self.subscribed:
+            self.subscribed = True
+            self._away += time.monotonic() - self._away_since
         self._reconcile(list(self.memory.kept.hands))
         self._send(mesos.Call(type="REVIVE" if self._waiting else "SUPPRESS"))
 
     async def on_disconnect(self) -> None:
-        self.subscribed = False
+        if self.subscribed:
+            self.subscribed, self._away_since = False, time.monotonic()
+
+    @property
+    def trouble(self) -> str:
+        """What all that is under way waits for; nothing when the master is there."""
+        away = not self.subscribed and time.monotonic() - self._away_since > AWAY_SECONDS
+        return "the master is away: what is under way waits for it" if away else ""
+
+    def _clock(self) -> float:
+        """Seconds during which the master could say something: while it is away, nobody's patience ends."""
+        now = time.monotonic()
+        return now - self._away - (0.0 if self.subscribed else now - self._away_since)
 
     def _on_offers(self, offers: Sequence[mesos.Offer]) -> None:
         """A request revives the offers of all agents for the one it waits for: the others go back in one call."""
@@ -174,7 +192,7 @@ class Hands:
         known = self._tasks.setdefault(task, _Task())
         if known.state not in ENDED and known.state != status.state:
             log.info("task=%s %s %s", task, status.state, status.message or "")
-            self._tasks[task] = _Task(status.state, status.message or "")
+            self._tasks[task] = _Task(status.state, status.message or "", self._clock())
         if status.uuid is not None and status.agent_id is not None:
             said = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
             self._send(mesos.Call(type="ACKNOWLEDGE", acknowledge=said))

@@ -8,11 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import closing
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
+from tortie.node.bootstrap import write_defaults
+from tortie.node.residents import listed, resident
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
@@ -36,6 +40,7 @@ from tortie.packages.rollout.drive import drive, probe
 from tortie.packages.rollout.inventory import Inventory, Plan, Product, Task, plan
 from tortie.packages.rollout.machine import Order, Rollout, decide, over, state
 from tortie.packages.rollout.reach import Reach
+from tortie.store.client import Client
 from tortie.store.open import open_store
 from tortie.store.port import Datastore, Drop
 
@@ -43,7 +48,6 @@ T = TypeVar("T")
 LOOK_SECONDS = 1.0
 WHO = "the framework calico"
 UNINSTALL = "the uninstallation of the package"
-ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("calico-framework")
 
 
@@ -174,6 +178,7 @@ class Roller:
         if decide(last) is None:
             return ""
         with self._driver() as driver:
+            self.trouble = ""
             self._drive(driver, made)
         return ""
 
@@ -190,15 +195,27 @@ class Roller:
             return ""
         if not lacking.empty:
             with self._driver() as driver:
+                self._write_first(lacking)
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
-                    book.order(self.store, "undo", UNINSTALL)
+                    book.order(self.store, "undo", UNINSTALL, force=self.memory.kept.leaving == "forced")
                 self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
         self._looked = {task.name: digest([task]) for task in made}
         return ""
+
+    def _write_first(self, made: Plan) -> None:
+        """What the network's store lacks, before a node writes there what a node would."""
+        if self.wanted.first is None:
+            return
+        store = open_store(store_in(made), create=False)
+        try:
+            for name in write_defaults(Client(store), first=self.wanted.first):
+                log.info("created %s", name)
+        finally:
+            store.close()
 
     def _wanted_tasks(self) -> list[Task]:
         store = self.wait(self.cluster.store())
@@ -233,7 +250,8 @@ class Roller:
             raise Conflict(f"{', '.join(gone)}: hosts that are away hold what is to be undone")
         there = frozenset(task.name for task in made.tasks).difference(gone)
         with self._driver() as driver:
-            driver.begin(made, backwards(made, there, time.time()))
+            forced = self.memory.kept.leaving == "forced"
+            driver.begin(made, backwards(made, there, time.time(), forced=forced))
             self._drive(driver, made)
         return ""
 
@@ -250,7 +268,9 @@ class Roller:
             self.wait(self.memory.change(lambda kept: replace(kept, leaving=wanted)))
         last = self.last()
         if last is not None and not over(last) and last.goal != "undo" and ours(book.current_plan(self.store)):
-            last = book.order(self.store, "undo", UNINSTALL)
+            last = book.order(self.store, "undo", UNINSTALL, force=force)
+        elif force and last is not None and last.stopped and not last.forced:
+            last = book.order(self.store, "retry", UNINSTALL, force=True)
         self._wake.set()
         if last is not None and last.stopped:
             raise Conflict(f"undoing has stopped: {last.stopped}; mend that and POST v1/retry")
@@ -260,13 +280,11 @@ class Roller:
         made = self.memory.latest
         if made is None:
             return
-        store = open_store(store_in(made), create=False)
-        try:
-            endpoints = len(store.list(ENDPOINTS).items)
-        finally:
-            store.close()
-        if endpoints:
-            raise Conflict(f"{endpoints} endpoints of containers are on this network: it would end under them")
+        with closing(open_store(store_in(made), create=False)) as store:
+            found = Client(store).list(WORKLOAD_ENDPOINT)
+        names = [*(resident(item) for item in found.items), *found.unreadable]
+        if names:
+            raise Conflict(f"{listed(names, 'on this network')}; it would end under them: end these containers first")
 
     def order(self, word: Order | str, by: str) -> Rollout:
         """An order of `by`. Conflict when it makes no sense now."""

@@ -80,7 +80,8 @@ class Site:
             return board(None, None, f"the store: {error}")
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
-        return board(last, made, roller.trouble, note=note, leaving=leaving, removed=removed)
+        trouble = roller.trouble or roller.hands.trouble
+        return board(last, made, trouble, note=note, leaving=leaving, removed=removed)
 
     async def _standby(self) -> str:
         try:

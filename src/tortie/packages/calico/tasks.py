@@ -16,6 +16,19 @@ HOST_ROOT = "/host"
 PUBLIC = "slave_public"
 
 Container = Literal["docker", "mesos"]
+OF_ROOT = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "SETGID", "SETUID", "KILL", "SYS_CHROOT"),
+    *("NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"),
+)
+"""What a hand may need: files of anybody, processes of the host, and what a node that is uninstalled takes away."""
+
+GRANTED = (
+    ("pid", "host"),
+    ("cap-add", "NET_ADMIN"),
+    *(("security-opt", what) for what in ("seccomp=unconfined", "apparmor=unconfined", "label=disable")),
+)
+"""What a hand may besides what every container may: see the host's processes, and take a node's rules and routes out of
+the kernel. Not `privileged`: that asks for every capability there is, which an engine that has not all refuses."""
 
 # Runs the hand, and takes what it said to the framework: an answer must outlive neither of them, a step can be asked
 # for again. A proxy that the environment names is not for the framework.
@@ -40,8 +53,8 @@ for left in reversed(range(30)):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a hand takes. `docker`: a privileged container of `image` that goes to the host's root; `mesos`: a plain
-    process of the agent's, which is there already. `python`: the hosts' interpreter."""
+    """What a hand takes. `docker`: a container of `image` that goes to the host's root; `mesos`: a plain process among
+    the agent's, which is there already. `python`: the hosts' interpreter."""
 
     cpus: float = 0.2
     mem: float = 256.0
@@ -72,10 +85,6 @@ def task_of(
 ) -> mesos.TaskInfo:
     """`urls`: where the request is fetched, where the answer goes; `size`: of the hand at the request's beginning."""
     given, answer = urls
-    docker = mesos.DockerInfo(image=needs.image, network="HOST", privileged=True)
-    docker.parameters = [mesos.Parameter(key="pid", value="host")]
-    root = mesos.Volume(mode="RW", container_path=HOST_ROOT, host_path="/")
-    container = mesos.ContainerInfo(type="DOCKER", docker=docker, volumes=[root])
     return mesos.TaskInfo(
         name=name,
         task_id=mesos.ID(value=task_id),
@@ -86,8 +95,19 @@ def task_of(
             user="root",
             uris=[mesos.URI(value=given, output_file=GIVEN, extract=False)],
         ),
-        container=container if needs.container == "docker" else None,
+        container=_container(needs),
     )
+
+
+def _container(needs: Needs) -> mesos.ContainerInfo:
+    """One that sees the host's processes: a unit's restart is known by its process."""
+    if needs.container == "mesos":
+        rights = {"effective_capabilities": {"capabilities": list(OF_ROOT)}, "share_pid_namespace": True}
+        return mesos.ContainerInfo(type="MESOS", linux_info=rights)
+    docker = mesos.DockerInfo(image=needs.image, network="HOST")
+    docker.parameters = [mesos.Parameter(key=key, value=value) for key, value in GRANTED]
+    root = mesos.Volume(mode="RW", container_path=HOST_ROOT, host_path="/")
+    return mesos.ContainerInfo(type="DOCKER", docker=docker, volumes=[root])
 
 
 def runner(needs: Needs, answer: str, size: int) -> list[str]:

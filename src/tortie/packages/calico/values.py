@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tortie.base.errors import Invalid
 from tortie.base.natural import natural
+from tortie.node.first import First
 from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
 from tortie.packages.stations import Station
@@ -58,8 +59,8 @@ class Agent(msgspec.Struct, frozen=True):
 class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
-    which frameworks on agents go on reading when the host's becomes the network's. `at_once`: how many agents may be
-    out together."""
+    which frameworks on agents go on reading when the host's becomes the network's. `first`: what a store without a
+    network gets before the first node comes. `at_once`: how many agents may be out together."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -67,6 +68,7 @@ class Wanted:
     cni: Cni | None = None
     units: tuple[str, str] = ("dcos-mesos-slave.service", "dcos-mesos-slave-public.service")
     node: Mapping[str, str] = field(default_factory=dict)
+    first: First | None = None
     settle: float = 5.0
     patience: float = 120.0
     at_once: int = 1
@@ -150,14 +152,14 @@ def rests(last: Rollout | None, kept: Kept) -> bool:
     return last is not None and over(last) and last.goal != "roll" and last.begun != kept.beyond
 
 
-def backwards(plan: Plan, hosts: frozenset[str], now: float) -> Rollout:
+def backwards(plan: Plan, hosts: frozenset[str], now: float, *, forced: bool) -> Rollout:
     """A rollout that undoes all of a plan that was done, on these hosts. What was not done there is passed over."""
     begun = plan.rollout(now)
     back = []
     for host in begun.hosts:
         steps = tuple(replace(step, progress="done") for step in host.steps) if host.name in hosts else ()
         back.append(replace(host, steps=steps, mark="done"))
-    return replace(begun, hosts=tuple(back), goal="undo")
+    return replace(begun, hosts=tuple(back), goal="undo", forced=forced)
 
 
 def store_in(plan: Plan) -> str:

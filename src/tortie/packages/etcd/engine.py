@@ -42,6 +42,7 @@ TICK = 1.0
 KILL_AGAIN = 10.0
 RECONCILE_AGAIN = 60.0
 REFUSE = 5.0
+LONGEST_PAUSE = 60.0
 STATE = "state"
 LIVE = frozenset({"TASK_STAGING", "TASK_STARTING", "TASK_RUNNING"})
 ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
@@ -94,6 +95,8 @@ class Engine:
         self.removed = False
         self.launched = self.failed = self.livelocks = 0
         self.states: dict[str, str] = {}
+        self.failure = ""
+        self._failures, self._pause_ends = 0, 0.0
         self._offers: dict[str, mesos.Offer] = {}
         self._refused: dict[str, str] = {}
         self._silent: dict[str, float] = {}
@@ -121,8 +124,11 @@ class Engine:
             return f"{step.why}. {step.how.format(url=self.url)}"
         if isinstance(step, Seed | Grow) and not said:
             refused = "; ".join(f"{host}: {why}" for host, why in sorted(self._refused.items()))
-            return f"waiting for an offer with room for a member ({refused or 'none has come'})"
-        return said or (step.why if isinstance(step, Wait | Kill) else "")
+            said = f"waiting for an offer with room for a member ({refused or 'none has come'})"
+            if (left := self._pause_ends - self.clock()) > 0:
+                said = f"the next member is started in {left:.0f} s"
+        said = said or (step.why if isinstance(step, Wait | Kill) else "")
+        return "; ".join(part for part in (said, self.failure) if part)
 
     async def reseed(self, *, empty: bool) -> str:
         """Asked by a person. Raises Conflict when there is nothing to be mended by it."""
@@ -195,13 +201,23 @@ class Engine:
             if self.states.get(task) != status.state:
                 log.info("task=%s %s %s", task, status.state, status.message or "")
             if status.state in mesos.TERMINAL and self._ours(task) and status.state != "TASK_KILLED":
-                self.failed += 1
+                self._on_failure(task, status)
             self.states[task] = status.state
         if status.uuid is not None and status.agent_id is not None:
             said = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
             self._send(mesos.Call(type="ACKNOWLEDGE", acknowledge=said))
         if status.state in LIVE and not self._ours(task):
             self._kill(task, status.agent_id.value if status.agent_id else None)
+
+    def _on_failure(self, task: str, status: mesos.TaskStatus) -> None:
+        """The first is replaced at once, the next later and later: an image that is nowhere keeps no agent busy."""
+        self.failed += 1
+        self._failures += 1
+        self._pause_ends = self.clock() + min(LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10) - 1)
+        member = next((one for one in self.kept.members if one.task == task), None)
+        name = f"{member.name} on {member.host}" if member else task
+        what = (status.message or "").strip() or status.state
+        self.failure = f"{name} has ended: {what}"
 
     def _ours(self, task: str) -> bool:
         kept = self.kept
@@ -254,10 +270,12 @@ class Engine:
             if isinstance(step, Stop) and not isinstance(self.step, Stop):
                 self.livelocks += 1
             self.step = step
+            if self.whole:
+                self.failure, self._failures = "", 0
             if not self._subscribed:
                 return
             self._reconcile(now)
-            self._show_interest(isinstance(step, Seed | Grow))
+            self._show_interest(isinstance(step, Seed | Grow) and now >= self._pause_ends)
             try:
                 await self._do(step, now)
                 self.trouble = ""

@@ -18,6 +18,8 @@ from tortie.base.errors import Unavailable
 from tortie.packages.rollout.hand.artefact import DIGITS, tag
 
 MTIME = 1451606400
+LEVEL = 3
+"""A tenth more to send than with the best one, in a third of the time."""
 PROGRAMS = {
     "tortie": "tortie.cli.main",
     "calicoctl": "tortie.cli.calicoctl.main",
@@ -44,8 +46,9 @@ class Artefact:
     packed: bytes
 
 
-def build(python: str) -> Artefact:
-    """Of what runs here. `python`: the interpreter of the hosts, of the same version as this one.
+def build(python: str, *, only_name: bool = False) -> Artefact:
+    """Of what runs here. `python`: the interpreter of the hosts, of the same version as this one. `only_name`: packing
+    takes most of the time, and who only makes a plan sends nothing.
 
     Unavailable when a part of the product cannot be read.
     """
@@ -60,7 +63,7 @@ def build(python: str) -> Artefact:
     except OSError as error:
         raise Unavailable(f"{error.filename}: {error.strerror}") from error
     data = plain.getvalue()
-    packed = gzip.compress(data, compresslevel=6, mtime=0)
+    packed = b"" if only_name else gzip.compress(data, compresslevel=LEVEL, mtime=0)
     return Artefact(hashlib.sha256(data).hexdigest()[:DIGITS], tag(), packed)
 
 

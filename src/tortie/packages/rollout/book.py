@@ -53,11 +53,12 @@ def whose(made: Plan) -> str:
     return "of the calico framework" if any(task.reach is None for task in made.tasks) else "over ssh"
 
 
-def order(store: Datastore, word: Order, by: str) -> Rollout:
-    """Gives an order of `by` to whoever drives now or later. Conflict when it makes no sense now."""
+def order(store: Datastore, word: Order, by: str, *, force: bool = False) -> Rollout:
+    """Gives an order of `by` to whoever drives now or later. Conflict when it makes no sense now. `force`: what is
+    undone from now on is undone under the endpoints of containers, too."""
     for _ in range(ATTEMPTS):
         seen = current(store)
-        wanted = replace(ordered(seen.rollout, word), asked=Asked(word, by, time.time()))
+        wanted = replace(ordered(seen.rollout, word, force=force), asked=Asked(word, by, time.time()))
         try:
             store.commit([Put(STATE, msgspec.json.encode(wanted))], [Compare(STATE, seen.revision)])
         except CompareFailed:

@@ -12,7 +12,7 @@ from typing import Any
 from tortie.base.errors import Conflict, TortieError, Unavailable
 from tortie.packages.rollout.artefact import Artefact
 from tortie.packages.rollout.book import PREFIX, Driver, current
-from tortie.packages.rollout.inventory import Delta, Plan, Task
+from tortie.packages.rollout.inventory import Delta, Plan, Task, known_as
 from tortie.packages.rollout.machine import Act, Rollout, begun, decide, due, ended, state
 from tortie.packages.rollout.reach import Reach, StepFailed
 
@@ -60,9 +60,13 @@ def drive(
             for act in due(rollout, busy):
                 if act.step == "artefact" and not act.undo and (artefact is None or artefact.name != made.artefact):
                     raise Conflict(_another(made, artefact))
-                if act not in due(driver.change(partial(_begun, act=act, busy=busy)), busy):
+                rollout = driver.change(partial(_begun, act=act, busy=busy))
+                if act not in due(rollout, busy):
                     break  # an order came meanwhile
-                given = act, made, tasks[act.host], reaches[act.host], artefact, tell
+                rolled = [name for host in rollout.hosts if host.mark == "done" for name in known_as(tasks[host.name])]
+                request = _request("undo" if act.undo else "apply", act.step, made.digest, tasks[act.host])
+                request |= {"rolled": rolled, "force": rollout.forced and act.undo}
+                given = act, request, reaches[act.host], artefact, tell
                 running[pool.submit(_do, *given)] = act
                 busy |= {act.host}
             if running:
@@ -94,13 +98,12 @@ def _begun(seen: Rollout, act: Act, busy: frozenset[str]) -> Rollout:
 
 
 def _do(
-    act: Act, made: Plan, task: Task, reach: Reach, artefact: Artefact | None, tell: Tell
+    act: Act, request: Mapping[str, Any], reach: Reach, artefact: Artefact | None, tell: Tell
 ) -> tuple[str | None, str]:
     """Why it failed, and what the hand noted. A host out of reach is tried again: it may be the very step that took it
     away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
-    request = _request("undo" if act.undo else "apply", act.step, made.digest, task)
     payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
     for left in reversed(range(TRIES)):
         try:

@@ -22,11 +22,19 @@ CURRENT = "/opt/tortie/current/bin/tortie"
 
 
 class Cni(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
-    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given."""
+    """Where runtimes look for plug-ins; the network's file is written where `config-dir` is given, for runtimes that
+    understand results of `cni-version`."""
 
     bin_dir: str = "/opt/cni/bin"
     config_dir: str = ""
     network: str = "calico"
+    suffix: str = ".conf"
+    cni_version: str = "0.3.1"
+
+
+def for_mesos(bin_dir: str = "", config_dir: str = "", network: str = "calico") -> Cni:
+    """As Mesos looks for a network, and of the version whose results it understands."""
+    return Cni(bin_dir=bin_dir, config_dir=config_dir, network=network, suffix=".cni", cni_version="0.2.0")
 
 
 class NetModules(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -56,6 +64,7 @@ class Inventory(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fiel
     settle: float = 5.0
     patience: float = 120.0
     max_unavailable: int = 1
+    probe: bool = True
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -123,9 +132,8 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
     if inventory.cni:
         files["cni"] = {f"{inventory.cni.bin_dir}/{name}": _file(text, 0o755) for name, text in product.cni.items()}
         if inventory.cni.config_dir:
-            network = {"cniVersion": "0.3.1", "name": inventory.cni.network, "type": "calico"}
-            text = json.dumps({**network, "ipam": {"type": "calico-ipam"}}, indent=2) + "\n"
-            files["cni"][f"{inventory.cni.config_dir}/{inventory.cni.network}.conf"] = _file(text)
+            name = f"{inventory.cni.network}{inventory.cni.suffix}"
+            files["cni"][f"{inventory.cni.config_dir}/{name}"] = _file(network(inventory.cni))
     if inventory.net_modules:
         folder = inventory.net_modules.bin_dir
         files["net-modules"] = {f"{folder}/{name}": _file(text, 0o755) for name, text in product.net_modules.items()}
@@ -136,7 +144,14 @@ def want(inventory: Inventory, host: HostEntry, product: Product) -> dict[str, A
         "node": {"unit": UNIT, "socket": lines.get("TORTIE_NODE_SOCKET", SOCKET)},
         "settle": inventory.settle,
         "patience": inventory.patience,
+        "probe": inventory.probe,
     }
+
+
+def network(cni: Cni) -> str:
+    """The text of the network's file."""
+    config = {"name": cni.network, "cniVersion": cni.cni_version, "type": "calico", "ipam": {"type": "calico-ipam"}}
+    return json.dumps(config, indent=2) + "\n"
 
 
 def calicoctl(store: str) -> str:
@@ -164,6 +179,13 @@ class Task(msgspec.Struct, frozen=True):
     reach: Ssh | None
     want: dict[str, Any]
     station: bool = False
+
+
+def known_as(task: Task) -> list[str]:
+    """What a host's node may be called by others: names, or an address."""
+    conf = str(task.want["files"].get("configuration", {}).get(NODE_CONF, {}).get("text", ""))
+    own = [line.partition("=")[2] for line in conf.splitlines() if line.startswith("NODENAME=")]
+    return [task.name, *own, *([task.reach.address] if task.reach else [])]
 
 
 class Plan(msgspec.Struct, frozen=True):

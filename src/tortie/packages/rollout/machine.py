@@ -70,7 +70,8 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Rollout(msgspec.Struct, frozen=True):
     """All that is known of it. `plan`: the digest of what it brings; `stopped`: why it goes on only when told to;
-    `asked`: the last order; `at_once`: how many hosts may be out together."""
+    `asked`: the last order; `at_once`: how many hosts may be out together; `forced`: what is undone is undone under the
+    endpoints of containers, too."""
 
     plan: str
     hosts: tuple[Host, ...]
@@ -80,6 +81,7 @@ class Rollout(msgspec.Struct, frozen=True):
     begun: float = 0.0
     asked: Asked | None = None
     at_once: int = 1
+    forced: bool = False
 
 
 class Act(NamedTuple):
@@ -215,12 +217,14 @@ def _stopping(rollout: Rollout, why: str) -> Rollout:
     return replace(rollout, stopped=f"{rollout.stopped}; {why}" if rollout.stopped else why)
 
 
-def ordered(rollout: Rollout, order: Order) -> Rollout:
-    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now."""
+def ordered(rollout: Rollout, order: Order, *, force: bool = False) -> Rollout:
+    """The rollout after a person's order. Conflict, in words for that person, when it makes no sense now. `force`: as
+    `forced` says, from now on."""
     now = state(rollout)
     if now in ("done", "undone", "aborted") and not (now in ("done", "aborted") and order == "undo"):
         raise Conflict(f"the rollout is {now}: there is nothing to {order}")
-    return _ORDERS[order](rollout, now)
+    wanted = _ORDERS[order](rollout, now)
+    return replace(wanted, forced=True) if force else wanted
 
 
 def _pause(rollout: Rollout, now: str) -> Rollout:

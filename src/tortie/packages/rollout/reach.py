@@ -16,12 +16,17 @@ from typing import Any, Protocol
 import msgspec
 
 from tortie.base.errors import TortieError, Unavailable
+from tortie.packages.rollout.hand.main import CUT_OFF
 
 SECONDS = 900.0
 TRANSPORT_FAILED = 255
 BEGIN = """\
 import os, sys
-data = sys.stdin.buffer.read(int(sys.argv[1]))
+size = int(sys.argv[1])
+data = sys.stdin.buffer.read(size)
+if len(data) < size:
+    print("the request was cut off", file=sys.stderr)
+    sys.exit(75)
 hand = os.memfd_create("hand")
 while data: data = data[os.write(hand, data):]
 sys.path.insert(0, "/proc/self/fd/%d" % hand)
@@ -97,7 +102,10 @@ def asked(where: str, argv: Sequence[str], request: Mapping[str, Any], payload: 
 
 
 def understood(where: str, code: int, out: str | bytes, said: str) -> dict[str, Any]:
-    """The answer of a hand that has ended. StepFailed when it says why it could not, or nothing that can be read."""
+    """The answer of a hand that has ended. StepFailed when it says why it could not, or nothing that can be read;
+    Unavailable when the request did not reach it whole: it has done nothing."""
+    if code == CUT_OFF:
+        raise Unavailable(f"{where}: {said[-500:]}")
     try:
         answer: dict[str, Any] = json.loads(out)
     except ValueError as error:

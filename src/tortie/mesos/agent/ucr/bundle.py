@@ -64,7 +64,8 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """`root`: the folder that is the container's /. `network`: path of its network namespace, empty for the host's.
-    `pid`, `ipc`: paths of namespaces to share with another container. `cgroup`: its path, from the top."""
+    `pid`, `ipc`: paths of namespaces to share with another container; `agents_pid`: the agent's namespace of processes
+    is its own. `cgroup`: its path, from the top."""
 
     process: Process
     root: str
@@ -73,6 +74,7 @@ class Shape:
     network: str = ""
     pid: str = ""
     ipc: str = ""
+    agents_pid: bool = False
     mounts: Sequence[Mount] = ()
     limits: Limits = Limits()
     container: wire.ContainerInfo | None = None
@@ -87,9 +89,12 @@ def limits_of(resources: Resources, *, hard: bool = False, processes: int = 0) -
 
 def config(shape: Shape) -> dict[str, Any]:
     """Raises Invalid for what the task asks of the runtime and cannot have."""
+    told = process(shape.process, shape.container, privileged=shape.privileged)
+    # Who may mount can take away what hides or protects a path.
+    free = "CAP_SYS_ADMIN" in told["capabilities"]["effective"]
     return {
         "ociVersion": OCI_VERSION,
-        "process": process(shape.process, shape.container, privileged=shape.privileged),
+        "process": told,
         "root": {"path": shape.root, "readonly": False},
         **({"hostname": shape.hostname} if shape.hostname else {}),
         "mounts": [*_system_mounts(own_network=bool(shape.network)), *map(_bind, shape.mounts)],
@@ -97,8 +102,8 @@ def config(shape: Shape) -> dict[str, Any]:
             "namespaces": _namespaces(shape),
             "resources": _resources(shape.limits),
             "cgroupsPath": shape.cgroup,
-            "maskedPaths": list(MASKED),
-            "readonlyPaths": list(READ_ONLY),
+            "maskedPaths": [] if free else list(MASKED),
+            "readonlyPaths": [] if free else list(READ_ONLY),
         },
     }
 
@@ -179,6 +184,8 @@ def _rlimits(container: wire.ContainerInfo | None) -> list[dict[str, Any]]:
 def _namespaces(shape: Shape) -> list[dict[str, str]]:
     found = [{"type": "mount"}, {"type": "uts"}]
     for kind, path in (("pid", shape.pid), ("ipc", shape.ipc)):
+        if kind == "pid" and shape.agents_pid:
+            continue
         found.append({"type": kind, "path": path} if path else {"type": kind})
     if shape.network:
         found.append({"type": "network", "path": shape.network})

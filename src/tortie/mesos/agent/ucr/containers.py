@@ -117,6 +117,7 @@ class UcrContainers:
             limits=limits,
             container=asked.container,
             privileged=asked.privileged,
+            agents_pid=asked.agents_pid,
         )
         (folder / "config.json").write_bytes(msgspec.json.encode(bundle.config(shape)))
         await self._make(launch, folder, data, image, terminal=asked.terminal)

@@ -21,13 +21,14 @@ NETWORK_WORDS = frozenset({"ip", "ip6", "mac-address", "network-alias", "net-ali
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """`image`: its name with a tag, empty for the host's own root. `as_docker`: the rules for programs and places are
-    Docker's. `privileged`: with all capabilities."""
+    Docker's. `privileged`: with all capabilities. `agents_pid`: it sees the agent's processes as the agent does."""
 
     command: wire.CommandInfo
     container: wire.ContainerInfo | None
     image: str
     as_docker: bool = False
     privileged: bool = False
+    agents_pid: bool = False
     hostname: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     network_infos: Sequence[wire.NetworkInfo] = ()
@@ -51,6 +52,7 @@ def wanted(launch: Launch) -> Wanted:
         command=command,
         container=container,
         image=_image(container.mesos),
+        agents_pid=_shares_pid(container.linux_info),
         hostname=container.hostname or "",
         network_infos=asked,
     )
@@ -78,6 +80,13 @@ def _image(mesos: Mapping[str, Any] | None) -> str:
     return image_with_tag(name)
 
 
+def _shares_pid(info: Mapping[str, Any] | None) -> bool:
+    found = (info or {}).get("share_pid_namespace", False)
+    if not isinstance(found, bool):
+        raise Invalid("linux_info: share_pid_namespace is true or false")
+    return found
+
+
 def _of_docker(
     command: wire.CommandInfo, container: wire.ContainerInfo, docker: wire.DockerInfo, asked: Sequence[wire.NetworkInfo]
 ) -> Wanted:
@@ -86,6 +95,7 @@ def _of_docker(
         raise Invalid("Unable to set hostname with host network mode")
     _, parameters = network(container, docker)
     hostname, variables, volumes = container.hostname or "", dict[str, str](), list(container.volumes)
+    agents_pid = False
     for parameter in parameters:
         if parameter.key in ("volume", "v"):
             volumes.append(_volume(parameter.value))
@@ -94,6 +104,8 @@ def _of_docker(
             variables[name] = value
         elif parameter.key in ("hostname", "h"):
             hostname = parameter.value
+        elif (parameter.key, parameter.value) == ("pid", "host"):
+            agents_pid = True
         elif parameter.key not in NETWORK_WORDS | {"label", "l", "name", "restart", "stop-timeout"}:
             raise Invalid(f"Docker parameter '{parameter.key}' is not served without Docker")
     if docker.port_mappings and not asked:
@@ -106,6 +118,7 @@ def _of_docker(
         image=image_with_tag(docker.image),
         as_docker=True,
         privileged=bool(docker.privileged),
+        agents_pid=agents_pid,
         hostname=hostname,
         variables=variables,
         network_infos=asked,

@@ -9,11 +9,16 @@ from typing import Any, BinaryIO
 from tortie.packages.rollout.hand.files import Failed, Place
 from tortie.packages.rollout.hand.steps import Hand
 
+CUT_OFF = 75
+"""The exit code for a request that did not arrive whole."""
+
 
 def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
     """`{"delta"}` or `{"notes"}`; `{"error"}` when it could not be done."""
     place = Place(request.get("root", "/"), request["plan"])
-    hand = Hand(place, request["want"], request.get("systemctl", "systemctl"), request.get("apart", ""))
+    systemctl, apart = request.get("systemctl", "systemctl"), request.get("apart", "")
+    rolled, force = request.get("rolled", ()), request.get("force", False)
+    hand = Hand(place, request["want"], systemctl, apart, rolled, force=force)
     try:
         if request["do"] == "probe":
             return {"delta": hand.delta()}
@@ -27,8 +32,10 @@ def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
 
 
 def main(given: BinaryIO) -> None:
-    request = json.loads(given.readline())
+    line = given.readline()
+    request = json.loads(line) if line.endswith(b"\n") else {}
     payload = given.read(request.get("payload", 0))
-    if len(payload) < request.get("payload", 0):
-        raise SystemExit("the request was cut off")
+    if not request or len(payload) < request["payload"]:
+        sys.stderr.write("the request was cut off\n")
+        sys.exit(CUT_OFF)
     sys.stdout.write(json.dumps(answer(request, payload)) + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tortie.packages.rollout.hand import artefact, files, gate
@@ -21,10 +22,20 @@ SETTLE = 5.0
 
 class Hand:
     """`want`: what the host shall be, as `hosts.want` writes it. `apart`: the program that restarts the agent's unit
-    for a hand that stands on it (`systemd-run`)."""
+    for a hand that stands on it (`systemd-run`). `rolled`: names and addresses of hosts that have passed their gate.
+    `force`: a node is undone under its endpoints, too."""
 
-    def __init__(self, place: Place, want: Want, systemctl: str, apart: str = "") -> None:
-        self.place, self.want, self._apart = place, want, apart
+    def __init__(
+        self,
+        place: Place,
+        want: Want,
+        systemctl: str,
+        apart: str = "",
+        rolled: Sequence[str] = (),
+        *,
+        force: bool = False,
+    ) -> None:
+        self.place, self.want, self._apart, self._rolled, self._force = place, want, apart, rolled, force
         self.patience: float = want.get("patience", 120.0)
         self.units = Units(place, systemctl, self.patience)
         self._socket = place.path(want["node"]["socket"])
@@ -55,8 +66,8 @@ class Hand:
             self.units.order("enable", self._node())
             self._restart(self._node(), "node")
         else:
-            up = (self.place.record("before") or {}).get("endpoints", ())
-            return [gate.wait(self._socket, up, self.want.get("settle", SETTLE), self.patience)]
+            before = self.place.record("before") or {}
+            return [self._gate(before, [*before.get("peers", ()), *self._rolled])]
         return []
 
     def undo(self, step: str) -> list[str]:
@@ -88,23 +99,42 @@ class Hand:
                 "enabled": self.units.enabled(node),
                 "marks": {unit: self.place.mark(unit).get("content") for unit in (node, agent) if unit},
                 "endpoints": gate.endpoints_up(self._socket),
+                "peers": gate.peers_reached(self._socket) if self._probes else [],
             },
         )
 
+    def _gate(self, before: dict[str, Any], peers: Sequence[str]) -> str:
+        settle = self.want.get("settle", SETTLE)
+        return gate.wait(
+            self._socket, before.get("endpoints", ()), peers if self._probes else (), settle, self.patience
+        )
+
+    @property
+    def _probes(self) -> bool:
+        return bool(self.want.get("probe", True))
+
     def _undo_node(self, before: dict[str, Any]) -> list[str]:
-        """A node that was there before goes on until `gate` restarts it; one that was not leaves the kernel."""
-        node = self._node()
+        """A node that was there before goes on until `gate` restarts it; one that was not gives the host back."""
+        node, notes = self._node(), list[str]()
         if not before["node"] and self._unit_file():
+            if not self._force:
+                self._uninstall("--dry-run")  # refuses while there are endpoints: the node goes on then
             self.units.order("stop", node)
-            name = self.want["artefact"]["name"]
-            done = run([artefact.program(self.place, name), "node", "uninstall"], self.patience)
-            if done.returncode != 0:
-                raise Failed(f"tortie node uninstall: {(done.stderr or done.stdout).strip()}")
+            notes += [line for line in self._uninstall() if line.startswith("left ")]
         if not before["enabled"] and self._unit_file():
             self.units.order("disable", node)
-        notes = files.undo(self.place, "node", self._files("node"))
+        notes += files.undo(self.place, "node", self._files("node"))
         self.units.order("daemon-reload")
         return notes
+
+    def _uninstall(self, *words: str) -> list[str]:
+        """What the program says that was brought here. It reads the configuration, and leaves the unit to this hand."""
+        program = artefact.program(self.place, self.want["artefact"]["name"])
+        forced = ("--force",) if self._force else ()
+        done = run([program, "node", "uninstall", "--unit", "", *forced, *words], self.patience)
+        if done.returncode != 0:
+            raise Failed(f"tortie node uninstall: {(done.stderr or done.stdout).strip()}")
+        return done.stdout.splitlines()
 
     def _settle(self, before: dict[str, Any]) -> None:
         for unit, content in before["marks"].items():
@@ -114,7 +144,7 @@ class Hand:
             if unit != self._node() or before["node"]:
                 self.units.restart(unit, content or f"before {self.place.records.name}", self._apart_from(unit))
         if before["node"]:
-            gate.wait(self._socket, before["endpoints"], self.want.get("settle", SETTLE), self.patience)
+            self._gate(before, before.get("peers", ()))
         artefact.clean(self.place, self.want["artefact"]["name"])
         for unit, content in before["marks"].items():
             if content is None:
