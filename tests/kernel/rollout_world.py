@@ -47,6 +47,8 @@ AGENT, NODE = "mesos.service", "calico-node.service"
 MASTER, PORT, AGENT_PORT, OWN_PORT = "172.24.197.101", 5050, 5051, 9000
 PYTHON = "/usr/local/bin/python-of-the-hand"
 STEPS = ("artefact", "configuration", "cni", "agent", "node", "gate")
+LONG = 3 * PATIENCE
+"""For what begins only when the step before it has ended."""
 HAND = "tortie.packages.rollout.hand"
 _PATHS = [str(ROOT), str(ROOT / "src"), *filter(None, sys.path)]
 _RUN = f"import sys; sys.path[:0] = {_PATHS!r}; from tortie.cli.main import main; main()"
@@ -252,7 +254,7 @@ class World:
             last[0] = self.shown()
             return bool(last[0]) and wanted(last[0])
 
-        wait_until(there, message=lambda: f"{message}; it shows {last[0]}; {self.story()}", seconds=40)
+        wait_until(there, message=lambda: f"{message}; it shows {last[0]}; {self.story()}", seconds=LONG)
         return last[0]
 
     def order(self, word: str) -> None:
@@ -286,7 +288,9 @@ class World:
     def held(self, name: str, step: str) -> None:
         """Returns when the hand of this step waits on its host, and the framework's page says that it is at work."""
         wait_until(
-            lambda: step in self.begun(name), message=lambda: f"{step} on {name}; {self.shown()}; {self.story()}"
+            lambda: step in self.begun(name),
+            seconds=LONG,
+            message=lambda: f"{step} on {name}; {self.shown()}; {self.story()}",
         )
         if not step.startswith("probe"):
             word = step.partition("-")[2]
@@ -345,7 +349,7 @@ def main(store: str, mark: str) -> None:
             cluster=store,
             etcd="",
             endpoints=(f"http://{MASTER}:2379",),
-            node={"TORTIE_STORE": store, "TORTIE_DOCKER": "false", "TORTIE_DEBUG": "true"},
+            node={"TORTIE_STORE": store, "TORTIE_DOCKER": "false"},
             cni=Cni(config_dir="/etc/cni/net.d"),
             units=(AGENT, AGENT),
             settle=0.3,
