@@ -25,39 +25,7 @@ from tortie.store.open import open_store
 PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 AGENT = "mesos-slave.service"
 NODE = "calico-node.service"
-# The commands of systemd that the roller types. What a unit leaves behind nobody collects here: it counts as ended.
-_SYSTEMCTL = """\
-#!/bin/bash
-verb=$1; shift
-unit=${@: -1}; file=/etc/systemd/system/$unit; pid=/run/units/$unit.pid
-mkdir -p /run/units
-alive() { grep -q "^State:.[^ZX]" "/proc/$(cat "$pid" 2>/dev/null)/status" 2>/dev/null; }
-end() {
-  alive && kill "$(cat "$pid")"
-  for _ in $(seq 600); do alive || break; sleep 0.05; done
-  alive && kill -9 "$(cat "$pid")"
-  rm -f "$pid"
-}
-value() { sed -n "s/^$1=//p" "$file"; }
-case $verb in
-  is-active) if alive; then echo active; else echo inactive; exit 3; fi ;;
-  is-enabled) if [ -e "/run/units/$unit.enabled" ]; then echo enabled; else echo disabled; exit 1; fi ;;
-  show) if alive; then echo "MainPID=$(cat "$pid")"; else echo MainPID=0; fi ;;
-  enable) touch "/run/units/$unit.enabled" ;;
-  disable) rm -f "/run/units/$unit.enabled" ;;
-  stop) end ;;
-  restart)
-    [ -e "$file" ] || { echo "Unit $unit not found." >&2; exit 5; }
-    end
-    $(value ExecStartPre) >> "/var/log/$unit" 2>&1 || exit 1
-    setsid bash -c 'echo $$ > "$1"; exec $2' - "$pid" "$(value ExecStart)" \
-      < /dev/null >> "/var/log/$unit" 2>&1 &
-    until [ -s "$pid" ]; do sleep 0.05; done
-    echo "$unit" >> /run/units/restarts ;;
-  daemon-reload | reset-failed) ;;
-  *) echo "what is $verb?" >&2; exit 1 ;;
-esac
-"""
+MANAGER = Path(__file__).with_name("unit_manager.py")
 # ssh, as far as the roller uses it: the host's address, and a command for its shell.
 _SSH = """\
 #!/bin/bash
@@ -100,11 +68,19 @@ class Pair:
         self._program(work / "bin/ssh", _SSH.format(work=work))
         for host in hosts.values():
             (work / host.address.partition("/")[0]).write_text(str(host.pid))
-            host.write("/usr/local/bin/systemctl", _SYSTEMCTL)
-            host.write(f"/etc/systemd/system/{AGENT}", "[Service]\nExecStart=/bin/sleep infinity\n")
-            host.must(f"chmod 755 /usr/local/bin/systemctl && systemctl restart {AGENT}")
+            self._manager(host)
         self._pool()
         self.write()
+
+    @staticmethod
+    def _manager(host: RealHost) -> None:
+        """What systemd does for the roller, with an agent that runs."""
+        client = f'#!/bin/sh\nexec {PYTHON} -I {MANAGER} systemctl "$@"\n'
+        host.write("/usr/local/bin/systemctl", client)
+        host.write(f"/etc/systemd/system/{AGENT}", "[Service]\nExecStart=/bin/sleep infinity\n")
+        host.must("chmod 755 /usr/local/bin/systemctl")
+        host.start(f"{PYTHON} -I {MANAGER} serve /var/log")
+        wait_until(lambda: host.run(f"systemctl start {AGENT}").returncode == 0, message=host.log)
 
     @staticmethod
     def _program(path: Path, text: str) -> None:
@@ -192,7 +168,7 @@ class Pair:
 
     def story(self) -> str:
         """What one wants to read of a failure."""
-        logs = [f"{name}: {host.run(f'tail -n 30 /var/log/{NODE}').stdout}" for name, host in self.hosts.items()]
+        logs = [f"{name}: {host.run(f'tail -n 30 /var/log/{NODE}.log').stdout}" for name, host in self.hosts.items()]
         return "\n".join(logs)
 
 
@@ -304,7 +280,7 @@ class Prober:
 
     def __init__(self, pair: Pair, work: Path, asking: tuple[str, str], answering: tuple[str, str]) -> None:
         self.out, self._pair = work / "probes", pair
-        server = pair.addresses[answering[1]]
+        server, self._answering = pair.addresses[answering[1]], pair.hosts[answering[0]]
         self._server = self._start(*answering, ANSWERER)
         self._client = self._start(*asking, PROBER, server, str(self.out), str(PATIENCE))
 
@@ -330,7 +306,7 @@ class Prober:
         """What became of all of them."""
         self.out.with_name(self.out.name + ".enough").touch()
         self._client.wait(PATIENCE)
-        self._server.kill()
+        self._answering.end(self._server)
         return self.counts()
 
 

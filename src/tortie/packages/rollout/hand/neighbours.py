@@ -98,7 +98,8 @@ def silent(known: Mapping[str, Any], names: Iterable[str], seconds: float = SECO
             # A router on the way gives the packet up first: one hop more then.
             for hops in range(1, HOPS + 1):
                 said = {name: _send(mouth, source, peer, token + hops, hops) for name, peer in left.items()}
-                _listen(ear, left, token + hops, seconds)
+                if not all(said.values()):
+                    _listen(ear, left, token + hops, seconds)
                 if not left:
                     break
     return {name: said[name] or "no answer" for name in left}
