@@ -111,6 +111,7 @@ def test_another_process_goes_on_with_the_step_that_was_cut_short(tmp_path: Path
             assert held.state == "TASK_KILLED"
             assert (await live.call("POST", "/v1/pause"))[0] == 409
             assert (await live.call("POST", "/v1/resume", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
+            assert (await live.call("POST", "/uninstall", **{"Sec-Fetch-Site": "same-site"}))[0] == 403
             assert (await live.call("POST", "/v1/dance"))[0] == 404
             assert (await live.call("POST", "/v1/resume"))[0] == 200
             await live.state("done")

@@ -46,7 +46,7 @@ _NOTHING: dict[str, Any] = {
     "note": "",
     "hosts": [],
 }
-NO_STATION = "no master announces itself, so none gets a node: `tortie packages run --station` on it does"
+NO_STATION = "no master announces itself, so none gets a node; run its package service with --station"
 
 
 def board(

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from tortie.packages.calico.live import Live, Look
 from tortie.packages.calico.markup import BODY
 from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout.machine import Order
+from tortie.web.own_site import OwnSite
 from tortie.web.page import page, static_routes
 
 FRESH = {"Cache-Control": "no-store"}
@@ -50,7 +52,7 @@ class Site:
             *static_routes(),
             *static_routes("/assets", package="tortie.packages.calico", folder="assets"),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, middleware=[Middleware(OwnSite)])
 
     async def page(self, _request: Request) -> Response:
         modules, styles = ["assets/rollout.js"], ["assets/rollout.css"]
@@ -100,8 +102,6 @@ class Site:
         word, roller = request.path_params["word"], self._roller()
         if word not in ORDERS:
             return PlainTextResponse(f"no order {word!r}; there are {', '.join(ORDERS)}\n", 404)
-        if (refused := _refused(request)) is not None:
-            return refused
         if roller is None:
             return JSONResponse({"message": await self._standby()}, 503)
         try:
@@ -155,10 +155,3 @@ def _who(request: Request) -> str:
     """Where an order came from: the door says whom it let in."""
     before = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
     return before or (request.client.host if request.client else "")
-
-
-def _refused(request: Request) -> Response | None:
-    """A browser says where an order comes from; another site's page has none to give."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return JSONResponse({"message": "an order comes from this page, not from another site's"}, 403)
-    return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from tortie.base.errors import Conflict
 from tortie.packages.etcd.engine import Engine
 from tortie.packages.etcd.values import Member
+from tortie.web.own_site import OwnSite
 from tortie.web.page import page, static_routes
 
 REFRESH = {"Refresh": "5"}
@@ -42,7 +44,7 @@ class Site:
             Route("/seeds/{name}", self.seed),
             *static_routes(),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, middleware=[Middleware(OwnSite)])
 
     async def healthz(self, _request: Request) -> Response:
         engine = self._engine()
