@@ -63,7 +63,7 @@ def rollouts(made: Plan) -> Iterator[Rollout]:
     while (act := decide(now)) is not None:
         now = begun(now, act, time.time())
         yield now
-        now = ended(now, act, None, time.time(), "node ready, endpoints up: 12")
+        now = ended(now, act, None, time.time(), "ready, endpoints up: 12")
         yield now
 
 

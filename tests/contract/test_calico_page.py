@@ -71,7 +71,7 @@ async def stop_and_mend(page: Page, master: HostsMaster, live: Live) -> None:
     master.boxes["a1"].refuse_restarts(False)
     await page.get_by_role("button", name="Retry").click()
     await expect(page.locator("#state")).to_have_text("done")
-    await expect(step(page, "a2", "Gate")).to_contain_text("node ready, endpoints up: 1")
+    await expect(step(page, "a2", "Gate")).to_contain_text("ready, endpoints up: 1")
     await expect(page.locator("#reason")).to_be_hidden()
     await live.state("done")
     await until(lambda: master.live() == [])

@@ -23,7 +23,7 @@ def host() -> Iterator[Box]:
         yield made
 
 
-READY = "node ready, endpoints up: 1"
+READY = "ready, endpoints up: 1"
 
 
 def do(
@@ -231,7 +231,7 @@ def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:
     host.say({"a": "closed", "b": "down"})
     assert do(host, GATE, wanted)["error"].startswith("1 endpoints that were up are not (a is one)")
     host.say({"b": "down"})
-    assert do(host, GATE, wanted) == {"notes": ["node ready, ended meanwhile: 1"]}
+    assert do(host, GATE, wanted) == {"notes": ["ready, ended meanwhile: 1"]}
 
 
 def test_refusals_say_why_and_change_nothing(host: Box) -> None:

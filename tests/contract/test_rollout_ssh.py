@@ -49,6 +49,7 @@ class World:
     file: Path
     store: str
     away: set[str]
+    asked: list[Mapping[str, Any]]
 
     def run(self, *words: str) -> Result:
         return CliRunner().invoke(command.rollout, [*words, "--store", self.store])
@@ -106,11 +107,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(artefacts, "build", lambda _python, **_: Artefact(name, tag(), packed))
     monkeypatch.setattr(drive, "PAUSE", 0.01)
     monkeypatch.setattr(book, "LEASE_SECONDS", PATIENCE)
-    real, away = reach.asked, set[str]()
+    real, away, requests = reach.asked, set[str](), list[Mapping[str, Any]]()
     with sshd(tmp_path) as options, box() as one, box() as two:
         boxes = dict(zip(ADDRESSES, (one, two), strict=True))
 
         def inside(where: str, argv: Sequence[str], request: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+            requests.append(request)
             if where in away:
                 raise Unavailable(f"{where}: no route to host")
             host = boxes[where]
@@ -128,7 +130,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         }
         file = tmp_path / "hosts.yaml"
         file.write_text(json.dumps(document))
-        yield World({"a1": one, "a2": two}, file, f"sqlite://{tmp_path}/store", away)
+        yield World({"a1": one, "a2": two}, file, f"sqlite://{tmp_path}/store", away, requests)
 
 
 def test_planned_rolled_out_and_undone(world: World) -> None:
@@ -147,6 +149,8 @@ def test_planned_rolled_out_and_undone(world: World) -> None:
             host.root / "etc/tortie/node.conf"
         ).read_text() == f"NODENAME={name}\nTORTIE_STORE=etcd://10.0.0.1:2379\n"
         assert host.restarts() == [NODE]
+    gates = [request["rolled"] for request in world.asked if request["step"] == "gate"]
+    assert gates == [[], ["a1", "a1", "127.0.0.1"]]
     again = world.run(str(world.file), "--dry-run")
     assert (again.exit_code, again.stdout) == (0, "a1: nothing to do\na2: nothing to do\n")
     assert "nothing to do" in world.apply().stdout

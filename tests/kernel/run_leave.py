@@ -66,7 +66,7 @@ def make() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(str(path))
-    for file in (BIRD / "bird.conf", BIRD / "bird.log", SPOOL / "0001"):
+    for file in (BIRD / "bird.conf", BIRD / "bird.log", SPOOL / f"{7:020d}-1", SPOOL / f".broken-{8:020d}-1"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     run("nft", "table inet tortie { chain c { }; }")

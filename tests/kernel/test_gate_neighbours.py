@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from tests.support.netns import within
+from tests.support.rollout_host import artefact, box, want
 
-from tortie.packages.rollout.hand import neighbours
+from tortie.packages.rollout.hand import gate, neighbours
+from tortie.packages.rollout.hand.main import answer
+from tortie.packages.rollout.machine import GATE, STEPS
 
 pytestmark = pytest.mark.root
 
@@ -80,6 +83,39 @@ def test_a_host_is_reached_through_a_router_whatever_its_policy_is_and_a_missing
     assert silent() == {"b": "no answer"}, "the far host does not know its container"
     ip(HERE, "route del default")
     assert silent() == {"b": "Network is unreachable"}
+
+
+def test_the_gate_wants_those_that_answered_before_and_those_that_were_rolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can send to the network's broadcast address; this machine answers for itself."""
+    monkeypatch.setattr(gate, "REACH_SECONDS", 0.0)
+    name, payload = artefact("one")
+
+    def passes(rolled: Sequence[str] = (), **more: Any) -> str:
+        request = host.request("apply", GATE, {**want(name), **more})
+        said = answer({**request, "rolled": rolled}, payload)
+        return str(said.get("error", ""))
+
+    def shows(workload: str, who: str = "b") -> None:
+        peers = {who: {"addresses": ["10.0.0.2"], "workloads": [workload]}}
+        host.answers["/peers"] = 200, {"own": [], "peers": peers}
+
+    with box() as host:
+        shows("255.255.255.255")
+        assert passes() == ""
+        assert passes(["10.0.0.2", "c"], probe=False) == ""
+        unheard = "containers here are not reached by those of b, or the other way round ("
+        assert passes(["10.0.0.2", "c"]).startswith(unheard)
+        assert passes(["b"]).startswith(unheard)
+        shows("127.0.0.9")
+        assert passes(["b"]) == ""
+    with box() as host:
+        shows("127.0.0.9")
+        for step in STEPS:
+            assert answer(host.request("apply", step, want(name)), payload) == {"notes": []}
+        shows("255.255.255.255")
+        assert passes().startswith(unheard)
+        shows("255.255.255.255", "another")
+        assert passes() == ""
 
 
 def test_only_peers_that_are_asked_for_and_have_a_container_are_asked() -> None:

@@ -61,7 +61,7 @@ class SimulatedMaster(HostsMaster):
         if problem := self.fails(host, do, step):
             return {"error": problem}
         (self.done[host].add if do == "apply" else self.done[host].discard)(step)
-        return {"notes": ["node ready, endpoints up: 3"] if step == "gate" and do == "apply" else []}
+        return {"notes": ["ready, endpoints up: 3"] if step == "gate" and do == "apply" else []}
 
     async def stop(self) -> None:
         await super().stop()

@@ -42,6 +42,10 @@ class Before:
         """On the disk when it returns; OSError."""
         write(self._path, record)
 
+    def notes(self) -> list[Path]:
+        """Its own files."""
+        return _there([_beside(self._path), self._path])
+
     def write(self, settings: Mapping[str, str]) -> dict[str, str]:
         """`sysctl.write`, behind a note of what was there. A host that cannot keep the note gets its settings."""
         changing = {
@@ -99,6 +103,10 @@ class Files:
 
     def store(self, record: Record) -> None:
         write(self._path, record)
+
+    def notes(self) -> list[Path]:
+        """Its own files. What tells of the others comes first: without them it would tell wrong."""
+        return [*_there([self._path, _beside(self._path)]), *self._kept.glob("*")]
 
     def keep(self, paths: Sequence[Path]) -> None:
         """What is there, before others are put in their place: once for each. Unavailable."""
@@ -189,10 +197,18 @@ def write(path: Path, record: Record) -> None:
 def put(path: Path, data: bytes, mode: int) -> None:
     """All of it, on the disk, or nothing; OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
+    beside = _beside(path)
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _there(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.exists()]

@@ -79,7 +79,7 @@ def back(
     if have not in (setting.ours, setting.before):
         return Back(left=f"somebody has changed it: it was {setting.before}, the node had made it {setting.ours}")
     if setting.giving is not None:
-        return Back({name: setting.before, **setting.giving})
+        return Back({name: setting.before, **{side: value for side, value in setting.giving.items() if side in now}})
     if name in configured:
         return Back(left=f"{configured[name]} asks for it")
     if others := sorted(_others(name, setting, interfaces)):
@@ -104,13 +104,16 @@ def _others(name: str, setting: Setting, interfaces: Iterable[str]) -> list[str]
 Fate = Literal["gone", "remove", "restore", "leave"]
 
 
-def fate(file: File, present: str | None) -> Fate:
-    """What becomes of a file that was put in place; `present`: the digest of what is there now, None for nothing."""
+def fate(file: File, present: str | None, before: str | None) -> Fate:
+    """What becomes of a file that was put in place; `gone`: it is as it was. `present`, `before`: the digests of what
+    is there now and of what was there before, None for nothing."""
+    if present == before:
+        return "gone"
     if present is None:
-        return "restore" if file.kept else "gone"
+        return "restore"
     if not file.ours or present != file.ours:
         return "leave"
-    return "restore" if file.kept else "remove"
+    return "remove" if before is None else "restore"
 
 
 def dotted(name: str) -> str:

@@ -5,7 +5,7 @@ Every part looks at the host and at what was written down there, so that it can 
 
 from __future__ import annotations
 
-import shutil
+import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -31,6 +31,10 @@ from tortie.node.giveback import Setting, asked_for, back, dotted, fate
 Verb = Literal["removed", "gave back", "left"]
 OWN = ("/run/tortie", "/var/lib/tortie", "/var/lib/tortie/cni")
 """Folders that are ours by their name, once nothing is in them."""
+
+
+KEPT = re.compile(r"\.?(broken-)?\d{20}-\d+")
+"""Names in the spool of plug-ins."""
 
 
 class Change(NamedTuple):
@@ -62,7 +66,7 @@ def workloads(prefixes: Sequence[str]) -> list[str]:
 def preview(parts: Parts) -> Iterator[Change]:
     """What `uninstall` would do, with force where that is needed. Nothing is changed."""
     for look in _looks(parts):
-        yield from look()
+        yield from _said(look())
 
 
 def uninstall(parts: Parts, *, force: bool) -> Iterator[Change]:
@@ -74,12 +78,21 @@ def uninstall(parts: Parts, *, force: bool) -> Iterator[Change]:
         if not force and (left := workloads(parts.prefixes)):
             raise Conflict(f"{len(left)} endpoints of containers are still here ({left[0]} is one)")
         for look in _looks(parts, sock):
-            for change in look():
-                try:
-                    change.do()
-                except OSError as error:
-                    raise Unavailable(f"{change.what}: {error.strerror or error}") from error
-                yield change
+            yield from _said(_done(look()))
+
+
+def _done(changes: Iterable[Change]) -> Iterator[Change]:
+    for change in changes:
+        change.do()
+        yield change
+
+
+def _said(changes: Iterator[Change]) -> Iterator[Change]:
+    """A file that refuses is told of as everything else that does."""
+    try:
+        yield from changes
+    except OSError as error:
+        raise Unavailable(f"{error.filename or 'this host'}: {error.strerror or error}") from error
 
 
 def _looks(parts: Parts, sock: socket.socket | None = None) -> list[Callable[[], Iterator[Change]]]:
@@ -208,7 +221,7 @@ def _answers(path: Path) -> bool:
 def _plugins(files: Files) -> Iterator[Change]:
     for name, file in files.record().files.items():
         path = Path(name)
-        match fate(file, digest(path)):
+        match fate(file, digest(path), digest(Path(file.kept)) if file.kept else None):
             case "leave":
                 yield Change("left", f"{name} as it is: it is not what was put there", partial(_passed, files, name))
             case "remove":
@@ -231,15 +244,21 @@ def _passed(files: Files, name: str) -> None:
 
 
 def _own_files(parts: Parts) -> Iterator[Change]:
-    waiting = len([name for name in parts.spool.glob("*") if not name.name.startswith(".")])
-    if parts.spool.exists():
+    kept = [path for path in sorted(parts.spool.glob("*")) if KEPT.fullmatch(path.name)]
+    waiting = sum(not path.name.startswith(".") for path in kept)
+    if kept:
         undone = f" ({waiting} clean-ups were never done: `calicoctl ipam check` tells of their addresses)"
-        yield Change("removed", f"{parts.spool}{undone if waiting else ''}", partial(shutil.rmtree, parts.spool))
+        yield Change("removed", f"what {parts.spool} holds{undone if waiting else ''}", partial(_unlink, kept))
+    yield from _empty([parts.spool])
     bird = parts.bird.socket.parent
     for path in parts.bird.files():
         yield Change("removed", str(path), partial(path.unlink, missing_ok=True))
-    if bird.exists() and not any(bird.iterdir()):
-        yield Change("removed", str(bird), bird.rmdir)
+    yield from _empty([bird])
+
+
+def _unlink(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _folders(before: Before, files: Files) -> Iterator[Change]:
@@ -247,9 +266,9 @@ def _folders(before: Before, files: Files) -> Iterator[Change]:
     made = {Path(name) for name in (*before.record().folders, *files.record().folders, *OWN)}
     around = {before.folder, *before.folder.parents}
     yield from _empty(made - around)
-    if before.folder.exists():
-        yield Change("removed", str(before.folder), partial(shutil.rmtree, before.folder))
-    yield from _empty(made & around)
+    if notes := [*files.notes(), *before.notes()]:
+        yield Change("removed", f"what was written down in {before.folder}", partial(_unlink, notes))
+    yield from _empty({*(made & around), before.folder, before.folder / "kept"})
 
 
 def _empty(folders: Iterable[Path]) -> Iterator[Change]:

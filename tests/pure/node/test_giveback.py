@@ -60,6 +60,7 @@ def test_cut_short_it_goes_on_where_nobody_could_tell_any_more() -> None:
     half = Setting("0", "1", FORWARDING.sides, giving={ETH0: "0", ETH1: "1"})
     for value in ("0", "1"):
         assert given(half, {FORWARD: value, ETH0: "0", ETH1: "0"}).writes == {FORWARD: "0", ETH0: "0", ETH1: "1"}
+    assert given(half, {FORWARD: "0", ETH1: "0"}).writes == {FORWARD: "0", ETH1: "1"}
 
 
 def test_who_has_it_as_before_already_needs_nothing() -> None:
@@ -90,12 +91,14 @@ def test_nobody_else_keeps_it_forwarding(other: str) -> None:
 
 
 def test_files_become_what_they_were_or_stay_with_who_changed_them() -> None:
-    assert fate(File("", "a"), "a") == "remove"
-    assert fate(File("kept", "a"), "a") == "restore"
-    assert fate(File("kept", "a"), None) == "restore"
-    assert fate(File("", "a"), None) == "gone"
-    assert fate(File("kept", "a"), "b") == "leave"
-    assert fate(File(""), "b") == "leave"
+    assert fate(File("", "a"), "a", None) == "remove"
+    assert fate(File("kept", "a"), "a", "b") == "restore"
+    assert fate(File("kept", "a"), None, "b") == "restore"
+    assert fate(File("", "a"), None, None) == "gone"
+    assert fate(File("kept", "a"), "b", "b") == "gone"
+    assert fate(File("kept"), "b", "b") == "gone"
+    assert fate(File("kept", "a"), "c", "b") == "leave"
+    assert fate(File(""), "b", None) == "leave"
 
 
 def test_the_last_file_that_names_a_setting_counts() -> None:

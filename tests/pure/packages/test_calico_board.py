@@ -161,7 +161,7 @@ def steps_of(rollout: Any) -> Any:
     while (act := decide(now)) is not None:
         now = begun(now, act, 6.0)
         yield now
-        now = ended(now, act, None, 7.5, "node ready")
+        now = ended(now, act, None, 7.5, "ready")
         yield now
 
 
@@ -215,7 +215,7 @@ def test_what_happens_now_and_since_when() -> None:
     assert [board(one, planned(), "")["now"] for one in rolled[:2]] == [[node], [{**node, "since": 6.0}]]
     done = board(rolled[-1], planned(), "")
     assert (done["now"], done["ended"], done["counts"]) == ([], 7.5, {"of": "agents", "all": 3, "done": 3, "failed": 0})
-    assert done["hosts"][0]["steps"][-1]["note"] == "node ready"
+    assert done["hosts"][0]["steps"][-1]["note"] == "ready"
     failed = board(walked(Act("p1", GATE), "not ready"), planned(), "")["hosts"][2]
     assert (failed["failed"], failed["out"], failed["reason"]) == (GATE, False, "gate: not ready")
 

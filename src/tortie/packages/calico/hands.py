@@ -141,8 +141,7 @@ class Hands:
             if event.subscribed is not None:
                 await self._on_subscribed(event.subscribed.framework_id.value)
             elif event.offers is not None:
-                for offer in event.offers.offers:
-                    self._on_offer(offer)
+                self._on_offers(event.offers.offers)
             elif event.update is not None:
                 self._on_update(event.update.status)
         await self.desk.tell()
@@ -171,16 +170,22 @@ class Hands:
         now = time.monotonic()
         return now - self._away - (0.0 if self.subscribed else now - self._away_since)
 
-    def _on_offer(self, offer: mesos.Offer) -> None:
+    def _on_offers(self, offers: Sequence[mesos.Offer]) -> None:
+        """A request revives the offers of all agents for the one it waits for: the others go back in one call."""
+        left = [offer.id for offer in offers if not self._takes(offer)]
+        if left:
+            decline = mesos.Decline(offer_ids=left, filters=mesos.Filters(refuse_seconds=REFUSE_SECONDS))
+            self._send(mesos.Call(type="DECLINE", decline=decline))
+
+    def _takes(self, offer: mesos.Offer) -> bool:
         waiting = self._waiting.get(offer.hostname)
         found = tasks.room(offer, self.needs)
         if waiting is not None and not waiting.done() and not isinstance(found, str):
             waiting.set_result((offer, found))
-            return
+            return True
         if isinstance(found, str):
             self._refused[offer.hostname] = found
-        filters = mesos.Filters(refuse_seconds=REFUSE_SECONDS)
-        self._send(mesos.Call(type="DECLINE", decline=mesos.Decline(offer_ids=[offer.id], filters=filters)))
+        return False
 
     def _on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value

@@ -95,7 +95,7 @@ def _found(path: Path, before: Sequence[str], peers: int) -> str:
     states = _states(path)
     up = sum(states.get(name) == "up" for name in before)
     gone = sum(name not in states for name in before)
-    words = ["node ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
+    words = ["ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
     words.append(f"other hosts reached: {peers}" if peers else "")
     return ", ".join(filter(None, words))
 
