@@ -18,6 +18,7 @@ from tortie.packages.calico.live import Live, Look
 from tortie.packages.calico.markup import BODY
 from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout.machine import Order
+from tortie.web.origin import REFUSED, from_another_site
 from tortie.web.page import page, static_routes
 
 FRESH = {"Cache-Control": "no-store"}
@@ -156,8 +157,8 @@ def _who(request: Request) -> str:
 
 def _refused(request: Request, roller: Roller | None) -> Response | None:
     """A browser says where an order comes from; another site's page has none to give."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return JSONResponse({"message": "an order comes from this page, not from another site's"}, 403)
+    if from_another_site(request):
+        return JSONResponse({"message": REFUSED}, 403)
     return _standby() if roller is None else None
 
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from tortie.base.errors import Conflict
 from tortie.packages.etcd.engine import Engine
 from tortie.packages.etcd.values import Member
+from tortie.web.origin import REFUSED, from_another_site
 from tortie.web.page import page, static_routes
 
 REFRESH = {"Refresh": "5"}
@@ -117,6 +118,8 @@ class Site:
         return answer
 
     async def reseed(self, request: Request) -> Response:
+        if from_another_site(request):
+            return PlainTextResponse(f"{REFUSED}\n", 403)
         engine = self._engine()
         if engine is None:
             return _standby()
@@ -130,6 +133,8 @@ class Site:
 
     async def uninstall(self, request: Request) -> Response:
         """What Cosmos asks before it takes the app away."""
+        if from_another_site(request):
+            return JSONResponse({"message": REFUSED}, 403)
         engine = self._engine()
         if engine is None:
             return JSONResponse({"message": why(None)}, 409)
