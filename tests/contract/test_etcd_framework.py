@@ -148,6 +148,10 @@ def test_a_lost_majority_stops_until_somebody_asks_for_a_new_beginning(tmp_path:
     async def story(master: MembersMaster) -> None:
         async with framework(tmp_path, master) as live:
             await live.whole()
+            for order in ("/reseed", "/uninstall"):
+                other = {"Sec-Fetch-Site": "cross-site"}
+                async with live.session.post(live.url + order, headers=other) as reply:
+                    assert reply.status == 403, "another site's page has no orders to give"
             status, why = await live.call("POST", "/reseed")
             assert (status, why) == (409, "nothing is to be reseeded: the cluster has its majority\n")
             await asyncio.to_thread(put, await clients(live), "/kept")
