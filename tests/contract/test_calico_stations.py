@@ -21,7 +21,9 @@ from tests.support.rollout_host import AGENT, NODE, Box, box
 from tests.support.station_hosts import settings_of, station
 from tests.support.waiting import until
 
+from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
+from tortie.packages.rollout import drive
 from tortie.packages.stations import station_key
 from tortie.store.open import open_store
 
@@ -155,7 +157,12 @@ def test_killed_in_each_step_it_comes_back_and_it_ends_as_wanted(tmp_path: Path,
     told(tmp_path, story)
 
 
-def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(tmp_path: Path) -> None:
+def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "PAUSE", 0.1)
+    monkeypatch.setattr(stations, "LOOK_SECONDS", 0.1)
+
     async def story(mesos: HostsMaster, hosts: dict[str, Box]) -> None:
         came: list[str] = []
 
