@@ -17,13 +17,13 @@ from tortie.lab.api import Host, Lab, Ran
 pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)"),
 ]
 
 NAME = f"bare-{os.getpid()}"
 CALICO = "http://172.24.197.101/service/calico"
-ROLLING = 600
+ROLLING = 1000
 """Seconds for all hosts, one after the other."""
 
 
@@ -92,9 +92,12 @@ def test_the_packages_bring_the_network(lab: Lab) -> None:
     address = typed(two, "docker inspect -f '{{.NetworkSettings.Networks.shop.IPAddress}}' two").strip()
     ping = ["docker", "exec", "one", "ping", "-c", "1", "-W", "5", address]
     wait_until(lambda: one.run(ping).returncode == 0, message="a ping between agents")
-    wait_until(lambda: asked(lab)["why"].returncode == 0, message=lambda: str(asked(lab)["why"]))
-    for what, ran in asked(lab).items():
-        assert ran.returncode == 0, f"{what}: {ran.stderr}"
-    assert "one, two" in asked(lab)["outside"].stdout
+    last: dict[str, Ran] = {}
+
+    def answered() -> bool:
+        last.update(asked(lab))
+        return not any(ran.returncode for ran in last.values()) and "one, two" in last["outside"].stdout
+
+    wait_until(answered, message=lambda: last)
     refused = laptop.run(["dcos", "package", "uninstall", "calico", "--yes"])
     assert (refused.returncode, "2 endpoints of containers are on this network" in refused.stderr) == (1, True)
