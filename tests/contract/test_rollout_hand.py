@@ -92,6 +92,16 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
 
 
+def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:
+    home = host.root / "opt/tortie"
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("not a folder")
+    before, (name, payload) = host.tree(), artefact("one")
+    assert do(host, "artefact", want(name), payload=payload) == {"error": f"{home}: File exists"}
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
+
+
 def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
     before, (name, payload) = host.tree(), artefact("one")
     wanted = want(name, agent=AGENT)
