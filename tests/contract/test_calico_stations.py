@@ -24,16 +24,19 @@ from tests.support.waiting import PATIENCE, until
 
 from tortie.base.errors import Unavailable
 from tortie.marathon.leader import Leadership
+from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.desk import Desk
 from tortie.packages.calico.stations import Stations
 from tortie.packages.calico.tasks import Needs
+from tortie.packages.rollout import drive
 from tortie.packages.stations import read_request, request_key, station_key
 from tortie.store.open import open_store
 from tortie.store.port import Datastore, Drop, KeyValue, Put
 
 STEPS = ["artefact", "configuration", "node", "gate"]
 Story = Callable[[HostsMaster, dict[str, Box]], Awaitable[None]]
+pytestmark = pytest.mark.timeout(900)
 
 
 def told(tmp_path: Path, story: Story, masters: tuple[str, ...] = ("m1",), agents: tuple[str, ...] = ("a1",)) -> None:
@@ -63,6 +66,13 @@ async def masters_done(live: Live, *wanted: str) -> Any:
     return await live.board(there, f"a rollout done on {wanted}")
 
 
+async def announced(directory: Path, *masters: str) -> None:
+    with closing(open_store(f"sqlite://{directory}/store")) as store:
+        await until(
+            lambda: all(store.get(station_key(name)) for name in masters), message=f"{masters} announce themselves"
+        )
+
+
 def test_masters_come_last_without_plug_ins_and_are_undone_first(tmp_path: Path) -> None:
     async def story(mesos: HostsMaster, hosts: dict[str, Box]) -> None:
         before = {name: tree(host) for name, host in hosts.items()}
@@ -72,30 +82,28 @@ def test_masters_come_last_without_plug_ins_and_are_undone_first(tmp_path: Path)
             settings_of(name, host, lambda step, name=name: did.append(f"{name} {step}"))  # type: ignore[misc]
             for name, host in hosts.items()
         )
-        async with station(tmp_path, second), station(tmp_path, first), roller(tmp_path, mesos) as live:
-            shown = await masters_done(live, "m1", "m2")
-            assert names(shown) == ["a1", "m1", "m2"]
-            assert [[step["name"] for step in host["steps"]] for host in shown["hosts"][1:]] == [STEPS, STEPS]
-            assert shown["note"] == ""
-            assert [did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")] == sorted(
-                did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")
-            )
-            assert did.index("a1 apply-gate") < did.index("m1 apply-artefact")
-            assert did.index("m1 apply-gate") < did.index("m2 apply-artefact")
-            for host in hosts.values():
-                assert host.restarts() == [NODE]
-                assert (host.root / "etc/tortie/store").read_text().startswith("etcd://10.0.0.1:31000,")
-                assert (host.root / "etc/calico/calicoctl.cfg").exists()
-                assert not (host.root / "opt/cni").exists()
-            assert list((await live.call("GET", "/json"))[1]) == ["a1"]
-
-            async def gone() -> bool:
-                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
-
-            await until(gone)
-            undone = [line.partition(" ")[0] for line in did if " undo-" in line]
-            assert [name for name, _ in itertools.groupby(undone)] == ["m2", "m1", "a1"]
-            assert {name: tree(host) for name, host in hosts.items()} == before
+        async with station(tmp_path, second), station(tmp_path, first):
+            await announced(tmp_path, "m1", "m2")
+            async with roller(tmp_path, mesos) as live:
+                shown = await masters_done(live, "m1", "m2")
+                assert names(shown) == ["a1", "m1", "m2"]
+                assert [[step["name"] for step in host["steps"]] for host in shown["hosts"][1:]] == [STEPS, STEPS]
+                assert shown["note"] == ""
+                assert [did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")] == sorted(
+                    did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")
+                )
+                assert did.index("a1 apply-gate") < did.index("m1 apply-artefact")
+                assert did.index("m1 apply-gate") < did.index("m2 apply-artefact")
+                for host in hosts.values():
+                    assert host.restarts() == [NODE]
+                    assert (host.root / "etc/tortie/store").read_text().startswith("etcd://10.0.0.1:31000,")
+                    assert (host.root / "etc/calico/calicoctl.cfg").exists()
+                    assert not (host.root / "opt/cni").exists()
+                assert list((await live.call("GET", "/json"))[1]) == ["a1"]
+                await live.leave()
+                undone = [line.partition(" ")[0] for line in did if " undo-" in line]
+                assert [name for name, _ in itertools.groupby(undone)] == ["m2", "m1", "a1"]
+                assert {name: tree(host) for name, host in hosts.items()} == before
 
     told(tmp_path, story, ("m1", "m2"))
 
@@ -156,7 +164,12 @@ def test_killed_in_each_step_it_comes_back_and_it_ends_as_wanted(tmp_path: Path,
     told(tmp_path, story)
 
 
-def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(tmp_path: Path) -> None:
+def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "PAUSE", 0.1)
+    monkeypatch.setattr(stations, "LOOK_SECONDS", 0.1)
+
     async def story(mesos: HostsMaster, hosts: dict[str, Box]) -> None:
         came: list[str] = []
 
@@ -167,8 +180,7 @@ def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back
             assert "m1: its station has been away for 0.5 s" in shown["stopped"]
             assert [host["mark"] for host in shown["hosts"]] == ["done", "stuck"]
             async with station(tmp_path, settings_of("m1", hosts["m1"])):
-                with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
-                    await until(lambda: store.get(station_key("m1")), message="the station announces itself")
+                await announced(tmp_path, "m1")
                 assert (await live.call("POST", "/v1/retry"))[0] == 200
                 await masters_done(live, "m1")
             assert hosts["m1"].restarts() == [NODE]

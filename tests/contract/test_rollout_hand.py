@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.rollout_host import AGENT, NODE, UNIT_FILE, Box, artefact, box, want
+from tests.support.rollout_host import AGENT, MODULE, NODE, UNIT_FILE, Box, artefact, box, byte_code, want
 
-from tortie.packages.rollout.hand import gate, neighbours
+from tortie.packages.rollout.hand import bytecode, gate, neighbours
 from tortie.packages.rollout.hand.main import answer
 from tortie.packages.rollout.machine import GATE, STEPS
 
@@ -30,9 +31,17 @@ READY = "ready, endpoints up: 1"
 
 
 def do(
-    host: Box, step: str, want: dict[str, Any], *, undo: bool = False, payload: bytes = b"", plan: str = "p1"
+    host: Box,
+    step: str,
+    want: dict[str, Any],
+    *,
+    undo: bool = False,
+    payload: bytes = b"",
+    plan: str = "p1",
+    compiled: dict[str, Any] | None = None,
 ) -> Any:
-    return answer(host.request("undo" if undo else "apply", step, want, plan), payload)
+    request = host.request("undo" if undo else "apply", step, want, plan)
+    return answer({**request, "compiled": compiled} if compiled else request, payload)
 
 
 def all_of(host: Box, wanted: dict[str, Any], payload: bytes, plan: str = "p1") -> None:
@@ -90,6 +99,16 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert none_of(host, want(name)) == []
     assert host.tree() == before
     assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
+
+
+def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:
+    home = host.root / "opt/tortie"
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("not a folder")
+    before, (name, payload) = host.tree(), artefact("one")
+    assert do(host, "artefact", want(name), payload=payload) == {"error": f"{home}: File exists"}
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
 
 
 def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
@@ -191,19 +210,92 @@ def test_what_others_changed_since_is_kept_beside_and_told(host: Box) -> None:
     assert (host.root / "etc/tortie/node.conf.before-undo").read_text() == "NODENAME=other\n"
 
 
+def test_byte_code_that_comes_along_is_what_the_host_runs(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one")
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled) == {"notes": []}
+    place = host.root / "opt/tortie" / name / bytecode.path_of(MODULE)
+    assert gzip.decompress(code).find(place.read_bytes()) > 0
+    # Of a source that is no longer beside it: byte code that is never compared with it.
+    (host.root / "opt/tortie" / name / MODULE).write_text("MARK = 'what was it before?'\n")
+    assert _mark(host, name) == "one"
+
+
+def test_byte_code_that_this_python_does_not_read_is_made_on_the_host(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one", {"x": b"of another version"})
+    said = do(host, "artefact", want(name), payload=packed + code, compiled={**compiled, "magic": "00000d0a"})
+    assert said == {"notes": []}
+    (made,) = (host.root / "opt/tortie" / name / "lib/__pycache__").iterdir()
+    assert made.read_bytes().startswith(bytecode.header((host.root / "opt/tortie" / name / MODULE).read_bytes()))
+    assert _mark(host, name) == "one"
+
+
+OTHERS = {
+    "of another source": {bytecode.path_of(MODULE): bytecode.header(b"MARK = 'two'\n") + b"what?"},
+    "of another version": {bytecode.path_of(MODULE): b"\x00\x00\r\n" + bytes(12) + b"what?"},
+    "none": {},
+    "of no source": {bytecode.path_of("lib/nothing.py"): bytecode.header(b"") + b"what?"},
+    "outside": {"../../../../../../etc/x": b"what?"},
+}
+
+
+@pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS)
+def test_byte_code_that_does_not_fit_its_sources_is_refused_and_the_next_request_is_done(
+    host: Box, others: dict[str, bytes]
+) -> None:
+    name, packed = artefact("one")
+    compiled, code = byte_code("one", others)
+    before = host.tree()
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled)["error"].startswith(
+        "the artefact"
+    )
+    assert not (host.root / "opt/tortie" / name).exists()
+    assert not (host.root / "etc/x").exists()
+    compiled, code = byte_code("one")
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled) == {"notes": []}
+    assert _mark(host, name) == "one"
+    none_of(host, want(name))
+    assert host.tree() == before
+
+
+def test_byte_code_of_which_a_byte_is_another_one_is_not_unpacked(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one")
+    for at in (0, len(code) // 2, len(code) - 1):
+        other = code[:at] + bytes([code[at] ^ 1]) + code[at + 1 :]
+        said = do(host, "artefact", want(name), payload=packed + other, compiled=compiled)
+        assert "did not arrive whole" in said["error"]
+        assert list((host.root / "opt/tortie").iterdir()) == []
+
+
+def _mark(host: Box, name: str) -> str:
+    """What the product says when it runs."""
+    words = [sys.executable, "-I", "-B", "-c", "import sys; sys.path.insert(0, sys.argv[1]); import product as p"]
+    words[-1] += "; print(p.MARK)"
+    done = subprocess.run([*words, host.root / "opt/tortie" / name / "lib"], capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
 @pytest.mark.parametrize(
-    ("step", "undo"), [("artefact", False), ("artefact", True), ("configuration", True), ("node", False)]
+    ("step", "undo", "along"),
+    [
+        ("artefact", False, True),
+        ("artefact", False, False),
+        ("artefact", True, True),
+        ("configuration", True, True),
+        ("node", False, True),
+    ],
 )
-def test_killed_anywhere_in_a_step_it_can_be_done_again_and_undone(step: str, undo: bool) -> None:
-    """The process ends at its first change, at its second one, ... until it has made them all."""
+def test_killed_anywhere_in_a_step_it_can_be_done_again_and_undone(step: str, undo: bool, along: bool) -> None:
+    """The process ends at its first change, at its second one, ... until it has made them all. `along`: byte code comes
+    with the request."""
     name, payload = artefact("one")
+    compiled, code = byte_code("one") if along else (None, b"")
     wanted = want(name)
     for count in range(1, 100):
         with box() as host:
             before = host.tree()
             for earlier in (*STEPS, GATE)[: (*STEPS, GATE).index(step)]:
                 do(host, earlier, wanted, payload=payload)
-            killed = _killed_at(count, host, step, wanted, payload)
+            killed = _killed_at(count, host, step, wanted, payload + code, compiled=compiled)
             if not undo:
                 all_of(host, wanted, payload)
                 assert delta(host, wanted) == {}
@@ -232,7 +324,16 @@ def test_killed_anywhere_in_undoing_it_can_be_undone_again() -> None:
                     break
 
 
-def _killed_at(count: int, host: Box, step: str, wanted: dict[str, Any], payload: bytes, *, undo: bool = False) -> bool:
+def _killed_at(
+    count: int,
+    host: Box,
+    step: str,
+    wanted: dict[str, Any],
+    payload: bytes,
+    *,
+    undo: bool = False,
+    compiled: dict[str, Any] | None = None,
+) -> bool:
     """Does the step in a process that ends before its `count`th change. False when it made all of them."""
     child = os.fork()
     if child == 0:
@@ -247,7 +348,7 @@ def _killed_at(count: int, host: Box, step: str, wanted: dict[str, Any], payload
                     os._exit(KILLED)
 
         sys.addaudithook(hook)
-        said = do(host, step, wanted, undo=undo, payload=payload)
+        said = do(host, step, wanted, undo=undo, payload=payload, compiled=compiled)
         os._exit(1 if "error" in said else 0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, KILLED)

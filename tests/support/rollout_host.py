@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import marshal
 import os
 import signal
 import tarfile
@@ -16,8 +17,10 @@ from typing import Any
 
 from tests.support.unix_server import answering
 from tests.support.waiting import PATIENCE
+from tortie.packages.rollout.hand import bytecode
 from tortie.packages.rollout.hand.artefact import DIGITS, tag
 
+MODULE = "lib/product.py"
 NODE, AGENT = "calico-node.service", "mesos.service"
 UNIT_FILE = f"/etc/systemd/system/{NODE}"
 _SYSTEMCTL = """\
@@ -56,14 +59,31 @@ exit 0
 def artefact(mark: str) -> tuple[str, bytes]:
     """(name, packed) of a product of two files. `tortie node uninstall` writes down that it was called, and refuses
     while the host has endpoints."""
+    data = _tar({"bin/tortie": _PROGRAM.encode(), MODULE: _source(mark)})
+    return hashlib.sha256(data).hexdigest()[:DIGITS], gzip.compress(data, mtime=0)
+
+
+def byte_code(mark: str, files: Mapping[str, bytes] | None = None) -> tuple[dict[str, Any], bytes]:
+    """(what a request says of it, packed) of the product's byte code, or of what else comes in its place."""
+    source = _source(mark)
+    made = {bytecode.path_of(MODULE): bytecode.header(source) + marshal.dumps(compile(source, MODULE, "exec"))}
+    packed = gzip.compress(_tar(made if files is None else files), mtime=0)
+    digest = hashlib.sha256(packed).hexdigest()
+    return {"magic": bytecode.MAGIC, "size": len(packed), "digest": digest}, packed
+
+
+def _source(mark: str) -> bytes:
+    return f"MARK = {mark!r}\n".encode()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
-        for name, text in {"bin/tortie": _PROGRAM, "lib/product.py": f"MARK = {mark!r}\n"}.items():
+        for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.mode = len(text), 0o755
-            tar.addfile(member, io.BytesIO(text.encode()))
-    data = plain.getvalue()
-    return hashlib.sha256(data).hexdigest()[:DIGITS], gzip.compress(data, mtime=0)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return plain.getvalue()
 
 
 def want(name: str, conf: str = "NODENAME=a1\n", *, agent: str = "", settle: float = 0.0) -> dict[str, Any]:

@@ -56,11 +56,11 @@ class Hand:
         found["node"] += self._unit_delta(self._node(), "node")
         return {step: changes for step, changes in found.items() if changes}
 
-    def apply(self, step: str, payload: bytes) -> list[str]:
-        """Notes for a person."""
+    def apply(self, step: str, payload: bytes, compiled: dict[str, Any] | None = None) -> list[str]:
+        """Notes for a person. `compiled`: what byte code comes at the payload's end."""
         self._remember()
         if step == "artefact":
-            artefact.apply(self.place, self.want["artefact"], payload)
+            artefact.apply(self.place, self.want["artefact"], payload, compiled)
         elif step in PLAIN:
             files.apply(self.place, step, self._files(step))
         elif step == "agent":
