@@ -7,10 +7,11 @@ import contextlib
 import functools
 import itertools
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -19,13 +20,19 @@ from tests.support.agent_hosts import HostsMaster, Live, roller, start
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, Box, box
 from tests.support.station_hosts import settings_of, station
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
+from tortie.base.errors import Unavailable
+from tortie.marathon.leader import Leadership
 from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
+from tortie.packages.calico.desk import Desk
+from tortie.packages.calico.stations import Stations
+from tortie.packages.calico.tasks import Needs
 from tortie.packages.rollout import drive
-from tortie.packages.stations import station_key
+from tortie.packages.stations import read_request, request_key, station_key
 from tortie.store.open import open_store
+from tortie.store.port import Datastore, Drop, KeyValue, Put
 
 STEPS = ["artefact", "configuration", "node", "gate"]
 Story = Callable[[HostsMaster, dict[str, Box]], Awaitable[None]]
@@ -215,3 +222,45 @@ def tree(host: Box) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         return {name: held for name, held in host.tree().items() if name != "active"}
     return {}
+
+
+class _Away:
+    """A store that can be out of reach."""
+
+    def __init__(self, store: Datastore) -> None:
+        self._store, self.away, self.refused = store, False, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def get(self, key: str) -> KeyValue | None:
+        if self.away:
+            self.refused += 1
+            raise Unavailable("the store is away")
+        return self._store.get(key)
+
+
+def test_a_store_that_is_away_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        with closing(open_store(f"sqlite://{tmp_path}/store")) as plain:
+            store, desk = _Away(plain), Desk("http://127.0.0.1:1")
+
+            async def commit(writes: Sequence[Put]) -> None:
+                plain.commit(writes)
+
+            leadership = SimpleNamespace(store=store, commit=commit)
+            asking = Stations(cast(Leadership, leadership), Needs(), desk)
+            step = {"do": "apply", "step": "gate", "plan": "p", "want": {}}
+            asked = asyncio.ensure_future(asking.ask("m1", step, b""))
+            await until(lambda: plain.get(request_key("m1")))
+            store.away = True
+            await until(lambda: store.refused >= 2 or asked.done())
+            store.away = False
+            stands = plain.get(request_key("m1"))
+            assert stands is not None, "it is not withdrawn"
+            token = read_request(stands.value).given.rpartition("/")[2]
+            assert await desk.answered(token, b'{"code":0,"out":"{\\"notes\\":[]}","err":""}')
+            plain.commit([Drop(request_key("m1"))])
+            assert await asyncio.wait_for(asked, PATIENCE) == {"notes": []}
+
+    asyncio.run(story())

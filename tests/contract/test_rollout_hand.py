@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.rollout_host import AGENT, NODE, UNIT_FILE, Box, artefact, box, want
+from tests.support.rollout_host import AGENT, MODULE, NODE, UNIT_FILE, Box, artefact, box, byte_code, want
 
+from tortie.packages.rollout.hand import bytecode, gate, neighbours
 from tortie.packages.rollout.hand.main import answer
 from tortie.packages.rollout.machine import GATE, STEPS
 
@@ -27,9 +31,17 @@ READY = "ready, endpoints up: 1"
 
 
 def do(
-    host: Box, step: str, want: dict[str, Any], *, undo: bool = False, payload: bytes = b"", plan: str = "p1"
+    host: Box,
+    step: str,
+    want: dict[str, Any],
+    *,
+    undo: bool = False,
+    payload: bytes = b"",
+    plan: str = "p1",
+    compiled: dict[str, Any] | None = None,
 ) -> Any:
-    return answer(host.request("undo" if undo else "apply", step, want, plan), payload)
+    request = host.request("undo" if undo else "apply", step, want, plan)
+    return answer({**request, "compiled": compiled} if compiled else request, payload)
 
 
 def all_of(host: Box, wanted: dict[str, Any], payload: bytes, plan: str = "p1") -> None:
@@ -89,6 +101,16 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
 
 
+def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:
+    home = host.root / "opt/tortie"
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("not a folder")
+    before, (name, payload) = host.tree(), artefact("one")
+    assert do(host, "artefact", want(name), payload=payload) == {"error": f"{home}: File exists"}
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
+
+
 def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
     before, (name, payload) = host.tree(), artefact("one")
     wanted = want(name, agent=AGENT)
@@ -112,6 +134,37 @@ def test_a_node_under_endpoints_is_not_undone_and_goes_on(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
     none_of(host, want(name))
     assert host.tree() == before
+
+
+def test_a_container_that_comes_while_a_node_is_undone_keeps_it(host: Box) -> None:
+    name, payload = artefact("one")
+    all_of(host, want(name), payload)
+    there = host.tree()
+    host.beside("late").touch()
+    for _ in range(2):
+        said = do(host, "node", want(name), undo=True)
+        assert said == {"error": "tortie node uninstall: tortie: 1 endpoint came"}
+        assert host.tree() == there, "the node goes on"
+    host.beside("late").unlink()
+    none_of(host, want(name))
+    assert host.tree()["active"] == []
+
+
+def test_a_node_that_was_there_and_did_not_run_is_not_uninstalled(host: Box) -> None:
+    (old, packed), (new, packed_new) = artefact("one"), artefact("two")
+    all_of(host, want(old), packed)
+    subprocess.run([str(host.systemctl), "stop", NODE], check=True)
+    before = host.tree()
+    for step in STEPS:
+        assert do(host, step, want(new), payload=packed_new, plan="p2") == {"notes": []}
+    assert host.tree()["active"] == [f"{NODE}.pid"]
+    host.beside("endpoints").touch()
+    none_of(host, want(new), plan="p2")
+    assert not host.beside("uninstalled").exists()
+    marks = "var/lib/tortie/rollout/marks/"
+    assert {key: value for key, value in host.tree().items() if not key.startswith(marks)} == {
+        key: value for key, value in before.items() if not key.startswith(marks)
+    }
 
 
 def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:
@@ -157,19 +210,92 @@ def test_what_others_changed_since_is_kept_beside_and_told(host: Box) -> None:
     assert (host.root / "etc/tortie/node.conf.before-undo").read_text() == "NODENAME=other\n"
 
 
+def test_byte_code_that_comes_along_is_what_the_host_runs(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one")
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled) == {"notes": []}
+    place = host.root / "opt/tortie" / name / bytecode.path_of(MODULE)
+    assert gzip.decompress(code).find(place.read_bytes()) > 0
+    # Of a source that is no longer beside it: byte code that is never compared with it.
+    (host.root / "opt/tortie" / name / MODULE).write_text("MARK = 'what was it before?'\n")
+    assert _mark(host, name) == "one"
+
+
+def test_byte_code_that_this_python_does_not_read_is_made_on_the_host(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one", {"x": b"of another version"})
+    said = do(host, "artefact", want(name), payload=packed + code, compiled={**compiled, "magic": "00000d0a"})
+    assert said == {"notes": []}
+    (made,) = (host.root / "opt/tortie" / name / "lib/__pycache__").iterdir()
+    assert made.read_bytes().startswith(bytecode.header((host.root / "opt/tortie" / name / MODULE).read_bytes()))
+    assert _mark(host, name) == "one"
+
+
+OTHERS = {
+    "of another source": {bytecode.path_of(MODULE): bytecode.header(b"MARK = 'two'\n") + b"what?"},
+    "of another version": {bytecode.path_of(MODULE): b"\x00\x00\r\n" + bytes(12) + b"what?"},
+    "none": {},
+    "of no source": {bytecode.path_of("lib/nothing.py"): bytecode.header(b"") + b"what?"},
+    "outside": {"../../../../../../etc/x": b"what?"},
+}
+
+
+@pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS)
+def test_byte_code_that_does_not_fit_its_sources_is_refused_and_the_next_request_is_done(
+    host: Box, others: dict[str, bytes]
+) -> None:
+    name, packed = artefact("one")
+    compiled, code = byte_code("one", others)
+    before = host.tree()
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled)["error"].startswith(
+        "the artefact"
+    )
+    assert not (host.root / "opt/tortie" / name).exists()
+    assert not (host.root / "etc/x").exists()
+    compiled, code = byte_code("one")
+    assert do(host, "artefact", want(name), payload=packed + code, compiled=compiled) == {"notes": []}
+    assert _mark(host, name) == "one"
+    none_of(host, want(name))
+    assert host.tree() == before
+
+
+def test_byte_code_of_which_a_byte_is_another_one_is_not_unpacked(host: Box) -> None:
+    (name, packed), (compiled, code) = artefact("one"), byte_code("one")
+    for at in (0, len(code) // 2, len(code) - 1):
+        other = code[:at] + bytes([code[at] ^ 1]) + code[at + 1 :]
+        said = do(host, "artefact", want(name), payload=packed + other, compiled=compiled)
+        assert "did not arrive whole" in said["error"]
+        assert list((host.root / "opt/tortie").iterdir()) == []
+
+
+def _mark(host: Box, name: str) -> str:
+    """What the product says when it runs."""
+    words = [sys.executable, "-I", "-B", "-c", "import sys; sys.path.insert(0, sys.argv[1]); import product as p"]
+    words[-1] += "; print(p.MARK)"
+    done = subprocess.run([*words, host.root / "opt/tortie" / name / "lib"], capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
 @pytest.mark.parametrize(
-    ("step", "undo"), [("artefact", False), ("artefact", True), ("configuration", True), ("node", False)]
+    ("step", "undo", "along"),
+    [
+        ("artefact", False, True),
+        ("artefact", False, False),
+        ("artefact", True, True),
+        ("configuration", True, True),
+        ("node", False, True),
+    ],
 )
-def test_killed_anywhere_in_a_step_it_can_be_done_again_and_undone(step: str, undo: bool) -> None:
-    """The process ends at its first change, at its second one, ... until it has made them all."""
+def test_killed_anywhere_in_a_step_it_can_be_done_again_and_undone(step: str, undo: bool, along: bool) -> None:
+    """The process ends at its first change, at its second one, ... until it has made them all. `along`: byte code comes
+    with the request."""
     name, payload = artefact("one")
+    compiled, code = byte_code("one") if along else (None, b"")
     wanted = want(name)
     for count in range(1, 100):
         with box() as host:
             before = host.tree()
             for earlier in (*STEPS, GATE)[: (*STEPS, GATE).index(step)]:
                 do(host, earlier, wanted, payload=payload)
-            killed = _killed_at(count, host, step, wanted, payload)
+            killed = _killed_at(count, host, step, wanted, payload + code, compiled=compiled)
             if not undo:
                 all_of(host, wanted, payload)
                 assert delta(host, wanted) == {}
@@ -198,7 +324,16 @@ def test_killed_anywhere_in_undoing_it_can_be_undone_again() -> None:
                     break
 
 
-def _killed_at(count: int, host: Box, step: str, wanted: dict[str, Any], payload: bytes, *, undo: bool = False) -> bool:
+def _killed_at(
+    count: int,
+    host: Box,
+    step: str,
+    wanted: dict[str, Any],
+    payload: bytes,
+    *,
+    undo: bool = False,
+    compiled: dict[str, Any] | None = None,
+) -> bool:
     """Does the step in a process that ends before its `count`th change. False when it made all of them."""
     child = os.fork()
     if child == 0:
@@ -213,7 +348,7 @@ def _killed_at(count: int, host: Box, step: str, wanted: dict[str, Any], payload
                     os._exit(KILLED)
 
         sys.addaudithook(hook)
-        said = do(host, step, wanted, undo=undo, payload=payload)
+        said = do(host, step, wanted, undo=undo, payload=payload, compiled=compiled)
         os._exit(1 if "error" in said else 0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in (0, KILLED)
@@ -232,6 +367,31 @@ def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:
     assert do(host, GATE, wanted)["error"].startswith("1 endpoints that were up are not (a is one)")
     host.say({"b": "down"})
     assert do(host, GATE, wanted) == {"notes": ["ready, ended meanwhile: 1"]}
+
+
+def test_a_node_that_does_not_say_how_it_is_does_not_pass_the_gate(host: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "REACH_SECONDS", 0.0)
+    name, payload = artefact("one")
+    wanted = {**want(name), "patience": 0.5}
+    for step in STEPS:
+        do(host, step, want(name), payload=payload)
+    status = host.answers["/status"]
+    host.answers["/status"] = 500, {}
+    assert do(host, GATE, wanted)["error"] == "the node does not answer (/status: HTTP 500), 0.5 s long"
+    host.answers |= {"/status": status, "/peers": (500, {})}
+    asked = {**host.request("apply", GATE, wanted), "rolled": ["b"]}
+    assert answer(asked, b"")["error"] == "the node does not tell of other hosts (/peers: HTTP 500), 0 s long"
+    del host.answers["/peers"]  # as an older one, which does not know the question
+    assert answer(asked, b"") == {"notes": [READY]}
+
+
+def test_a_host_that_cannot_be_asked_is_asked_again_after_a_pause(host: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [{"b": "Network is unreachable"}, {"b": "Network is unreachable"}, {}]
+    paused: list[float] = []
+    monkeypatch.setattr(neighbours, "silent", lambda *_: said.pop(0))
+    monkeypatch.setattr(time, "sleep", paused.append)
+    assert gate.wait(host.root / "run/tortie/node.sock", ["a"], ["b"], 0, 30) == READY
+    assert paused == [gate.PAUSE] * 2
 
 
 def test_refusals_say_why_and_change_nothing(host: Box) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from tests.support.ports import free_port
-from tests.support.rollout_host import NODE, Box, artefact, box
+from tests.support.rollout_host import NODE, Box, artefact, box, want
 from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
@@ -27,7 +27,9 @@ from tortie.cli.main import exit_code
 from tortie.packages.rollout import artefact as artefacts
 from tortie.packages.rollout import book, drive, reach
 from tortie.packages.rollout.artefact import Artefact
+from tortie.packages.rollout.hand import bytecode
 from tortie.packages.rollout.hand.artefact import tag
+from tortie.packages.rollout.hand.main import answer
 from tortie.packages.rollout.machine import start
 from tortie.store.open import open_store
 from tortie.store.port import Put
@@ -335,12 +337,18 @@ def test_words_that_do_not_go_together(words: list[str]) -> None:
     assert CliRunner().invoke(command.rollout, words).exit_code == click.UsageError.exit_code
 
 
-def test_the_real_artefact_runs_without_anything_installed(tmp_path: Path) -> None:
+def test_the_real_artefact_runs_without_anything_installed() -> None:
     made = artefacts.build(PYTHON)
-    assert artefacts.build(PYTHON).name == made.name
-    subprocess.run(["tar", "-xz", "-C", tmp_path], input=made.packed, check=True)
-    ran = subprocess.run([tmp_path / "bin/tortie", "node", "unit"], capture_output=True, text=True, check=False, env={})
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert "[Service]" in ran.stdout
-    version = subprocess.run([tmp_path / "bin/tortie", "--version"], capture_output=True, text=True, check=True, env={})
-    assert version.stdout.startswith("tortie, version ")
+    assert artefacts.build(PYTHON, only_name=True).name == made.name
+    with box() as host:
+        request = {**host.request("apply", "artefact", want(made.name)), **made.said}
+        assert answer(request, made.payload) == {"notes": []}
+        there = host.root / "opt/tortie/current"
+        sources = {str(path) for path in there.rglob("*.py")}
+        assert {str(path) for path in there.rglob("*.pyc")} == {bytecode.path_of(source) for source in sources}
+        program = there / "bin/tortie"
+        ran = subprocess.run([program, "node", "unit"], capture_output=True, text=True, check=False, env={})
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "[Service]" in ran.stdout
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, env={})
+        assert version.stdout.startswith("tortie, version ")

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import marshal
 import os
 import signal
 import tarfile
@@ -16,8 +17,10 @@ from typing import Any
 
 from tests.support.unix_server import answering
 from tests.support.waiting import PATIENCE
+from tortie.packages.rollout.hand import bytecode
 from tortie.packages.rollout.hand.artefact import DIGITS, tag
 
+MODULE = "lib/product.py"
 NODE, AGENT = "calico-node.service", "mesos.service"
 UNIT_FILE = f"/etc/systemd/system/{NODE}"
 _SYSTEMCTL = """\
@@ -34,7 +37,8 @@ case $verb in
   enable) touch "$1.enabled" ;;
   disable) rm -f "$1.enabled" ;;
   stop) end "$1" ;;
-  restart)
+  start|restart)
+    if [ $verb = start ] && alive "$1"; then exit 0; fi
     if [ -e refuse ]; then echo "the unit does not start" >&2; exit 1; fi
     end "$1"; env -i setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
     echo "$1" >> ../restarts ;;
@@ -46,6 +50,7 @@ _PROGRAM = """\
 #!/bin/sh
 cd "$(dirname "$0")/../../../../.." || exit 9
 case " $* " in *" --force "*) ;; *) if [ -e endpoints ]; then echo "tortie: 1 endpoint is here" >&2; exit 4; fi ;; esac
+case " $* " in *" --dry-run "*) ;; *) if [ -e late ]; then echo "tortie: 1 endpoint came" >&2; exit 4; fi ;; esac
 case " $* " in *" --dry-run "*) ;; *) echo "$@" >> uninstalled; cat notes 2>/dev/null; echo removed something ;; esac
 exit 0
 """
@@ -54,14 +59,31 @@ exit 0
 def artefact(mark: str) -> tuple[str, bytes]:
     """(name, packed) of a product of two files. `tortie node uninstall` writes down that it was called, and refuses
     while the host has endpoints."""
+    data = _tar({"bin/tortie": _PROGRAM.encode(), MODULE: _source(mark)})
+    return hashlib.sha256(data).hexdigest()[:DIGITS], gzip.compress(data, mtime=0)
+
+
+def byte_code(mark: str, files: Mapping[str, bytes] | None = None) -> tuple[dict[str, Any], bytes]:
+    """(what a request says of it, packed) of the product's byte code, or of what else comes in its place."""
+    source = _source(mark)
+    made = {bytecode.path_of(MODULE): bytecode.header(source) + marshal.dumps(compile(source, MODULE, "exec"))}
+    packed = gzip.compress(_tar(made if files is None else files), mtime=0)
+    digest = hashlib.sha256(packed).hexdigest()
+    return {"magic": bytecode.MAGIC, "size": len(packed), "digest": digest}, packed
+
+
+def _source(mark: str) -> bytes:
+    return f"MARK = {mark!r}\n".encode()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
-        for name, text in {"bin/tortie": _PROGRAM, "lib/product.py": f"MARK = {mark!r}\n"}.items():
+        for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.mode = len(text), 0o755
-            tar.addfile(member, io.BytesIO(text.encode()))
-    data = plain.getvalue()
-    return hashlib.sha256(data).hexdigest()[:DIGITS], gzip.compress(data, mtime=0)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return plain.getvalue()
 
 
 def want(name: str, conf: str = "NODENAME=a1\n", *, agent: str = "", settle: float = 0.0) -> dict[str, Any]:
@@ -109,7 +131,8 @@ class Box:
         return path.read_text().split() if path.exists() else []
 
     def beside(self, name: str) -> Path:
-        """A file beside the host's own: `endpoints` (there are some), `uninstalled` (what was called), `notes`."""
+        """A file beside the host's own: `endpoints` (there are some), `late` (they come once the
+        node has ended), `uninstalled` (what was called), `notes`."""
         return self._units.parent / name
 
     def refuse_restarts(self, refuse: bool) -> None:

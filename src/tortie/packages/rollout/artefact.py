@@ -7,14 +7,18 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import tortie
 from tortie import __version__
 from tortie.base import distributions
 from tortie.base.errors import Unavailable
+from tortie.packages.rollout.compiled import byte_code
+from tortie.packages.rollout.hand import bytecode
 from tortie.packages.rollout.hand.artefact import DIGITS, tag
 
 MTIME = 1451606400
@@ -39,45 +43,87 @@ sys.exit(main())
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """`tag`: the Python and the machine that its compiled modules are for; `packed`: a tar, compressed."""
+    """`tag`: the Python and the machine that its compiled modules are for; `packed`: a tar, compressed; `compiled`:
+    another one with the byte code of its sources. That is never the same twice, so the name says nothing of it."""
 
     name: str
     tag: str
     packed: bytes
+    compiled: bytes = b""
+
+    @property
+    def payload(self) -> bytes:
+        """What goes with a request."""
+        return self.packed + self.compiled
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a request says of it."""
+        digest = hashlib.sha256(self.compiled).hexdigest()
+        there = {"magic": bytecode.MAGIC, "size": len(self.compiled), "digest": digest}
+        return {"compiled": there} if self.compiled else {}
+
+
+class _Member(NamedTuple):
+    """`path`: where a source lies here."""
+
+    name: str
+    content: bytes
+    path: Path | None = None
 
 
 def build(python: str, *, only_name: bool = False) -> Artefact:
     """Of what runs here. `python`: the interpreter of the hosts, of the same version as this one. `only_name`: packing
     takes most of the time, and who only makes a plan sends nothing.
 
-    Unavailable when a part of the product cannot be read.
+    Unavailable when a part of the product cannot be read; Invalid when one is no Python.
     """
-    plain = io.BytesIO()
     try:
-        with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            for name, content in sorted(_members(python)):
-                member = tarfile.TarInfo(name)
-                member.size, member.mtime = len(content), MTIME
-                member.mode = 0o755 if name.startswith("bin/") or ".so" in name else 0o644
-                tar.addfile(member, io.BytesIO(content))
+        members = sorted(_members(python))
     except OSError as error:
         raise Unavailable(f"{error.filename}: {error.strerror}") from error
-    data = plain.getvalue()
-    packed = b"" if only_name else gzip.compress(data, compresslevel=LEVEL, mtime=0)
-    return Artefact(hashlib.sha256(data).hexdigest()[:DIGITS], tag(), packed)
+    plain = _tar(members)
+    name = hashlib.sha256(plain).hexdigest()[:DIGITS]
+    if only_name:
+        return Artefact(name, tag(), b"")
+    with ThreadPoolExecutor(1) as pool:
+        packed = pool.submit(_packed, plain)
+        compiled = _packed(_tar(_compiled(members)))
+        return Artefact(name, tag(), packed.result(), compiled)
 
 
-def _members(python: str) -> Iterator[tuple[str, bytes]]:
+def _packed(plain: bytes) -> bytes:
+    return gzip.compress(plain, compresslevel=LEVEL, mtime=0)
+
+
+def _tar(members: Iterable[_Member]) -> bytes:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content, _ in members:
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), MTIME
+            member.mode = 0o755 if name.startswith("bin/") or ".so" in name else 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return plain.getvalue()
+
+
+def _compiled(members: Iterable[_Member]) -> Iterator[_Member]:
+    for name, content, path in members:
+        if path is not None and name.endswith(".py"):
+            yield _Member(bytecode.path_of(name), byte_code(name, content, path))
+
+
+def _members(python: str) -> Iterator[_Member]:
     for program, module in PROGRAMS.items():
-        yield f"bin/{program}", _PROGRAM.format(python=python, module=module).encode()
+        yield _Member(f"bin/{program}", _PROGRAM.format(python=python, module=module).encode())
     path, text = distributions.metadata(__version__)
-    yield f"lib/{path}", text.encode()
+    yield _Member(f"lib/{path}", text.encode())
     for name, file in _own_files():
-        yield f"lib/tortie/{name}", file.read_bytes()
+        yield _Member(f"lib/tortie/{name}", file.read_bytes(), file)
     for name, file in dict(distributions.files(distributions.REQUIRED)).items():
         # What an installer writes beside: it says where and how, which is another matter on each machine.
         if not name.endswith((".dist-info/RECORD", ".dist-info/INSTALLER", ".dist-info/REQUESTED", "direct_url.json")):
-            yield f"lib/{name}", file.read_bytes()
+            yield _Member(f"lib/{name}", file.read_bytes(), file)
 
 
 def _own_files() -> Iterator[tuple[str, Path]]:

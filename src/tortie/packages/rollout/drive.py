@@ -104,7 +104,9 @@ def _do(
     away."""
     what = f"{act.host} {'undo ' if act.undo else ''}{act.step}"
     tell(f"{what}: running")
-    payload = artefact.packed if artefact and act.step == "artefact" and not act.undo else b""
+    payload = b""
+    if artefact and act.step == "artefact" and not act.undo:
+        payload, request = artefact.payload, {**request, **artefact.said}
     for left in reversed(range(TRIES)):
         try:
             notes = reach.ask(request, payload)["notes"]

@@ -11,10 +11,12 @@ import sys
 import sysconfig
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tortie.packages.rollout.hand.files import Failed, Place, sync
+from tortie.packages.rollout.hand import bytecode
+from tortie.packages.rollout.hand.files import Failed, Place, remove, sync
 from tortie.packages.rollout.hand.units import run
 
 HOME = "/opt/tortie"
@@ -39,7 +41,8 @@ def delta(place: Place, want: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def apply(place: Place, want: dict[str, Any], payload: bytes) -> None:
+def apply(place: Place, want: dict[str, Any], payload: bytes, compiled: dict[str, Any] | None = None) -> None:
+    """`compiled`: `{"magic", "size", "digest"}` of the byte code at the payload's end, if there is any."""
     if want["tag"] != tag():
         raise Failed(f"this host's Python is {tag()}, the artefact is for {want['tag']}")
     home = place.path(HOME)
@@ -50,7 +53,7 @@ def apply(place: Place, want: dict[str, Any], payload: bytes) -> None:
     for left in home.glob(".*.unpacking"):
         shutil.rmtree(left)
     if not (home / want["name"]).is_dir():
-        _unpack(home, want["name"], payload)
+        _unpack(home, want["name"], payload, compiled)
     _lead(home, want["name"])
 
 
@@ -62,7 +65,7 @@ def undo(place: Place) -> None:
     if record["link"]:
         _lead(home, record["link"])
     else:
-        (home / CURRENT).unlink(missing_ok=True)
+        remove(home / CURRENT)
 
 
 def clean(place: Place, name: str) -> None:
@@ -70,7 +73,7 @@ def clean(place: Place, name: str) -> None:
     record, home = place.record("artefact"), place.path(HOME)
     if record is None or not home.exists():
         return
-    (home / _NEXT).unlink(missing_ok=True)
+    remove(home / _NEXT)
     for left in home.glob(".*.unpacking"):
         shutil.rmtree(left)
     if record["made"] and _current(home) != name and (home / name).is_dir():
@@ -87,37 +90,78 @@ def program(place: Place, name: str) -> str:
 def _current(home: Path) -> str:
     try:
         return os.readlink(home / CURRENT)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         raise Failed(f"{home / CURRENT} is there and is no link: move it away") from error
 
 
-def _unpack(home: Path, name: str, payload: bytes) -> None:
-    try:
-        plain = gzip.decompress(payload)
-    except (OSError, EOFError, zlib.error) as error:
-        raise Failed(f"the artefact did not arrive whole: {error}") from error
+def _unpack(home: Path, name: str, payload: bytes, compiled: dict[str, Any] | None) -> None:
+    size = compiled["size"] if compiled else 0
+    plain, code = payload[: len(payload) - size], payload[len(payload) - size :]
+    if compiled and hashlib.sha256(code).hexdigest() != compiled["digest"]:
+        raise Failed("the artefact did not arrive whole: its byte code is another one")
+    plain = _plain(plain)
     if hashlib.sha256(plain).hexdigest()[:DIGITS] != name:
         raise Failed(f"the artefact did not arrive whole: {len(payload)} bytes that are not {name}")
     beside = home / f".{name}.unpacking"
     beside.mkdir()
+    if compiled and compiled["magic"] == bytecode.MAGIC:
+        made = {str(path): content for path, _, content in _contents(_plain(code))}
+        for path, mode, content in _contents(plain):
+            _put(beside / path, mode, content)
+            if path.suffix == ".py":
+                where = bytecode.path_of(str(path))
+                _put(beside / where, 0o644, _fitting(made.pop(where, b""), path, content))
+        if made:
+            raise Failed(f"the artefact holds byte code of no source: {min(made)}")
+    else:
+        for path, mode, content in _contents(plain):
+            _put(beside / path, mode, content)
+        _compile(beside)
+    os.sync()
+    beside.rename(home / name)
+    sync(home)
+
+
+def _plain(packed: bytes) -> bytes:
+    try:
+        return gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Failed(f"the artefact did not arrive whole: {error}") from error
+
+
+def _contents(plain: bytes) -> Iterator[tuple[PurePosixPath, int, bytes]]:
+    """(path, mode, content) of each file."""
     with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
         for member in tar:
             path = PurePosixPath(member.name)
             if not member.isfile() or path.is_absolute() or ".." in path.parts:
                 raise Failed(f"the artefact holds {member.name!r}, which no artefact has")
-            target, content = beside / path, tar.extractfile(member)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content.read() if content else b"")
-            target.chmod(member.mode & 0o755)
-    # Once, here: each start would do it otherwise, or could not write it down.
-    done = run([sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(beside)])
+            content = tar.extractfile(member)
+            yield path, member.mode & 0o755, content.read() if content else b""
+
+
+def _put(path: Path, mode: int, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def _fitting(code: bytes, path: PurePosixPath, source: bytes) -> bytes:
+    """Nobody compares it with its source any more, once it lies beside it."""
+    header = bytecode.header(source)
+    if code[: len(header)] != header:
+        raise Failed(f"the artefact's byte code of {path} is {'of another source' if code else 'missing'}")
+    return code
+
+
+def _compile(folder: Path) -> None:
+    """Where no byte code came that this Python reads. Once, here: each start would do it otherwise, or could not write
+    it down."""
+    done = run([sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder)])
     if done.returncode != 0:
         raise Failed(f"the artefact cannot be compiled: {(done.stdout or done.stderr).strip()[-300:]}")
-    os.sync()
-    beside.rename(home / name)
-    sync(home)
 
 
 def _lead(home: Path, name: str) -> None:

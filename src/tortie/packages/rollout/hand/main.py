@@ -24,7 +24,7 @@ def answer(request: dict[str, Any], payload: bytes) -> dict[str, Any]:
             return {"delta": hand.delta()}
         if request["do"] == "undo":
             return {"notes": hand.undo(request["step"])}
-        return {"notes": hand.apply(request["step"], payload)}
+        return {"notes": hand.apply(request["step"], payload, request.get("compiled"))}
     except Failed as error:
         return {"error": str(error)}
     except OSError as error:
