@@ -19,6 +19,7 @@ from tortie.cli.calico_framework import install_framework
         (["--port", "9", "--cni-plugins-dir", "rel"], "Invalid value for --cni-plugins-dir: 'rel': a full path"),
         (["--port", "9", "--etcd-srv", ".mesos"], "Invalid value for --etcd-srv: a domain such as etcd.mesos"),
         (["--max-concurrent-restarts", "0"], "0 is not in the range x>=1"),
+        (["--mem-limit", "64"], "64.0 is not in the range x>=256"),
     ],
 )
 def test_wrong_options_are_named(words: list[str], said: str) -> None:

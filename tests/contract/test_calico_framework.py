@@ -41,6 +41,7 @@ ENDPOINT = Resource(
 )
 REFUSED = "1 endpoint of a container is on this network: web; it would end under them: end these containers first"
 Story = Callable[[HostsMaster], Awaitable[None]]
+pytestmark = pytest.mark.timeout(900)
 
 
 def told(tmp_path: Path, story: Story, names: tuple[str, ...] = ("a1", "a2", "p1"), public: str = "p1") -> None:
@@ -162,7 +163,7 @@ def test_a_task_that_dies_is_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
-    patience = 0.3
+    patience = 1.0
 
     async def story(master: HostsMaster) -> None:
         master.hold = lambda task: task.info["name"] == "calico-apply-cni"
@@ -176,8 +177,10 @@ def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
             await until(lambda: time.monotonic() > ends)
             master.hold = lambda _task: False
             await master.start()
-            shown = await live.state("done")
-            assert (marks(shown), shown["trouble"]) == ({"a1": "done"}, "")
+            for task in master.live("calico-apply-cni"):
+                master.run(task)  # where stopping took so long that the step was tried again before
+            shown = await live.board(lambda shown: shown["state"] == "done" and not shown["trouble"], "done")
+            assert marks(shown) == {"a1": "done"}
             assert next(step["tries"] for step in shown["hosts"][0]["steps"] if step["name"] == "cni") == 1
 
     told(tmp_path, story, ("a1",), "")
@@ -236,11 +239,7 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             assert (await live.call("POST", "/uninstall", {"force": "yes"}))[0] == 400
             status, said = await live.call("POST", "/uninstall", {"force": True})
             assert (status, said["message"]) == (202, "2 rollouts are being undone")
-
-            async def gone() -> bool:
-                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
-
-            await until(gone)
+            await live.leave()
             await until(lambda: master.count("TEARDOWN") == 1)
             assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
                 name: files(tree) for name, tree in before.items()
@@ -265,11 +264,7 @@ def test_uninstalling_under_endpoints_is_refused_with_their_names_and_forced_dow
             assert (status, said["message"]) == (409, REFUSED)
             there = {name: host.tree() for name, host in master.boxes.items()}
             assert (await live.call("POST", "/uninstall", {"force": True}))[0] == 202
-
-            async def gone() -> bool:
-                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
-
-            await until(gone)
+            await live.leave()
             assert there != before
             assert master.boxes["a1"].beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
             assert {name: files(host.tree()) for name, host in master.boxes.items()} == {

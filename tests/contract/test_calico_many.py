@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.agent_hosts import Live, roller
+import pytest
+from tests.support.agent_hosts import WHOLE, Live, roller
 from tests.support.simulated_agents import SimulatedMaster
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
+pytestmark = pytest.mark.timeout(900)
 NAMES = [f"agent-{number}" for number in range(1, 21)]
 
 
@@ -21,7 +23,7 @@ def test_every_watcher_sees_all_of_it_by_differences(tmp_path: Path) -> None:
         master.hold = lambda task: task.info["name"].startswith("calico-apply")
         await master.start()
         try:
-            async with roller(tmp_path, master) as live, asyncio.timeout(2 * PATIENCE):
+            async with roller(tmp_path, master) as live, asyncio.timeout(WHOLE):
                 await until(lambda: bool(master.live("calico-apply")))
                 kinds: list[str] = []
                 watching = [asyncio.ensure_future(watched(live, heard=kinds)) for _ in range(3)]
@@ -48,7 +50,7 @@ def test_who_comes_later_gets_everything_and_an_order_is_heard_by_all(tmp_path: 
         master.fails = lambda host, do, step: "not today" if (host, do, step) == ("agent-2", "apply", "gate") else ""
         await master.start()
         try:
-            async with roller(tmp_path, master) as live, asyncio.timeout(2 * PATIENCE):
+            async with roller(tmp_path, master) as live, asyncio.timeout(WHOLE):
                 stopped = await watched(live, "stopped")
                 assert stopped["stopped"] == "agent-2: gate: not today"
                 assert [host["failed"] for host in stopped["hosts"]] == ["", "gate", ""]

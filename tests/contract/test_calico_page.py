@@ -59,6 +59,7 @@ async def pause(page: Page) -> None:
 async def stop_and_mend(page: Page, master: HostsMaster, live: Live) -> None:
     """The task of a1 dies, the next one is refused: the agent is undone, and then the page says why it stopped."""
     master.boxes["a1"].refuse_restarts(True)
+    await until(lambda: master.live("calico-apply-agent"), message="the page says so before its task begins")
     held = next(iter(master.live("calico-apply-agent")))
     master.hold = lambda _task: False
     master.update(held, "TASK_FAILED", message="killed")

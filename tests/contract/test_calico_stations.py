@@ -7,10 +7,11 @@ import contextlib
 import functools
 import itertools
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -19,14 +20,23 @@ from tests.support.agent_hosts import HostsMaster, Live, roller, start
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, Box, box
 from tests.support.station_hosts import settings_of, station
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
+from tortie.base.errors import Unavailable
+from tortie.marathon.leader import Leadership
+from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
-from tortie.packages.stations import station_key
+from tortie.packages.calico.desk import Desk
+from tortie.packages.calico.stations import Stations
+from tortie.packages.calico.tasks import Needs
+from tortie.packages.rollout import drive
+from tortie.packages.stations import read_request, request_key, station_key
 from tortie.store.open import open_store
+from tortie.store.port import Datastore, Drop, KeyValue, Put
 
 STEPS = ["artefact", "configuration", "node", "gate"]
 Story = Callable[[HostsMaster, dict[str, Box]], Awaitable[None]]
+pytestmark = pytest.mark.timeout(900)
 
 
 def told(tmp_path: Path, story: Story, masters: tuple[str, ...] = ("m1",), agents: tuple[str, ...] = ("a1",)) -> None:
@@ -56,6 +66,13 @@ async def masters_done(live: Live, *wanted: str) -> Any:
     return await live.board(there, f"a rollout done on {wanted}")
 
 
+async def announced(directory: Path, *masters: str) -> None:
+    with closing(open_store(f"sqlite://{directory}/store")) as store:
+        await until(
+            lambda: all(store.get(station_key(name)) for name in masters), message=f"{masters} announce themselves"
+        )
+
+
 def test_masters_come_last_without_plug_ins_and_are_undone_first(tmp_path: Path) -> None:
     async def story(mesos: HostsMaster, hosts: dict[str, Box]) -> None:
         before = {name: tree(host) for name, host in hosts.items()}
@@ -65,30 +82,28 @@ def test_masters_come_last_without_plug_ins_and_are_undone_first(tmp_path: Path)
             settings_of(name, host, lambda step, name=name: did.append(f"{name} {step}"))  # type: ignore[misc]
             for name, host in hosts.items()
         )
-        async with station(tmp_path, second), station(tmp_path, first), roller(tmp_path, mesos) as live:
-            shown = await masters_done(live, "m1", "m2")
-            assert names(shown) == ["a1", "m1", "m2"]
-            assert [[step["name"] for step in host["steps"]] for host in shown["hosts"][1:]] == [STEPS, STEPS]
-            assert shown["note"] == ""
-            assert [did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")] == sorted(
-                did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")
-            )
-            assert did.index("a1 apply-gate") < did.index("m1 apply-artefact")
-            assert did.index("m1 apply-gate") < did.index("m2 apply-artefact")
-            for host in hosts.values():
-                assert host.restarts() == [NODE]
-                assert (host.root / "etc/tortie/store").read_text().startswith("etcd://10.0.0.1:31000,")
-                assert (host.root / "etc/calico/calicoctl.cfg").exists()
-                assert not (host.root / "opt/cni").exists()
-            assert list((await live.call("GET", "/json"))[1]) == ["a1"]
-
-            async def gone() -> bool:
-                return (await live.call("POST", "/uninstall", {"force": True}))[0] == 204
-
-            await until(gone)
-            undone = [line.partition(" ")[0] for line in did if " undo-" in line]
-            assert [name for name, _ in itertools.groupby(undone)] == ["m2", "m1", "a1"]
-            assert {name: tree(host) for name, host in hosts.items()} == before
+        async with station(tmp_path, second), station(tmp_path, first):
+            await announced(tmp_path, "m1", "m2")
+            async with roller(tmp_path, mesos) as live:
+                shown = await masters_done(live, "m1", "m2")
+                assert names(shown) == ["a1", "m1", "m2"]
+                assert [[step["name"] for step in host["steps"]] for host in shown["hosts"][1:]] == [STEPS, STEPS]
+                assert shown["note"] == ""
+                assert [did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")] == sorted(
+                    did.index(f"{name} apply-artefact") for name in ("a1", "m1", "m2")
+                )
+                assert did.index("a1 apply-gate") < did.index("m1 apply-artefact")
+                assert did.index("m1 apply-gate") < did.index("m2 apply-artefact")
+                for host in hosts.values():
+                    assert host.restarts() == [NODE]
+                    assert (host.root / "etc/tortie/store").read_text().startswith("etcd://10.0.0.1:31000,")
+                    assert (host.root / "etc/calico/calicoctl.cfg").exists()
+                    assert not (host.root / "opt/cni").exists()
+                assert list((await live.call("GET", "/json"))[1]) == ["a1"]
+                await live.leave()
+                undone = [line.partition(" ")[0] for line in did if " undo-" in line]
+                assert [name for name, _ in itertools.groupby(undone)] == ["m2", "m1", "a1"]
+                assert {name: tree(host) for name, host in hosts.items()} == before
 
     told(tmp_path, story, ("m1", "m2"))
 
@@ -149,7 +164,12 @@ def test_killed_in_each_step_it_comes_back_and_it_ends_as_wanted(tmp_path: Path,
     told(tmp_path, story)
 
 
-def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(tmp_path: Path) -> None:
+def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "PAUSE", 0.1)
+    monkeypatch.setattr(stations, "LOOK_SECONDS", 0.1)
+
     async def story(mesos: HostsMaster, hosts: dict[str, Box]) -> None:
         came: list[str] = []
 
@@ -160,8 +180,7 @@ def test_one_that_stays_away_stops_the_rollout_and_retry_goes_on_once_it_is_back
             assert "m1: its station has been away for 0.5 s" in shown["stopped"]
             assert [host["mark"] for host in shown["hosts"]] == ["done", "stuck"]
             async with station(tmp_path, settings_of("m1", hosts["m1"])):
-                with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
-                    await until(lambda: store.get(station_key("m1")), message="the station announces itself")
+                await announced(tmp_path, "m1")
                 assert (await live.call("POST", "/v1/retry"))[0] == 200
                 await masters_done(live, "m1")
             assert hosts["m1"].restarts() == [NODE]
@@ -203,3 +222,45 @@ def tree(host: Box) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         return {name: held for name, held in host.tree().items() if name != "active"}
     return {}
+
+
+class _Away:
+    """A store that can be out of reach."""
+
+    def __init__(self, store: Datastore) -> None:
+        self._store, self.away, self.refused = store, False, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def get(self, key: str) -> KeyValue | None:
+        if self.away:
+            self.refused += 1
+            raise Unavailable("the store is away")
+        return self._store.get(key)
+
+
+def test_a_store_that_is_away_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        with closing(open_store(f"sqlite://{tmp_path}/store")) as plain:
+            store, desk = _Away(plain), Desk("http://127.0.0.1:1")
+
+            async def commit(writes: Sequence[Put]) -> None:
+                plain.commit(writes)
+
+            leadership = SimpleNamespace(store=store, commit=commit)
+            asking = Stations(cast(Leadership, leadership), Needs(), desk)
+            step = {"do": "apply", "step": "gate", "plan": "p", "want": {}}
+            asked = asyncio.ensure_future(asking.ask("m1", step, b""))
+            await until(lambda: plain.get(request_key("m1")))
+            store.away = True
+            await until(lambda: store.refused >= 2 or asked.done())
+            store.away = False
+            stands = plain.get(request_key("m1"))
+            assert stands is not None, "it is not withdrawn"
+            token = read_request(stands.value).given.rpartition("/")[2]
+            assert await desk.answered(token, b'{"code":0,"out":"{\\"notes\\":[]}","err":""}')
+            plain.commit([Drop(request_key("m1"))])
+            assert await asyncio.wait_for(asked, PATIENCE) == {"notes": []}
+
+    asyncio.run(story())

@@ -22,6 +22,7 @@ from tortie.packages.rollout.reach import Ssh
 from tortie.store.open import open_store
 
 Story = Callable[[HostsMaster], Awaitable[None]]
+pytestmark = pytest.mark.timeout(900)
 
 
 def told(tmp_path: Path, story: Story, names: tuple[str, ...] = ("a1", "a2", "a3")) -> None:

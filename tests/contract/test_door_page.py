@@ -96,7 +96,7 @@ async def see_a_rollout(page: Page, says: dict[str, Any], port: int) -> None:
     says["/master/state-summary"] = {"frameworks": [framework], "slaves": [slave]}
     await expect(line).to_contain_text("2 of 5 agents done, a3: Gate")
     await expect(line.get_by_role("link")).to_have_attribute("href", "service/calico/")
-    await expect(page.locator("#sum")).to_have_text("The rollout of the network is rolling")
+    await expect(page.locator("#sum")).to_have_text("The network is being rolled out")
     said = says.pop("/roller/v1/summary")
     says["/roller/v1/summary"] = (503, "", b"")
     await expect(line.locator(".badge")).to_have_text("silent")

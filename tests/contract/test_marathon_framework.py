@@ -228,6 +228,54 @@ def test_agents_of_a_role_that_is_not_accepted_are_left_alone(tmp_path: Path) ->
     asyncio.run(story())
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMesos-Stream-Id: s\r\nTransfer-Encoding: chunked\r\n\r\n"
+SUBSCRIBED = (
+    b'{"type":"SUBSCRIBED","subscribed":{"framework_id":{"value":"f"},"heartbeat_interval_seconds":0.05}}'
+)  # fmt: skip
+RECORD = b"%d\n%s" % (len(SUBSCRIBED), SUBSCRIBED)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"", "no answer for 0.3 s"),
+        (HEAD, "no heartbeat for"),
+        (HEAD + b"%x\r\n%s\r\n" % (len(RECORD), RECORD), "no heartbeat for"),
+        (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 9\r\n\r\n", "no answer for 0.3 s"),
+    ],
+    ids=["nothing", "a head", "subscribed", "half a refusal"],
+)
+def test_a_master_that_falls_silent_is_asked_anew(said: bytes, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As one does that is stopped by a signal: its connections stay open."""
+    met: list[asyncio.StreamWriter] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await reader.read()  # the caller has gone
+        writer.close()
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    async def story() -> None:
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            where = "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+            framework = Framework([where], lambda: framework_info(**WHO), nothing, nothing, answer_seconds=0.3)
+            running = asyncio.ensure_future(framework.run())
+            try:
+                await until(lambda: len(met) >= 3 and why in caplog.text)
+            finally:
+                running.cancel()
+                await asyncio.wait({running}, timeout=PATIENCE)
+                for writer in met:
+                    writer.close()
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(story())
+
+
 class _Chatter:
     """An answer that always has more to read."""
 

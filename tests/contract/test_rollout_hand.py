@@ -6,13 +6,14 @@ import gzip
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.support.rollout_host import AGENT, MODULE, NODE, UNIT_FILE, Box, artefact, box, byte_code, want
 
-from tortie.packages.rollout.hand import bytecode
+from tortie.packages.rollout.hand import bytecode, gate, neighbours
 from tortie.packages.rollout.hand.main import answer
 from tortie.packages.rollout.machine import GATE, STEPS
 
@@ -100,6 +101,16 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
 
 
+def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:
+    home = host.root / "opt/tortie"
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("not a folder")
+    before, (name, payload) = host.tree(), artefact("one")
+    assert do(host, "artefact", want(name), payload=payload) == {"error": f"{home}: File exists"}
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
+
+
 def test_undone_the_agent_s_unit_has_read_what_was_there_before(host: Box) -> None:
     before, (name, payload) = host.tree(), artefact("one")
     wanted = want(name, agent=AGENT)
@@ -123,6 +134,37 @@ def test_a_node_under_endpoints_is_not_undone_and_goes_on(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit  --force\n"
     none_of(host, want(name))
     assert host.tree() == before
+
+
+def test_a_container_that_comes_while_a_node_is_undone_keeps_it(host: Box) -> None:
+    name, payload = artefact("one")
+    all_of(host, want(name), payload)
+    there = host.tree()
+    host.beside("late").touch()
+    for _ in range(2):
+        said = do(host, "node", want(name), undo=True)
+        assert said == {"error": "tortie node uninstall: tortie: 1 endpoint came"}
+        assert host.tree() == there, "the node goes on"
+    host.beside("late").unlink()
+    none_of(host, want(name))
+    assert host.tree()["active"] == []
+
+
+def test_a_node_that_was_there_and_did_not_run_is_not_uninstalled(host: Box) -> None:
+    (old, packed), (new, packed_new) = artefact("one"), artefact("two")
+    all_of(host, want(old), packed)
+    subprocess.run([str(host.systemctl), "stop", NODE], check=True)
+    before = host.tree()
+    for step in STEPS:
+        assert do(host, step, want(new), payload=packed_new, plan="p2") == {"notes": []}
+    assert host.tree()["active"] == [f"{NODE}.pid"]
+    host.beside("endpoints").touch()
+    none_of(host, want(new), plan="p2")
+    assert not host.beside("uninstalled").exists()
+    marks = "var/lib/tortie/rollout/marks/"
+    assert {key: value for key, value in host.tree().items() if not key.startswith(marks)} == {
+        key: value for key, value in before.items() if not key.startswith(marks)
+    }
 
 
 def test_an_upgrade_and_back_restarts_the_node_once_each_way(host: Box) -> None:
@@ -325,6 +367,31 @@ def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:
     assert do(host, GATE, wanted)["error"].startswith("1 endpoints that were up are not (a is one)")
     host.say({"b": "down"})
     assert do(host, GATE, wanted) == {"notes": ["ready, ended meanwhile: 1"]}
+
+
+def test_a_node_that_does_not_say_how_it_is_does_not_pass_the_gate(host: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "REACH_SECONDS", 0.0)
+    name, payload = artefact("one")
+    wanted = {**want(name), "patience": 0.5}
+    for step in STEPS:
+        do(host, step, want(name), payload=payload)
+    status = host.answers["/status"]
+    host.answers["/status"] = 500, {}
+    assert do(host, GATE, wanted)["error"] == "the node does not answer (/status: HTTP 500), 0.5 s long"
+    host.answers |= {"/status": status, "/peers": (500, {})}
+    asked = {**host.request("apply", GATE, wanted), "rolled": ["b"]}
+    assert answer(asked, b"")["error"] == "the node does not tell of other hosts (/peers: HTTP 500), 0 s long"
+    del host.answers["/peers"]  # as an older one, which does not know the question
+    assert answer(asked, b"") == {"notes": [READY]}
+
+
+def test_a_host_that_cannot_be_asked_is_asked_again_after_a_pause(host: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [{"b": "Network is unreachable"}, {"b": "Network is unreachable"}, {}]
+    paused: list[float] = []
+    monkeypatch.setattr(neighbours, "silent", lambda *_: said.pop(0))
+    monkeypatch.setattr(time, "sleep", paused.append)
+    assert gate.wait(host.root / "run/tortie/node.sock", ["a"], ["b"], 0, 30) == READY
+    assert paused == [gate.PAUSE] * 2
 
 
 def test_refusals_say_why_and_change_nothing(host: Box) -> None:

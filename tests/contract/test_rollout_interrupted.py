@@ -16,6 +16,7 @@ from tests.support.scheduler_master import Task
 
 from tortie.base.errors import Unavailable
 from tortie.packages.calico.tasks import GIVEN
+from tortie.packages.rollout import drive
 from tortie.packages.rollout.reach import BEGIN, StepFailed, given, hand, understood
 
 
@@ -82,7 +83,11 @@ class Cutting:
             file.write_bytes(file.read_bytes()[: self.lengths.pop()])
 
 
-def test_a_task_whose_download_ends_early_is_asked_for_again_and_after_three_times_it_stops(tmp_path: Path) -> None:
+def test_a_task_whose_download_ends_early_is_asked_for_again_and_after_three_times_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "PAUSE", 0.1)
+
     async def story(master: HostsMaster) -> None:
         before = files(master.boxes["a1"])
         master.fetched = Cutting(master, [len(hand()) + 3000, len(hand()) - 9, 5, 40, len(hand()) + 40])

@@ -225,3 +225,19 @@ def test_the_option_is_for_root_and_names_this_host(monkeypatch: pytest.MonkeyPa
     done = CliRunner().invoke(packages.packages, ["run", "--station"])
     assert done.exit_code == click.UsageError.exit_code
     assert "only root can do on this host what a rollout asks for" in done.output
+
+
+def test_an_address_that_talks_nonsense_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    said = [b"what?\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nword"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said.pop(0))
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = "http://127.0.0.1:{1}/given".format(*server.sockets[0].getsockname())
+            assert await asyncio.to_thread(station_hand.Hand(tmp_path).fetch, url) == b"word"
+
+    asyncio.run(story())

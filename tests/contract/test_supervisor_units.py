@@ -94,10 +94,11 @@ def test_a_unit_is_installed_runs_and_is_removed(host: Begin, tmp_path: Path) ->
     link = here.units / "multi-user.target.wants/web.service"
     assert here.systemctl("enable", "--now", "web") == (0, "", f"Created symlink {link} -> {path}.\n")
     assert (here.active("web"), here.systemctl("is-enabled", "web")[:2]) == ("active", (0, "enabled\n"))
-    first = here.pid("web")
+    first, trace = here.pid("web"), tmp_path / "trace"
+    wait(lambda: trace.read_text() == "before\nfrom-the-file\n")
     here.running.inside("kill", "-9", first)
     wait(lambda: here.active("web") == "active" and here.pid("web") not in ("0", first))
-    wait(lambda: (tmp_path / "trace").read_text() == "before\nfrom-the-file\n" * 2)
+    wait(lambda: trace.read_text() == "before\nfrom-the-file\n" * 2)
     assert here.systemctl("restart", "web")[0] == 0
     assert here.systemctl("disable", "--now", "web") == (0, "", f'Removed "{link}".\n')
     assert not link.parent.exists()

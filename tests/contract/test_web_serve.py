@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from tests.support.waiting import PATIENCE
 
 from tortie.web.serve import serve, tcp_listener
 
@@ -52,6 +58,43 @@ def test_a_server_of_a_task_group_ends_without_a_word(caplog: pytest.LogCaptureF
 
     with caplog.at_level(logging.ERROR):
         anyio.run(story)
+    assert caplog.text == ""
+
+
+async def endless(_request: Request) -> StreamingResponse:
+    async def events() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: 1\n\n"
+            await asyncio.sleep(0.1)
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def quiet(_request: Request) -> StreamingResponse:
+    async def events() -> AsyncIterator[bytes]:
+        yield b"data: 1\n\n"
+        await asyncio.get_running_loop().create_future()
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+@pytest.mark.parametrize("stream", [endless, quiet])
+def test_a_stream_that_is_cut_at_the_end_is_no_failure(stream: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        listener = tcp_listener("127.0.0.1", 0)
+        serving = asyncio.ensure_future(serve(Starlette(routes=[Route("/", stream)]), [listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"data: 1"), PATIENCE)
+        serving.cancel()
+        rest = await asyncio.wait_for(reader.read(), PATIENCE)
+        assert not rest.endswith(b"0\r\n\r\n"), "a cut is seen as one"
+        await asyncio.wait({serving}, timeout=PATIENCE)
+        assert serving.cancelled()
+        writer.close()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(story())
     assert caplog.text == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from tests.support.host_state import difference
 from tests.support.machine import needs_vxlan
+from tests.support.netns import within
 from tests.support.real_host import RealHost
 from tests.support.waiting import PATIENCE, wait_until
+
+from tortie.node.uninstall import workloads
 
 pytestmark = [pytest.mark.root, needs_vxlan, pytest.mark.timeout(900)]
 
@@ -130,6 +134,24 @@ def test_what_others_have_changed_or_need_is_left_and_said(host: RealHost) -> No
     assert "removed /opt/cni/bin/calico" in said
     assert host.must("cat /opt/cni/bin/tortie") == "mine\n"
     assert host.run(f"{PROGRAM} node uninstall").stdout == ""
+
+
+def test_endpoints_are_known_by_their_routes_whatever_their_interfaces_are_called() -> None:
+    name = f"leave{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for link in ("uplink", "tap1", "cali1"):
+            subprocess.run(
+                ["ip", "-n", name, "link", "add", link, "type", "veth", "peer", "name", f"to-{link}"], check=True
+            )
+            subprocess.run(["ip", "-n", name, "link", "set", link, "up"], check=True)
+        for route in ("169.254.1.1/32 dev uplink", "10.65.1.0/26 dev uplink", "10.65.0.9/32 dev tap1"):
+            words = [*route.split(), "scope", "link", "proto", "80"]
+            subprocess.run(["ip", "-n", name, "route", "add", *words], check=True)
+        with within(name):
+            assert workloads(["cali"]) == ["cali1", "tap1"]
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def test_ended_at_each_change_it_goes_on(host: RealHost) -> None:

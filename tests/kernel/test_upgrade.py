@@ -60,8 +60,9 @@ def test_an_upgrade_and_its_rollback_lose_nothing_and_restart_what_has_changed(
     prober = begun(hosts, tmp_path)
     new = Version(tmp_path / "new", NEXT)
     agents, nodes = units(hosts, AGENT), units(hosts, NODE)
-    assert steps(hosts.plan(old)) == {"one": [], "two": []}
-    assert hosts.apply(old).stdout == "nothing to do\n"
+    plan = hosts.plan(old)
+    assert steps(plan) == {"one": [], "two": []}
+    assert hosts.apply(old, plan["hash"]).stdout == "nothing to do\n"
     assert (units(hosts, AGENT), units(hosts, NODE)) == (agents, nodes)
     (version,) = versions(hosts)
 

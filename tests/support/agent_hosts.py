@@ -35,6 +35,8 @@ from tortie.packages.rollout.reach import hand
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = [("10.0.0.1", 31000), ("10.0.0.2", 31001), ("10.0.0.3", 31002)]
+WHOLE = 6 * PATIENCE
+"""For a rollout: each of its steps begins when the one before it has ended."""
 APART = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/apart"\nshift 3\nexec "$@"\n'
 
 
@@ -168,11 +170,19 @@ class Live:
             status, last[0] = await self.call("GET", "/v1/status")
             return status == 200 and wanted(last[0])
 
-        await until(there, message=lambda: f"{message}, it shows {last}")
+        await until(there, WHOLE, message=lambda: f"{message}, it shows {last}")
         return last[0]
 
     async def state(self, word: str) -> Any:
         return await self.board(lambda shown: bool(shown["state"] == word), word)
+
+    async def leave(self) -> None:
+        """Uninstalls by force; returns once that has come about."""
+
+        async def gone() -> bool:
+            return (await self.call("POST", "/uninstall", {"force": True}))[0] == 204
+
+        await until(gone, WHOLE, message="everything is undone")
 
     async def end(self) -> None:
         """As SIGTERM does, in the middle of whatever it does."""

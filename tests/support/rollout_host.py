@@ -37,7 +37,8 @@ case $verb in
   enable) touch "$1.enabled" ;;
   disable) rm -f "$1.enabled" ;;
   stop) end "$1" ;;
-  restart)
+  start|restart)
+    if [ $verb = start ] && alive "$1"; then exit 0; fi
     if [ -e refuse ]; then echo "the unit does not start" >&2; exit 1; fi
     end "$1"; env -i setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
     echo "$1" >> ../restarts ;;
@@ -49,6 +50,7 @@ _PROGRAM = """\
 #!/bin/sh
 cd "$(dirname "$0")/../../../../.." || exit 9
 case " $* " in *" --force "*) ;; *) if [ -e endpoints ]; then echo "tortie: 1 endpoint is here" >&2; exit 4; fi ;; esac
+case " $* " in *" --dry-run "*) ;; *) if [ -e late ]; then echo "tortie: 1 endpoint came" >&2; exit 4; fi ;; esac
 case " $* " in *" --dry-run "*) ;; *) echo "$@" >> uninstalled; cat notes 2>/dev/null; echo removed something ;; esac
 exit 0
 """
@@ -129,7 +131,8 @@ class Box:
         return path.read_text().split() if path.exists() else []
 
     def beside(self, name: str) -> Path:
-        """A file beside the host's own: `endpoints` (there are some), `uninstalled` (what was called), `notes`."""
+        """A file beside the host's own: `endpoints` (there are some), `late` (they come once the
+        node has ended), `uninstalled` (what was called), `notes`."""
         return self._units.parent / name
 
     def refuse_restarts(self, refuse: bool) -> None:

@@ -87,6 +87,11 @@ class Manager:
                 log.write(f"{verb} {' '.join(names)}\n")
         if verb in ("daemon-reload", "reset-failed"):
             return 0, "", ""
+        if verb == "list-unit-files":
+            found = sorted(path.name for path in UNITS.glob("*.service"))
+            return 0, "".join(f"{name} {self._told('is-enabled', Unit(name))[1]}" for name in found), ""
+        if not names:
+            return 1, "", "Too few arguments.\n"
         unit = self.units.setdefault(names[0], Unit(names[0]))
         if verb in ("start", "stop", "restart"):
             if verb != "start":

@@ -1,14 +1,17 @@
-"""A lab without a network, and the packages that bring it: from exit code 5 to containers that talk across agents."""
+"""A lab without a network, and the packages that bring it: from exit code 5 to containers that talk across agents, and
+back to hosts as they were."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.support.etcd_server import ETCD
+from tests.support.host_state import State, difference, look
 from tests.support.stars_lab import story, tortie
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -17,14 +20,27 @@ from tortie.lab.api import Host, Lab, Ran
 pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)"),
 ]
 
 NAME = f"bare-{os.getpid()}"
 CALICO = "http://172.24.197.101/service/calico"
-ROLLING = 600
+ROLLING = 1000
 """Seconds for all hosts, one after the other."""
+STAYS = {
+    "folders": {
+        # An empty one that the lab made: the node calls it its own.
+        "- /run/tortie 755",
+        # dockerd's own, since its first container.
+        *("+ /run/containerd 600", "+ /run/containerd/s 600", "+ /run/docker/netns 755"),
+        "+ /run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby 711",
+        *("+ /run/docker/runtime-runc 700", "+ /run/docker/runtime-runc/moby 700"),
+    },
+    "others": {"+ /run/docker/netns/default f 444 "},
+}
+"""What is not as it was behind the package. Besides: logs, and what Docker's and Mesos' file systems keep of containers
+that have ended (`look` stays on the host's own)."""
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +80,49 @@ def rolled(lab: Lab) -> dict[str, Any]:
     return found
 
 
-def test_the_packages_bring_the_network(lab: Lab) -> None:
-    laptop, one, two = (lab.host(name) for name in ("laptop", "agent-1", "agent-2"))
-    for what, ran in asked(lab).items():
-        assert (ran.returncode, "/etc/tortie/store" in ran.stderr) == (5, True), f"{what}: {ran.stderr}"
-    assert one.run(["docker", "network", "create", "--driver=calico", "shop"]).returncode != 0
-    assert tortie("up", "environments", "--until", "0", "--agents", "2", "--name", NAME).returncode == 4, (
-        "that is another lab"
-    )
+def states(lab: Lab) -> dict[str, State]:
+    """Of each host that the package changes."""
+    return {name: look(partial(_told, lab.host(name))) for name in ("master", "agent-1", "agent-2")}
 
+
+def _told(host: Host, line: str) -> str:
+    return host.run(["bash", "-c", line], timeout=ROLLING).stdout
+
+
+def running(lab: Lab) -> set[str]:
+    """The containers of the agents."""
+    return {line for name in ("agent-1", "agent-2") for line in typed(lab.host(name), "docker ps -q").split()}
+
+
+def test_the_packages_bring_the_network_and_take_it_away(lab: Lab) -> None:
+    nothing_yet(lab)
     options = {"etcd": {"cluster-size": 1}}
-    typed(laptop, f"echo '{json.dumps(options)}' > /root/one.json")
-    typed(laptop, "dcos package install etcd --options=/root/one.json --yes")
-    typed(laptop, "dcos package install calico --yes")
+    typed(lab.host("laptop"), f"echo '{json.dumps(options)}' > /root/one.json")
+    typed(lab.host("laptop"), "dcos package install etcd --options=/root/one.json --yes")
+    member = "dig +short _etcd-client._tcp.etcd.mesos SRV"
+    wait_until(lambda: typed(lab.host("agent-1"), member) != "", message="etcd's member")
+    before, others = states(lab), running(lab)
+    typed(lab.host("laptop"), "dcos package install calico --yes")
     found = rolled(lab)
     assert found["state"] == "done", f"{found['stopped']}{story(NAME)}"
     hosts = {host["name"]: host["mark"] for host in found["hosts"]}
     assert hosts == dict.fromkeys(["172.24.197.102", "172.24.197.103", "master"], "done")
+    containers_talk(lab)
+    no_way_out_under_containers(lab)
+    taken_away(lab, before, others)
 
+
+def nothing_yet(lab: Lab) -> None:
+    for what, ran in asked(lab).items():
+        assert (ran.returncode, "/etc/tortie/store" in ran.stderr) == (5, True), f"{what}: {ran.stderr}"
+    assert lab.host("agent-1").run(["docker", "network", "create", "--driver=calico", "shop"]).returncode != 0
+    assert tortie("up", "environments", "--until", "0", "--agents", "2", "--name", NAME).returncode == 4, (
+        "that is another lab"
+    )
+
+
+def containers_talk(lab: Lab) -> None:
+    one, two = lab.host("agent-1"), lab.host("agent-2")
     assert typed(one, "systemctl is-active calico-node") == "active\n"
     nodes = {"NAME", "agent-1", "agent-2", "master"}
     wait_until(lambda: set(typed(one, "calicoctl get nodes").split()) == nodes, message="a Node of each host")
@@ -92,9 +133,54 @@ def test_the_packages_bring_the_network(lab: Lab) -> None:
     address = typed(two, "docker inspect -f '{{.NetworkSettings.Networks.shop.IPAddress}}' two").strip()
     ping = ["docker", "exec", "one", "ping", "-c", "1", "-W", "5", address]
     wait_until(lambda: one.run(ping).returncode == 0, message="a ping between agents")
-    wait_until(lambda: asked(lab)["why"].returncode == 0, message=lambda: str(asked(lab)["why"]))
+    last: dict[str, Ran] = {}
+
+    def answered() -> bool:
+        last.update(asked(lab))
+        return not any(ran.returncode for ran in last.values()) and "one, two" in last["outside"].stdout
+
+    wait_until(answered, message=lambda: last)
+
+
+UNINSTALL = ["dcos", "package", "uninstall", "calico", "--yes"]
+
+
+def no_way_out_under_containers(lab: Lab) -> None:
+    refused = lab.host("laptop").run(UNINSTALL)
+    assert refused.returncode == 1
+    assert "2 endpoints of containers are on this network: one, two; " in refused.stderr
+    typed(lab.host("agent-2"), "docker rm -f two")
+    last = "1 endpoint of a container is on this network: one; "
+
+    def one_left() -> bool:
+        ran = lab.host("laptop").run(UNINSTALL)
+        assert ran.returncode == 1
+        return last in ran.stderr
+
+    wait_until(one_left, message="the other's endpoint to go")
+    assert typed(lab.host("agent-1"), "systemctl is-active calico-node && docker exec one true") == "active\n"
+
+
+def taken_away(lab: Lab, before: dict[str, State], others: set[str]) -> None:
+    agent = lab.host("agent-1")
+    typed(agent, "docker rm -f one")
+    wait_until(lambda: agent.run(["docker", "network", "rm", "shop"]).returncode == 0, message="the network to go")
+    wait_until(lambda: len(typed(agent, "calicoctl get workloadendpoints").split()) == 4, message="endpoints to go")
+    ran = lab.host("laptop").run(UNINSTALL, timeout=ROLLING)
+    assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
+    assert "Uninstalled package [calico]" in ran.stdout + ran.stderr
+    left: dict[str, dict[str, list[str]]] = {}
+
+    def as_before() -> bool:
+        for name, state in states(lab).items():
+            left[name] = {
+                what: lines
+                for what, changed in difference(before[name], state).items()
+                if (lines := [line for line in changed if line not in STAYS.get(what, ())])
+            }
+        return not any(left.values())
+
+    wait_until(lambda: running(lab) <= others, message="the framework's own container to end")
+    wait_until(as_before, ROLLING, message=lambda: f"hosts as they were: {json.dumps(left, indent=1)}")
     for what, ran in asked(lab).items():
-        assert ran.returncode == 0, f"{what}: {ran.stderr}"
-    assert "one, two" in asked(lab)["outside"].stdout
-    refused = laptop.run(["dcos", "package", "uninstall", "calico", "--yes"])
-    assert (refused.returncode, "2 endpoints of containers are on this network" in refused.stderr) == (1, True)
+        assert (ran.returncode, "/etc/tortie/store" in ran.stderr) == (5, True), f"{what}: {ran.stderr}"

@@ -18,7 +18,7 @@ from tests.support.walk_pages import type_then, untyped
 from tortie.lab.api import Host, Lab
 from tortie.lab.walks.environments_stages import APPS
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.timeout(1800)]
 
 _COUNT = re.compile(r"(\d+) packets transmitted, (\d+) received")
 NAME, BARE = f"env-{os.getpid()}", f"envbare-{os.getpid()}"
@@ -43,7 +43,7 @@ def lab() -> Iterator[Lab]:
 @pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)")
 def test_every_step_of_the_document_does_as_it_says() -> None:
     with up(BARE, "--bare") as lab:
-        ran = tortie("walk", "environments", "--here", "--json", "--name", BARE, timeout=1100)
+        ran = tortie("walk", "environments", "--here", "--json", "--name", BARE, timeout=1700)
         assert ran.returncode == 0, f"{ran.stderr}{story(BARE)}"
         assert untyped("environments", ran.stderr) == []
         type_then("environments", lab)

@@ -20,7 +20,7 @@ from tortie.lab.api import Lab, Ran
 pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(ETCD is None, reason="no etcd on this machine (package etcd-server)"),
 ]
 
@@ -39,7 +39,7 @@ def lab() -> Iterator[Lab]:
 
 
 def test_every_step_of_the_document_does_as_it_says(lab: Lab) -> None:
-    ran = tortie("walk", "hello", "--here", "--json", "--name", NAME, timeout=1100)
+    ran = tortie("walk", "hello", "--here", "--json", "--name", NAME, timeout=1700)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
     assert untyped("hello", ran.stderr) == []
     report = json.loads(ran.stdout)

@@ -45,7 +45,7 @@ _LIMIT = click.FloatRange(0.01)
     help="How many agents may be out together, from the first step until the gate; the first agent goes alone.",
 )
 @option("--cpu-limit", "CALICO_CPU_LIMIT_INSTALL_CNI", type=_LIMIT, default=0.2, help="CPUs of a task.")
-@option("--mem-limit", "CALICO_MEM_LIMIT_INSTALL_CNI", type=click.FloatRange(32), default=512.0, help="MB of a task.")
+@option("--mem-limit", "CALICO_MEM_LIMIT_INSTALL_CNI", type=click.FloatRange(256), default=512.0, help="MB of a task.")
 @option("--agent-unit", "CALICO_AGENT_UNIT", default="dcos-mesos-slave.service")
 @option("--public-agent-unit", "CALICO_PUBLIC_AGENT_UNIT", default="dcos-mesos-slave-public.service")
 @option("--python", "CALICO_PYTHON", default="/usr/bin/python3", help="The agents' interpreter.")

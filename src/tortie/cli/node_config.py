@@ -42,6 +42,8 @@ Wants=network-online.target
 After=network-online.target
 # Containers of this engine find their network closed, never open, and its plug-in there.
 Before=docker.service
+# However often it fails: a store or an interface that comes late must not end it for good.
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec

@@ -15,6 +15,7 @@ from tortie.wire.recordio import Deframer
 
 PATH = "/api/v1/scheduler"
 MISSED_BEATS = 5
+ANSWER_SECONDS = 60.0
 REMOVED = ("Framework has been removed", "Completed framework attempted to re-register")
 log = logging.getLogger("marathon.framework")
 
@@ -36,7 +37,9 @@ class Framework:
     """Keeps a subscription to whichever of `masters` leads, and hands its events to `on_events`: in order, as many at
     once as have come.
 
-    Calls made while there is no subscription are dropped: what they were for is found again after the next one.
+    `answer_seconds`: so long a master may take to answer, and to say that we are subscribed; from then on it has to
+    send its heartbeats. Calls made while there is no subscription are dropped: what they were for is found again after
+    the next one.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Framework:
         on_disconnect: Callable[[], Awaitable[None]],
         *,
         max_pause: float = 15.0,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self.masters = [master if "//" in master else f"http://{master}" for master in masters]
         self.info = info
         self.on_events = on_events
         self.on_disconnect = on_disconnect
         self.max_pause = max_pause
+        self.answer_seconds = answer_seconds
         self.leader: str | None = None
         self.subscriptions = 0
         self._stream: Stream | None = None
@@ -94,14 +99,9 @@ class Framework:
 
     async def _follow(self, session: aiohttp.ClientSession, master: str) -> None:
         """One subscription from beginning to end."""
-        info = self.info()
-        call = mesos.Call(type="SUBSCRIBE", framework_id=info.id, subscribe=mesos.Subscribe(framework_info=info))
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self._refused = False
         try:
-            async with session.post(master + PATH, data=mesos.encode(call), headers=headers) as reply:
-                if reply.status != 200:
-                    raise Unavailable(f"{master} answered {reply.status} {(await reply.text())[:200]}")
+            async with await self._subscribe(session, master) as reply:
                 where = f"{reply.url.scheme}://{reply.url.authority}"
                 await self._read(reply, where)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -111,8 +111,23 @@ class Framework:
                 self._stream = None
                 await asyncio.shield(self.on_disconnect())
 
+    async def _subscribe(self, session: aiohttp.ClientSession, master: str) -> aiohttp.ClientResponse:
+        """The beginning of its answer. A process that is stopped takes connections and says nothing: Unavailable."""
+        info = self.info()
+        call = mesos.Call(type="SUBSCRIBE", framework_id=info.id, subscribe=mesos.Subscribe(framework_info=info))
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        try:
+            async with asyncio.timeout(self.answer_seconds):
+                reply = await session.post(master + PATH, data=mesos.encode(call), headers=headers)
+                if reply.status == 200:
+                    return reply
+                async with reply:
+                    raise Unavailable(f"{master} answered {reply.status} {(await reply.text())[:200]}")
+        except TimeoutError as error:
+            raise Unavailable(f"{master}: {str(error) or f'no answer for {self.answer_seconds:g} s'}") from error
+
     async def _read(self, reply: aiohttp.ClientResponse, where: str) -> None:
-        deframer, patience = Deframer(), 60.0
+        deframer, patience = Deframer(), self.answer_seconds
         stream_id = reply.headers.get("Mesos-Stream-Id", "")
         while True:
             data = await self._next(reply, patience)

@@ -21,8 +21,9 @@ from tortie.base.errors import Conflict, TortieError, Unavailable
 from tortie.dataplane.kernel import nft, sysctl, tunnel, veth
 from tortie.dataplane.kernel.netlink import NETLINK_NETFILTER, open_socket
 from tortie.dataplane.kernel.rtnl import Rtnl
+from tortie.dataplane.routes import GATEWAY
 from tortie.dataplane.tunnels import KINDS
-from tortie.dataplane.want import TABLE, Route
+from tortie.dataplane.want import TABLE, Route, host_of
 from tortie.node import foreign
 from tortie.node.before import Before, Files, configured, digest, put
 from tortie.node.bird import Bird
@@ -58,9 +59,17 @@ class Parts:
 
 
 def workloads(prefixes: Sequence[str]) -> list[str]:
-    """The interfaces of workloads on this host."""
+    """The interfaces of workloads on this host: those that begin so, and whatever they are called those that a route
+    of ours to one address ends at. How they begin is a setting in the store, which may be out of reach."""
     with closing(Rtnl()) as rtnl:
-        return sorted(link.name for link in rtnl.links().values() if link.name.startswith(tuple(prefixes)))
+        names = {link.name for link in rtnl.links().values()}
+        routed = {route.device for destination, route in rtnl.routes().items() if _to_workload(destination, route)}
+    return sorted(name for name in names if name.startswith(tuple(prefixes)) or name in routed)
+
+
+def _to_workload(destination: str, route: Route) -> bool:
+    plain = route.kind == "link" and route.device not in KINDS
+    return plain and destination != GATEWAY and bool(host_of(destination))
 
 
 def preview(parts: Parts) -> Iterator[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import logging
 import os
 import signal
@@ -111,7 +112,7 @@ class Hand:
                     return found
             except urllib.error.HTTPError as error:
                 raise Gone(f"HTTP {error.code}") from error
-            except (OSError, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 if time.monotonic() > ends or self._ending.wait(1.0):
                     raise Gone(str(error)) from error
 

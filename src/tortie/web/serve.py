@@ -16,6 +16,10 @@ import uvicorn
 
 from tortie.base.errors import Invalid, Unavailable
 
+GRACE_SECONDS = 1
+LOOKS = 20
+"""How often in a second."""
+
 
 class _Server(uvicorn.Server):
     """Leaves signals to the program: several servers may run on one event loop."""
@@ -27,6 +31,20 @@ class _Server(uvicorn.Server):
         from contextlib import nullcontext
 
         return nullcontext()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who is still being answered after a while is cut off: to the application that is a caller who has gone. What
+        uvicorn does instead, cancelling the application, it reports as the application's failure."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(GRACE_SECONDS * LOOKS):
+            if self.server_state.connections:
+                await asyncio.sleep(1 / LOOKS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
 
 
 def tcp_listener(host: str, port: int) -> socket.socket:
@@ -94,7 +112,7 @@ async def serve(app: Any, sockets: Sequence[socket.socket], tls: Tls | None = No
         log_config=None,
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
         ssl_certfile=tls.path if tls else None,
         ssl_keyfile_password=(tls.password or "") if tls else None,

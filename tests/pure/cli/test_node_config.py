@@ -79,3 +79,9 @@ def test_the_unit_runs_the_command_that_printed_it_and_closes_the_host_first() -
     assert text.index("ExecStartPre=/opt/tortie/bin/tortie node boot") < text.index("ExecStart=/opt/tortie/bin/tortie")
     assert "EnvironmentFile=-/etc/tortie/node.conf" in text
     assert "KillMode=process" in text
+
+
+def test_the_unit_is_started_again_however_often_it_has_failed() -> None:
+    section = unit("/opt/tortie").partition("[Service]")[0]
+    assert "\nStartLimitIntervalSec=0\n" in section
+    assert "\nRestart=always\n" in unit("/opt/tortie")

@@ -114,12 +114,14 @@ def test_on_the_hosts_network_its_sysfs_is_shown_and_not_made() -> None:
 
 
 def test_the_agents_processes_are_no_namespace_of_its_own_and_who_may_mount_has_no_masks() -> None:
-    linux = config(shape(agents_pid=True, privileged=True))["linux"]
+    root = Process(arguments=["/x"], environment={}, directory="/", user=User())
+    linux = config(shape(process=root, agents_pid=True, privileged=True))["linux"]
     assert [one["type"] for one in linux["namespaces"]] == ["mount", "uts", "ipc"]
     assert (linux["maskedPaths"], linux["readonlyPaths"]) == ([], [])
-    linux = config(shape(agents_pid=True))["linux"]
-    assert "/proc/sys" in linux["readonlyPaths"]
-    assert "/proc/kcore" in linux["maskedPaths"]
+    for masked in (shape(process=root, agents_pid=True), shape(agents_pid=True, privileged=True)):
+        linux = config(masked)["linux"]
+        assert "/proc/sys" in linux["readonlyPaths"]
+        assert "/proc/kcore" in linux["maskedPaths"], "who is not root may mount nothing"
 
 
 def test_limits_of_a_tasks_resources() -> None:

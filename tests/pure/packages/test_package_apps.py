@@ -60,6 +60,14 @@ def test_etcd_and_calico_with_their_defaults() -> None:
     assert calico["env"]["CALICO_IMAGE"] == calico["container"]["docker"]["image"]
 
 
+def test_a_hand_without_room_to_work_is_refused() -> None:
+    with pytest.raises(CosmosError) as caught:
+        app_of(found("calico"), {"Install CNI": {"mem-limit": 255}})
+    assert "256" in json.dumps(caught.value.data)
+    calico = app_of(found("calico"), {"Install CNI": {"mem-limit": 256}})
+    assert calico["env"]["CALICO_MEM_LIMIT_INSTALL_CNI"] == "256"
+
+
 def test_a_switched_off_option_is_the_word_false() -> None:
     calico = app_of(found("calico"), {"Install CNI": {"enable": False}, "Etcd Settings": {"run-proxy": False}})
     assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "false"

@@ -63,6 +63,8 @@ function sum(board) {
     const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
     if (names.length) return `${names.slice(0, 3).join(", ")}${more}: ${WORDS[state]}`;
   }
+  if (board.rollout?.name === "rolling") return "The network is being rolled out";
+  if (board.rollout?.name === "undoing") return "The rollout of the network is being undone";
   if (board.rollout) return `The rollout of the network is ${board.rollout.name}`;
   return "All is well";
 }

@@ -5,7 +5,8 @@ BODY = """\
 <section class="card" aria-labelledby="what">
 <header><h2 id="what">The rollout</h2><span id="state" role="status"></span>
 <span class="push orders" role="group" aria-label="Orders"></span></header>
-<p id="now"><span class="doing">Asking the framework</span> <span class="since soft" aria-hidden="true"></span></p>
+<p id="now"><span class="doing">Asking the framework</span>
+<span class="since soft" aria-hidden="true"></span><span class="then"></span></p>
 <div class="share"><div class="meter" role="progressbar" aria-label="Hosts done" aria-valuemin="0"><span></span></div>
 <span id="counts" class="soft small"></span></div>
 <div id="gone" class="said" data-kind="bad" role="alert" hidden></div>

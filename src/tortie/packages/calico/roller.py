@@ -274,7 +274,8 @@ class Roller:
         self._wake.set()
         if last is not None and last.stopped:
             raise Conflict(f"undoing has stopped: {last.stopped}; mend that and POST v1/retry")
-        return self.trouble or f"{len(self.memory.plans)} rollouts are being undone"
+        left = len(self.memory.plans)
+        return self.trouble or f"{left} {'rollout is' if left == 1 else 'rollouts are'} being undone"
 
     def _refuse_to_leave(self) -> None:
         made = self.memory.latest

@@ -76,7 +76,11 @@ class Stations:
         ends, seen = now + SECONDS, now
         text = msgspec.json.encode(made)
         while asked.said is None:
-            there, stands = await asyncio.to_thread(self._look, host)
+            try:
+                there, stands = await asyncio.to_thread(self._look, host)
+            except Unavailable as error:  # a store that is away for a moment does not end what is at work
+                log.info("host=%s request=%s: %s", host, made.id, error)
+                there, stands = False, text
             if asked.said is not None:
                 break
             if stands != text:

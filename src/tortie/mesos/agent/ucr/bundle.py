@@ -91,7 +91,7 @@ def config(shape: Shape) -> dict[str, Any]:
     """Raises Invalid for what the task asks of the runtime and cannot have."""
     told = process(shape.process, shape.container, privileged=shape.privileged)
     # Who may mount can take away what hides or protects a path.
-    free = "CAP_SYS_ADMIN" in told["capabilities"]["effective"]
+    free = told["user"]["uid"] == 0 and "CAP_SYS_ADMIN" in told["capabilities"]["effective"]
     return {
         "ociVersion": OCI_VERSION,
         "process": told,

@@ -38,7 +38,7 @@ export function makeHost(host) {
   const id = `of-${host.name}`;
   return el("article", { "aria-label": host.name },
     el("h3", {}, el("button", { type: "button", class: "plain", "aria-expanded": "false", "aria-controls": id, title: "What changes there" }, host.name),
-      host.kind === "station" ? el("span", { class: "soft small" }, " master") : null),
+      host.kind === "station" && host.name !== "master" ? el("span", { class: "soft small" }, " master") : null),
     el("span", { class: "mark" }), el("ol", { class: "steps", role: "list" }), el("span", { class: "all number soft small" }),
     el("p", { class: "why" }), el("div", { class: "details", id }));
 }
@@ -71,7 +71,8 @@ function drawStep(node, step, host, doing) {
   const failed = host.failed === step.name && step.progress !== "done";
   node.dataset.progress = failed && !["running", "undoing"].includes(step.progress) ? "failed" : step.progress;
   const gate = step.name === "gate" && step.progress === "done";
-  const word = gate ? step.note || "passed" : failed && step.progress === "undone" ? "failed, undone" : step.progress;
+  const back = step.progress === "undone" && (failed ? "failed" : step.name === "gate" && "as before");
+  const word = gate ? step.note || "passed" : back || step.progress;
   const place = node.querySelector(".word");
   put(place.firstElementChild, word);
   place.firstElementChild.className = gate ? "" : "plain"; // where there is a tick and a time, "done" is for who hears

@@ -32,6 +32,7 @@ function draw() {
   const word = board.state === "none" ? "nothing begun" : board.state;
   if ($("#state").textContent !== word) $("#state").replaceChildren(badge(KINDS[board.state] ?? "", word));
   put($("#now .doing"), sentence(board));
+  put($("#now .then"), board.now.length && board.state === "paused" ? "; then it pauses" : "");
   progress();
   reason();
   $("#note").hidden = !board.note;

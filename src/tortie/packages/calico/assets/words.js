@@ -11,12 +11,12 @@ export const ORDERS = {
 
 // What an order would do, for who decides about it.
 export const HELP = {
-  pause: () => "The agent at work goes on to its gate; no other one begins.",
-  resume: () => "The next agent begins.",
-  retry: (board) => `Mend the reason first. ${failing(board) || "The agent"} is tried again, then the rest.`,
-  undo: () => "Every agent is brought back to how it was before, the latest first. Where no node was before, none is left: containers on this network lose it there.",
-  abort: () => "What is half done is undone; agents that are done stay so, the others stay as they are. The rollout is over then.",
-  begin: () => "The agents are looked at again, and what they lack is rolled out.",
+  pause: () => "The host at work goes on to its gate; no other one begins.",
+  resume: () => "The next host begins.",
+  retry: (board) => `Mend the reason first. ${failing(board) || "The host"} is tried again, then the rest.`,
+  undo: () => "Every host is brought back to how it was before, the latest first. Where no node was before, none is left: containers on this network lose it there.",
+  abort: () => "What is half done is undone; hosts that are done stay so, the others stay as they are. The rollout is over then.",
+  begin: () => "The hosts are looked at again, and what they lack is rolled out.",
 };
 
 export function headline(board) {
@@ -34,17 +34,15 @@ function act({ step, title, undo }) {
 
 // One sentence: what is being done, or why nothing is.
 export function sentence(board) {
-  if (board.now.length) {
-    return `${board.now.map((one) => `${one.host}: ${act(one)}`).join("; ")}${board.state === "paused" ? "; then it pauses" : ""}`;
-  }
+  if (board.now.length) return board.now.map((one) => `${one.host}: ${act(one)}`).join("; ");
   const failed = failing(board);
   return {
-    paused: "No agent is at work; none begins before Resume.",
-    stopped: failed ? `${failed} is ${board.hosts.find((host) => host.name === failed).mark === "stuck" ? "out of service" : "as it was before"}; no other agent is touched.` : "Nothing goes on before an order.",
-    done: "Each agent passed its gate. New agents and new members of the store are rolled out by themselves.",
-    undone: "Each agent is as it was. Nothing begins before Begin anew.",
+    paused: "No host is at work; none begins before Resume.",
+    stopped: failed ? `${failed} is ${board.hosts.find((host) => host.name === failed).mark === "stuck" ? "out of service" : "as it was before"}; no other host is touched.` : "Nothing goes on before an order.",
+    done: "Each host passed its gate. New agents and new members of the store are rolled out by themselves.",
+    undone: "Each host is as it was. Nothing begins before Begin anew.",
     aborted: "What was done stays. Nothing begins before Begin anew.",
-    removed: "Every agent is as it was; the package can go.",
+    removed: "Every host is as it was; the package can go.",
     none: "It begins by itself once agents and the store are there.",
   }[board.state] ?? "";
 }

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tortie.packages.rollout.hand import bytecode
-from tortie.packages.rollout.hand.files import Failed, Place, sync
+from tortie.packages.rollout.hand.files import Failed, Place, remove, sync
 from tortie.packages.rollout.hand.units import run
 
 HOME = "/opt/tortie"
@@ -65,7 +65,7 @@ def undo(place: Place) -> None:
     if record["link"]:
         _lead(home, record["link"])
     else:
-        (home / CURRENT).unlink(missing_ok=True)
+        remove(home / CURRENT)
 
 
 def clean(place: Place, name: str) -> None:
@@ -73,7 +73,7 @@ def clean(place: Place, name: str) -> None:
     record, home = place.record("artefact"), place.path(HOME)
     if record is None or not home.exists():
         return
-    (home / _NEXT).unlink(missing_ok=True)
+    remove(home / _NEXT)
     for left in home.glob(".*.unpacking"):
         shutil.rmtree(left)
     if record["made"] and _current(home) != name and (home / name).is_dir():
@@ -90,7 +90,7 @@ def program(place: Place, name: str) -> str:
 def _current(home: Path) -> str:
     try:
         return os.readlink(home / CURRENT)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         raise Failed(f"{home / CURRENT} is there and is no link: move it away") from error

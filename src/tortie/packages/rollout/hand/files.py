@@ -103,7 +103,7 @@ def undo(place: Place, step: str, files: Mapping[str, Mapping[str, Any]]) -> lis
     notes = []
     for name, before in sorted(record.get("files", {}).items()):
         path = place.path(name)
-        _beside(path).unlink(missing_ok=True)
+        remove(_beside(path))
         present = have(path)
         if present == before:
             continue
@@ -112,7 +112,7 @@ def undo(place: Place, step: str, files: Mapping[str, Mapping[str, Any]]) -> lis
             put(beside, base64.b64decode(present["text"]), present["mode"])
             notes.append(f"{name} was changed by others since: their text is in {beside.name} beside it")
         if before is None:
-            path.unlink(missing_ok=True)
+            remove(path)
         else:
             put(path, base64.b64decode(before["text"]), before["mode"])
     for folder in reversed(record.get("folders", [])):
@@ -143,6 +143,12 @@ def put(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
     os.replace(beside, path)
     sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """A host that is read-only is asked for nothing where there is nothing: else nothing could be undone there."""
+    if os.path.lexists(path):
+        path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ SECONDS = 5.0
 PAUSE = 0.25
 REACH_SECONDS = 30.0
 """From when the node is ready: by then its routes are in the kernel."""
+UNSAID = (OSError, http.client.HTTPException, ValueError, KeyError)
+"""What becomes of a question that the node does not answer, or not in words that can be read."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -33,16 +35,18 @@ class _Connection(http.client.HTTPConnection):
 def endpoints_up(path: Path) -> list[str]:
     """The endpoints that are up now, as the node at `path` says; none when no node answers."""
     try:
-        status, body = _get(path, "/status")
-        found: dict[str, Any] = json.loads(body)["endpoints"] if status == http.client.OK else {}
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        found = _states(path)
+    except UNSAID:
         return []
-    return sorted(name for name, endpoint in found.items() if endpoint["state"] == "up")
+    return sorted(name for name, state in found.items() if state == "up")
 
 
 def peers_reached(path: Path) -> list[str]:
-    """The other nodes whose hosts and this one reach each other now, as containers would."""
-    known = _peers(path)
+    """The other nodes whose hosts and this one reach each other now, as containers would; none when no node answers."""
+    try:
+        known = _peers(path)
+    except UNSAID:
+        return []
     names = list(neighbours.asked_for(known, known["peers"]))
     unheard = neighbours.silent(known, names) if names else {}
     return sorted(set(names) - set(unheard))
@@ -51,27 +55,42 @@ def peers_reached(path: Path) -> list[str]:
 def wait(path: Path, before: Sequence[str], peers: Sequence[str], settle: float, patience: float) -> str:
     """What was found once the host has worked `settle` seconds without a break and then reaches `peers` and is reached
     by them. Failed: what it waited for in vain."""
-    _wait_for_the_node(path, before, settle, patience)
+    states = _wait_for_the_node(path, before, settle, patience)
     ends = time.monotonic() + REACH_SECONDS
-    while missing := neighbours.silent(_peers(path), peers):
+    while True:
+        asked, problem = _reached(path, peers) if peers else (0, None)
+        if problem is None:
+            return _found(before, states, asked)
         if time.monotonic() > ends:
-            (name, why), *more = sorted(missing.items())
-            others = f", nor by {len(more)} other hosts" if more else ""
-            text = f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
-            raise Failed(f"{text}, {REACH_SECONDS:g} s long")
-        _wait_for_the_node(path, before, 0, patience)
-    return _found(path, before, len(neighbours.asked_for(_peers(path), peers)))
+            raise Failed(f"{problem}, {REACH_SECONDS:g} s long")
+        time.sleep(PAUSE)
+        states = _wait_for_the_node(path, before, 0, patience)
 
 
-def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patience: float) -> None:
+def _reached(path: Path, peers: Sequence[str]) -> tuple[int, str | None]:
+    """How many of the peers could be asked, and what is wrong with some of them."""
+    try:
+        known = _peers(path)
+    except UNSAID as error:
+        return 0, f"the node does not tell of other hosts ({_words(error)})"
+    if missing := neighbours.silent(known, peers):
+        (name, why), *more = sorted(missing.items())
+        others = f", nor by {len(more)} other hosts" if more else ""
+        return 0, f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
+    return len(neighbours.asked_for(known, peers)), None
+
+
+def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patience: float) -> dict[str, str]:
+    """The state of each endpoint."""
     now = time.monotonic()
     ends, since = now + patience, None
     while True:
-        problem, now = _problem(path, before), time.monotonic()
+        states, problem = _look(path, before)
+        now = time.monotonic()
         if problem is None:
             since = now if since is None else since
             if now - since >= settle:
-                return
+                return states
         else:
             since = None
             if now > ends:
@@ -79,20 +98,21 @@ def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patienc
         time.sleep(PAUSE)
 
 
-def _problem(path: Path, before: Sequence[str]) -> str | None:
+def _look(path: Path, before: Sequence[str]) -> tuple[dict[str, str], str | None]:
+    """The state of each endpoint, and what is wrong."""
     try:
         status, body = _get(path, "/readiness")
-    except (OSError, http.client.HTTPException) as error:
-        return f"the node does not answer ({error})"
-    if status != http.client.NO_CONTENT:
-        return f"the node is not ready: {body.decode(errors='replace')[:300]}"
+        if status != http.client.NO_CONTENT:
+            return {}, f"the node is not ready: {body.decode(errors='replace')[:300]}"
+        states = _states(path)
+    except UNSAID as error:
+        return {}, f"the node does not answer ({_words(error)})"
     # One that is gone is not missed: its workload may have ended meanwhile.
-    down = sorted(name for name, state in _states(path).items() if state != "up" and name in set(before))
-    return f"{len(down)} endpoints that were up are not ({down[0]} is one)" if down else None
+    down = sorted(name for name, state in states.items() if state != "up" and name in set(before))
+    return states, f"{len(down)} endpoints that were up are not ({down[0]} is one)" if down else None
 
 
-def _found(path: Path, before: Sequence[str], peers: int) -> str:
-    states = _states(path)
+def _found(before: Sequence[str], states: Mapping[str, str], peers: int) -> str:
     up = sum(states.get(name) == "up" for name in before)
     gone = sum(name not in states for name in before)
     words = ["ready", f"endpoints up: {up}" if up else "", f"ended meanwhile: {gone}" if gone else ""]
@@ -101,21 +121,25 @@ def _found(path: Path, before: Sequence[str], peers: int) -> str:
 
 
 def _states(path: Path) -> dict[str, str]:
-    try:
-        _, body = _get(path, "/status")
-        return {name: endpoint["state"] for name, endpoint in json.loads(body)["endpoints"].items()}
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return {}
+    """Raises what is in UNSAID."""
+    status, body = _get(path, "/status")
+    if status != http.client.OK:
+        raise ValueError(f"/status: HTTP {status}")
+    return {name: endpoint["state"] for name, endpoint in json.loads(body)["endpoints"].items()}
 
 
 def _peers(path: Path) -> dict[str, Any]:
-    """As the node knows them; none when it does not say, as those of an older version."""
-    try:
-        status, body = _get(path, "/peers")
-        found: dict[str, Any] = json.loads(body) if status == http.client.OK else {}
-    except (OSError, http.client.HTTPException, ValueError):
-        found = {}
+    """As the node knows them; none where it is of a version that does not know the question. Raises what is in
+    UNSAID."""
+    status, body = _get(path, "/peers")
+    if status not in (http.client.OK, http.client.NOT_FOUND):
+        raise ValueError(f"/peers: HTTP {status}")
+    found: dict[str, Any] = json.loads(body) if status == http.client.OK else {}
     return {"own": [], "peers": {}, **found}
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _get(path: Path, target: str) -> tuple[int, bytes]:

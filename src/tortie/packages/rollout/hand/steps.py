@@ -18,6 +18,12 @@ from tortie.packages.rollout.hand.units import Units, run
 Want = dict[str, Any]
 PLAIN = ("configuration", "cni", "net-modules")
 SETTLE = 5.0
+REFUSED = 4
+"""The exit code of a command of ours that has done nothing."""
+
+
+class Refused(Failed):
+    """Nothing was done."""
 
 
 class Hand:
@@ -96,6 +102,7 @@ class Hand:
             "before",
             {
                 "node": self.units.active(node),
+                "there": self._unit_file(),
                 "enabled": self.units.enabled(node),
                 "marks": {unit: self.place.mark(unit).get("content") for unit in (node, agent) if unit},
                 "endpoints": gate.endpoints_up(self._socket),
@@ -114,18 +121,30 @@ class Hand:
         return bool(self.want.get("probe", True))
 
     def _undo_node(self, before: dict[str, Any]) -> list[str]:
-        """A node that was there before goes on until `gate` restarts it; one that was not gives the host back."""
+        """A node that ran before goes on until `gate` restarts it, one that was there and did not run ends; one that
+        was not there gives the host back."""
         node, notes = self._node(), list[str]()
         if not before["node"] and self._unit_file():
-            if not self._force:
-                self._uninstall("--dry-run")  # refuses while there are endpoints: the node goes on then
-            self.units.order("stop", node)
-            notes += [line for line in self._uninstall() if line.startswith("left ")]
+            if before.get("there"):
+                self.units.order("stop", node)
+            else:
+                notes += self._give_back(node)
         if not before["enabled"] and self._unit_file():
             self.units.order("disable", node)
         notes += files.undo(self.place, "node", self._files("node"))
         self.units.order("daemon-reload")
         return notes
+
+    def _give_back(self, node: str) -> list[str]:
+        """What is left as it is."""
+        try:
+            if not self._force:
+                self._uninstall("--dry-run")
+            self.units.order("stop", node)
+            return [line for line in self._uninstall() if line.startswith("left ")]
+        except Refused:  # there are containers, or one came while the node was ended: they are to have their network
+            self.units.order("start", node)
+            raise
 
     def _uninstall(self, *words: str) -> list[str]:
         """What the program says that was brought here. It reads the configuration, and leaves the unit to this hand."""
@@ -133,7 +152,8 @@ class Hand:
         forced = ("--force",) if self._force else ()
         done = run([program, "node", "uninstall", "--unit", "", *forced, *words], self.patience)
         if done.returncode != 0:
-            raise Failed(f"tortie node uninstall: {(done.stderr or done.stdout).strip()}")
+            failed = Refused if done.returncode == REFUSED else Failed
+            raise failed(f"tortie node uninstall: {(done.stderr or done.stdout).strip()}")
         return done.stdout.splitlines()
 
     def _settle(self, before: dict[str, Any]) -> None:
