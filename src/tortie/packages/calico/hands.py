@@ -179,13 +179,14 @@ class Hands:
 
     def _takes(self, offer: mesos.Offer) -> bool:
         waiting = self._waiting.get(offer.hostname)
+        if waiting is None or waiting.done():
+            return False
         found = tasks.room(offer, self.needs)
-        if waiting is not None and not waiting.done() and not isinstance(found, str):
-            waiting.set_result((offer, found))
-            return True
         if isinstance(found, str):
             self._refused[offer.hostname] = found
-        return False
+            return False
+        waiting.set_result((offer, found))
+        return True
 
     def _on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value

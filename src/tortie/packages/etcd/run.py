@@ -17,7 +17,8 @@ from tortie.base.errors import TortieError
 from tortie.marathon.framework import Framework, framework_info
 from tortie.marathon.leader import Leadership
 from tortie.packages.etcd.api import Etcd
-from tortie.packages.etcd.engine import Engine, keys, load
+from tortie.packages.etcd.engine import Engine
+from tortie.packages.etcd.memory import keys, load
 from tortie.packages.etcd.site import Site
 from tortie.packages.etcd.tasks import Needs
 from tortie.packages.etcd.values import Wanted
@@ -73,7 +74,7 @@ async def _lead(settings: Settings, leadership: Leadership, engines: list[Engine
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
         url = f"http://{settings.hostname}:{settings.port}"
         engine = Engine(kept, leadership, Etcd(http), settings.needs, settings.wanted, folder=folder, url=url)
-        engine.framework = Framework(
+        engine.master.framework = Framework(
             settings.masters, lambda: _info(settings, engine), engine.on_events, engine.on_disconnect
         )
         engines.append(engine)

@@ -78,7 +78,7 @@ class Site:
         return JSONResponse(
             {
                 "running_servers": running,
-                "launched_servers": engine.launched,
+                "launched_servers": engine.master.launched,
                 "failed_servers": engine.failed,
                 "cluster_livelocks": engine.livelocks,
                 "cluster_reseeds": engine.kept.reseeds,

@@ -143,7 +143,8 @@ def _contents(plain: bytes) -> Iterator[tuple[PurePosixPath, int, bytes]]:
 
 
 def _put(path: Path, mode: int, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
     path.write_bytes(content)
     path.chmod(mode)
 
