@@ -101,8 +101,8 @@ def test_the_packages_bring_the_network_and_take_it_away(lab: Lab) -> None:
     options = {"etcd": {"cluster-size": 1}}
     typed(lab.host("laptop"), f"echo '{json.dumps(options)}' > /root/one.json")
     typed(lab.host("laptop"), "dcos package install etcd --options=/root/one.json --yes")
-    member = "dig +short _etcd-client._tcp.etcd.mesos SRV"
-    wait_until(lambda: typed(lab.host("agent-1"), member) != "", message="etcd's member")
+    member = ["dig", "+short", "_etcd-client._tcp.etcd.mesos", "SRV"]
+    wait_until(lambda: "etcd-server" in lab.host("agent-1").run(member).stdout, message="etcd's member")
     before = {name: state(lab, name) for name in ("master", "agent-1", "agent-2")}
     typed(lab.host("laptop"), "dcos package install calico --yes")
     found = rolled(lab)
@@ -167,7 +167,8 @@ def taken_away(lab: Lab, before: dict[str, State]) -> None:
     agent = lab.host("agent-1")
     typed(agent, "docker rm -f one")
     wait_until(lambda: "shop" not in typed(agent, "docker network rm shop; docker network ls"), message="no network")
-    wait_until(lambda: len(typed(agent, "calicoctl get workloadendpoints").split()) == 4, message="endpoints to go")
+    endpoints = ["calicoctl", "get", "workloadendpoints"]
+    wait_until(lambda: len(agent.run(endpoints).stdout.split()) == 4, message="endpoints to go")
     ran = lab.host("laptop").run(UNINSTALL, timeout=ROLLING)
     assert ran.returncode == 0, f"{ran.stderr}{story(NAME)}"
     assert "Uninstalled package [calico]" in ran.stdout + ran.stderr
