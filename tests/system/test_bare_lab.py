@@ -85,6 +85,19 @@ def states(lab: Lab) -> dict[str, State]:
     return {name: look(partial(_told, lab.host(name))) for name in ("master", "agent-1", "agent-2")}
 
 
+def settled(lab: Lab) -> dict[str, State]:
+    """Their states once nothing is being started there any more: two looks see the same."""
+    last = states(lab)
+
+    def again() -> bool:
+        nonlocal last
+        before, last = last, states(lab)
+        return not any(difference(before[name], last[name]) for name in last)
+
+    wait_until(again, ROLLING, message="hosts on which nothing changes")
+    return last
+
+
 def _told(host: Host, line: str) -> str:
     return host.run(["bash", "-c", line], timeout=ROLLING).stdout
 
@@ -101,7 +114,7 @@ def test_the_packages_bring_the_network_and_take_it_away(lab: Lab) -> None:
     typed(lab.host("laptop"), "dcos package install etcd --options=/root/one.json --yes")
     member = "dig +short _etcd-client._tcp.etcd.mesos SRV"
     wait_until(lambda: typed(lab.host("agent-1"), member) != "", message="etcd's member")
-    before, others = states(lab), running(lab)
+    before, others = settled(lab), running(lab)
     typed(lab.host("laptop"), "dcos package install calico --yes")
     found = rolled(lab)
     assert found["state"] == "done", f"{found['stopped']}{story(NAME)}"
