@@ -85,6 +85,24 @@ def state(lab: Lab, name: str) -> State:
     return look(partial(_told, lab.host(name)))
 
 
+def states(lab: Lab) -> dict[str, State]:
+    """Of each host that the package changes."""
+    return {name: state(lab, name) for name in ("master", "agent-1", "agent-2")}
+
+
+def settled(lab: Lab) -> dict[str, State]:
+    """Their states once nothing is being started there any more: two looks see the same."""
+    last = states(lab)
+
+    def again() -> bool:
+        nonlocal last
+        before, last = last, states(lab)
+        return not any(difference(before[name], last[name]) for name in last)
+
+    wait_until(again, ROLLING, message="hosts on which nothing changes")
+    return last
+
+
 def _told(host: Host, line: str) -> str:
     return host.run(["bash", "-c", line], timeout=ROLLING).stdout
 
@@ -103,7 +121,7 @@ def test_the_packages_bring_the_network_and_take_it_away(lab: Lab) -> None:
     typed(lab.host("laptop"), "dcos package install etcd --options=/root/one.json --yes")
     member = ["dig", "+short", "_etcd-client._tcp.etcd.mesos", "SRV"]
     wait_until(lambda: "etcd-server" in lab.host("agent-1").run(member).stdout, message="etcd's member")
-    before = {name: state(lab, name) for name in ("master", "agent-1", "agent-2")}
+    before = settled(lab)
     typed(lab.host("laptop"), "dcos package install calico --yes")
     found = rolled(lab)
     assert found["state"] == "done", f"{found['stopped']}{story(NAME)}"
