@@ -247,7 +247,14 @@ def test_words_that_systemctl_does_not_know_are_refused(host: Begin) -> None:
         {"op": "run", "argv": []},
         {"op": "find"},
     ]
-    + [{"op": ["x"]}, {"op": "start", "name": {}}, {"op": "start", "name": "a\0b"}, []],
+    + [{"op": "run", "argv": ["/bin/true"], "name": name} for name in ("../x", "a/b", "a\0b", "a" * 300)]
+    + [
+        {"op": "start", "name": "a" * 300},
+        {"op": ["x"]},
+        {"op": "start", "name": {}},
+        {"op": "start", "name": "a\0b"},
+        [],
+    ],
 )
 def test_no_order_ends_the_supervisor(host: Begin, order: Any) -> None:
     here = host(Daemon("d", ("sleep", "60")))

@@ -133,7 +133,9 @@ def test_what_others_have_changed_or_need_is_left_and_said(host: RealHost) -> No
     assert "left /opt/cni/bin/tortie as it is: it is not what was put there" in said
     assert "removed /opt/cni/bin/calico" in said
     assert host.must("cat /opt/cni/bin/tortie") == "mine\n"
-    assert host.run(f"{PROGRAM} node uninstall").stdout == ""
+    host.write("/etc/tortie/cluster-store", "etcd://10.0.0.9:2379\n")
+    again = host.run(f"{PROGRAM} node uninstall")
+    assert (again.returncode, again.stdout) == (0, ""), "it needs no store, and here none is the network's"
 
 
 def test_endpoints_are_known_by_their_routes_whatever_their_interfaces_are_called() -> None:

@@ -23,7 +23,6 @@ from tortie.cli.node_options import (
     config_file,
     need_root,
     state,
-    store_address,
     variable,
 )
 
@@ -35,7 +34,7 @@ DRY = {"removed": "would remove", "gave back": "would give back", "left": "would
 @click.command()
 @config_file
 @click.option("--interface-prefix", default="cali", show_default=True, help="How interfaces of workloads begin.")
-@store_address
+@click.option("--store", envvar="TORTIE_STORE", show_default="this host's store", help="Whose the endpoints are.")
 @agent_socket
 @cni_socket
 @cni_spool
@@ -53,7 +52,7 @@ DRY = {"removed": "would remove", "gave back": "would give back", "left": "would
 @click.option("--force", is_flag=True, help="Also while containers have endpoints here: they lose their network.")
 def uninstall(
     interface_prefix: str,
-    store: str,
+    store: str | None,
     path: str,
     cni_socket: Path,
     cni_spool: Path,
@@ -105,7 +104,7 @@ def uninstall(
     click.echo("".join(f"{line}\n" for line in _forget(unit, dry_run=False)), nl=False)
 
 
-def _refusal(left: Sequence[str], store: str) -> str:
+def _refusal(left: Sequence[str], store: str | None) -> str:
     from tortie.node.residents import listed
 
     names = _names(store)
@@ -116,15 +115,15 @@ def _refusal(left: Sequence[str], store: str) -> str:
     )
 
 
-def _names(store: str) -> dict[str, str]:
+def _names(store: str | None) -> dict[str, str]:
     """Whose the interfaces are, as far as the store can be asked: a refusal does without."""
     from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
     from tortie.node.residents import resident
     from tortie.store.client import Client
-    from tortie.store.open import open_store
+    from tortie.store.open import open_store, store_url
 
     try:
-        with contextlib.closing(open_store(store, create=False)) as datastore:
+        with contextlib.closing(open_store(store or store_url(), create=False)) as datastore:
             items = Client(datastore).list(WORKLOAD_ENDPOINT).items
     except TortieError:
         return {}

@@ -10,7 +10,7 @@ from tortie.base.errors import Invalid, NotFound, TortieError
 from tortie.lab import unit_files
 from tortie.lab.plan import Daemon, Manner
 from tortie.lab.service import Service, ready_names
-from tortie.lab.units import DAEMONS, Unit, daemon_of, full, plain
+from tortie.lab.units import DAEMONS, Unit, daemon_of, full, plain, sound
 
 ENDED = ("stopped", "failed", "done")
 
@@ -61,6 +61,8 @@ class Table:
             raise Invalid("no program is given")
         self._runs += 1
         name = plain(name) or f"run-u{self._runs}"
+        if not sound(name):
+            raise Invalid(f"{name[:100]!r} is no name of a unit")
         if name in self.services or daemon_of(name) in self.services or unit_files.path_of(name, self.folder):
             raise Invalid(f"Unit {full(name)} was already loaded or has a fragment file.")
         service = Service(Daemon(name, tuple(argv), grace=90.0, manner=Manner(restart="no", group=True)), passing=True)

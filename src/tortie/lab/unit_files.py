@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from tortie.base.errors import NotFound, TortieError
-from tortie.lab.units import SUFFIX, Unit, full, parse, plain
+from tortie.lab.units import SUFFIX, Unit, full, parse, plain, sound
 
 FOLDER = Path("/etc/systemd/system")
 LARGEST = 1 << 20
@@ -16,7 +16,7 @@ Enabled = Literal["enabled", "disabled", "static"]
 
 def path_of(name: str, folder: Path = FOLDER) -> Path | None:
     """The unit's file, for an instance perhaps its template's; None when there is none."""
-    if "/" in name or not plain(name):
+    if not sound(name):
         return None
     base, at, _ = plain(name).partition("@")
     candidates = [folder / full(name), *([folder / f"{base}@{SUFFIX}"] if at else [])]

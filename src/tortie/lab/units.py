@@ -47,6 +47,7 @@ WITHOUT_EFFECT = frozenset(
 )
 """They order the start of a host, or speak to people: here a host's daemons are up before any unit is."""
 _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "min": 60.0, "m": 60.0, "h": 3600.0}
+_NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -73,6 +74,11 @@ class _Read:
     manner: Manner = field(default_factory=lambda: Manner(restart="no", delay=DELAY, group=True))
     remains: bool = False
     wanted_by: list[str] = field(default_factory=list)
+
+
+def sound(name: str) -> bool:
+    """Whether a unit may be called so: with letters that a file's name may have, and with room for its endings."""
+    return _NAME.fullmatch(plain(name)) is not None
 
 
 def plain(name: str) -> str:
