@@ -29,7 +29,9 @@ cd "$(dirname "$0")/units" || exit 9
 verb=$1; shift
 pid() { cat "$1.pid" 2>/dev/null; }
 alive() { [ -n "$(pid "$1")" ] && kill -0 "$(pid "$1")" 2>/dev/null; }
-end() { alive "$1" && kill -9 "$(pid "$1")"; rm -f "$1.pid"; }
+# Whoever is killed between a start and its trace leaves that to the next, or to who reads the trace.
+trace() { p=$(pid "$1"); [ -z "$p" ] || grep -qsx "$1 $p" ../restarts || echo "$1 $p" >> ../restarts; }
+end() { trace "$1"; alive "$1" && kill -9 "$(pid "$1")"; rm -f "$1.pid"; }
 case $verb in
   is-active) if alive "$1"; then echo active; else echo inactive; exit 3; fi ;;
   is-enabled) if [ -e "$1.enabled" ]; then echo enabled; else echo disabled; exit 1; fi ;;
@@ -41,7 +43,7 @@ case $verb in
     if [ $verb = start ] && alive "$1"; then exit 0; fi
     if [ -e refuse ]; then echo "the unit does not start" >&2; exit 1; fi
     end "$1"; env -i setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $! > "$1.new"; mv "$1.new" "$1.pid"
-    echo "$1" >> ../restarts ;;
+    trace "$1" ;;
   daemon-reload|reset-failed) ;;
   *) echo "what is $verb?" >&2; exit 1 ;;
 esac
@@ -128,7 +130,9 @@ class Box:
 
     def restarts(self) -> list[str]:
         path = self._units.parent / "restarts"
-        return path.read_text().split() if path.exists() else []
+        traced = path.read_text().splitlines() if path.exists() else []
+        running = [f"{file.stem} {file.read_text().strip()}" for file in sorted(self._units.glob("*.pid"))]
+        return [line.split()[0] for line in (*traced, *(line for line in running if line not in traced))]
 
     def beside(self, name: str) -> Path:
         """A file beside the host's own: `endpoints` (there are some), `late` (they come once the
