@@ -6,7 +6,7 @@ import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Locator, Page, Route, async_playwright, expect
 from tests.support.agent_hosts import HostsMaster, Live, roller
 from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.rollout_host import box
@@ -49,11 +49,19 @@ async def pause(page: Page) -> None:
     await expect(step(page, "a2", "Store")).to_contain_text("waiting")
     await expect(page.locator("#counts")).to_have_text("0 of 2 agents done")
     await expect(page.locator("#now")).to_contain_text("a1: Mesos agent for ")
+    await page.route("**/v1/pause", stream_first)
     await page.get_by_role("button", name="Pause").click()
     await expect(page.locator("#state")).to_have_text("paused")
     await expect(page.locator("#now")).to_contain_text("; then it pauses")
     await expect(page.locator(".facts")).to_contain_text("Pause, by 127.0.0.1")
     await expect(page.get_by_role("button", name="Resume")).to_be_focused()
+
+
+async def stream_first(route: Route) -> None:
+    """An order's answer that comes after the stream has told what became of it."""
+    reply = await route.fetch()
+    await expect(route.request.frame.page.locator("#state")).to_have_text("paused")
+    await route.fulfill(response=reply)
 
 
 async def stop_and_mend(page: Page, master: HostsMaster, live: Live) -> None:

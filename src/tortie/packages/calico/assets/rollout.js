@@ -11,6 +11,7 @@ let board = null;
 let skew = 0; // seconds that the server's clock is ahead of this one
 let stale = null; // since when the framework has been silent
 let asking = false;
+let pressed = false; // a button, and what became of it is not shown yet
 
 const now = () => (stale ? stale.getTime() : Date.now()) / 1000 + skew;
 
@@ -99,15 +100,18 @@ function fact(node, [name, text, at]) {
 // Whoever pressed a button that is gone afterwards stays among the buttons.
 function orders() {
   const group = $(".orders");
-  const held = group.contains(document.activeElement);
+  const focused = document.activeElement;
+  const held = group.contains(focused) || (pressed && focused === document.body);
   keyed(group, board.orders, (word) => word, (word) => el("button", { type: "button", onclick: () => order(word) }, ORDERS[word]));
   for (const button of group.children) button.disabled = asking || stale !== null;
+  if (asking) return; // buttons take no focus while they are disabled
   if (held && !group.contains(document.activeElement)) group.firstElementChild?.focus();
+  pressed = false;
 }
 
 async function order(word) {
   if ((word === "undo" || word === "abort") && !(await sure(word))) return;
-  asking = true;
+  asking = pressed = true;
   try {
     const reply = await fetch(`v1/${word}`, { method: "POST" });
     const said = await reply.json();
