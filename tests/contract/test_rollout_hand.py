@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.killed import killed_before
 from tests.support.rollout_host import AGENT, MODULE, NODE, UNIT_FILE, Box, artefact, box, byte_code, want
 
 from tortie.packages.rollout.hand import bytecode, gate, neighbours
@@ -18,7 +19,6 @@ from tortie.packages.rollout.hand.main import answer
 from tortie.packages.rollout.machine import GATE, STEPS
 
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "subprocess.Popen"}
-KILLED = 77
 
 
 @pytest.fixture
@@ -335,24 +335,11 @@ def _killed_at(
     compiled: dict[str, Any] | None = None,
 ) -> bool:
     """Does the step in a process that ends before its `count`th change. False when it made all of them."""
-    child = os.fork()
-    if child == 0:
-        left = count
 
-        def hook(event: str, given: tuple[Any, ...]) -> None:
-            nonlocal left
-            writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
-            if event in CHANGES or writes:
-                left -= 1
-                if left == 0:
-                    os._exit(KILLED)
+    def act() -> bool:
+        return "error" not in do(host, step, wanted, undo=undo, payload=payload, compiled=compiled)
 
-        sys.addaudithook(hook)
-        said = do(host, step, wanted, undo=undo, payload=payload, compiled=compiled)
-        os._exit(1 if "error" in said else 0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, KILLED)
-    return code == KILLED
+    return killed_before(count, CHANGES, act)
 
 
 def test_a_node_that_is_not_ready_does_not_pass_the_gate(host: Box) -> None:

@@ -5,12 +5,11 @@ Prints how often it was ended; leaves with what was different in the end otherwi
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+
+from tests.support.killed import killed_before
 
 from tortie.node.before import Before, Files
 from tortie.node.bird import Bird
@@ -31,7 +30,6 @@ route add 169.254.1.1/32 dev uplink scope link proto 80
 SETTINGS = ("ipv4/ip_forward", "ipv[46]/conf/*/forwarding", "ipv[46]/conf/*/accept_*")
 FOLDERS = ("/opt/cni", "/var/lib/tortie", "/run")
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "subprocess.Popen", "socket.__new__"}
-KILLED = 77
 
 
 def run(*words: str, given: str = "") -> str:
@@ -79,34 +77,16 @@ def leave() -> None:
         pass
 
 
-def killed_at(count: int) -> bool:
-    """False when it came to its end."""
-    child = os.fork()
-    if child == 0:
-        left = count
-
-        def hook(event: str, given: tuple[Any, ...]) -> None:
-            nonlocal left
-            writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
-            if event in CHANGES or writes:
-                left -= 1
-                if left == 0:
-                    os._exit(KILLED)
-
-        sys.addaudithook(hook)
-        leave()
-        os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code not in (0, KILLED):
-        raise SystemExit(f"ended with {code} at {count}")
-    return code == KILLED
+def left() -> bool:
+    leave()
+    return True
 
 
 def main() -> None:
     before = seen()
     for count in range(1, 1000):
         make()
-        killed = killed_at(count)
+        killed = killed_before(count, CHANGES, left)
         leave()
         if (after := seen()) != before:
             raise SystemExit(f"ended at {count}, different: {sorted(before ^ after)}")
