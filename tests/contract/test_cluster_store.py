@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tortie.base.errors import NoNetworkStore
 from tortie.cli.calicoctl import configuration
 from tortie.cli.calicoctl import main as calicoctl
-from tortie.store.open import DEFAULT, NoNetworkStore, cluster_store_url, store_url
+from tortie.store.open import DEFAULT, cluster_store_url, store_url
 
 
 def test_the_cluster_s_own_comes_before_the_host_s_and_the_environment_before_both(tmp_path: Path) -> None:

@@ -29,3 +29,7 @@ class Conflict(TortieError):
 
 class Unavailable(TortieError):
     """A peer, the store or the kernel did not answer: back off, then retry."""
+
+
+class NoNetworkStore(Unavailable):
+    """This host's cluster has a store of its own, and nobody has said yet where the network's is."""

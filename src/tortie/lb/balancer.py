@@ -288,6 +288,9 @@ class Balancer:
     async def _run(self, commands: list[change.Command]) -> bool:
         for command in commands:
             answer = await self._haproxy.command(command.text)
+            if command.instead and not change.succeeded(command, answer):
+                log.info("haproxy: %s: %s", command.text, answer.strip())
+                answer = await self._haproxy.command(command.instead)
             if change.succeeded(command, answer):
                 self.told.changes += 1
                 log.info("haproxy: %s", command.text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 _LISTENS = re.compile(r"^\s*(?:frontend|listen)\s+(\S+)|^\s*bind\s+(\S*):(\d+)(?!\S)", re.MULTILINE)
+_ID = re.compile(r" id \d+")
 Key = tuple[str, str]
 _MAINTENANCE = 0x01 | 0x02 | 0x04 | 0x20
 _DRAIN = 0x08 | 0x10
@@ -32,11 +33,13 @@ class Have:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`must` commands have to succeed, else a reload mends it; the others are tried again later."""
+    """`must` commands have to succeed, else a reload mends it; the others are tried again later. `instead`: what does
+    nearly as well where the text is refused."""
 
     text: str
     must: bool = True
     good: str = ""
+    instead: str = ""
 
 
 def parse_state(text: str) -> dict[Key, Have]:
@@ -79,7 +82,9 @@ def plan(
 
 
 def _add(name: str, options: str, with_cookie: str) -> Iterator[Command]:
-    yield Command(f"add server {name} {options}", good="New server registered.")
+    # Its id may be that of a server that still finishes its connections: HAProxy finds another one then.
+    unnamed = _ID.sub("", options)
+    yield Command(f"add server {name} {options}", good="New server registered.", instead=f"add server {name} {unnamed}")
     words = options.split()
     if "check" in words:
         yield Command(f"enable health {name}")

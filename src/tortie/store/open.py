@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from tortie.base.errors import Invalid, Unavailable
+from tortie.base.errors import Invalid, NoNetworkStore, Unavailable
 from tortie.store.port import Datastore
 
 DEFAULT = "sqlite:///var/lib/tortie/store"
@@ -13,10 +13,6 @@ CONFIGURED = "/etc/tortie/store"
 """One line: the address of this host's store."""
 CLUSTER = "/etc/tortie/cluster-store"
 """The same of the cluster's store, where the host's is the network's: written where the two are kept apart."""
-
-
-class NoNetworkStore(Unavailable):
-    """This host's cluster has a store of its own, and nobody has said yet where the network's is."""
 
 
 def store_url(

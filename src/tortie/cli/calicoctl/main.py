@@ -6,12 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.base.errors import Invalid
+from tortie.base.errors import Invalid, NoNetworkStore
 from tortie.base.quick import import_msgspec
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl import choose
 from tortie.cli.calicoctl.choose import Choice
-from tortie.store.open import NoNetworkStore
 
 
 def main(grammar: str | None = None) -> None:

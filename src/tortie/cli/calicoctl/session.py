@@ -35,9 +35,8 @@ class Session(NamedTuple):
 
     def configured(self) -> Configuration:
         """Which store, and with which login. Raises ClientError; NoNetworkStore where none is configured yet."""
-        from tortie.base.errors import TortieError
+        from tortie.base.errors import NoNetworkStore, TortieError
         from tortie.cli.calicoctl import configuration
-        from tortie.store.open import NoNetworkStore
 
         try:
             text = configuration.file_text(self.config_path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.base.errors import TortieError, Unavailable
+from tortie.base.errors import NoNetworkStore, TortieError, Unavailable
 from tortie.cli.calicoctl.era019 import environment, usage
 from tortie.cli.calicoctl.era019.line import Failure, UsageError, read
 from tortie.store.client import Client
-from tortie.store.open import NoNetworkStore
 
 Job = Callable[[Client], str]
 USAGE = {

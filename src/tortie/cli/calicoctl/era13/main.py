@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tortie.base.errors import Invalid, TortieError
+from tortie.base.errors import Invalid, NoNetworkStore, TortieError
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era13 import usage
 from tortie.cli.calicoctl.era13.wording import worded
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 from tortie.cli.options import BadUsage, Options, read
-from tortie.store.open import NoNetworkStore
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], sources: Sources | None = None) -> int:

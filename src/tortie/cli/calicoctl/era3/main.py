@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tortie.base.errors import Invalid, TortieError
+from tortie.base.errors import Invalid, NoNetworkStore, TortieError
 from tortie.base.sources import Sources
 from tortie.cli.calicoctl.era3 import usage
 from tortie.cli.calicoctl.session import ClientError, Failed, Session
 from tortie.cli.options import BadUsage, Options, read
-from tortie.store.open import NoNetworkStore
 
 Command = Callable[[Options, Session], str]
 
