@@ -13,6 +13,9 @@ from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
+from tortie.lb.haproxy import can_bind
+from tortie.lb.service import server_id, server_name
+
 pytestmark = needs_haproxy
 
 
@@ -178,6 +181,40 @@ def test_a_task_that_is_being_killed_finishes_its_requests_and_gets_no_new_ones(
                 await until(gone)
                 assert one.served == served
             assert set(load.statuses) == {200}
+
+    asyncio.run(main())
+
+
+def clashing() -> tuple[int, int]:
+    """Two free ports whose servers would have one id."""
+    seen: dict[int, int] = {}
+    for port in range(20000, 32000):
+        number = server_id(server_name("127.0.0.1", "127.0.0.1", port))
+        if number in seen and not can_bind("127.0.0.1", seen[number]) and not can_bind("127.0.0.1", port):
+            return seen[number], port
+        seen[number] = port
+    raise AssertionError("no such ports")
+
+
+def test_the_id_of_a_server_that_still_finishes_its_requests_costs_no_reload(tmp_path: Path) -> None:
+    async def main() -> None:
+        one, two = Backend(), Backend()
+        one.port, two.port = clashing()
+        one.wait = asyncio.Event()
+        await one.start()
+        await two.start()
+        async with bench(tmp_path) as (made, http):
+            await begin(made, http, app(made.service_port, one), one.port)
+            before = await made.haproxy.processes()
+            slow = asyncio.ensure_future(made.get(http, "/slow"))
+            await one.arrived.wait()
+            await made.show(app(made.service_port, two))
+            await made.answers(http, {two.port})
+            assert one.port in await made.servers(), "it is there until its last request has been answered"
+            one.wait.set()
+            assert await slow == (200, str(one.port))
+            await serves_by(made, two)
+            assert await made.haproxy.processes() == before
 
     asyncio.run(main())
 
