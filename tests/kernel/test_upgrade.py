@@ -35,11 +35,10 @@ def hosts(tmp_path_factory: pytest.TempPathFactory, old: Version) -> Iterator[Pa
         yield made
 
 
-def begun(hosts: Pair, tmp_path: Path) -> Prober:
-    """The containers speak."""
-    made = Prober(hosts, tmp_path, ("one", "asking"), ("two", "answering"))
-    made.more()
-    return made
+@pytest.fixture
+def prober(hosts: Pair, tmp_path: Path) -> Prober:
+    """Of the containers; it has not begun."""
+    return Prober(hosts, tmp_path, ("one", "asking"), ("two", "answering"))
 
 
 def steps(plan: dict[str, Any]) -> dict[str, list[str]]:
@@ -55,9 +54,17 @@ def units(hosts: Pair, unit: str) -> dict[str, str]:
 
 
 def test_an_upgrade_and_its_rollback_lose_nothing_and_restart_what_has_changed(
-    hosts: Pair, old: Version, tmp_path: Path
+    hosts: Pair, old: Version, prober: Prober, tmp_path: Path
 ) -> None:
-    prober = begun(hosts, tmp_path)
+    with prober:
+        prober.more()
+        _there_and_back(hosts, old, prober, tmp_path)
+        told = prober.end()
+    assert told["failures"] == []
+    assert told["received"] == told["sent"]
+
+
+def _there_and_back(hosts: Pair, old: Version, prober: Prober, tmp_path: Path) -> None:
     new = Version(tmp_path / "new", NEXT)
     agents, nodes = units(hosts, AGENT), units(hosts, NODE)
     plan = hosts.plan(old)
@@ -86,13 +93,10 @@ def test_an_upgrade_and_its_rollback_lose_nothing_and_restart_what_has_changed(
     assert units(hosts, AGENT) == agents
     assert steps(hosts.plan(old)) == {"one": [], "two": []}
     prober.more()
-    told = prober.end()
-    assert told["failures"] == []
-    assert told["received"] == told["sent"]
 
 
 def test_a_version_whose_nodes_find_no_other_host_is_stopped_at_the_first_one_and_undone(
-    hosts: Pair, old: Version, tmp_path: Path
+    hosts: Pair, old: Version, prober: Prober, tmp_path: Path
 ) -> None:
     """Such a node takes its host's routes away; once it is undone containers speak as before."""
     broken = Version(tmp_path / "broken", NEXT, LOST, SOON)
@@ -103,7 +107,9 @@ def test_a_version_whose_nodes_find_no_other_host_is_stopped_at_the_first_one_an
     rollout = hosts.book()
     assert (state(rollout), [host.mark for host in rollout.hosts]) == ("stopped", ["failed", "waiting"])
     assert units(hosts, NODE)["two"] == nodes["two"]
-    assert begun(hosts, tmp_path).end()["failures"] == []
+    with prober:
+        prober.more()
+        assert prober.end()["failures"] == []
     ended = hosts.roll(broken, "abort")
     assert ended.returncode == 0, ended.stderr
     assert steps(hosts.plan(old)) == {"one": [], "two": []}

@@ -257,10 +257,11 @@ for thread in threads: thread.join()
 write()
 """
 ANSWERER = """
-import socket, threading
+import pathlib, socket, sys, threading
 server = socket.create_server(("", 7000), backlog=99)
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("", 7000))
+pathlib.Path(sys.argv[1]).touch()
 def serve(sock):
     with sock:
         try:
@@ -278,19 +279,32 @@ PROBES = ("kept", "new", "received")
 
 class Prober:
     """Speaks from a container to another, 25 times a second in each of three ways: a TCP connection that is kept, new
-    ones, UDP."""
+    ones, UDP. It begins once the other one listens; after the `with` block neither of them runs."""
 
     def __init__(self, pair: Pair, work: Path, asking: tuple[str, str], answering: tuple[str, str]) -> None:
         self.out, self._pair = work / "probes", pair
-        server, self._answering = pair.addresses[answering[1]], pair.hosts[answering[0]]
-        self._server = self._start(*answering, ANSWERER)
-        self._client = self._start(*asking, PROBER, server, str(self.out), str(PATIENCE))
+        self._asking, self._answering = asking, answering
+        self._running: list[tuple[RealHost, subprocess.Popen[bytes]]] = []
 
-    def _start(self, host: str, container: str, program: str, *words: str) -> subprocess.Popen[bytes]:
+    def __enter__(self) -> Prober:
+        listens = self.out.with_name("listens")
+        self._start(*self._answering, ANSWERER, str(listens))
+        wait_until(
+            listens.exists, message=lambda: f"an answering container: {self._pair.hosts[self._answering[0]].log()}"
+        )
+        self._start(*self._asking, PROBER, self._pair.addresses[self._answering[1]], str(self.out), str(PATIENCE))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for host, program in self._running:
+            if program.poll() is None:
+                host.end(program)
+
+    def _start(self, host: str, container: str, program: str, *words: str) -> None:
         file = self.out.with_name(f"{container}.py")
         file.write_text(program)
         line = f"ip netns exec {container} {PYTHON} -I {file} {' '.join(words)}"
-        return self._pair.hosts[host].start(line)
+        self._running.append((self._pair.hosts[host], self._pair.hosts[host].start(line)))
 
     def counts(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.out.read_text()) if self.out.exists() else {}
@@ -299,16 +313,21 @@ class Prober:
     def more(self, probes: int = 5) -> None:
         """Returns once so many more of each kind have been answered."""
         first = self.counts() or dict.fromkeys(PROBES, 0)
-        wait_until(
-            lambda: (now := self.counts()) and all(now[kind] >= first[kind] + probes for kind in PROBES),
-            message=lambda: f"probes: {self.counts()} after {first}; {self._pair.story()}",
-        )
+
+        def told() -> str:
+            return f"probes: {self.counts()} after {first}; {self._pair.story()}"
+
+        def answered() -> bool:
+            now = self.counts()
+            assert not now.get("failures"), told()
+            return bool(now) and all(now[kind] >= first[kind] + probes for kind in PROBES)
+
+        wait_until(answered, message=told)
 
     def end(self) -> dict[str, Any]:
         """What became of all of them."""
         self.out.with_name(self.out.name + ".enough").touch()
-        self._client.wait(PATIENCE)
-        self._answering.end(self._server)
+        self._running[-1][1].wait(PATIENCE)
         return self.counts()
 
 
