@@ -13,13 +13,12 @@ from pathlib import Path
 import msgspec
 
 from tortie.base.errors import Conflict, Unavailable
-from tortie.marathon.framework import FrameworkRemoved
-from tortie.marathon.leader import Leadership
+from tortie.framework.link import Link
+from tortie.framework.memory import Memory
 from tortie.packages.etcd import machine, tasks
 from tortie.packages.etcd.api import Etcd
 from tortie.packages.etcd.look import Look
 from tortie.packages.etcd.master import Master
-from tortie.packages.etcd.memory import Memory
 from tortie.packages.etcd.values import (
     Forget,
     Grow,
@@ -47,13 +46,13 @@ log = logging.getLogger("etcd-framework")
 
 
 class Engine:
-    """Owns what is kept and what is known. `folder` is for what a new cluster begins with; `url` the address of the
-    pages, where members find that, too."""
+    """Owns what is known, and hears the master. `folder` is for what a new cluster begins with; `url` the address of
+    the pages, where members find that, too."""
 
     def __init__(
         self,
-        kept: Kept,
-        leadership: Leadership,
+        memory: Memory[Kept],
+        link: Link,
         etcd: Etcd,
         needs: tasks.Needs,
         wanted: Wanted,
@@ -62,7 +61,7 @@ class Engine:
         url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.memory, self.etcd, self.master = Memory(kept, leadership), etcd, Master(needs, clock)
+        self.memory, self.link, self.etcd, self.master = memory, link, etcd, Master(link, needs, clock)
         self.needs, self.wanted, self.folder, self.url, self.clock = needs, wanted, folder, url, clock
         self._look = Look(etcd, clock)
         self.seen = Seen(in_touch=False)
@@ -84,7 +83,7 @@ class Engine:
 
     @property
     def whole(self) -> bool:
-        return self.master.subscribed and machine.is_whole(self.kept, self.seen, self.wanted)
+        return self.link.subscribed and machine.is_whole(self.kept, self.seen, self.wanted)
 
     @property
     def why(self) -> str:
@@ -142,30 +141,25 @@ class Engine:
 
     # -- what the master says ------------------------------------------------------------------------------------------
 
-    async def on_events(self, events: Sequence[mesos.Event]) -> None:
-        for event in events:
-            if event.subscribed is not None:
-                await self._on_subscribed(event.subscribed.framework_id.value)
-            elif event.offers is not None:
-                self.master.on_offers(event.offers.offers)
-            elif event.rescind is not None:
-                self.master.on_rescind(event.rescind.offer_id.value)
-            elif event.update is not None:
-                self._on_update(event.update.status)
-        self._wake.set()
-
-    async def _on_subscribed(self, framework_id: str) -> None:
+    async def on_subscribed(self, framework_id: str) -> None:
         async with self._turn:
-            if self.kept.framework_id != framework_id:
-                await self.memory.keep(msgspec.structs.replace(self.kept, framework_id=framework_id))
-        log.info("subscribed framework=%s", framework_id)
+            await self.memory.subscribed(framework_id)
         self.master.on_subscribed()
 
     async def on_disconnect(self) -> None:
         self.master.on_disconnect()
         self._wake.set()
 
-    def _on_update(self, status: mesos.TaskStatus) -> None:
+    async def on_heard(self) -> None:
+        self._wake.set()
+
+    def on_offers(self, offers: Sequence[mesos.Offer]) -> None:
+        self.master.on_offers(offers)
+
+    def on_rescind(self, offer: str) -> None:
+        self.master.on_rescind(offer)
+
+    def on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value
         if self.states.get(task) not in mesos.TERMINAL:
             if self.states.get(task) != status.state:
@@ -203,21 +197,10 @@ class Engine:
                 async with asyncio.timeout(TICK):
                     await self._wake.wait()
 
-    async def follow(self) -> None:
-        """The subscription. A framework that the master will not have again is forgotten with its members."""
-        assert self.master.framework is not None
-        try:
-            await self.master.framework.run()
-        except FrameworkRemoved:
-            if not self.removed:
-                await self.memory.forget()
-                raise
-            await asyncio.get_running_loop().create_future()
-
     async def round(self) -> None:
         """One look, one decision, one deed."""
         async with self._turn:
-            self.seen = await self._look.at(self.kept.members, self.states, lambda: self.master.subscribed)
+            self.seen = await self._look.at(self.kept.members, self.states, lambda: self.link.subscribed)
             now = self.clock()
             step = machine.decide(self.kept, self.seen, self.wanted, now)
             if type(step) is not type(self.step) or (isinstance(step, Stop | Wait | Kill) and step != self.step):
@@ -227,7 +210,7 @@ class Engine:
             self.step = step
             if self.whole:
                 self.failure, self._failures = "", 0
-            if not self.master.subscribed:
+            if not self.link.subscribed:
                 return
             self.master.reconcile(self.kept.members, now)
             self.master.show_interest(isinstance(step, Seed | Grow) and now >= self._pause_ends)
@@ -352,7 +335,7 @@ class Engine:
 
     async def _end(self) -> None:
         """Nothing of us is left but this process, which waits to be ended."""
-        self.master.tear_down()
+        self.link.tear_down()
         self.removed = True
         await self.memory.forget()
         log.info("uninstalled")
