@@ -64,6 +64,7 @@ class Memory(Generic[K]):
         """As the master knows us from now on."""
         await self.change(lambda kept: msgspec.structs.replace(kept, framework_id=framework_id))
 
-    async def forget(self) -> None:
+    async def forget(self, *more: Write) -> None:
+        """For good, together with `more`."""
         async with self._turn:
-            await commit(self.leadership, [Drop(self._key)])
+            await commit(self.leadership, [Drop(self._key), *more])
