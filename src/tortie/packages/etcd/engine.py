@@ -19,6 +19,7 @@ from tortie.packages.etcd import machine, tasks
 from tortie.packages.etcd.api import Etcd
 from tortie.packages.etcd.look import Look
 from tortie.packages.etcd.master import Master
+from tortie.packages.etcd.reports import Reports
 from tortie.packages.etcd.values import (
     Forget,
     Grow,
@@ -39,7 +40,6 @@ from tortie.packages.etcd.values import (
 from tortie.wire import mesos
 
 TICK = 1.0
-LONGEST_PAUSE = 60.0
 LIVE = frozenset({"TASK_STAGING", "TASK_STARTING", "TASK_RUNNING"})
 ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("etcd-framework")
@@ -68,10 +68,8 @@ class Engine:
         self.step: Step = Wait("starting")
         self.trouble = ""
         self.removed = False
-        self.failed = self.livelocks = 0
-        self.states: dict[str, str] = {}
-        self.failure = ""
-        self._failures, self._pause_ends = 0, 0.0
+        self.livelocks = 0
+        self.reports = Reports()
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
 
@@ -96,10 +94,10 @@ class Engine:
         if isinstance(step, Seed | Grow) and not said:
             refused = "; ".join(f"{host}: {why}" for host, why in sorted(self.master.refused.items()))
             said = f"waiting for an offer with room for a member ({refused or 'none has come'})"
-            if (left := self._pause_ends - self.clock()) > 0:
+            if (left := self.reports.pause_ends - self.clock()) > 0:
                 said = f"the next member is started in {left:.0f} s"
         said = said or (step.why if isinstance(step, Wait | Kill) else "")
-        return "; ".join(part for part in (said, self.failure) if part)
+        return "; ".join(part for part in (said, self.reports.failure) if part)
 
     async def reseed(self, *, empty: bool) -> str:
         """Asked by a person. Raises Conflict when there is nothing to be mended by it."""
@@ -161,29 +159,12 @@ class Engine:
 
     def on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value
-        if self.states.get(task) not in mesos.TERMINAL:
-            if self.states.get(task) != status.state:
-                log.info("task=%s %s %s", task, status.state, status.message or "")
-            if status.state in mesos.TERMINAL and self._ours(task) and status.state != "TASK_KILLED":
-                self._on_failure(task, status)
-            self.states[task] = status.state
+        member = self.kept.of_task(task)
+        if self.reports.told(status, member, self.clock()):
+            log.info("task=%s %s %s", task, status.state, status.message or "")
         self.master.acknowledge(status)
-        if status.state in LIVE and not self._ours(task):
+        if status.state in LIVE and member is None:
             self.master.kill(task, status.agent_id.value if status.agent_id else None)
-
-    def _on_failure(self, task: str, status: mesos.TaskStatus) -> None:
-        """The first is replaced at once, the next later and later: an image that is nowhere keeps no agent busy."""
-        self.failed += 1
-        self._failures += 1
-        self._pause_ends = self.clock() + min(LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10) - 1)
-        member = next((one for one in self.kept.members if one.task == task), None)
-        name = f"{member.name} on {member.host}" if member else task
-        what = (status.message or "").strip() or status.state
-        self.failure = f"{name} has ended: {what}"
-
-    def _ours(self, task: str) -> bool:
-        kept = self.kept
-        return any(one.task == task for one in (*kept.members, *((kept.survivor,) if kept.survivor else ())))
 
     # -- the round -----------------------------------------------------------------------------------------------------
 
@@ -200,7 +181,7 @@ class Engine:
     async def round(self) -> None:
         """One look, one decision, one deed."""
         async with self._turn:
-            self.seen = await self._look.at(self.kept.members, self.states, lambda: self.link.subscribed)
+            self.seen = await self._look.at(self.kept.members, self.reports.states, lambda: self.link.subscribed)
             now = self.clock()
             step = machine.decide(self.kept, self.seen, self.wanted, now)
             if type(step) is not type(self.step) or (isinstance(step, Stop | Wait | Kill) and step != self.step):
@@ -209,11 +190,11 @@ class Engine:
                 self.livelocks += 1
             self.step = step
             if self.whole:
-                self.failure, self._failures = "", 0
+                self.reports.whole()
             if not self.link.subscribed:
                 return
             self.master.reconcile(self.kept.members, now)
-            self.master.show_interest(isinstance(step, Seed | Grow) and now >= self._pause_ends)
+            self.master.show_interest(isinstance(step, Seed | Grow) and now >= self.reports.pause_ends)
             try:
                 await self._do(step, now)
                 self.trouble = ""
@@ -305,7 +286,7 @@ class Engine:
             self.master.hold(room[0])
             raise
         except Unavailable:
-            self.states[member.task] = "TASK_DROPPED"
+            self.reports.states[member.task] = "TASK_DROPPED"
             self.master.hold(room[0])
             self.master.decline()
             raise

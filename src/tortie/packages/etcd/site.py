@@ -69,12 +69,12 @@ class Site:
         engine = self._seat.holder
         if engine is None:
             return await self._standby()
-        running = sum(engine.states.get(one.task) == "TASK_RUNNING" for one in engine.kept.members)
+        running = sum(engine.reports.states.get(one.task) == "TASK_RUNNING" for one in engine.kept.members)
         return JSONResponse(
             {
                 "running_servers": running,
                 "launched_servers": engine.master.launched,
-                "failed_servers": engine.failed,
+                "failed_servers": engine.reports.failed,
                 "cluster_livelocks": engine.livelocks,
                 "cluster_reseeds": engine.kept.reseeds,
                 "healthy": int(engine.whole),
@@ -148,7 +148,7 @@ def _told(engine: Engine, member: Member) -> dict[str, Any]:
         "host": member.host,
         "agent": member.agent,
         "taskId": member.task,
-        "task": engine.states.get(member.task, "unknown").removeprefix("TASK_").lower(),
+        "task": engine.reports.states.get(member.task, "unknown").removeprefix("TASK_").lower(),
         "etcd": answer if member.name in engine.seen.alive else "no answer",
         "role": "not a member" if peer is None else "learner" if peer.learner else "voter",
         "client": member.client_url,
