@@ -23,7 +23,7 @@ from tests.support.station_hosts import settings_of, station
 from tests.support.waiting import PATIENCE, until
 
 from tortie.base.errors import Unavailable
-from tortie.marathon.leader import Leadership
+from tortie.framework.leader import Leadership
 from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.desk import Desk

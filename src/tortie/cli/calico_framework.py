@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import click
 
 from tortie.cli import first_network
-from tortie.cli.etcd_framework import masters, option, page_port
-from tortie.store.open import cluster_store_url
+from tortie.cli.framework_options import cluster, option, page_port, place, process
 
 _LIMIT = click.FloatRange(0.01)
 
 
 @click.command("install-framework")
-@option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
-@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
+@cluster
 @click.option(
     "--port", default="$PORT0", show_default=True, help="Of the pages; $PORT0 is the one that Marathon gives."
-)
-@option(
-    "--hostname", "HOST", default=socket.gethostname, show_default="its name", help="How agents reach this process."
 )
 @option("--status-dns", "CALICO_STATUS_DNS", default=None, help="The name in the page's link. [default: --hostname]")
 @option(
@@ -60,8 +54,7 @@ _LIMIT = click.FloatRange(0.01)
 @first_network.options
 @option("--settle", "CALICO_SETTLE", type=click.FloatRange(0), default=5.0, help="Seconds that a node must be ready.")
 @option("--patience", "CALICO_PATIENCE", type=click.FloatRange(1), default=120.0, help="Seconds until a gate fails.")
-@click.option("--lease", type=click.FloatRange(1), default=15.0, hidden=True, help="Seconds until another may lead.")
-@click.option("--debug", is_flag=True)
+@process
 def install_framework(**given: Any) -> None:
     """Run the calico package's framework, in the foreground: it rolls this product out, agent by agent."""
     from tortie.base.log import setup
@@ -89,17 +82,13 @@ def _settings(given: dict[str, Any]) -> Any:
         image=given["image"],
         python=python,
     )
+    page = f"http://{given['status_dns']}:{port}/" if given["status_dns"] else None
     return Settings(
-        masters=masters(given["master"]),
-        store=given["store"],
-        hostname=given["hostname"],
-        port=port,
+        **place(given, port, page),
         wanted=_wanted(given),
         build=lambda: build(python),
         product=lambda artefact, inventory: product(artefact, inventory, python),
         needs=needs,
-        webui_url=f"http://{given['status_dns']}:{port}/" if given["status_dns"] else None,
-        ttl=given["lease"],
     )
 
 

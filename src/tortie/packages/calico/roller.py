@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.framework.memory import StoreLost
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.node.bootstrap import write_defaults
 from tortie.node.residents import listed, resident
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
-from tortie.packages.calico.memory import Memory, StoreLost
+from tortie.packages.calico.memory import Memory
 from tortie.packages.calico.stations import Stations
 from tortie.packages.calico.values import (
     Wanted,
@@ -240,7 +241,7 @@ class Roller:
         """Undoes what was begun here, the latest plan first."""
         made = self.memory.latest
         if made is None:
-            self.hands.tear_down()
+            self.hands.link.tear_down()
             self.wait(self.memory.forget())
             self.store.commit([Drop(book.PLAN), Drop(book.STATE)])
             self.removed = True
