@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from tortie.cli import first_network
 from tortie.cli.etcd_framework import masters, option, page_port
+from tortie.dataplane.routes import Backend
 from tortie.store.open import cluster_store_url
 
 _LIMIT = click.FloatRange(0.01)
@@ -58,6 +59,20 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--image", "CALICO_IMAGE", default="tortie/tortie:0.1.0", help="With docker: any that has a shell and chroot.")
 @first_network.options
+@option(
+    "--networking-backend",
+    "CALICO_NETWORKING_BACKEND",
+    type=click.Choice(get_args(Backend)),
+    default="direct",
+    help="Who brings the routes of pools without tunnels to the hosts.",
+)
+@option(
+    "--probe",
+    "CALICO_PROBE",
+    type=bool,
+    default=True,
+    help="Whether a gate asks the kernels of other hosts; false where the network filters ICMP.",
+)
 @option("--settle", "CALICO_SETTLE", type=click.FloatRange(0), default=5.0, help="Seconds that a node must be ready.")
 @option("--patience", "CALICO_PATIENCE", type=click.FloatRange(1), default=120.0, help="Seconds until a gate fails.")
 @click.option("--lease", type=click.FloatRange(1), default=15.0, hidden=True, help="Seconds until another may lead.")
@@ -123,8 +138,10 @@ def _wanted(given: dict[str, Any]) -> Any:
         endpoints=endpoints,
         cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
+        node={"CALICO_NETWORKING_BACKEND": backend} if (backend := given["networking_backend"]) != "direct" else {},
         first=first_network.first(given),
         settle=given["settle"],
         patience=given["patience"],
         at_once=given["max_concurrent_restarts"],
+        probe=given["probe"],
     )
