@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tortie.packages.rollout.hand import neighbours
+from tortie.packages.rollout.hand import neighbours, questions
 from tortie.packages.rollout.hand.files import Failed
 
 SECONDS = 5.0
@@ -42,14 +42,14 @@ def endpoints_up(path: Path) -> list[str]:
 
 
 def peers_reached(path: Path) -> list[str]:
-    """The other nodes whose hosts and this one reach each other now, as containers would; none when no node answers."""
+    """The other nodes whose hosts and this one reach each other now, as containers would, by the names of questions;
+    none when no node answers."""
     try:
         known = _peers(path)
     except UNSAID:
         return []
-    names = list(neighbours.asked_for(known, known["peers"]))
-    unheard = neighbours.silent(known, names) if names else {}
-    return sorted(set(names) - set(unheard))
+    asked = questions.asked_for(known, known["peers"])
+    return sorted(asked.keys() - neighbours.silent(known, asked).keys())
 
 
 def wait(path: Path, before: Sequence[str], peers: Sequence[str], settle: float, patience: float) -> str:
@@ -74,10 +74,9 @@ def _reached(path: Path, peers: Sequence[str]) -> tuple[int, str | None]:
     except UNSAID as error:
         return 0, f"the node does not tell of other hosts ({_words(error)})"
     if missing := neighbours.silent(known, peers):
-        (name, why), *more = sorted(missing.items())
-        others = f", nor by {len(more)} other hosts" if more else ""
-        return 0, f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
-    return len(neighbours.asked_for(known, peers)), None
+        (_, wrong), *more = sorted(missing.items())
+        return 0, f"{wrong}, and {len(more)} more like this" if more else wrong
+    return len({question.host for question in questions.asked_for(known, peers).values()}), None
 
 
 def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patience: float) -> dict[str, str]:
