@@ -76,14 +76,14 @@ def test_without_containers_here_the_host_itself_asks() -> None:
 
 
 def test_a_host_without_containers_is_asked_for_the_way_back() -> None:
-    known = {"own": [OWN], "peers": {"b": {**B, "workloads": [], "beside": [BESIDE]}}}
+    known = {"own": [OWN], "peers": {"b": {**B, "workloads": [], "beside": BESIDE}}}
     question = asked_for(known, ["b"])["b/4"]
     senders = frozenset({"10.2.0.2"})
     assert question == Question("b", 4, senders, OWN, (OWN,), device="eth0", gateway="10.2.0.3")
     assert question.answered(Answer("10.2.0.2", OWN, 1, exceeded=True))
     assert not question.answered(Answer(OWN, OWN, 1, exceeded=False)), "that would be this host's own word"
     assert not question.passed(Answer("10.9.0.1", OWN, 1, exceeded=True))
-    both = {"own": [OWN], "peers": {"b": {**B, "beside": [BESIDE]}}}
+    both = {"own": [OWN], "peers": {"b": {**B, "beside": BESIDE}}}
     assert asked_for(both, ["b"])["b/4"].device == ""
 
 

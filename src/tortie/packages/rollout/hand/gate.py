@@ -52,13 +52,13 @@ def peers_reached(path: Path) -> list[str]:
     return sorted(asked.keys() - neighbours.silent(known, asked).keys())
 
 
-def wait(path: Path, before: Sequence[str], peers: Sequence[str], settle: float, patience: float) -> str:
+def wait(path: Path, before: Sequence[str], peers: Sequence[str] | None, settle: float, patience: float) -> str:
     """What was found once the host has worked `settle` seconds without a break and then reaches `peers` and is reached
-    by them. Failed: what it waited for in vain."""
+    by them; None: nobody is asked. Failed: what it waited for in vain."""
     states = _wait_for_the_node(path, before, settle, patience)
     ends = time.monotonic() + REACH_SECONDS
     while True:
-        asked, problem = _reached(path, peers) if peers else (0, None)
+        asked, problem = (0, None) if peers is None else _reached(path, peers)
         if problem is None:
             return _found(before, states, asked)
         if time.monotonic() > ends:
@@ -73,6 +73,8 @@ def _reached(path: Path, peers: Sequence[str]) -> tuple[int, str | None]:
         known = _peers(path)
     except UNSAID as error:
         return 0, f"the node does not tell of other hosts ({_words(error)})"
+    if known["lacking"]:
+        return 0, f"the node is not to be reached yet: {known['lacking']}"
     if missing := neighbours.silent(known, peers):
         (_, wrong), *more = sorted(missing.items())
         return 0, f"{wrong}, and {len(more)} more like this" if more else wrong
@@ -134,7 +136,7 @@ def _peers(path: Path) -> dict[str, Any]:
     if status not in (http.client.OK, http.client.NOT_FOUND):
         raise ValueError(f"/peers: HTTP {status}")
     found: dict[str, Any] = json.loads(body) if status == http.client.OK else {}
-    return {"own": [], "peers": {}, **found}
+    return {"own": [], "peers": {}, "lacking": "", **found}
 
 
 def _words(error: Exception) -> str:

@@ -61,11 +61,11 @@ def _question(known: Mapping[str, Any], host: str, peer: Mapping[str, Any], vers
     source = next(iter(own or (_of(known.get("host", ()), version) if version == IPV6 else ())), "")
     if targets and (source or version != IPV6):
         return Question(host, version, senders, source, targets)
-    for beside in () if targets else peer.get("beside", ()):
-        if family(beside["own"]) == version:
-            at = beside["own"]
-            return Question(host, version, senders, at, (at,), beside["device"], beside["mac"], beside["gateway"])
-    return None
+    beside = peer.get("beside")
+    if targets or not beside or family(beside["own"]) != version:
+        return None
+    at = beside["own"]
+    return Question(host, version, senders, at, (at,), beside["device"], beside["mac"], beside["gateway"])
 
 
 def _of(addresses: Sequence[str], version: int) -> tuple[str, ...]:
