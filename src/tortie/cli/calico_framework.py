@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from tortie.cli import first_network
 from tortie.cli.framework_options import cluster, option, page_port, place, process
+from tortie.dataplane.routes import Backend
 
 _LIMIT = click.FloatRange(0.01)
 
@@ -52,6 +53,20 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--image", "CALICO_IMAGE", default="tortie/tortie:0.1.0", help="With docker: any that has a shell and chroot.")
 @first_network.options
+@option(
+    "--networking-backend",
+    "CALICO_NETWORKING_BACKEND",
+    type=click.Choice(get_args(Backend)),
+    default="direct",
+    help="Who brings the routes of pools without tunnels to the hosts.",
+)
+@option(
+    "--probe",
+    "CALICO_PROBE",
+    type=bool,
+    default=True,
+    help="Whether a gate asks the kernels of other hosts; false where the network filters ICMP.",
+)
 @option("--settle", "CALICO_SETTLE", type=click.FloatRange(0), default=5.0, help="Seconds that a node must be ready.")
 @option("--patience", "CALICO_PATIENCE", type=click.FloatRange(1), default=120.0, help="Seconds until a gate fails.")
 @process
@@ -112,8 +127,10 @@ def _wanted(given: dict[str, Any]) -> Any:
         endpoints=endpoints,
         cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
+        node={"CALICO_NETWORKING_BACKEND": backend} if (backend := given["networking_backend"]) != "direct" else {},
         first=first_network.first(given),
         settle=given["settle"],
         patience=given["patience"],
         at_once=given["max_concurrent_restarts"],
+        probe=given["probe"],
     )

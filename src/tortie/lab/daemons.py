@@ -6,7 +6,7 @@ import json
 
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, DOCUMENTS, Document
 from tortie.lab.etcd import etcd_url, on_etcd
-from tortie.lab.first import package_defaults
+from tortie.lab.first import BACKENDS, package_defaults
 from tortie.lab.plan import (
     LAPTOP,
     MASTER,
@@ -46,8 +46,6 @@ PUBLIC_PORTS, PUBLIC_ROLE = "ports:[1-21,23-5050,5052-32000]", "slave_public"
 """What the cluster keeps for apps that ask for its public agents."""
 NETWORK_DAEMONS = frozenset({"node-boot", "node", "plugins"})
 """What a bare lab has not: the packages bring it."""
-BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
-"""Who brings the routes of pools without encapsulation, by `--routing`."""
 
 
 def dockerd(lab: str, host: str) -> Daemon:

@@ -116,6 +116,14 @@ def _endpoint(agent: Agent, key: str) -> dict[str, Any]:
     }
 
 
+def _lacking(agent: Agent) -> str:
+    """What this host is yet to have before it can be reached, or nothing."""
+    if not agent.brain.ways.ends_missing():
+        return ""
+    why = agent.health.tunnel_reason
+    return f"the ends of its tunnels are not as pools ask{f': {why}' if why else ''}"
+
+
 class _Collector:
     """Reads the agent's figures when they are asked for."""
 
@@ -148,7 +156,7 @@ def application(agent: Agent) -> Starlette:
         return JSONResponse(status(agent))
 
     async def peers(_request: Request) -> Response:
-        return JSONResponse(agent.brain.neighbours.told(agent.brain.ways))
+        return JSONResponse({**agent.brain.neighbours.told(agent.brain.ways), "lacking": _lacking(agent)})
 
     async def figures(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tortie.dataplane.tunnels import VXLAN
 from tortie.lab.documents import MEMBERS
 from tortie.lab.plan import MASTER
 from tortie.lab.walks.marathon import as_json, listed_apps
@@ -208,7 +209,9 @@ def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> N
 
 
 def _has_route(walk: Walk, host: str, address: str) -> bool:
-    """By the address of the agent that has it: nobody else's."""
+    """By the address of the agent that has it, or by the tunnel to it: nobody else's."""
     said = walk.lab.hosts[host].run(["ip", "-4", "route", "get", address]).stdout
+    if walk.routing == "vxlan" and f" dev {VXLAN} " in said:
+        return True
     found = re.search(r" via ([\d.]+)", said)
     return found is not None and any(found[1] == other.address for other in walk.hosts if other.name != host)

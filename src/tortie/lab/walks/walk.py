@@ -70,6 +70,7 @@ class Walk:
         """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
         self.runtime = str(lab.state["options"]["runtime"])
+        self.routing = str(lab.state["options"]["routing"])
         self.bare = bool(lab.state["options"].get("bare"))
         """Whether the document's packages bring the network."""
         self.containers: Containers

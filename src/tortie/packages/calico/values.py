@@ -60,7 +60,8 @@ class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
     which frameworks on agents go on reading when the host's becomes the network's. `first`: what a store without a
-    network gets before the first node comes. `at_once`: how many agents may be out together."""
+    network gets before the first node comes. `at_once`: how many agents may be out together. `probe`: whether gates
+    ask the kernels of other hosts."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -72,6 +73,7 @@ class Wanted:
     settle: float = 5.0
     patience: float = 120.0
     at_once: int = 1
+    probe: bool = True
 
 
 def store_of(urls: Sequence[str]) -> str:
@@ -92,7 +94,13 @@ def store_of(urls: Sequence[str]) -> str:
 
 def inventory(wanted: Wanted, store: str) -> Inventory:
     return Inventory(
-        store=store, hosts=(), node=dict(wanted.node), cni=wanted.cni, settle=wanted.settle, patience=wanted.patience
+        store=store,
+        hosts=(),
+        node=dict(wanted.node),
+        cni=wanted.cni,
+        settle=wanted.settle,
+        patience=wanted.patience,
+        probe=wanted.probe,
     )
 
 

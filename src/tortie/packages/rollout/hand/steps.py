@@ -112,9 +112,8 @@ class Hand:
 
     def _gate(self, before: dict[str, Any], peers: Sequence[str]) -> str:
         settle = self.want.get("settle", SETTLE)
-        return gate.wait(
-            self._socket, before.get("endpoints", ()), peers if self._probes else (), settle, self.patience
-        )
+        asked = peers if self._probes else None
+        return gate.wait(self._socket, before.get("endpoints", ()), asked, settle, self.patience)
 
     @property
     def _probes(self) -> bool:
