@@ -93,21 +93,21 @@ def test_an_offer_that_is_too_small_says_what_it_lacks() -> None:
 
 def test_a_hand_gets_to_the_host_s_root_with_docker_and_is_there_without() -> None:
     inside = Needs(image="i", python="/usr/bin/python3")
-    task = task_of("n", "t", "A", [], inside, ("http://f/1", "http://f/2"), 7)
+    task = task_of("n", "t", "A", [], inside, "http://f/secret", 7)
     assert task.container is not None
     assert task.container.docker is not None
     docker = task.container.docker
     assert (docker.privileged, docker.network) == (None, "HOST")
     assert ("cap-add", "NET_ADMIN") in {(parameter.key, parameter.value) for parameter in docker.parameters or ()}
     assert [(volume.container_path, volume.host_path) for volume in task.container.volumes] == [("/host", "/")]
-    assert command_line(inside, "http://f/2", 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
+    assert command_line(inside, 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
     plain = Needs(container="mesos", python="/usr/bin/python3")
-    among = task_of("n", "t", "A", [], plain, ("u", "v"), 7).container
+    among = task_of("n", "t", "A", [], plain, "u", 7).container
     assert among is not None
     assert among.linux_info is not None
     assert (among.type, among.mesos, among.linux_info["share_pid_namespace"]) == ("MESOS", None, True)
     assert {"NET_ADMIN", "SYS_ADMIN"} <= set(among.linux_info["effective_capabilities"]["capabilities"])
-    assert command_line(plain, "http://f/2", 7).startswith("exec /usr/bin/python3 -I -B -c ")
+    assert command_line(plain, 7).startswith("exec /usr/bin/python3 -I -B -c ")
 
 
 def test_backwards_undoes_what_was_done_on_the_agents_that_are_there() -> None:
