@@ -266,6 +266,4 @@ def _not_bare(document: Document, routing: str, runtime: str) -> list[tuple[str,
         problems.append((document.name, f"it installs no packages, so its network would never come; {able} do"))
     if routing in ("vxlan", "bgp"):
         problems.append((f"--routing {routing}", "the calico package's network routes directly"))
-    if runtime == "ucr":
-        problems.append(("--runtime ucr", "the packages' frameworks, and the roller on each host, run by Docker"))
     return problems

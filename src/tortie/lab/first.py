@@ -26,6 +26,7 @@ def package_defaults(options: Options) -> dict[str, Any]:
     wanted = first(options)
     return {
         "calico": {
+            "Framework Settings": {"use-docker": options.runtime == "docker"},
             "Network": {
                 "pool-cidr": wanted.cidr,
                 "block-size": wanted.block_size,

@@ -10,7 +10,18 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.packages.calico.board import board, difference, legacy, orders, summary
 from tortie.packages.calico.tasks import Needs, command_line, room, task_of
-from tortie.packages.calico.values import Agent, Kept, Wanted, backwards, digest, ours, rests, store_of, tasks
+from tortie.packages.calico.values import (
+    Agent,
+    Kept,
+    Wanted,
+    backwards,
+    digest,
+    ours,
+    rests,
+    store_of,
+    switched_off,
+    tasks,
+)
 from tortie.packages.rollout.inventory import NODE_CONF, Cni, Plan, Product, plan
 from tortie.packages.rollout.machine import GATE, Act, begun, decide, ended, ordered, over, state
 from tortie.store.open import CLUSTER
@@ -231,7 +242,7 @@ def test_the_orders_that_the_board_offers_are_taken() -> None:
 
 def test_the_original_s_page_is_told_by_its_class_names() -> None:
     shown = board(walked(Act("p1", "node"), "no"), planned(), "")
-    told = legacy(shown["hosts"])
+    told = legacy(shown)
     assert set(told) == {"a1", "a2", "p1"}
     assert list(told["a1"]) == ["TaskRunCalicoNode"]
     assert told["a1"]["TaskRunCalicoNode"] | {"created": "", "updated": ""} == {
@@ -248,6 +259,23 @@ def test_the_original_s_page_is_told_by_its_class_names() -> None:
         "TaskInstallCalicoCNI": 2,
         "TaskRunCalicoNode": 1,
     }
+
+
+def test_what_the_options_switch_off_is_in_no_plan_and_shown_as_skipped() -> None:
+    wanted = Wanted(cni=Cni(), run_node=False)
+    made = tasks(wanted, STORE, AGENTS, PRODUCT)
+    for task in made:
+        assert (task.want["node"]["unit"], "node" in task.want["files"]) == ("", False)
+        assert NODE_CONF not in task.want["files"]["configuration"]
+        assert task.want["files"]["cni"] == planned().tasks[0].want["files"]["cni"]
+    assert switched_off(planned()) == []
+    without = plan(made, {agent.hostname: {} for agent in AGENTS}, "0123")
+    shown = board(without.rollout(1.0), without, "")
+    assert shown["skipped"] == [{"name": "node", "title": "Node"}]
+    assert set(legacy(shown)["a1"]) == {"TaskRunEtcdProxy", "TaskInstallDockerClusterStore", "TaskInstallCalicoCNI"}
+    bare = plan(tasks(Wanted(), STORE, AGENTS, PRODUCT), {agent.hostname: {} for agent in AGENTS}, "0123")
+    assert switched_off(bare) == ["cni", "agent"]
+    assert "TaskInstallCalicoCNI" not in legacy(board(bare.rollout(1.0), bare, ""))["a1"]
 
 
 def test_a_login_in_the_store_s_address_is_not_shown() -> None:
