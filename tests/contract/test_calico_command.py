@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from tortie.base.errors import Invalid
+from tortie.cli import calico_framework
 from tortie.cli.calico_framework import install_framework
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--run-node", "false"], "Invalid value for --run-node: without its node there is nothing to roll out"),
         (["--port", "0"], "Invalid value for --port: '0' is no port"),
         ([], "Invalid value for --port: PORT0 is not set"),
         (["--port", "9", "--master", "zk://x"], "Invalid value for --master: 'zk://x': HOST:PORT"),
@@ -26,6 +26,13 @@ def test_wrong_options_are_named(words: list[str], said: str) -> None:
     done = CliRunner().invoke(install_framework, words, env={"PORT0": None})
     assert said in done.output
     assert done.exit_code == 2
+
+
+def test_what_is_switched_off_is_taken() -> None:
+    words = ["--port", "9", "--run-node", "false", "--install-cni", "false"]
+    given = install_framework.make_context("install-framework", words).params
+    wanted = calico_framework._settings(given).wanted
+    assert (wanted.run_node, wanted.cni) == (False, None)
 
 
 def test_what_is_no_address_of_an_etcd_is_refused_before_anything_is_begun() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.support.hand_relay import relayed
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, Box, artefact
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
@@ -26,15 +27,17 @@ from tests.support.waiting import PATIENCE, until
 from tortie.node.first import First
 from tortie.packages.calico.run import Settings, run
 from tortie.packages.calico.stations import ABSENT_SECONDS
-from tortie.packages.calico.tasks import GIVEN, Needs
+from tortie.packages.calico.tasks import Needs
 from tortie.packages.calico.values import Wanted
 from tortie.packages.rollout.artefact import Artefact
 from tortie.packages.rollout.hand.artefact import tag
 from tortie.packages.rollout.inventory import Cni, Product
 from tortie.packages.rollout.reach import hand
+from tortie.packages.stations import ADDRESS
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = [("10.0.0.1", 31000), ("10.0.0.2", 31001), ("10.0.0.3", 31002)]
+GIVEN = "given"
 WHOLE = 6 * PATIENCE
 """For a rollout: each of its steps begins when the one before it has ended."""
 APART = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/apart"\nshift 3\nexec "$@"\n'
@@ -105,21 +108,21 @@ class HostsMaster(SchedulerMaster):
         self.before(host, task)
         sandbox = self.work / task.info["task_id"]["value"]
         sandbox.mkdir(parents=True)
-        (uri,) = task.info["command"]["uris"]
-        with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
+        address = address_of(task)
+        with urllib.request.urlopen(address, timeout=PATIENCE) as reply:
             (sandbox / GIVEN).write_bytes(led(reply.read(), self.boxes[host], "systemd-run"))
         self.fetched(host, task)
-        with open(sandbox / "log", "ab") as log:
+        with open(sandbox / "log", "ab") as log, relayed(sandbox / GIVEN, address) as own:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", task.info["command"]["value"]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "MESOS_SANDBOX": str(sandbox)},
+                env={**os.environ, ADDRESS: own},
                 start_new_session=True,
             )
-        self._processes[sandbox.name] = process
-        return process.wait()
+            self._processes[sandbox.name] = process
+            return process.wait()
 
     async def _kill(self, call: dict[str, Any]) -> None:
         process = self._processes.get(call["kill"]["task_id"]["value"])
@@ -131,6 +134,15 @@ class HostsMaster(SchedulerMaster):
     async def stop(self) -> None:
         await asyncio.gather(*self._running, return_exceptions=True)
         await super().stop()
+
+
+def address_of(task: Task) -> str:
+    """Where it finds its request. Nobody sees it who looks at command lines."""
+    (variable,) = task.info["command"]["environment"]["variables"]
+    assert variable["name"] == ADDRESS
+    address: str = variable["value"]
+    assert address.rpartition("/")[2] not in task.info["command"]["value"]
+    return address
 
 
 def led(given: bytes, box: Box, apart: str = "") -> bytes:

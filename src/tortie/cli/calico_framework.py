@@ -31,7 +31,7 @@ _LIMIT = click.FloatRange(0.01)
 @option("--install-cni", "CALICO_ENABLE_INSTALL_CNI", type=bool, default=True, help="Plug-ins, and an agent restart.")
 @option("--cni-plugins-dir", "MESOS_CNI_PLUGINS_DIR", default="/opt/mesosphere/active/cni/")
 @option("--cni-config-dir", "MESOS_CNI_CONFIG_DIR", default="/opt/mesosphere/etc/dcos/network/cni/")
-@option("--run-node", "CALICO_ENABLE_RUN_NODE", type=bool, default=True)
+@option("--run-node", "CALICO_ENABLE_RUN_NODE", type=bool, default=True, help="Without it nodes are somebody else's.")
 @option(
     "--max-concurrent-restarts",
     "CALICO_MAX_CONCURRENT_RESTARTS",
@@ -87,8 +87,6 @@ def _settings(given: dict[str, Any]) -> Any:
     from tortie.packages.calico.tasks import Needs
     from tortie.packages.rollout.artefact import build
 
-    if not given["run_node"]:
-        raise click.BadParameter("without its node there is nothing to roll out", param_hint="--run-node")
     python, port = given["python"], page_port(given["port"], "--port")
     needs = Needs(
         cpus=given["cpu_limit"],
@@ -133,4 +131,5 @@ def _wanted(given: dict[str, Any]) -> Any:
         patience=given["patience"],
         at_once=given["max_concurrent_restarts"],
         probe=given["probe"],
+        run_node=given["run_node"],
     )

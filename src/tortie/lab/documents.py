@@ -269,6 +269,4 @@ def _not_bare(document: Document, routing: str, runtime: str, subnets: int) -> l
             "sessions with the router are in no option of the calico package, they would have to be in its store first"
         )
         problems.append((f"--routing bgp --subnets {subnets}", why))
-    if runtime == "ucr":
-        problems.append(("--runtime ucr", "the packages' frameworks, and the roller on each host, run by Docker"))
     return problems

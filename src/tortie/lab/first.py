@@ -31,6 +31,7 @@ def package_defaults(options: Options) -> dict[str, Any]:
     return {
         "calico": {
             "Run Calico-Node": {"networking-backend": BACKENDS[options.routing]},
+            "Framework Settings": {"use-docker": options.runtime == "docker"},
             "Network": {
                 "pool-cidr": wanted.cidr,
                 "block-size": wanted.block_size,

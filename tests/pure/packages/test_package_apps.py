@@ -75,6 +75,28 @@ def test_a_switched_off_option_is_the_word_false() -> None:
     assert "TORTIE_PACKAGE_NEEDS" not in calico["labels"]
 
 
+def test_the_roller_of_agents_without_docker_runs_where_its_tasks_do() -> None:
+    plain = app_of(found("calico"), {})
+    assert (plain["container"]["type"], plain["container"]["docker"]["network"]) == ("DOCKER", "HOST")
+    assert "CALICO_CONTAINER" not in plain["env"]
+    without = app_of(found("calico"), {"Framework Settings": {"use-docker": False}})
+    assert without["env"]["CALICO_CONTAINER"] == "mesos"
+    assert without["container"] == plain["container"] | {
+        "type": "MESOS",
+        "docker": {"image": plain["container"]["docker"]["image"], "forcePullImage": False},
+    }
+    with pytest.raises(CosmosError) as caught:
+        app_of(found("calico"), {"Framework Settings": {"use-docker": "mesos"}})
+    assert "/Framework Settings/use-docker" in json.dumps(caught.value.data)
+
+
+def test_the_page_s_port_is_the_one_that_marathon_has_given_the_app_for_good() -> None:
+    calico = app_of(found("calico"), {})
+    assert (calico["ports"], calico["requirePorts"], calico["instances"]) == ([0], True, 1)
+    assert calico["upgradeStrategy"] == {"minimumHealthCapacity": 0, "maximumOverCapacity": 0}, "a port is held once"
+    assert [check["portIndex"] for check in calico["healthChecks"]] == [0]
+
+
 def balancer(**options: Any) -> dict[str, Any]:
     return app_of(found("marathon-lb"), {"marathon-lb": options})
 

@@ -20,7 +20,7 @@ from tortie.lab.walks.tasks import MESOS
 from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 ETCD_ROW = ["/etcd", "128", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
-CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
+_CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
 TASK = "etcd-server"
 RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort", "_etcd-client._tcp": "clientPort"}
 """By SRV record: what the framework's own list calls the port that it leads to."""

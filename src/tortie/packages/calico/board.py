@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tortie.packages.calico.values import store_in
+from tortie.packages.calico.values import store_in, switched_off
 from tortie.packages.rollout.inventory import Plan
 from tortie.packages.rollout.machine import OUT, Host, Rollout, Step, decide, over, state
 
@@ -44,6 +44,7 @@ _NOTHING: dict[str, Any] = {
     "artefact": "",
     "store": "",
     "note": "",
+    "skipped": [],
     "hosts": [],
 }
 NO_STATION = "no master announces itself, so none gets a node; run its package service with --station"
@@ -80,6 +81,7 @@ def board(
         "artefact": made.artefact,
         "store": _plain(store_in(made)) if made.tasks else "",
         "note": note,
+        "skipped": [{"name": step, "title": TITLES[step]} for step in switched_off(made)],
         "hosts": [_host(host, made.deltas.get(host.name, {}), host.name in stations) for host in last.hosts],
     }
 
@@ -193,16 +195,18 @@ def _plain(store: str) -> str:
     return store.partition("?")[0].rpartition("@")[2] if "@" in store else store.partition("?")[0]
 
 
-def legacy(hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so is a
-    host that is no agent."""
+def legacy(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A board by agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so
+    is one that is switched off, and a host that is no agent."""
+    off = {step["name"] for step in shown["skipped"]}
+    classes = {name: steps for name, steps in CLASSES.items() if not off.issuperset(steps)}
     told = {}
-    for host in hosts:
+    for host in shown["hosts"]:
         if host["kind"] != "agent":
             continue
         steps = [msgspec.convert(step, Step) for step in host["steps"]]
         found = {
-            name: _task(name, [step for step in steps if step.name in names], host) for name, names in CLASSES.items()
+            name: _task(name, [step for step in steps if step.name in names], host) for name, names in classes.items()
         }
         told[host["name"]] = {name: task for name, task in found.items() if task}
     return told

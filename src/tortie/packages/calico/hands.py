@@ -70,9 +70,7 @@ class Hands:
 
     async def _launch(self, host: str, task: str, where: str, step: str) -> None:
         offer, taken = await self._offer(host)
-        info = tasks.task_of(
-            f"calico-{step}", task, offer.agent_id.value, taken, self.needs, (where, where), len(hand())
-        )
+        info = tasks.task_of(f"calico-{step}", task, offer.agent_id.value, taken, self.needs, where, len(hand()))
         self._tasks[task] = _Task()
         await self.memory.change(lambda kept: kept.with_hand(task, host))
         log.info("host=%s task=%s", host, task)

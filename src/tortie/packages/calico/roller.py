@@ -209,7 +209,7 @@ class Roller:
 
     def _write_first(self, made: Plan) -> None:
         """What the network's store lacks, before a node writes there what a node would."""
-        if self.wanted.first is None:
+        if self.wanted.first is None or not self.wanted.run_node:
             return
         store = open_store(store_in(made), create=False)
         try:
@@ -222,7 +222,7 @@ class Roller:
         store = self.wait(self.cluster.store())
         product = self._product(self.artefact, inventory(self.wanted, store))
         agents, stations = self.wait(self.cluster.agents()), self.wait(self.stations.there())
-        self.note = "" if stations else NO_STATION
+        self.note = "" if stations or not self.wanted.run_node else NO_STATION
         return tasks(self.wanted, store, agents, product, stations)
 
     def _driver(self) -> book.Driver:

@@ -55,7 +55,7 @@ class Site:
         return JSONResponse({"health": "OK"})
 
     async def legacy(self, _request: Request) -> Response:
-        return JSONResponse(legacy((await self._board())["hosts"]), headers=FRESH)
+        return JSONResponse(legacy(await self._board()), headers=FRESH)
 
     async def status(self, _request: Request) -> Response:
         return JSONResponse(await self._board(), headers=FRESH)

@@ -52,7 +52,7 @@ class Stations:
         """The hand's answer. StepFailed with its reason; Unavailable when the station is away or has given up."""
         async with self._turns.setdefault(host, asyncio.Lock()):
             with self._desk.asking(given(request, payload)) as asked:
-                argv = tasks.runner(self._needs, asked.url, len(hand()))
+                argv = tasks.runner(self._needs, len(hand()))
                 made = Request(f"{request['do']}-{request['step'] or 'all'}.{uuid.uuid4()}", asked.url, tuple(argv))
                 await self._write(host, made)
                 log.info("host=%s request=%s", host, made.id)

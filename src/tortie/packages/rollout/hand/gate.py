@@ -32,6 +32,15 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def answers(path: Path) -> bool:
+    """Whether a node runs at `path`, ready or not."""
+    try:
+        _get(path, "/readiness")
+    except UNSAID:
+        return False
+    return True
+
+
 def endpoints_up(path: Path) -> list[str]:
     """The endpoints that are up now, as the node at `path` says; none when no node answers."""
     try:
