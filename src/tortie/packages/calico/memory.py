@@ -12,6 +12,7 @@ from tortie.base.errors import Invalid, TortieError
 from tortie.marathon.leader import Keys, Leadership
 from tortie.packages.calico.values import Kept
 from tortie.packages.rollout.inventory import Plan
+from tortie.store.open import NETWORK
 from tortie.store.port import Drop, Put, Write
 
 KEYS = Keys("/tortie/v1/packages/calico/", "/tortie/v1/packages/calico-leader", "/tortie/v1/packages/calico-term")
@@ -36,6 +37,7 @@ class Memory:
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise Invalid(f"{KEYS.prefix} of the store cannot be read: {error}") from error
         self._turn = asyncio.Lock()
+        self._network: str | None = None
 
     async def change(self, how: Callable[[Kept], Kept], *more: Write) -> None:
         """Together with `more`. StoreLost ends the program: what it knows would be ahead of what is kept."""
@@ -52,11 +54,19 @@ class Memory:
         self.plans[number] = plan
 
     async def pop(self, plan: str) -> None:
-        """After this plan, the latest one, has been undone."""
+        """After this plan, the latest one, has been undone. With the last of all the network is gone."""
         number = max(self.plans, default=0)
         if number and self.plans[number].digest == plan:
-            await self.change(lambda kept: kept, Drop(_key(number)))
+            gone = [Drop(NETWORK)] if len(self.plans) == 1 else []
+            await self.change(lambda kept: kept, Drop(_key(number)), *gone)
             del self.plans[number]
+            self._network = None
+
+    async def tell_network(self, store: str) -> None:
+        """Who has no node finds the network's store by this."""
+        if store != self._network:
+            await self.change(lambda kept: kept, Put(NETWORK, store.encode()))
+            self._network = store
 
     @property
     def latest(self) -> Plan | None:
@@ -64,7 +74,7 @@ class Memory:
 
     async def forget(self) -> None:
         async with self._turn:
-            await self._commit([Drop(STATE)])
+            await self._commit([Drop(STATE), Drop(NETWORK)])
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         try:

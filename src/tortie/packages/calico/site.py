@@ -84,7 +84,7 @@ class Site:
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
         trouble = roller.trouble or roller.hands.trouble
-        return board(last, made, trouble, note=note, leaving=leaving, removed=removed)
+        return board(last, made, trouble, note=note, looking=roller.looking, leaving=leaving, removed=removed)
 
     async def _standby(self) -> str:
         try:
