@@ -103,7 +103,7 @@ def test_defaults_are_of_packages_that_some_repository_has(
                 await repositories.add(Repository("Ours", BUILT_IN))
                 await repositories.delete("Signed", None)
                 await check_defaults(repositories, {"foo": {}, "etcd": {}})
-                with pytest.raises(Invalid, match="^--defaults: there is no package fop; did you mean foo"):
+                with pytest.raises(Invalid, match=r"^--defaults: there is no package fop; did you mean foo\?$"):
                     await check_defaults(repositories, {"fop": {}})
                 web.pages.clear()
                 await check_defaults(repositories, {"fop": {}, "etcd": {}})
