@@ -10,9 +10,11 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from tests.support.mesos_client import request
 from tests.support.mesos_cluster import Daemon
@@ -23,10 +25,12 @@ from tests.support.waiting import wait_until
 from tortie.base.errors import Conflict, Invalid
 from tortie.packages import signing
 from tortie.packages.definition import read_entry
-from tortie.packages.repositories import utc_now
+from tortie.packages.repositories import Repositories, utc_now
+from tortie.packages.run import check_defaults
 from tortie.packages.seal import sealed
 from tortie.packages.sources import BUILT_IN, Trust
 from tortie.packages.universe import Repository
+from tortie.store.open import open_store
 
 Story = Callable[[Service, Shelf], Awaitable[None]]
 NOWHERE = "http://127.0.0.1:1"
@@ -84,6 +88,30 @@ def test_a_signed_repository_is_believed(tmp_path: Path, keys: Path) -> None:
         assert asked["User-Agent"].startswith("cosmos/")
 
     run(tmp_path, keys, story)
+
+
+def test_defaults_are_of_packages_that_some_repository_has(
+    tmp_path: Path, keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with shelf({}) as web, aiohttp.ClientSession() as http:
+            put(web, signed(keys))
+            with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
+                there = [Repository("Signed", f"{web.url}/repo")]
+                repositories = Repositories(store, http, trust=Trust([keys / "ours.pub"]), default=there)
+                await check_defaults(repositories, {"foo": {}, "etcd": {}})
+                await repositories.add(Repository("Ours", BUILT_IN))
+                await repositories.delete("Signed", None)
+                await check_defaults(repositories, {"foo": {}, "etcd": {}})
+                with pytest.raises(Invalid, match=r"^--defaults: there is no package fop; did you mean foo\?$"):
+                    await check_defaults(repositories, {"fop": {}})
+                web.pages.clear()
+                await check_defaults(repositories, {"fop": {}, "etcd": {}})
+
+    asyncio.run(story())
+    told = [record.getMessage() for record in caplog.records if "--defaults" in record.getMessage()]
+    assert len(told) == 1, "who cannot know says so"
+    assert "there is no package fop (as far as can be told: " in told[0]
 
 
 def test_what_is_not_to_be_believed_is_refused_and_the_list_stays(tmp_path: Path, keys: Path) -> None:

@@ -157,6 +157,11 @@ def led(given: bytes, box: Box, apart: str = "") -> bytes:
     return given[:size] + json.dumps(request).encode() + b"\n" + payload
 
 
+def quiet(shown: Any) -> bool:
+    """Whether there is nothing that the roller waits for, or looks for."""
+    return not shown["trouble"] and not shown["looking"]
+
+
 class Live:
     """The framework's pages."""
 

@@ -76,6 +76,17 @@ class Repositories:
             self._cached = time.monotonic() + self._fresh, tuple(repositories), universe
             return universe
 
+    async def names(self) -> tuple[set[str], list[str]]:
+        """Of the packages of all repositories that the cluster has or began with, and of our own; for each repository
+        that cannot be read, why."""
+        names, unread = set[str](), []
+        for repository in dict.fromkeys([*DEFAULT, *self._default, *await self.listed()]):
+            try:
+                names |= {package.name for package in (await self._fetch(repository)).packages}
+            except failures.CosmosError as error:
+                unread.append(str(error))
+        return names, unread
+
     async def add(self, repository: Repository, index: int | None = None) -> list[Repository]:
         """The list with the repository at that place, by default the last. It is read once before."""
         listed, revision = await anyio.to_thread.run_sync(self._read)

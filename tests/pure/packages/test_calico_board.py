@@ -163,6 +163,10 @@ def test_the_board_says_why_it_stopped_and_what_can_be_asked_for() -> None:
     nothing = board(None, None, "starting")
     assert (nothing["state"], nothing["trouble"], nothing["hosts"]) == ("none", "starting", [])
     assert nothing.keys() == shown.keys()
+    assert not nothing["looking"]
+    looking = board(None, None, "", looking=True)
+    assert (looking["looking"], looking["trouble"]) == (True, ""), "who looks waits for nobody"
+    assert summary(looking) == {"state": "none", "text": "looking at what each host lacks"}
 
 
 def steps_of(rollout: Any) -> Any:

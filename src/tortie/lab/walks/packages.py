@@ -92,8 +92,9 @@ def look_etcd(walk: Walk) -> None:
             found: list[Any] = []
             there = walk.wait(f"{name} on {agent}", partial(_leads, walk, agent, name, port, found), PATIENCE)
             walk.check(f"on {agent} {name} leads to the three members", there, str(found))
-    ran = walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"])
-    walk.check("no network yet: calicoctl says so, exit 5", ran.returncode == 5, ran.stdout + ran.stderr)
+    for host in ("agent-1", "laptop"):
+        ran = walk.lab.hosts[host].run(["calicoctl", "get", "nodes"])
+        walk.check(f"no network yet: calicoctl on {host} says so, exit 5", ran.returncode == 5, ran.stdout + ran.stderr)
 
 
 def _leads(walk: Walk, host: str, name: str, port: str, found: list[Any]) -> bool:
@@ -190,15 +191,17 @@ def _look_page(walk: Walk) -> None:
 
 
 def _look_nodes(walk: Walk) -> None:
+    """Also from the laptop, which has none: the cluster's store says where the network's is."""
     wanted, printed = sorted(_hosts_with_a_node(walk)), list[str]()
 
-    def listed() -> bool:
-        printed[:] = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
+    def listed(host: str) -> bool:
+        printed[:] = sorted(walk.lab.hosts[host].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
         return printed == wanted
 
-    there = walk.wait("calicoctl to list the nodes", listed, PATIENCE)
-    walk.must("agent-1", "calicoctl get nodes")
-    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", there, " ".join(printed))
+    for host in ("agent-1", "laptop"):
+        there = walk.wait(f"calicoctl on {host} to list the nodes", partial(listed, host), PATIENCE)
+        walk.must(host, "calicoctl get nodes")
+        walk.check(f"calicoctl on {host} knows the nodes {', '.join(wanted)}", there, " ".join(printed))
 
 
 def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> None:

@@ -45,8 +45,10 @@ _NOTHING: dict[str, Any] = {
     "store": "",
     "note": "",
     "skipped": [],
+    "looking": False,
     "hosts": [],
 }
+LOOKING = "looking at what each host lacks"
 NO_STATION = "no master announces itself, so none gets a node; run its package service with --station"
 
 
@@ -56,13 +58,15 @@ def board(
     trouble: str,
     *,
     note: str = "",
+    looking: bool = False,
     leaving: bool = False,
     removed: bool = False,
 ) -> dict[str, Any]:
-    """`trouble`: what the roller waits for besides; `note`: what a person may miss."""
+    """`trouble`: what the roller waits for besides; `note`: what a person may miss; `looking`: whether it is finding
+    out what hosts lack."""
     if last is None or made is None:
         word = "removed" if removed else "none"
-        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "leaving": leaving}
+        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "looking": looking, "leaving": leaving}
     stations = {task.name for task in made.tasks if task.station}
     return {
         "state": state(last),
@@ -82,6 +86,7 @@ def board(
         "store": _plain(store_in(made)) if made.tasks else "",
         "note": note,
         "skipped": [{"name": step, "title": TITLES[step]} for step in switched_off(made)],
+        "looking": looking,
         "hosts": [_host(host, made.deltas.get(host.name, {}), host.name in stations) for host in last.hosts],
     }
 
@@ -129,7 +134,7 @@ def summary(shown: Mapping[str, Any]) -> dict[str, str]:
     """A board in one line, for those who show more than this: the state, and words without it."""
     counts, now = shown["counts"], shown["now"]
     if not counts["all"]:
-        return {"state": shown["state"], "text": shown["trouble"]}
+        return {"state": shown["state"], "text": shown["trouble"] or (LOOKING if shown["looking"] else "")}
     back = shown["goal"] == "undo"
     words = [f"{counts['done']} of {counts['all']} {counts['of']} {'as before' if back else 'done'}"]
     words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]

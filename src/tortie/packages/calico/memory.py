@@ -12,7 +12,8 @@ from tortie.framework import memory
 from tortie.framework.leader import Keys, Leadership
 from tortie.packages.calico.values import Kept
 from tortie.packages.rollout.inventory import Plan
-from tortie.store.port import Drop, Put
+from tortie.store.open import NETWORK
+from tortie.store.port import Drop, Put, Write
 
 KEYS = Keys("/tortie/v1/packages/calico/", "/tortie/v1/packages/calico-leader", "/tortie/v1/packages/calico-term")
 PLANS = f"{KEYS.prefix}plans/"
@@ -24,6 +25,7 @@ class Memory(memory.Memory[Kept]):
     def __init__(self, leadership: Leadership, items: Sequence[tuple[str, bytes]] = ()) -> None:
         super().__init__(leadership, Kept, items)
         self.plans = {_number(key): memory.read(key, text, Plan) for key, text in items if key.startswith(PLANS)}
+        self._network: str | None = None
 
     async def push(self, plan: Plan) -> None:
         """Before a plan is begun: it is to be undone at the end, after those that come later."""
@@ -32,15 +34,26 @@ class Memory(memory.Memory[Kept]):
         self.plans[number] = plan
 
     async def pop(self, plan: str) -> None:
-        """After this plan, the latest one, has been undone."""
+        """After this plan, the latest one, has been undone. With the last of all the network is gone."""
         number = max(self.plans, default=0)
         if number and self.plans[number].digest == plan:
-            await self.change(lambda kept: kept, Drop(_key(number)))
+            gone = [Drop(NETWORK)] if len(self.plans) == 1 else []
+            await self.change(lambda kept: kept, Drop(_key(number)), *gone)
             del self.plans[number]
+            self._network = None
+
+    async def tell_network(self, store: str) -> None:
+        """Who has no node finds the network's store by this."""
+        if store != self._network:
+            await self.change(lambda kept: kept, Put(NETWORK, store.encode()))
+            self._network = store
 
     @property
     def latest(self) -> Plan | None:
         return self.plans[max(self.plans)] if self.plans else None
+
+    async def forget(self, *more: Write) -> None:
+        await super().forget(Drop(NETWORK), *more)
 
 
 def _key(number: int) -> str:

@@ -69,7 +69,7 @@ class HostReach(Reach):
 
 class Roller:
     """`run` is a thread of its own; `trouble`: what it waits for, besides what the rollout itself says;
-    `note`: what somebody may miss."""
+    `note`: what somebody may miss; `looking`: whether it is finding out what hosts lack."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Roller:
         self.store, self.memory, self.hands, self.stations = store, memory, hands, stations
         self.cluster, self.wanted = cluster, wanted
         self.artefact, self._product, self._who = artefact, product, who
-        self.trouble, self.note = "starting", ""
+        self.trouble, self.note, self.looking = "", "", True
         self.removed = False
         self._looked: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
@@ -147,6 +147,8 @@ class Roller:
             if self.trouble != str(error):
                 log.warning("%s", error)
             self.trouble = str(error)
+        finally:
+            self.looking = False
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
@@ -159,6 +161,7 @@ class Roller:
     def _round(self) -> str:
         """What there is to say when nothing is to be done."""
         last = self.last()
+        self.looking = False
         if last is not None:
             made = book.current_plan(self.store)
             if not over(last):
@@ -189,8 +192,9 @@ class Roller:
         self._looked = {task.name: self._looked[task.name] for task in made if task.name in self._looked}
         if not (others := unseen(made, self._looked)):
             return "" if made else "the cluster has no agent"
-        self.trouble = "looking at what each host lacks"
+        self.trouble, self.looking = "", True
         found = {**{task.name: {} for task in made}, **probe(others, self._reaches(others))}
+        self.looking = False
         lacking = plan(made, found, self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
@@ -201,9 +205,9 @@ class Roller:
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
                     book.order(self.store, "undo", UNINSTALL, force=self.memory.kept.leaving == "forced")
-                self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
+        self.wait(self.memory.tell_network(store_in(lacking)))
         self._looked = {task.name: digest([task]) for task in made}
         return ""
 

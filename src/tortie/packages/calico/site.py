@@ -77,7 +77,7 @@ class Site:
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
         trouble = roller.trouble or roller.hands.trouble
-        return board(last, made, trouble, note=note, leaving=leaving, removed=removed)
+        return board(last, made, trouble, note=note, looking=roller.looking, leaving=leaving, removed=removed)
 
     def _looking(self, roller: Roller) -> Look:
         if self._look[0] is not roller or self._look[1] is None:
