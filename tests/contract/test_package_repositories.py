@@ -21,6 +21,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 from tortie.base.errors import Conflict, Invalid
+from tortie.cli.main import main
 from tortie.packages import signing
 from tortie.packages.definition import read_entry
 from tortie.packages.repositories import utc_now
@@ -328,11 +329,15 @@ def test_keys(tmp_path: Path, keys: Path) -> None:
         signing.sign(data, tmp_path / "rsa")
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def tortie(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", "from tortie.cli.main import main; main()", "packages", *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=90)
-        return ran.returncode, ran.stdout + ran.stderr
+        monkeypatch.setattr(sys, "argv", ["tortie", "packages", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out + said.err
 
     folder = tmp_path / "tree/packages/F/foo/0"
     folder.mkdir(parents=True)
@@ -359,6 +364,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert tortie("run", "--repository", "x")[0] == 2
     assert tortie("run", "--repository", "x=ftp://y")[0] == 2
     assert tortie("run", "--master", "here")[0] == 2
+    for defaults in ("[]", '{"calico": 7}', "{", "nowhere.json"):
+        assert tortie("run", "--defaults", defaults)[0] == 2
     code, said = tortie("run", "--trust", "index.json", "--store", f"sqlite://{tmp_path}/s")
     assert code == 2
     assert "index.json" in said
