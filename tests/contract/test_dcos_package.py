@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import io
 import json
 import os
 import pty
@@ -24,6 +26,7 @@ from tests.support.waiting import PATIENCE, until
 
 import tortie
 from tortie.cli.dcos import package_install
+from tortie.cli.dcos.main import run as command_line
 from tortie.cli.dcos.package_client import media_type
 from tortie.packages.repositories import DEFAULT
 from tortie.packages.sources import Trust
@@ -51,22 +54,23 @@ class Desk:
     more: dict[str, str] = field(default_factory=dict)
 
     async def type(self, *words: str, typed: str = "", command: tuple[str, ...] = ("package",)) -> Said:
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            [*PROGRAM, *command, *words],
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-            env=self.environ(),
-            cwd=self.home,
-        )
-        return Said(ran.returncode, ran.stdout, ran.stderr)
+        return await asyncio.to_thread(self._typed, [*command, *words], typed)
+
+    def _typed(self, words: list[str], typed: str) -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setattr(sys, "stdin", io.StringIO(typed))
+            patch.chdir(self.home)
+            code = command_line(words, self.environ())
+        return Said(code, out.getvalue(), err.getvalue())
 
     def environ(self) -> dict[str, str]:
         plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**plain, **PATIENT, "HOME": str(self.home), "DCOS_URL": self.url, **self.more}
+        return {**plain, **PATIENT, "DCOS_DIR": str(self.home / ".dcos"), "DCOS_URL": self.url, **self.more}
 
     def options(self, value: Any, name: str = "options.json") -> str:
         (self.home / name).write_text(value if isinstance(value, str) else json.dumps(value))
