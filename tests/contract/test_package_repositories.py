@@ -165,8 +165,16 @@ def test_a_repository_that_is_cut_off_or_away(tmp_path: Path, keys: Path) -> Non
         assert (await add(cosmos, web))[0] == 200
         web.status = 503
         assert (await cosmos.refused("/package/search"))[:2] == (500, "UniverseClientHttpError")
+        asked = len(web.asked)
+        waiting = await asyncio.gather(*(cosmos.repositories.universe() for _ in range(5)), return_exceptions=True)
+        assert {str(one).rpartition(" ")[2] for one in waiting} == {"503"}
+        assert len(web.asked) == asked + 1, "those who wait for the same reading are told how it ended"
         web.status = 200
         assert (await cosmos.ask("/package/search")).status == 200
+        web.sent_on["/loop"] = "/loop"
+        loop = await cosmos.ask("/package/repository/add", {"name": "Loop", "uri": f"{web.url}/loop"})
+        assert (loop.status, loop.body["type"]) == (400, "RepositoryUriConnection")
+        assert loop.body["data"]["cause"] == f"more than 5 redirects, the last of them from {web.url}/loop"
         away = await cosmos.ask("/package/repository/add", {"name": "Away", "uri": "http://127.0.0.1:1/repo"})
         assert (away.status, away.body["type"]) == (400, "RepositoryUriConnection")
         assert away.body["message"] == "Could not access data at URI for repository [Away]: http://127.0.0.1:1/repo"
@@ -288,6 +296,7 @@ def test_our_own_repository_is_served_to_other_clusters(tmp_path: Path, keys: Pa
                 assert (await cosmos.ask("/package/search")).status == 200
             async with giving.http.get(there.uri) as reply:
                 assert reply.headers["Content-Type"].startswith("application/vnd.dcos.universe.repo+json")
+                assert reply.headers["Content-Encoding"] == "gzip"
                 tag = reply.headers["ETag"]
             async with giving.http.get(there.uri, headers={"If-None-Match": tag}) as reply:
                 assert reply.status == 304
