@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from tortie.cli import first_network
-from tortie.cli.etcd_framework import masters, option, page_port
+from tortie.cli.etcd_framework import MASTER, masters, option, page_port
 from tortie.store.open import cluster_store_url
 
 _LIMIT = click.FloatRange(0.01)
 
 
 @click.command("install-framework")
-@option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
+@option("--master", "MESOS_MASTER", default=MASTER, help="HOST:PORT; several with commas.")
 @click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
 @click.option(
     "--port", default="$PORT0", show_default=True, help="Of the pages; $PORT0 is the one that Marathon gives."

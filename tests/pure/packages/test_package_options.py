@@ -171,6 +171,19 @@ def test_what_each_keyword_refuses(schema: Any, value: Any) -> None:
     assert problems(schema, value)
 
 
+def test_patterns_are_those_of_ecma() -> None:
+    for pattern, good, bad in (
+        ("^a$", "a", "a\n"),
+        ("^[$]$", "$", "a"),
+        (r"^\$a$", "$a", "a"),
+        (r"^[\]$]$", "$", "]$"),
+        (r"^\d$", "7", "\u0667"),
+        ("a$|b", "bc", "ac"),
+    ):
+        assert not problems({"pattern": pattern}, good), pattern
+        assert problems({"pattern": pattern}, bad), pattern
+
+
 def test_every_problem_is_named() -> None:
     value = {"etcd": {"cpus": 0, "name": "A", "mode": "c", "list": ["x"]}}
     found = {one["instance"]["pointer"] for one in problems(SCHEMA, value)}
