@@ -53,6 +53,7 @@ def of_package(options: dict[str, Any]) -> Context:
         ("Etcd Settings", {"run-proxy": False, "etcd-endpoints": "https://a:2379,https://b:2379"}, {}),
         ("Network", {"vxlan-mode": "Never", "ipip-mode": "Always", "pool-cidr": "10.0.0.0/8"}, {}),
         ("Install CNI", {"enable": False}, {}),
+        ("Configure Docker Cluster-Store", {"enable": False}, {}),
     ],
 )
 def test_options_of_the_package_are_taken(group: str, options: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -60,6 +61,8 @@ def test_options_of_the_package_are_taken(group: str, options: dict[str, Any], w
         patch.setenv("PORT0", "31000")
         settings = _settings(of_package({group: options}).params)
     assert {name: getattr(settings, name) for name in wanted} == wanted
+    assert settings.wanted.node == ({"TORTIE_DOCKER": "false"} if group.endswith("Cluster-Store") else {})
+    assert (settings.wanted.cni is None) == (group == "Install CNI")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,6 @@ def test_options_of_the_package_are_taken(group: str, options: dict[str, Any], w
         ("Install CNI", {"cni-plugins-dir": "rel"}, "cni-plugins-dir"),
         ("Network", {"pool-cidr": "everywhere"}, "pool-cidr"),
         ("Network", {"vxlan-mode": "Always", "ipip-mode": "Always"}, ""),
-        ("Run Calico-Node", {"enable": False}, "enable"),
     ],
 )
 def test_what_the_framework_would_refuse_is_refused_before_it_is_installed(

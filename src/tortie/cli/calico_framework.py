@@ -33,6 +33,7 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--etcd-srv", "ETCD_SRV", default="etcd.mesos", help="Its first label names the etcd package's framework.")
 @option("--etcd-endpoints", "ETCD_ENDPOINTS", default="http://localhost:2379", help="Several with commas.")
+@option("--docker", "CALICO_ALLOW_DOCKER_UPDATE", type=bool, default=True, help="Nodes serve Docker's plug-ins.")
 @option("--install-cni", "CALICO_ENABLE_INSTALL_CNI", type=bool, default=True, help="Plug-ins, and an agent restart.")
 @option("--cni-plugins-dir", "MESOS_CNI_PLUGINS_DIR", default="/opt/mesosphere/active/cni/")
 @option("--cni-config-dir", "MESOS_CNI_CONFIG_DIR", default="/opt/mesosphere/etc/dcos/network/cni/")
@@ -104,6 +105,7 @@ def _settings(given: dict[str, Any]) -> Any:
 
 
 def _wanted(given: dict[str, Any]) -> Any:
+    from tortie.cli.node_options import variable
     from tortie.packages.calico.values import Wanted, store_of
     from tortie.packages.rollout.inventory import for_mesos
 
@@ -121,6 +123,7 @@ def _wanted(given: dict[str, Any]) -> Any:
         etcd=etcd,
         cluster=given["store"],
         endpoints=endpoints,
+        node={} if given["docker"] else {variable("docker"): "false"},
         cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
         first=first_network.first(given),
