@@ -182,5 +182,5 @@ def _failure(url: str, error: Exception) -> DcosError:
             f"<value>`\n<value>: true, false, or the path of a file with the authority's certificate\n{error}"
         )
     if isinstance(error, OSError):
-        return Unreachable(f"URL [{url}] is unreachable.")
+        return Unreachable(f"URL [{url}] is unreachable: {error.strerror or error or type(error).__name__}")
     return DcosError(f"HTTP Exception: {error or type(error).__name__} [{url}]")
