@@ -23,6 +23,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 from tortie.base.errors import Conflict, Invalid
+from tortie.cli.main import main
 from tortie.packages import signing
 from tortie.packages.definition import read_entry
 from tortie.packages.repositories import Repositories, utc_now
@@ -192,8 +193,16 @@ def test_a_repository_that_is_cut_off_or_away(tmp_path: Path, keys: Path) -> Non
         assert (await add(cosmos, web))[0] == 200
         web.status = 503
         assert (await cosmos.refused("/package/search"))[:2] == (500, "UniverseClientHttpError")
+        asked = len(web.asked)
+        waiting = await asyncio.gather(*(cosmos.repositories.universe() for _ in range(5)), return_exceptions=True)
+        assert {str(one).rpartition(" ")[2] for one in waiting} == {"503"}
+        assert len(web.asked) == asked + 1, "those who wait for the same reading are told how it ended"
         web.status = 200
         assert (await cosmos.ask("/package/search")).status == 200
+        web.sent_on["/loop"] = "/loop"
+        loop = await cosmos.ask("/package/repository/add", {"name": "Loop", "uri": f"{web.url}/loop"})
+        assert (loop.status, loop.body["type"]) == (400, "RepositoryUriConnection")
+        assert loop.body["data"]["cause"] == f"more than 5 redirects, the last of them from {web.url}/loop"
         away = await cosmos.ask("/package/repository/add", {"name": "Away", "uri": "http://127.0.0.1:1/repo"})
         assert (away.status, away.body["type"]) == (400, "RepositoryUriConnection")
         assert away.body["message"] == "Could not access data at URI for repository [Away]: http://127.0.0.1:1/repo"
@@ -315,6 +324,7 @@ def test_our_own_repository_is_served_to_other_clusters(tmp_path: Path, keys: Pa
                 assert (await cosmos.ask("/package/search")).status == 200
             async with giving.http.get(there.uri) as reply:
                 assert reply.headers["Content-Type"].startswith("application/vnd.dcos.universe.repo+json")
+                assert reply.headers["Content-Encoding"] == "gzip"
                 tag = reply.headers["ETag"]
             async with giving.http.get(there.uri, headers={"If-None-Match": tag}) as reply:
                 assert reply.status == 304
@@ -356,11 +366,15 @@ def test_keys(tmp_path: Path, keys: Path) -> None:
         signing.sign(data, tmp_path / "rsa")
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def tortie(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", "from tortie.cli.main import main; main()", "packages", *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=90)
-        return ran.returncode, ran.stdout + ran.stderr
+        monkeypatch.setattr(sys, "argv", ["tortie", "packages", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out + said.err
 
     folder = tmp_path / "tree/packages/F/foo/0"
     folder.mkdir(parents=True)
@@ -387,6 +401,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert tortie("run", "--repository", "x")[0] == 2
     assert tortie("run", "--repository", "x=ftp://y")[0] == 2
     assert tortie("run", "--master", "here")[0] == 2
+    for defaults in ("[]", '{"calico": 7}', "{", "nowhere.json"):
+        assert tortie("run", "--defaults", defaults)[0] == 2
     code, said = tortie("run", "--trust", "index.json", "--store", f"sqlite://{tmp_path}/s")
     assert code == 2
     assert "index.json" in said

@@ -28,6 +28,7 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--etcd-srv", "ETCD_SRV", default="etcd.mesos", help="Its first label names the etcd package's framework.")
 @option("--etcd-endpoints", "ETCD_ENDPOINTS", default="http://localhost:2379", help="Several with commas.")
+@option("--docker", "CALICO_ALLOW_DOCKER_UPDATE", type=bool, default=True, help="Nodes serve Docker's plug-ins.")
 @option("--install-cni", "CALICO_ENABLE_INSTALL_CNI", type=bool, default=True, help="Plug-ins, and an agent restart.")
 @option("--cni-plugins-dir", "MESOS_CNI_PLUGINS_DIR", default="/opt/mesosphere/active/cni/")
 @option("--cni-config-dir", "MESOS_CNI_CONFIG_DIR", default="/opt/mesosphere/etc/dcos/network/cni/")
@@ -125,7 +126,7 @@ def _wanted(given: dict[str, Any]) -> Any:
         endpoints=endpoints,
         cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
-        node={"CALICO_NETWORKING_BACKEND": backend} if (backend := given["networking_backend"]) != "direct" else {},
+        node=_node(given),
         first=first_network.first(given),
         settle=given["settle"],
         patience=given["patience"],
@@ -133,3 +134,12 @@ def _wanted(given: dict[str, Any]) -> Any:
         probe=given["probe"],
         run_node=given["run_node"],
     )
+
+
+def _node(given: dict[str, Any]) -> dict[str, str]:
+    """The node's own settings, where they are not its defaults."""
+    from tortie.cli.node_options import variable
+
+    backend = given["networking_backend"]
+    found = {} if backend == "direct" else {"CALICO_NETWORKING_BACKEND": backend}
+    return found if given["docker"] else {**found, variable("docker"): "false"}

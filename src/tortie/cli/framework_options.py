@@ -12,6 +12,7 @@ import click
 from tortie.store.open import cluster_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
+MASTER = "master.mesos:5050"
 
 
 def option(name: str, variable: str, **more: Any) -> Callable[[F], F]:
@@ -25,7 +26,7 @@ def cluster(command: F) -> F:
         "--hostname", "HOST", default=socket.gethostname, show_default="its name", help="How agents reach this process."
     )
     store = click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
-    masters = option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
+    masters = option("--master", "MESOS_MASTER", default=MASTER, help="HOST:PORT; several with commas.")
     return masters(store(name(command)))
 
 
@@ -62,16 +63,17 @@ def page_port(text: str, name: str = "--admin-port") -> int:
 
 
 def masters(text: str) -> list[str]:
-    """HOST:PORT of each; refused in the terms of the command line."""
+    """HOST:PORT of each; refused in the terms of the command line. Options of old name a ZooKeeper: it is not asked."""
     from tortie.base.numbers import whole
 
+    if text.startswith("zk://"):
+        click.echo(f"{text}: no ZooKeeper is asked; the master is looked for at {MASTER}", err=True)
+        text = MASTER
     found = [part.strip() for part in text.split(",") if part.strip()]
     for one in found:
         host, colon, port = one.rpartition(":")
         if "//" in one or not (host and colon and whole(port, 65535)):
-            raise click.BadParameter(
-                f"{one!r}: HOST:PORT, several with commas; zk:// is not supported", param_hint="--master"
-            )
+            raise click.BadParameter(f"{one!r}: HOST:PORT, several with commas", param_hint="--master")
     if not found:
         raise click.BadParameter("HOST:PORT of the Mesos master", param_hint="--master")
     return found
