@@ -119,7 +119,9 @@ def _found(wish: Wish, until: str, meter: Meter) -> Lab | None:
         remove.remove(wish.name)
         return None
     if any(lab.state.get(key) != value for key, value in asked.items()):
-        is_now = f"{lab.state['options']['document']} until step {lab.state['until']}"
+        wanted = as_json(wish.options)
+        other = {key for key, value in lab.state["options"].items() if wanted[key] != value} - {"document", "bare"}
+        is_now = state.described(lab.state, other)
         raise Conflict(
             f"lab {wish.name} is up with other options ({is_now}); nothing was changed\n"
             f"type: tortie down{'' if wish.name == DEFAULT_NAME else f' --name {wish.name}'}    "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,14 @@ def _is(path: Path, fd: int) -> bool:
         return path.stat().st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
         return False
+
+
+def described(noted: Mapping[str, Any], others: Collection[str] = ()) -> str:
+    """`hello --bare, nothing typed`: the lab's document and how far it is, with those of its `others` options."""
+    options, until = noted["options"], noted["until"]
+    said = [options["document"], *(["--bare"] if options["bare"] else [])]
+    said += [f"--{name.replace('_', '-')} {options[name]}" for name in options if name in others]
+    return f"{' '.join(said)}, {'nothing typed' if until == '0' else f'typed to step {until}'}"
 
 
 def labs() -> list[str]:
