@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.support.machine import needs_user_namespaces
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base.errors import Invalid, Unavailable
 from tortie.cli import doctor
 from tortie.cli.main import COMMANDS, lines, tortie
 from tortie.cli.screen import Terminal, coloured, matrix_table
+from tortie.lab import state
 from tortie.lab.api import Lab
 from tortie.lab.state import described
 from tortie.lab.walks.matrix import Cell, Party, Probe, Seen
@@ -150,6 +153,34 @@ def test_a_lab_is_described_as_it_was_asked_for(
 ) -> None:
     made = {"document": "hello", "agents": 3, "routing": "direct", "public_agents": 1, "bare": False, **options}
     assert described({"options": made, "until": until}, others) == said
+
+
+def test_ctrl_c_is_told_in_a_line_with_the_code_that_shells_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Lab:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lab, "find", interrupted)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    ran = CliRunner().invoke(tortie, ["hosts"])
+    assert (ran.exit_code, ran.output) == (130, "\ntortie: interrupted\n")
+
+
+def test_who_waits_for_a_lab_is_told_for_whom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(state, "RUN", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tortie", "up", "hello"])
+    told: list[str] = []
+
+    def second() -> None:
+        with state.locked("mine", told.append):
+            pass
+
+    with state.locked("mine"):
+        (tmp_path / "mine").mkdir()  # the lock's file stays with the lab
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        wait_until(lambda: told)
+    waiting.join(PATIENCE)
+    assert told == [f"lab mine is being worked on by process {os.getpid()}, `tortie up hello`: waiting for its end"]
 
 
 def a_lab(tmp_path: Path, **alive: bool) -> Any:

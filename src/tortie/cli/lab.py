@@ -89,7 +89,7 @@ def up(**given: Any) -> None:
     meter.say(f"{said}  ({meter.seconds:.1f} s)")
     if not given["as_json"]:
         typed, here = program(), lab_words(name)
-        if lab.state["options"]["bare"] and until == NOTHING:
+        if fresh and lab.state["options"]["bare"] and until == NOTHING:
             first = f"{typed} exec{here} laptop dcos package install"
             meter.say(f"it has no network yet. Its packages bring one: {first} etcd --yes, then calico")
         meter.say(f"a shell there: {typed} exec{here} agent-1    its end: {typed} down{here}")
@@ -144,7 +144,7 @@ def down(name: str, as_json: bool) -> None:
     need_root("down")
     start = time.monotonic()
     where = state.places(name)
-    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)):
+    with state.locked(name, lambda said: click.echo(said, err=True)):
         found = remove.exists(name)
         if found:
             remove.remove(where.name)

@@ -61,6 +61,14 @@ class LazyGroup(Group):
         command: Any = getattr(importlib.import_module(module), name)
         return command if isinstance(command, click.Command) else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ctrl-C is told in one line, with the exit code that shells give it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ntortie: interrupted", err=True)
+            sys.exit(130)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

@@ -51,7 +51,7 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
     if wish.options.bare:
         _check_python()
     os.umask(0o022)
-    with state.locked(wish.name, lambda: meter.say(f"another command is at work on lab {wish.name}; waiting")):
+    with state.locked(wish.name, meter.say):
         found = _found(wish, until, meter)
         if found:
             return found, False
