@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from tortie.base.errors import Invalid, NotFound
+from tortie.cli.grouping import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def dns() -> None:
     """Names of tasks: a Mesos-DNS compatible server."""
 

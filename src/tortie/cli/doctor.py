@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tortie.base.errors import NotFound, Unavailable
+from tortie.base.errors import NotFound
+from tortie.cli.nodes import no_node
 from tortie.cli.screen import Command, coloured, json_option, need_root
 from tortie.lab.plan import DEFAULT_NAME
 from tortie.node.doctor.judge import Finding, judge
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NODES = ("node", "calico-node")
 """What a lab's supervisors call a host's node: their own daemon, or the unit that a roller has brought."""
+ENDED = [Finding("problem", "host", "has ended; what made the lab makes it anew", ("tortie down", "tortie up ..."))]
 MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
 
 
@@ -46,8 +48,8 @@ def doctor(name: str | None, here: bool, store: str, path: str, as_json: bool) -
     Features of the kernel are tried in a network namespace of their own; nothing is changed. Exits 0 when nothing is
     wrong, 1 when something is.
     """
-    hosts = [] if here else _hosts(name, path)
-    found = {host: _of_host(pid) for host, pid in hosts} or {"": judge(look(store, path))}
+    hosts = {} if here else _hosts(name, path)
+    found = {host: _of_host(pid) if pid else ENDED for host, pid in hosts.items()} or {"": judge(look(store, path))}
     if as_json:
         listed = {host: [asdict(finding) for finding in findings] for host, findings in found.items()}
         click.echo(json.dumps(listed if hosts else listed[""]))
@@ -57,23 +59,25 @@ def doctor(name: str | None, here: bool, store: str, path: str, as_json: bool) -
     sys.exit(1 if any(f.level == "problem" for findings in found.values() for f in findings) else 0)
 
 
-def _hosts(name: str | None, path: str) -> list[tuple[str, int]]:
-    """Those hosts of the lab that have a node; none where this host is meant."""
+def _hosts(name: str | None, path: str) -> dict[str, int]:
+    """The process 1 of those hosts of the lab that have a node, 0 of those that have ended; none where this host is
+    meant."""
     from tortie.lab.api import Lab
 
     if name is None and os.path.exists(path):
-        return []
+        return {}
     try:
         lab = Lab.find(name or DEFAULT_NAME)
     except NotFound:
         if name is not None:
             raise
-        return []
+        return {}
     need_root("doctor")
-    found = [(h.name, h.pid) for h in lab.hosts.values() if h.alive and _has_node(h)]
-    if not found and name is not None:
-        raise Unavailable(f"no host of lab {name} has a node")
-    return found
+    ended = {host.name for host in lab.hosts.values() if not host.alive}
+    there = {host.name for host in lab.hosts.values() if host.name not in ended and _has_node(host)}
+    if not there:
+        raise no_node(lab.name)
+    return {h.name: h.pid if h.name in there else 0 for h in lab.hosts.values() if h.name in there | ended}
 
 
 def _has_node(host: Host) -> bool:

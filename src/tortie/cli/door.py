@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tortie.base.errors import Invalid
+from tortie.cli.grouping import Group
 
 if TYPE_CHECKING:
     from tortie.door.links import Link
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group()
+@click.group(cls=Group)
 def door() -> None:
     """One address for every HTTP interface of the cluster, with log-in and front page."""
 

@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.cli.grouping import Group
 
 FOLDER = Path("/var/lib/tortie/images")
 
 
-@click.group()
+@click.group(cls=Group)
 def image() -> None:
     """Images for the Mesos containerizer and for Docker, made without a registry."""
 

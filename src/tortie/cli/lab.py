@@ -89,6 +89,9 @@ def up(**given: Any) -> None:
     meter.say(f"{said}  ({meter.seconds:.1f} s)")
     if not given["as_json"]:
         typed, here = program(), lab_words(name)
+        if fresh and lab.state["options"]["bare"] and until == NOTHING:
+            first = f"{typed} exec{here} laptop dcos package install"
+            meter.say(f"it has no network yet. Its packages bring one: {first} etcd --yes, then calico")
         meter.say(f"a shell there: {typed} exec{here} agent-1    its end: {typed} down{here}")
     if given["as_json"]:
         click.echo(json.dumps(lab_json(lab)))
@@ -141,7 +144,7 @@ def down(name: str, as_json: bool) -> None:
     need_root("down")
     start = time.monotonic()
     where = state.places(name)
-    with state.locked(name, lambda: click.echo(f"another command is at work on lab {name}; waiting", err=True)):
+    with state.locked(name, lambda said: click.echo(said, err=True)):
         found = remove.exists(name)
         if found:
             remove.remove(where.name)
@@ -162,6 +165,7 @@ def down(name: str, as_json: bool) -> None:
 def status(name: str, as_json: bool) -> None:
     """The lab's hosts, daemons and pages. Exits 3 when there is no lab, 1 when something of it does not run."""
     from tortie.lab.api import Lab
+    from tortie.lab.state import described
 
     need_root("status")
     lab = Lab.find(name)
@@ -170,13 +174,16 @@ def status(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**seen, "whole": whole}))
     else:
-        click.echo(f"lab {name}: {seen['options']['document']}, {seen['phase']}, until step {seen['until']}")
+        click.echo(f"lab {name}: {seen['phase']}, {described(seen)}")
+        width = max([12, *(len(daemon["name"]) + 2 for host in seen["hosts"] for daemon in host["daemons"])])
         for host in seen["hosts"]:
-            click.echo(f"\n{host['name']:10} {host['address']:16} {'' if host['alive'] else 'NOT RUNNING'}")
+            line = f"{host['name']:{width}} {host['address']:16} {'' if host['alive'] else 'NOT RUNNING'}"
+            click.echo(f"\n{line.rstrip()}")
             for daemon in host["daemons"]:
                 pid, ended = daemon["pid"] or "", f"  last {daemon['last_exit']}" if daemon["restarts"] else ""
                 again = f"  {daemon['restarts']} restarts{ended}" if daemon["restarts"] else ""
-                click.echo(f"  {daemon['name']:10} {daemon['state']:9} {pid!s:>7}  {daemon['seconds']:.0f} s{again}")
+                what = f"{daemon['name']:{width - 2}} {daemon['state']:9}"
+                click.echo(f"  {what} {pid!s:>7}  {daemon['seconds']:>5.0f} s{again}")
         click.echo("\npages")
         for page in lab.state["pages"]:
             click.echo(f"  {page['said']}")

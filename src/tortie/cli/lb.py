@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tortie.base.errors import NotFound
+from tortie.cli.grouping import Group
 from tortie.cli.lb_rendering import make_settings, rendering_options, show_templates
 from tortie.cli.lb_running import (
     find_program,
@@ -23,7 +24,7 @@ from tortie.cli.lb_running import (
 from tortie.cli.zdd import zdd
 
 
-@click.group()
+@click.group(cls=Group)
 def lb() -> None:
     """The balancer: HAProxy, kept as Marathon's apps ask for by their labels."""
 

@@ -10,6 +10,7 @@ import click
 
 from tortie.base.errors import Conflict, Invalid, NotFound, TortieError, Unavailable
 from tortie.base.meant import meant
+from tortie.cli.grouping import Group
 
 EXIT: dict[type[TortieError], int] = {Invalid: 2, NotFound: 3, Conflict: 4, Unavailable: 5}
 
@@ -38,9 +39,15 @@ COMMANDS: dict[str, str] = {
     "rollout": "tortie.cli.rollout:rollout",
     "packages": "tortie.cli.packages:packages",
 }
+SECTIONS = {
+    "A lab on this machine": ("up", "down", "status", "hosts", "logs", "exec", "walk"),
+    "Questions about policy": ("why", "matrix", "whatif", "flows", "doctor"),
+    "Hosts of your own": ("rollout", "node", "store", "image"),
+    "Daemons of a cluster": ("master", "agent", "marathon", "dns", "lb", "door", "packages"),
+}
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Imports a command's module only when that command is asked for: a short command starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -54,6 +61,14 @@ class LazyGroup(click.Group):
         command: Any = getattr(importlib.import_module(module), name)
         return command if isinstance(command, click.Command) else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ctrl-C is told in one line, with the exit code that shells give it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ntortie: interrupted", err=True)
+            sys.exit(130)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -62,7 +77,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tortie")
 @click.option("--debug", is_flag=True, help="First of all words: on a failure, show where in the program it was.")
 def tortie(*, debug: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tortie.cli.grouping import Group
 from tortie.store.open import cluster_store_url
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,7 +18,7 @@ def _seconds(milliseconds: int) -> float:
     return milliseconds / 1000
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def marathon() -> None:
     """Marathon: apps, groups and deployments as a Mesos framework."""
 

@@ -13,6 +13,7 @@ import click
 
 from tortie.base import log
 from tortie.base.errors import Invalid
+from tortie.cli.grouping import Group
 from tortie.mesos.flags import seconds, value
 from tortie.store.open import cluster_store_url
 
@@ -45,7 +46,7 @@ def _flags(context: click.Context) -> dict[str, str]:
     return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in context.params.items() if v is not None}
 
 
-@click.group()
+@click.group(cls=Group)
 def master() -> None:
     """The Mesos-compatible master."""
 
@@ -102,7 +103,7 @@ def default_hostname(ip: str) -> str:
         return ip
 
 
-@click.group()
+@click.group(cls=Group)
 def agent() -> None:
     """The Mesos-compatible agent."""
 

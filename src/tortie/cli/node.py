@@ -19,6 +19,7 @@ import click
 from tortie.base import log as logs
 from tortie.base.errors import Invalid, TortieError, Unavailable
 from tortie.cli import first_network, host_address, node_config
+from tortie.cli.grouping import Group
 from tortie.cli.node_companions import Companion, LauncherPaths, companions
 from tortie.cli.node_options import (
     agent_socket,
@@ -76,7 +77,7 @@ class Options:
     debug: bool
 
 
-@click.group()
+@click.group(cls=Group)
 def node() -> None:
     """The agent of one host: network and policy of its containers."""
 

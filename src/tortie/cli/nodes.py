@@ -31,8 +31,16 @@ def sockets(lab: str | None, what: str) -> dict[str, str]:
     there = {host.name: str(host.path(SOCKET)) for host in found.hosts.values() if host.alive}
     there = {name: path for name, path in there.items() if os.path.exists(path)}
     if not there:
-        raise Unavailable(f"no host of lab {found.name} has a node")
+        raise no_node(found.name)
     return there
+
+
+def no_node(lab: str) -> Unavailable:
+    """What is said where a lab's hosts are asked, and none can answer."""
+    return Unavailable(
+        f"no host of lab {lab} has a node yet\n"
+        "the packages bring it: `dcos package install etcd`, then `dcos package install calico`, on laptop"
+    )
 
 
 def ask(path: str, target: str, seconds: float = 30.0) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import click
 from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.cli.calico_framework import install_framework
 from tortie.cli.etcd_framework import etcd_framework
+from tortie.cli.grouping import Group
 from tortie.store.open import cluster_store_url
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def packages() -> None:
     """Packages: apps ready to be installed, their options and repositories."""
 

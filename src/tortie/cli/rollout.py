@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from tortie.packages.rollout.artefact import Artefact
     from tortie.packages.rollout.book import Driver
     from tortie.packages.rollout.inventory import Plan
-    from tortie.packages.rollout.machine import Rollout
+    from tortie.packages.rollout.machine import Rollout, Step
     from tortie.packages.rollout.reach import Reach, Ssh
 
 CHANGES = 2
 """The exit code of a dry run that found something to do."""
 
 
+HOW_ON = "mend that, then: tortie rollout retry (or undo, or abort)"
 FORCED = ("undo", "abort", "retry")
 """Orders that may undo something."""
 
@@ -59,6 +60,7 @@ def rollout(what: str, dry_run: bool, digest: str | None, force: bool, as_json: 
     tortie rollout retry                      a step failed, its reason is mended: once more
     tortie rollout undo                       everything as it was, host by host
     tortie rollout abort                      what is half done is undone, what is done stays
+    tortie rollout status                     how far it is, and why it stopped
 
     Exit codes: 0 done, 1 stopped (it says why), 2 a dry run found changes, or wrong usage, 4 refused, 5 out of reach.
     How far it is lies in the store of --store, by default this host's cluster's.
@@ -155,7 +157,7 @@ def _end(rollout: Rollout) -> None:
 
     word = state(rollout)
     if word == "stopped":
-        raise Stopped(f"stopped: {rollout.stopped}\nmend that, then: tortie rollout retry (or undo, or abort)")
+        raise Stopped(f"stopped: {rollout.stopped}\n{HOW_ON}")
     click.echo(f"rollout {rollout.plan}: {word}")
 
 
@@ -167,12 +169,20 @@ def _status(rollout: Rollout, as_json: bool) -> None:
 
         click.echo(msgspec.json.encode({"state": state(rollout), **msgspec.to_builtins(rollout)}).decode())
         return
-    click.echo(f"rollout {rollout.plan}: {state(rollout)}")
+    done = sum(host.mark == "done" for host in rollout.hosts)
+    click.echo(f"rollout {rollout.plan}: {state(rollout)}, {done} of {len(rollout.hosts)} hosts are done")
     if rollout.stopped:
-        click.echo(f"reason: {rollout.stopped}")
+        click.echo(f"reason: {rollout.stopped}\n{HOW_ON}")
+    width = max((len(host.name) for host in rollout.hosts), default=0)
     for host in rollout.hosts:
-        steps = " ".join(f"{step.name}={step.progress}" for step in host.steps)
-        click.echo(f"{host.name:20} {host.mark:8} {steps}".rstrip())
+        click.echo(f"{host.name:{width}}  {host.mark:8} {', '.join(map(_step, host.steps))}".rstrip())
+
+
+def _step(step: Step) -> str:
+    """How long it took, once it is done."""
+    if step.progress == "done" and step.since is not None and step.until is not None:
+        return f"{step.name} {step.until - step.since:.1f} s"
+    return f"{step.name} {step.progress}"
 
 
 def _plan(path: str, *, only_name: bool = False) -> tuple[Plan, Mapping[str, Reach], Artefact]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tortie.base.errors import Invalid, Unavailable
+from tortie.cli.grouping import Group
 from tortie.store.open import store_url
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ overwrite_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def store() -> None:
     """What a store holds of Calico's keys and ours (/calico/, /tortie/v1/): export, import, move.
 

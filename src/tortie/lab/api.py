@@ -50,7 +50,10 @@ class Host:
         """Of its process 1, as the machine counts. Raises Unavailable when the host has ended."""
         pid = self._pid()
         if pid is None:
-            raise Unavailable(f"host {self.name} of lab {self.where.name} is not running; `tortie up` starts it")
+            raise Unavailable(
+                f"host {self.name} of lab {self.where.name} has ended\n"
+                "the `tortie up` that made the lab makes it anew; `tortie logs` still has what this host said"
+            )
         return pid
 
     def _pid(self) -> int | None:

@@ -51,7 +51,7 @@ def bring_up(wish: Wish, meter: Meter, replay_progress: Any = None) -> tuple[Lab
     if wish.options.bare:
         _check_python()
     os.umask(0o022)
-    with state.locked(wish.name, lambda: meter.say(f"another command is at work on lab {wish.name}; waiting")):
+    with state.locked(wish.name, meter.say):
         found = _found(wish, until, meter)
         if found:
             return found, False
@@ -119,7 +119,9 @@ def _found(wish: Wish, until: str, meter: Meter) -> Lab | None:
         remove.remove(wish.name)
         return None
     if any(lab.state.get(key) != value for key, value in asked.items()):
-        is_now = f"{lab.state['options']['document']} until step {lab.state['until']}"
+        wanted = as_json(wish.options)
+        other = {key for key, value in lab.state["options"].items() if wanted[key] != value} - {"document", "bare"}
+        is_now = state.described(lab.state, other)
         raise Conflict(
             f"lab {wish.name} is up with other options ({is_now}); nothing was changed\n"
             f"type: tortie down{'' if wish.name == DEFAULT_NAME else f' --name {wish.name}'}    "

@@ -82,8 +82,8 @@ def note(where: state.Places, **changes: Any) -> None:
 
 def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], progress: Progress) -> None:
     """The switch first, then every host at once."""
-    total = len(plan.hosts)
-    progress.doing("hosts", 0, total)
+    others = [host for host in plan.hosts if host.role != "switch"]  # which is none of the document's
+    progress.doing("hosts", 0, len(others))
     common = {
         "lab": plan.name,
         "hosts": as_json(plan)["hosts"],
@@ -104,9 +104,8 @@ def _boot_all(plan: Plan, where: state.Places, opened: Sequence[pages.Open], pro
     switch = _boot(plan.host(SWITCH), where, {**common, "shared": shared, "sockets": sockets}, tuple(sockets.values()))
     _wait_booted([switch], lambda _: None)
     switch_pid = state.live_pid(where.host_run(SWITCH) / "pid.json")
-    others = [host for host in plan.hosts if host.role != "switch"]
     rest = {**common, "shared": [(str(archives), ARCHIVES)], "sockets": {}, "switch_pid": switch_pid}
-    _wait_booted([_boot(host, where, rest, ()) for host in others], lambda n: progress.doing("hosts", n + 1, total))
+    _wait_booted([_boot(host, where, rest, ()) for host in others], lambda n: progress.doing("hosts", n, len(others)))
 
 
 def _import_path() -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,10 +136,10 @@ def members(name: str) -> dict[int, str]:
     return {pid: started for pid, started in found.items() if started is not None}
 
 
-@contextmanager
-def locked(name: str, waiting: Any = None) -> Iterator[Path]:
-    """Hold the lab's name alone; `waiting()` is called once if another holds it. Gives the lock's file, which goes
-    when no lab of this name is there at the end."""
+@contextlib.contextmanager
+def locked(name: str, waiting: Callable[[str], None] | None = None) -> Iterator[Path]:
+    """Hold the lab's name alone; `waiting` is told once who else holds it. Gives the lock's file, which goes when no
+    lab of this name is there at the end."""
     path = RUN / f"{name}.lock"
     RUN.mkdir(parents=True, exist_ok=True)
     while True:
@@ -147,11 +149,12 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if waiting:
-                    waiting()
+                    waiting(f"lab {name} is being worked on by {_holder(path)}: waiting for its end")
                 fcntl.flock(fd, fcntl.LOCK_EX)
             # The file may have been removed by who held it: who waited on the old one takes the new one.
             if _is(path, fd):
                 try:
+                    path.write_text(f"process {os.getpid()}, `{shlex.join(['tortie', *sys.argv[1:]])}`")
                     yield path
                 finally:
                     if not (RUN / name).exists():
@@ -161,11 +164,26 @@ def locked(name: str, waiting: Any = None) -> Iterator[Path]:
             os.close(fd)
 
 
+def _holder(path: Path) -> str:
+    """As it has said itself, if it came to that."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text() or "another command"
+    return "another command"
+
+
 def _is(path: Path, fd: int) -> bool:
     try:
         return path.stat().st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
         return False
+
+
+def described(noted: Mapping[str, Any], others: Collection[str] = ()) -> str:
+    """`hello --bare, nothing typed`: the lab's document and how far it is, with those of its `others` options."""
+    options, until = noted["options"], noted["until"]
+    said = [options["document"], *(["--bare"] if options["bare"] else [])]
+    said += [f"--{name.replace('_', '-')} {options[name]}" for name in options if name in others]
+    return f"{' '.join(said)}, {'nothing typed' if until == '0' else f'typed to step {until}'}"
 
 
 def labs() -> list[str]:

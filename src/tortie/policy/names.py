@@ -14,6 +14,8 @@ from tortie.model.resource import Resource
 # What drivers write where an endpoint has no workload of its own name.
 GENERIC = frozenset(("libnetwork",))
 SHORTEST_ID = 12
+LONGEST_NAME = 60
+"""Nobody types a name that is longer; an address says as much."""
 SHOWN = 12
 
 
@@ -40,7 +42,8 @@ def find(name: str, endpoints: Mapping[str, Resource[Any]]) -> str:
         if len(found) == 1:
             return found[0]
         if found:
-            raise Invalid(f"{name!r} is more than one endpoint: {_listed(found, endpoints)}")
+            several = f"{name!r} is more than one endpoint: {_listed(found, endpoints)}"
+            raise Invalid(f"{several}\nask about one of them by what stands there")
     known = {title(resource) for resource in endpoints.values()}
     known |= {text for resource in endpoints.values() for text in (*_whole(resource), *_short(resource))}
     there = f"\nthere are: {_listed(list(endpoints), endpoints)}" if endpoints else "\nthere is no endpoint at all"
@@ -64,8 +67,15 @@ def _short(resource: Resource[Any]) -> tuple[str, ...]:
 
 
 def _listed(keys: list[str], endpoints: Mapping[str, Resource[Any]]) -> str:
-    """By the names that say most, and by the whole ones where those are shared."""
+    """By the names that say most; where those are shared, by the whole ones, or by address where these are long."""
     titles = Counter(title(endpoints[key]) for key in keys)
-    names = sorted(t if titles[t := title(endpoints[key])] == 1 else full_name(endpoints[key]) for key in keys)
+    names = sorted(t if titles[t := title(endpoints[key])] == 1 else _apart(endpoints[key]) for key in keys)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def _apart(resource: Resource[Any]) -> str:
+    own, addresses = full_name(resource), resource.spec.ip_networks
+    if len(own) <= LONGEST_NAME or not addresses:
+        return own
+    return f"{addresses[0].partition('/')[0]} ({resource.spec.node})"

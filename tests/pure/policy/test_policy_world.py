@@ -155,6 +155,21 @@ def test_who_is_meant() -> None:
             found.find(nobody)
 
 
+def test_instances_with_names_that_nobody_types_are_told_apart_by_their_addresses() -> None:
+    def instance(host: str, address: str) -> Resource[Any]:
+        spec = WorkloadEndpointSpec(
+            node=host, orchestrator="libnetwork", workload="libnetwork", endpoint="f" * 64, ip_networks=(address,)
+        )
+        notes = {"org.tortie/task-name": "frontend"}
+        meta = Metadata(name=f"{host}-libnetwork-libnetwork-{'f' * 64}", namespace="libnetwork", annotations=notes)
+        return Resource(kind=WORKLOAD_ENDPOINT, metadata=meta, spec=spec)
+
+    found = World([instance("h1", "10.0.0.7/32"), instance("h2", "10.0.0.8/32")])
+    with pytest.raises(Invalid, match=r"'frontend' is more than one endpoint: 10.0.0.7 \(h1\), 10.0.0.8 \(h2\)\n"):
+        found.find("frontend")
+    assert found.find("10.0.0.8").key is not None
+
+
 @pytest.mark.parametrize(
     "text",
     [
