@@ -140,7 +140,7 @@ def test_a_host_without_an_ipv6_address_says_so_and_speaks_ipv4(lab: Lab) -> Non
     bgp = NodeBgp(ipv4_address=node.spec.bgp.ipv4_address, ipv6_address="fd09::2/64")
     lab.client.apply(Resource(kind=NODE, metadata=node.metadata, spec=NodeSpec(bgp=bgp)))
     reaches(a, b)
-    assert "IPv6" not in problems(one) + problems(two)
+    until(lambda: "IPv6" not in problems(one) + problems(two), message=lambda: problems(one) + problems(two))
 
 
 def test_two_nodes_with_one_address_are_named(lab: Lab) -> None:
