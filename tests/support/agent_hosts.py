@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ class HostsMaster(SchedulerMaster):
     async def _run(self, task: Task) -> None:
         try:
             code = await asyncio.to_thread(self._hand, task)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             code, task_said = 1, str(error)
         else:
             task_said = ""
@@ -119,6 +120,8 @@ class HostsMaster(SchedulerMaster):
                 start_new_session=True,
             )
         self._processes[sandbox.name] = process
+        if not task.live:  # it was killed before it had begun
+            os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
     async def _kill(self, call: dict[str, Any]) -> None:
