@@ -120,8 +120,6 @@ class HostsMaster(SchedulerMaster):
                 start_new_session=True,
             )
         self._processes[sandbox.name] = process
-        if not task.live:  # it was killed before it had begun
-            os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
     async def _kill(self, call: dict[str, Any]) -> None:
