@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -96,7 +97,7 @@ class HostsMaster(SchedulerMaster):
     async def _run(self, task: Task) -> None:
         try:
             code = await asyncio.to_thread(self._hand, task)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             code, task_said = 1, str(error)
         else:
             task_said = ""

@@ -51,10 +51,12 @@ def install_etcd(walk: Walk) -> None:
         return
     install(walk, "etcd", "0.0.3")
     told: dict[str, Any] = {}
+    at: list[str] = []
 
     def healthy() -> bool:
         told.update(_service(walk, "etcd/json"))
-        return bool(told.get("healthy")) and len(_members(walk)) == MEMBERS and ETCD_ROW in listed_apps(walk)
+        at[:] = sorted(_members(walk))
+        return bool(told.get("healthy")) and len(at) == MEMBERS and ETCD_ROW in listed_apps(walk)
 
     def what() -> str:
         return f"etcd to be healthy: {told.get('why') or 'its app starts'}"
@@ -62,7 +64,6 @@ def install_etcd(walk: Walk) -> None:
     if not walk.wait(what, healthy, LONG, EVERY):
         raise StepFailed(f"step {walk.step_key}: after {LONG:g} s etcd is not healthy: {told}")
     walk.must("laptop", "dcos marathon app list")
-    at = sorted(_members(walk))
     walk.check("healthy with three running tasks, on three agents", len(set(at)) == len(at) == MEMBERS, str(at))
 
 
