@@ -37,7 +37,7 @@ def package_defaults(options: Options) -> dict[str, Any]:
                 "host-services": wanted.host_services == "Enabled",
                 "flow-logs": wanted.flow_logs == "Enabled",
                 "ip-cooldown": wanted.cooldown,
-            }
+            },
         }
     }
 
