@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from tortie.base.errors import Conflict, Invalid, TortieError
+from tortie.base.meant import meant
 from tortie.store.open import cluster_store_url
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def rollout(what: str, dry_run: bool, digest: str | None, force: bool, as_json: 
     tortie rollout abort                      what is half done is undone, what is done stays
     tortie rollout status                     how far it is, and why it stopped
 
+    \b
+    What hosts.yaml holds at least:
+        store: etcd://10.0.0.1:2379
+        ssh: {user: me, sudo: true}    # where nobody may come as root
+        hosts:
+          - {name: web-1, address: 10.0.0.11}
+
     Exit codes: 0 done, 1 stopped (it says why), 2 a dry run found changes, or wrong usage, 4 refused, 5 out of reach.
     How far it is lies in the store of --store, by default this host's cluster's.
     """
@@ -76,6 +84,8 @@ def rollout(what: str, dry_run: bool, digest: str | None, force: bool, as_json: 
         _told(what, url, as_json, force=force)
     elif force:
         raise click.UsageError(f"--force goes with {', '.join(FORCED)}, not with a file of hosts")
+    elif not os.path.exists(what) and (near := meant(what, words)):
+        raise click.UsageError(f"no file and no order {what!r}{near}")
     elif dry_run == bool(digest):
         raise click.UsageError("a file of hosts needs either --dry-run or --apply HASH")
     elif dry_run:

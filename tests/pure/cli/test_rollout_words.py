@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
-from tortie.cli.rollout import _status
+from tortie.cli.rollout import _status, rollout
 from tortie.packages.rollout.machine import Host, Rollout, Step
 
 
@@ -20,3 +21,9 @@ def test_each_host_has_a_line_with_what_its_steps_took(capsys: pytest.CaptureFix
         "10.0.0.11  done     artefact 1.6 s, gate 5.0 s",
         "a          failed   artefact undone, gate waiting",
     ]
+
+
+def test_an_order_that_is_misspelt_is_no_file() -> None:
+    ran = CliRunner().invoke(rollout, ["statsu"])
+    assert ran.exit_code == 2
+    assert "no file and no order 'statsu'; did you mean status?" in " ".join(ran.output.split())

@@ -53,7 +53,10 @@ def apply(place: Place, want: dict[str, Any], payload: bytes, compiled: dict[str
     for left in home.glob(".*.unpacking"):
         shutil.rmtree(left)
     if not (home / want["name"]).is_dir():
-        _unpack(home, want["name"], payload, compiled)
+        try:
+            _unpack(home, want["name"], payload, compiled)
+        except OSError as error:  # where a disk is full, the error itself names no file
+            raise Failed(f"{error.filename or home}: {error.strerror}") from error
     _lead(home, want["name"])
 
 
