@@ -24,7 +24,7 @@ from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.simulated_agents import SimulatedMaster
 
 from bench import quick
-from tortie.marathon.framework import Framework, framework_info
+from tortie.framework.subscription import Subscription, framework_info
 from tortie.packages.rollout.artefact import Artefact, build
 from tortie.packages.rollout.book import Driver
 from tortie.packages.rollout.drive import drive, probe
@@ -243,7 +243,7 @@ async def _trips(master: SchedulerMaster) -> tuple[float, float]:
     info = framework_info(
         name="bare", user="root", role="*", hostname="here", webui_url="", failover_timeout=0.0, framework_id=None
     )
-    framework = Framework([f"127.0.0.1:{master.port}"], lambda: info, on_events, on_disconnect)
+    framework = Subscription([f"127.0.0.1:{master.port}"], lambda: info, on_events, on_disconnect)
     program = asyncio.ensure_future(framework.run())
     try:
         taken, spent, count = [], time.process_time(), 20 if quick() else 100

@@ -31,6 +31,7 @@ from tests.support.simulated_agents import STEPS_HERE, TEXTS
 from tests.support.waiting import until
 
 from bench import quick
+from tortie.framework.life import Seat
 from tortie.packages.calico.board import board
 from tortie.packages.calico.site import Site
 from tortie.packages.calico.values import Agent, Wanted, tasks
@@ -76,7 +77,9 @@ def main(url: str, port: str, way: str) -> None:
     standing: Any = SimpleNamespace(
         store=store, trouble="", note="", removed=False, memory=SimpleNamespace(kept=kept), order=None
     )
-    site = Site(lambda: standing, lambda: None).application() if way == "differences" else everything(store)
+    seat: Seat[Any] = Seat(lambda: None)
+    seat.holder = standing
+    site = Site(seat).application() if way == "differences" else everything(store)
     asyncio.run(serve(site, [tcp_listener("127.0.0.1", int(port))]))
 
 

@@ -6,6 +6,9 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+
+from tests.support.scheduling import Tiers, ordered
 
 # How long a loaded machine takes says nothing about the code. The same examples on every run: a change is judged by
 # what it changes. `--hypothesis-profile=search` looks for new ones.
@@ -19,7 +22,13 @@ for name in ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy"):
         os.environ.pop(variable, None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Tiers:
+    return Tiers(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items[:] = ordered(items)
     if os.geteuid() == 0:
         return
     for item in items:

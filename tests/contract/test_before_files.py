@@ -10,8 +10,9 @@ import pytest
 from tortie.base.errors import Unavailable
 from tortie.dataplane.kernel import sysctl
 from tortie.node import before
-from tortie.node.before import Before, Files
-from tortie.node.giveback import FORWARD, REDIRECTS, File, Setting
+from tortie.node.before import Before, Files, restore
+from tortie.node.giveback import FORWARD, REDIRECTS, File, Setting, fate
+from tortie.plugins.install import place
 
 ACCT, RADIO = "net/netfilter/nf_conntrack_acct", "net/ipv6/conf/eth0/accept_ra"
 ETH0 = "net/ipv4/conf/eth0/forwarding"
@@ -100,3 +101,30 @@ def test_a_file_that_was_there_is_kept_once(state: Path) -> None:
     assert Path(files.record().files[str(theirs)].kept).read_text() == "theirs"
     assert files.record().files[str(theirs)].ours == before.digest(theirs)
     assert before.digest(fresh) is None
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
+def test_a_link_that_was_there_is_given_back_as_a_link(state: Path, there: bool) -> None:
+    theirs = state.parent / "bin/calico"
+    theirs.parent.mkdir()
+    theirs.symlink_to("../lib/calico")
+    (state.parent / "lib").mkdir()
+    (state.parent / "lib/calico").write_text("theirs")
+    files = Files(state)
+    files.keep([theirs])
+    if not there:
+        (state.parent / "lib/calico").unlink()
+    assert files.record().files == {str(theirs): File(link="../lib/calico")}
+    place(theirs, b"ours", 0o755)
+    files.placed(theirs)
+    (file,) = files.record().files.values()
+    assert fate(file, before.digest(theirs), before.digest_before(file)) == "restore"
+    restore(file, theirs)
+    restore(file, theirs)
+    assert theirs.readlink() == Path("../lib/calico")
+    assert fate(file, before.digest(theirs), before.digest_before(file)) == "gone"
+    assert there == (theirs.exists() and theirs.read_text() == "theirs")
+    theirs.unlink()
+    theirs.symlink_to("../lib/another")
+    assert fate(file, before.digest(theirs), before.digest_before(file)) == "leave"
+    assert sorted(path.name for path in theirs.parent.iterdir()) == ["calico"]

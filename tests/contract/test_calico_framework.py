@@ -11,18 +11,19 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.agent_hosts import HostsMaster, Live, quiet, roller, start
 from tests.support.etcd_server import ETCD, EtcdServer
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
+from tortie.base.errors import NoNetworkStore
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource
 from tortie.packages.rollout.drive import PAUSE, TRIES
 from tortie.store.client import Client
-from tortie.store.open import open_store
+from tortie.store.open import network_of, open_store
 
 CFG, STORE = "etc/calico/calicoctl.cfg", "etc/tortie/store"
 ENDPOINT = Resource(
@@ -61,6 +62,16 @@ def marks(shown: Any) -> dict[str, str]:
     return {host["name"]: host["mark"] for host in shown["hosts"]}
 
 
+def network_of_others(tmp_path: Path) -> str:
+    """The network's store as a host learns of it that has no node, or nothing."""
+    cluster = tmp_path / "cluster-store"
+    cluster.write_text(f"sqlite://{tmp_path}/store\n")
+    try:
+        return network_of(cluster)
+    except NoNetworkStore:
+        return ""
+
+
 def test_every_agent_gets_it_one_at_a_time_and_a_new_member_is_rolled_out(tmp_path: Path) -> None:
     async def story(master: HostsMaster) -> None:
         async with roller(tmp_path, master) as live:
@@ -83,6 +94,8 @@ def test_every_agent_gets_it_one_at_a_time_and_a_new_member_is_rolled_out(tmp_pa
                 return all("http://10.0.0.4:31003" in (h.root / CFG).read_text() for h in master.boxes.values())
 
             await until(renewed, message="the new member in every calicoctl.cfg")
+            there = "etcd://10.0.0.2:31001,10.0.0.3:31002,10.0.0.4:31003"
+            await until(lambda: network_of_others(tmp_path) == there, message="who has no node is told of it, too")
             shown = await live.state("done")
             assert [step["name"] for step in shown["hosts"][2]["steps"]] == ["configuration", "node", "gate"]
             assert {tuple(host.restarts()) for host in master.boxes.values()} == {(AGENT, NODE, NODE)}
@@ -179,7 +192,7 @@ def test_while_the_master_is_away_everything_waits(tmp_path: Path) -> None:
             await master.start()
             for task in master.live("calico-apply-cni"):
                 master.run(task)  # where stopping took so long that the step was tried again before
-            shown = await live.board(lambda shown: shown["state"] == "done" and not shown["trouble"], "done")
+            shown = await live.board(lambda shown: shown["state"] == "done" and quiet(shown), "done")
             assert marks(shown) == {"a1": "done"}
             assert next(step["tries"] for step in shown["hosts"][0]["steps"] if step["name"] == "cni") == 1
 
@@ -226,6 +239,7 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             assert (await live.call("POST", "/v1/undo"))[0] == 200
             shown = await live.board(lambda shown: shown["orders"] == ["begin"] and bool(shown["trouble"]), "rests")
             assert shown["trouble"] == "the last rollout is undone: nothing begins before somebody says so"
+            assert network_of_others(tmp_path) == ""
             assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
                 name: files(tree) for name, tree in before.items()
             }
@@ -241,6 +255,7 @@ def test_undone_nothing_begins_by_itself_and_uninstalled_nothing_is_left(tmp_pat
             assert (status, said["message"]) == (202, "2 rollouts are being undone")
             await live.leave()
             await until(lambda: master.count("TEARDOWN") == 1)
+            await until(lambda: network_of_others(tmp_path) == "", message="no network for who has no node")
             assert {name: files(host.tree()) for name, host in master.boxes.items()} == {
                 name: files(tree) for name, tree in before.items()
             }

@@ -16,14 +16,14 @@ from typing import Any, cast
 import aiohttp
 import pytest
 from tests.support import station_hosts
-from tests.support.agent_hosts import HostsMaster, Live, roller, start
+from tests.support.agent_hosts import HostsMaster, Live, quiet, roller, start
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, NODE, Box, box
 from tests.support.station_hosts import settings_of, station
 from tests.support.waiting import PATIENCE, until
 
 from tortie.base.errors import Unavailable
-from tortie.marathon.leader import Leadership
+from tortie.framework.leader import Leadership
 from tortie.packages.calico import stations
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.desk import Desk
@@ -125,7 +125,7 @@ def test_without_any_the_page_says_so_and_one_that_comes_later_is_rolled_out_alo
             await live.board(lambda shown: shown["note"] == NO_STATION, "the note again")
             async with station(tmp_path, settings):
                 await until(lambda: did[-1] == "probe-all", message="it is looked at again")
-                await live.board(lambda shown: shown["note"] == "" and not shown["trouble"], "nothing to do")
+                await live.board(lambda shown: shown["note"] == "" and quiet(shown), "nothing to do")
             assert did.count("apply-node") == 1
             assert len(mesos.tasks) == asked
             assert hosts["m1"].restarts() == [NODE]

@@ -6,6 +6,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.support.unix_server import answering
+from tests.support.waiting import PATIENCE
 
 from tortie.cli import host_address
 from tortie.cli.calicoctl import checksystem, main, node_start, node_status
@@ -31,6 +35,7 @@ from tortie.model.v0.profile import fresh_profile
 from tortie.store.client import Client
 from tortie.store.open import open_store
 
+TOLD = "calicoctl: grammar 1.3, from a configuration of kind calicoApiConfig"
 Calicoctl = Callable[[str, str], tuple[int, str]]
 
 USAGE_SHOWN = "Usage:\n  calicoctl"
@@ -689,3 +694,38 @@ def test_no_engine_to_ask(calicoctl: Calicoctl, environ: dict[str, str]) -> None
     assert calicoctl("0.19", "container web endpoint show") == (1, told)
     environ["DOCKER_HOST"] = "tcp://192.0.2.9:2375"
     assert "must be on this host" in calicoctl("0.19", "container web endpoint show")[1]
+
+
+def on_a_terminal(tmp_path: Path, *commands: list[str]) -> list[str]:
+    """What each says on standard error, one after the other on one terminal that is opened for them."""
+    (tmp_path / "old.cfg").write_text("apiVersion: v1\nkind: calicoApiConfig\n")
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TORTIE_STORE": f"sqlite://{tmp_path}/store"}
+    said, (ours, theirs) = list[str](), os.openpty()
+    try:
+        for words in commands:
+            program = [sys.executable, "-m", "tortie.cli.calicoctl.main", *words]
+            subprocess.run(program, env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs, check=False)
+            os.write(theirs, b"END\n")  # the terminal hands on in its own time
+            text = b""
+            while not text.endswith(b"END\r\n"):
+                assert select.select([ours], [], [], PATIENCE)[0], text
+                text += os.read(ours, 65536)
+            said.append(text.decode().replace("\r\n", "\n").removesuffix("END\n"))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return said
+
+
+def test_a_person_is_told_the_grammar_once_a_terminal_and_when_a_command_fails(tmp_path: Path) -> None:
+    open_store(f"sqlite://{tmp_path}/store").close()
+    works, fails = ["get", "nodes", "-c", "old.cfg"], ["get", "nonsense", "-c", "old.cfg"]
+    first, second, third = on_a_terminal(tmp_path, works, works, fails)
+    assert (first, second) == (f"{TOLD}\n", "")
+    assert TOLD in third
+    obvious, wrong = on_a_terminal(tmp_path, ["profile", "show"], ["profile", "shw"])
+    assert obvious == ""
+    assert wrong.endswith("calicoctl: grammar 0.19, from the word profile\n")
+    again, fresh_failure = (on_a_terminal(tmp_path, one)[0] for one in (works, fails))
+    assert again == f"{TOLD}\n", "another terminal"
+    assert fresh_failure.count(TOLD) == 1

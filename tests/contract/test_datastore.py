@@ -178,12 +178,26 @@ def test_a_waiting_watch_wakes_for_another_handle_and_for_close(url: str, store:
     assert list(watch.next(60)) == []
 
 
+def leased(store: Datastore) -> tuple[int, int]:
+    """A lease of two seconds that has /l/a, and the revision at which it was written. A machine that stands still for
+    so long writes it again."""
+
+    def written() -> tuple[int, int] | None:
+        lease = store.grant(2)
+        try:
+            at = store.commit([Put("/l/a", b"1", lease), put("/l/b")])
+        except NotFound:
+            return None
+        kv = store.get("/l/a")
+        return (lease, at) if kv is not None and kv.lease == lease else None
+
+    found = wait_until(written)
+    assert found is not None
+    return found
+
+
 def test_a_lease_takes_its_keys_along_and_watchers_see_it(store: Datastore) -> None:
-    lease = store.grant(2)
-    at = store.commit([Put("/l/a", b"1", lease), put("/l/b")])
-    kv = store.get("/l/a")
-    assert kv is not None
-    assert kv.lease == lease
+    lease, at = leased(store)
     watch = store.watch("/l/", at)
     events = watch.next(PATIENCE)
     assert [(event.key, event.value, event.previous) for event in events] == [("/l/a", None, b"1")]
@@ -195,10 +209,9 @@ def test_a_lease_takes_its_keys_along_and_watchers_see_it(store: Datastore) -> N
 
 
 def test_who_only_reads_sees_a_lease_end(store: Datastore) -> None:
-    store.commit([Put("/l/a", b"1", store.grant(2)), put("/l/b")])
-    assert store.get("/l/a")
+    leased(store)
     wait_until(lambda: store.get("/l/a") is None)
-    store.commit([Put("/l/a", b"1", store.grant(2))])
+    leased(store)
     wait_until(lambda: [entry.key for entry in store.list("/l/").items] == ["/l/b"])
 
 

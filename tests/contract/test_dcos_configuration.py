@@ -319,7 +319,7 @@ def test_a_setup_with_a_wrong_password_leaves_nothing(dcos: Dcos, cluster: DcosC
     cluster.answers |= asks_for("acsjwt")
     assert dcos(f"cluster setup {cluster.url} --username=me --password=wrong").code == 1
     assert not (tmp_path / "dcos").exists()
-    assert "is unreachable." in dcos("cluster setup http://127.0.0.1:1").err
+    assert "is unreachable: Connection refused" in dcos("cluster setup http://127.0.0.1:1").err
     assert "Unable to parse 'master' as a url" in dcos("cluster setup master").err
 
 

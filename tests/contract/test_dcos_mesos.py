@@ -345,7 +345,7 @@ def test_wrong_answers(dcos: Dcos, cluster: DcosCluster, line: str, answer: Answ
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     nobody = command(tmp_path, monkeypatch, url)
-    assert nobody("task") == (1, "", f"URL [{url}{STATE}] is unreachable.\n")
+    assert nobody("task") == (1, "", f"URL [{url}{STATE}] is unreachable: Connection refused\n")
     for wrong in ("http://127.0.0.1:x", "http://127.0.0.1:99999999"):
         assert nobody("task", DCOS_URL=wrong).err.startswith("HTTP Exception: Invalid URL [")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import io
 import json
 import os
 import pty
@@ -23,7 +25,8 @@ from tests.support.package_service import CONFIG, Service, Shelf, index, package
 from tests.support.waiting import PATIENCE, until
 
 import tortie
-from tortie.cli.dcos import package_install
+from tortie.cli.dcos import package_commands, package_install
+from tortie.cli.dcos.main import run as command_line
 from tortie.cli.dcos.package_client import media_type
 from tortie.packages.repositories import DEFAULT
 from tortie.packages.sources import Trust
@@ -51,22 +54,23 @@ class Desk:
     more: dict[str, str] = field(default_factory=dict)
 
     async def type(self, *words: str, typed: str = "", command: tuple[str, ...] = ("package",)) -> Said:
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            [*PROGRAM, *command, *words],
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-            env=self.environ(),
-            cwd=self.home,
-        )
-        return Said(ran.returncode, ran.stdout, ran.stderr)
+        return await asyncio.to_thread(self._typed, [*command, *words], typed)
+
+    def _typed(self, words: list[str], typed: str) -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setattr(sys, "stdin", io.StringIO(typed))
+            patch.chdir(self.home)
+            code = command_line(words, self.environ())
+        return Said(code, out.getvalue(), err.getvalue())
 
     def environ(self) -> dict[str, str]:
         plain = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        return {**plain, **PATIENT, "HOME": str(self.home), "DCOS_URL": self.url, **self.more}
+        return {**plain, **PATIENT, "DCOS_DIR": str(self.home / ".dcos"), "DCOS_URL": self.url, **self.more}
 
     def options(self, value: Any, name: str = "options.json") -> str:
         (self.home / name).write_text(value if isinstance(value, str) else json.dumps(value))
@@ -413,20 +417,20 @@ def test_repositories(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
-def test_a_command_that_a_package_brings(tmp_path: Path) -> None:
+def test_a_command_that_a_package_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = b'#!/bin/sh\necho "foo says $*"\n'
     here, machine = os.uname().sysname.lower(), os.uname().machine.replace("_", "-")
 
     def entry(url: str, digest: str) -> dict[str, Any]:
         binary = {"url": url, "kind": "executable", "contentHash": [{"algo": "sha256", "value": digest}]}
-        return package(template=None, config=None, resource={"cli": {"binaries": {here: {machine: binary}}}})
+        return package(resource={"cli": {"binaries": {here: {machine: binary}}}})
 
     async def story(desk: Desk) -> None:
         url = f"{desk.web.url}/dcos-foo"
         desk.web.pages["/dcos-foo"] = script
         desk.web.pages["/repo"] = index(entry(url, "0" * 64))
         lie = await desk.type("install", "foo")
-        assert lie.code == 1
+        assert (lie.code, lie.out) == (1, "")
         assert "is refused" in lie.err
         assert not list(desk.home.glob(".dcos/subcommands/*"))
         desk.web.pages["/repo2"] = index(entry(url, hashlib.sha256(script).hexdigest()))
@@ -434,20 +438,27 @@ def test_a_command_that_a_package_brings(tmp_path: Path) -> None:
         await desk.type("repo", "add", "Two", f"{desk.web.url}/repo2")
         desk.web.cut = {"/dcos-foo"}
         cut = await desk.type("install", "foo")
-        assert cut.code == 1
+        assert (cut.code, cut.out) == (1, "")
+        assert "IncompleteRead" in cut.err
         assert not list(desk.home.glob(".dcos/subcommands/*"))
         desk.web.cut = set()
-        said = await desk.type("install", "foo")
+        monkeypatch.setattr(package_commands, "MOST_BYTES", len(script) - 1)
+        assert "is larger than" in (await desk.type("install", "foo")).err
+        monkeypatch.setattr(package_commands, "MOST_BYTES", len(script))
+        assert await desk.apps() == [], "the app is not installed before its command is there"
+        said = await desk.type("install", "foo", "--global")
         assert said.code == 0
         assert said.out == (
+            "Installing Marathon app for package [foo] version [1.0]\n"
             "Installing CLI subcommand for package [foo] version [1.0]\nNew command available: dcos foo\n"
         )
+        assert await desk.apps() == ["/foo"]
         ran = await asyncio.to_thread(
             subprocess.run, [*PROGRAM, "foo", "bar"], capture_output=True, text=True, check=False, env=desk.environ()
         )
         assert ran.stdout == "foo says foo bar\n"
         listed = await desk.type("list", "--cli")
-        assert listed.out.splitlines()[1].split()[:4] == ["foo", "1.0", "---", "foo"]
+        assert listed.out.splitlines()[1].split()[:4] == ["foo", "1.0", "/foo", "foo"]
         assert (await desk.type("uninstall", "foo", "--cli")).code == 0
         assert (await desk.type("uninstall", "foo", "--cli")).code == 1
 

@@ -23,8 +23,8 @@ from tests.support.waiting import PATIENCE, until
 
 from tortie.dns import forward, server
 from tortie.dns.config import Config
-from tortie.dns.resolver import run_resolver
 from tortie.dns.resolver_options import settings
+from tortie.dns.resolver_run import run_resolver
 from tortie.dns.run import run as run_mesos_dns
 
 DISCOVERY = {"name": "web", "ports": {"ports": [{"number": 80, "name": "http", "protocol": "tcp"}]}}

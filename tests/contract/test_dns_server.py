@@ -29,7 +29,8 @@ from tortie.base.errors import Invalid, Unavailable
 from tortie.dns import limits
 from tortie.dns.config import Config, parse
 from tortie.dns.forward import Forwarder, make_zones
-from tortie.dns.resolver import Resolver, run_resolver
+from tortie.dns.resolver import Resolver
+from tortie.dns.resolver_run import run_resolver
 from tortie.dns.run import run
 from tortie.dns.server import Server
 

@@ -250,6 +250,8 @@ def test_a_line_of_the_users_file_is_made_by_a_command() -> None:
         (["--master", "a:1", "--listen", "a"], 2, "--listen a: ADDRESS:PORT is expected"),
         (["--master", "a:1", "--auth-credentials", "x"], 2, "--auth-credentials is not USER:PASSWORD"),
         (["--master", "a:1", "--link", "x"], 2, "--link x: NAME=URL is expected"),
+        (["--master", "a:1", "--link", "Shop=:1/", "--ask", "Shp=http://a/"], 2, "did you mean Shop?"),
+        (["--master", "a:1", "--link", "Shop=:1/", "--ask", "Shop=a"], 2, "--ask a: not an http or https address"),
         (["--master", "a:1", "--users", "/nonexistent/users"], 2, "/nonexistent/users: No such file"),
         (["--master", "a:1", "--tls", "/nonexistent/pem"], 2, "/nonexistent/pem: No such file"),
     ],

@@ -8,10 +8,12 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright, expect
 from tests.support.browser import CHROMIUM, FLAGS, needs_browser
-from tests.support.door_live import answering, door
+from tests.support.door_live import Behind, answering, at, door
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
 from tortie.door import tokens
+from tortie.door.links import Link
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -31,9 +33,21 @@ def test_one_logs_in_sees_the_cluster_and_its_changes(tmp_path: Path) -> None:
     }
 
     async def story() -> None:
+        shop_says: dict[str, Any] = {"/": (503, "", b"no server")}
         async with (
             answering(says) as cluster,
-            door(tmp_path, masters=(cluster.port,), marathons=(cluster.port,), users=users) as port,
+            answering(shop_says) as shop,
+            door(
+                tmp_path,
+                masters=(cluster.port,),
+                marathons=(cluster.port,),
+                users=users,
+                links=(
+                    Link("Wiki", "/wiki"),
+                    Link("Shop", ":8123/", at(shop.port)),
+                    Link("Far", ":1/", at(free_port())),
+                ),
+            ) as port,
             async_playwright() as playwright,
         ):
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE)
@@ -43,6 +57,7 @@ def test_one_logs_in_sees_the_cluster_and_its_changes(tmp_path: Path) -> None:
             page.on("pageerror", lambda error: wrong.append(str(error)))
             await enter(page, f"http://127.0.0.1:{port}")
             await follow(page, says)
+            await find_pages(page, shop_says, shop)
             await see_a_rollout(page, says, cluster.port)
             await leave(page, f"http://127.0.0.1:{port}")
             await browser.close()
@@ -83,8 +98,24 @@ async def follow(page: Page, says: dict[str, Any]) -> None:
     kept = says.pop("/master/state-summary")
     await expect(page.locator("#agents .none")).to_have_text("Not known: no master answers.")
     await expect(page.locator("#sum")).to_have_text("Mesos master: failing")
+    await expect(page.locator("#parts").get_by_role("link", name="Mesos master")).to_have_count(0)
+    kept["slaves"][0]["active"] = True
     says["/master/state-summary"] = kept
     await expect(page.locator("#agents li")).to_contain_text("agent-1")
+    await expect(page.locator("#sum")).to_have_text("All is well")
+
+
+async def find_pages(page: Page, says: dict[str, Any], shop: Behind) -> None:
+    """What does not answer yet is no link; what nobody can ask about is one."""
+    links = page.locator("#links")
+    await expect(links.locator("li")).to_have_text(["Wiki", "Shop no answer yet", "Far no answer yet"])
+    await expect(links.get_by_role("link")).to_have_text(["Wiki"])
+    await expect(page.locator("#sum")).to_have_text("All is well")
+    await expect(links.locator("li", has_text="Shop").locator("span").first).to_have_attribute("title", "HTTP 503")
+    says["/"] = "open"
+    await expect(links.get_by_role("link")).to_have_text(["Wiki", "Shop"])
+    await expect(links.get_by_role("link", name="Shop")).to_have_attribute("href", "http://127.0.0.1:8123/")
+    assert {first for first, _ in shop.asked} == {"HEAD / HTTP/1.1"}
 
 
 async def see_a_rollout(page: Page, says: dict[str, Any], port: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from tests.support.agent_hosts import HostsMaster, roller
 from tests.support.etcd_server import ETCD, etcd
+from tests.support.ports import free_port
 from tests.support.rollout_host import box
 from tests.support.waiting import until
 
@@ -99,6 +100,15 @@ def test_node_conf_knows_them_by_their_variables() -> None:
 def test_defaults_of_a_cluster_that_are_none_are_refused(wrong: str) -> None:
     done = CliRunner().invoke(packages, ["run", "--defaults", wrong])
     assert (done.exit_code, "Invalid value for '--defaults'" in done.output) == (2, True)
+
+
+def test_defaults_of_a_package_that_there_is_not_end_the_service(
+    tmp_path: Path,
+) -> None:
+    words = ["--listen", f"127.0.0.1:{free_port()}", "--store", f"sqlite://{tmp_path}/store"]
+    done = CliRunner().invoke(packages, ["run", *words, "--defaults", '{"calico": {}, "calcio": {}, "etcd": {}}'])
+    assert isinstance(done.exception, Invalid)
+    assert str(done.exception) == "--defaults: there is no package calcio; did you mean calico?"
 
 
 def test_nodes_that_start_at_once_make_one_of_each(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_all_tasks_that_are_being_killed_serve_on_until_a_new_one_answers(tmp_pa
         two.port = free_port()
         async with bench(tmp_path) as (made, http):
             await begin(made, http, app(made.service_port, one), one.port)
-            async with Load(made) as load:
+            async with Load(made, limit=1_000_000) as load:  # it is waited for more of them
                 changing = app(made.service_port, one, two)
                 changing["tasks"][0]["state"] = "TASK_KILLING"
                 await made.show(changing)

@@ -16,10 +16,10 @@ from tests.support.tls import authority
 from tests.support.waiting import until
 
 from tortie.base.errors import Invalid
+from tortie.framework.leader import Leadership
 from tortie.marathon.guard import authorized
-from tortie.marathon.leader import Leadership
 from tortie.marathon.standby import Door
-from tortie.marathon.world import LEADER
+from tortie.marathon.world import KEYS, LEADER
 from tortie.store.open import open_store
 from tortie.store.port import Put
 from tortie.web.serve import Tls, serve, tcp_listener
@@ -108,7 +108,7 @@ async def standing_by(directory: Path, leader: str, story: Callable[[str, str], 
     store.commit([Put(LEADER, leader.encode())])
     listener = tcp_listener("127.0.0.1", 0)
     name = f"127.0.0.1:{listener.getsockname()[1]}"
-    door = Door(Leadership(store, name))
+    door = Door(Leadership(store, name, KEYS))
     serving = asyncio.ensure_future(serve(door, [listener]))
     try:
         await story(f"http://{name}", name)

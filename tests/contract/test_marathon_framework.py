@@ -13,7 +13,7 @@ from tests.support.ports import free_port
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tests.support.waiting import PATIENCE, until
 
-from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
+from tortie.framework.subscription import FrameworkRemoved, Subscription, framework_info
 
 WHO: dict[str, Any] = {
     "name": "marathon", "user": "root", "role": "*", "hostname": "h", "webui_url": "", "failover_timeout": 1.0,
@@ -262,7 +262,7 @@ def test_a_master_that_falls_silent_is_asked_anew(said: bytes, why: str, caplog:
     async def story() -> None:
         async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
             where = "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
-            framework = Framework([where], lambda: framework_info(**WHO), nothing, nothing, answer_seconds=0.3)
+            framework = Subscription([where], lambda: framework_info(**WHO), nothing, nothing, answer_seconds=0.3)
             running = asyncio.ensure_future(framework.run())
             try:
                 await until(lambda: len(met) >= 3 and why in caplog.text)
@@ -292,7 +292,7 @@ def test_being_told_to_end_is_never_missed_between_two_events() -> None:
         return None
 
     async def story() -> None:
-        framework = Framework(["127.0.0.1:1"], lambda: framework_info(**WHO), nothing, nothing)
+        framework = Subscription(["127.0.0.1:1"], lambda: framework_info(**WHO), nothing, nothing)
 
         async def read() -> None:
             while True:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.waiting import until
 
-from tortie.marathon.leader import Leadership, LeadershipLost
-from tortie.marathon.world import LEADER, PREFIX
+from tortie.framework.leader import Leadership, LeadershipLost
+from tortie.marathon.world import KEYS, LEADER, PREFIX
 from tortie.store.open import open_store
 from tortie.store.port import Drop, Put
 
@@ -17,7 +17,7 @@ from tortie.store.port import Drop, Put
 def test_only_the_latest_leader_can_write(tmp_path: Path) -> None:
     async def story() -> None:
         store = open_store(f"sqlite://{tmp_path}/store")
-        first, second = Leadership(store, "h:1"), Leadership(store, "h:2")
+        first, second = Leadership(store, "h:1", KEYS), Leadership(store, "h:2", KEYS)
         assert await first.win() == []
         await first.commit([Put(PREFIX + "x", b"1")])
         waiting = asyncio.ensure_future(second.win())
@@ -41,7 +41,7 @@ def test_only_the_latest_leader_can_write(tmp_path: Path) -> None:
 def test_the_same_address_takes_over_what_it_left_behind(tmp_path: Path) -> None:
     async def story() -> None:
         store = open_store(f"sqlite://{tmp_path}/store")
-        dead, again = Leadership(store, "h:1"), Leadership(store, "h:1")
+        dead, again = Leadership(store, "h:1", KEYS), Leadership(store, "h:1", KEYS)
         await dead.win()
         await again.win()
         await again.commit([Put(PREFIX + "x", b"1")])
@@ -55,7 +55,7 @@ def test_the_same_address_takes_over_what_it_left_behind(tmp_path: Path) -> None
 def test_a_lease_that_ran_out_is_taken_again_unless_another_has_led(tmp_path: Path) -> None:
     async def story() -> None:
         store = open_store(f"sqlite://{tmp_path}/store")
-        slow, other = Leadership(store, "h:1", ttl=4), Leadership(store, "h:2")
+        slow, other = Leadership(store, "h:1", KEYS, ttl=4), Leadership(store, "h:2", KEYS)
         await slow.win()
         keeping = asyncio.ensure_future(slow.keep())
         store.revoke(slow.lease)

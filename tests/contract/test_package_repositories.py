@@ -10,9 +10,11 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from tests.support.mesos_client import request
 from tests.support.mesos_cluster import Daemon
@@ -21,12 +23,15 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 from tortie.base.errors import Conflict, Invalid
+from tortie.cli.main import main
 from tortie.packages import signing
 from tortie.packages.definition import read_entry
-from tortie.packages.repositories import utc_now
+from tortie.packages.repositories import Repositories, utc_now
+from tortie.packages.run import check_defaults
 from tortie.packages.seal import sealed
 from tortie.packages.sources import BUILT_IN, Trust
 from tortie.packages.universe import Repository
+from tortie.store.open import open_store
 
 Story = Callable[[Service, Shelf], Awaitable[None]]
 NOWHERE = "http://127.0.0.1:1"
@@ -84,6 +89,30 @@ def test_a_signed_repository_is_believed(tmp_path: Path, keys: Path) -> None:
         assert asked["User-Agent"].startswith("cosmos/")
 
     run(tmp_path, keys, story)
+
+
+def test_defaults_are_of_packages_that_some_repository_has(
+    tmp_path: Path, keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with shelf({}) as web, aiohttp.ClientSession() as http:
+            put(web, signed(keys))
+            with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
+                there = [Repository("Signed", f"{web.url}/repo")]
+                repositories = Repositories(store, http, trust=Trust([keys / "ours.pub"]), default=there)
+                await check_defaults(repositories, {"foo": {}, "etcd": {}})
+                await repositories.add(Repository("Ours", BUILT_IN))
+                await repositories.delete("Signed", None)
+                await check_defaults(repositories, {"foo": {}, "etcd": {}})
+                with pytest.raises(Invalid, match=r"^--defaults: there is no package fop; did you mean foo\?$"):
+                    await check_defaults(repositories, {"fop": {}})
+                web.pages.clear()
+                await check_defaults(repositories, {"fop": {}, "etcd": {}})
+
+    asyncio.run(story())
+    told = [record.getMessage() for record in caplog.records if "--defaults" in record.getMessage()]
+    assert len(told) == 1, "who cannot know says so"
+    assert "there is no package fop (as far as can be told: " in told[0]
 
 
 def test_what_is_not_to_be_believed_is_refused_and_the_list_stays(tmp_path: Path, keys: Path) -> None:
@@ -164,8 +193,16 @@ def test_a_repository_that_is_cut_off_or_away(tmp_path: Path, keys: Path) -> Non
         assert (await add(cosmos, web))[0] == 200
         web.status = 503
         assert (await cosmos.refused("/package/search"))[:2] == (500, "UniverseClientHttpError")
+        asked = len(web.asked)
+        waiting = await asyncio.gather(*(cosmos.repositories.universe() for _ in range(5)), return_exceptions=True)
+        assert {str(one).rpartition(" ")[2] for one in waiting} == {"503"}
+        assert len(web.asked) == asked + 1, "those who wait for the same reading are told how it ended"
         web.status = 200
         assert (await cosmos.ask("/package/search")).status == 200
+        web.sent_on["/loop"] = "/loop"
+        loop = await cosmos.ask("/package/repository/add", {"name": "Loop", "uri": f"{web.url}/loop"})
+        assert (loop.status, loop.body["type"]) == (400, "RepositoryUriConnection")
+        assert loop.body["data"]["cause"] == f"more than 5 redirects, the last of them from {web.url}/loop"
         away = await cosmos.ask("/package/repository/add", {"name": "Away", "uri": "http://127.0.0.1:1/repo"})
         assert (away.status, away.body["type"]) == (400, "RepositoryUriConnection")
         assert away.body["message"] == "Could not access data at URI for repository [Away]: http://127.0.0.1:1/repo"
@@ -287,6 +324,7 @@ def test_our_own_repository_is_served_to_other_clusters(tmp_path: Path, keys: Pa
                 assert (await cosmos.ask("/package/search")).status == 200
             async with giving.http.get(there.uri) as reply:
                 assert reply.headers["Content-Type"].startswith("application/vnd.dcos.universe.repo+json")
+                assert reply.headers["Content-Encoding"] == "gzip"
                 tag = reply.headers["ETag"]
             async with giving.http.get(there.uri, headers={"If-None-Match": tag}) as reply:
                 assert reply.status == 304
@@ -328,11 +366,15 @@ def test_keys(tmp_path: Path, keys: Path) -> None:
         signing.sign(data, tmp_path / "rsa")
 
 
-def test_the_commands(tmp_path: Path) -> None:
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def tortie(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-c", "from tortie.cli.main import main; main()", "packages", *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=90)
-        return ran.returncode, ran.stdout + ran.stderr
+        monkeypatch.setattr(sys, "argv", ["tortie", "packages", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out + said.err
 
     folder = tmp_path / "tree/packages/F/foo/0"
     folder.mkdir(parents=True)
@@ -359,6 +401,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert tortie("run", "--repository", "x")[0] == 2
     assert tortie("run", "--repository", "x=ftp://y")[0] == 2
     assert tortie("run", "--master", "here")[0] == 2
+    for defaults in ("[]", '{"calico": 7}', "{", "nowhere.json"):
+        assert tortie("run", "--defaults", defaults)[0] == 2
     code, said = tortie("run", "--trust", "index.json", "--store", f"sqlite://{tmp_path}/s")
     assert code == 2
     assert "index.json" in said

@@ -285,7 +285,12 @@ def test_the_framework_ends_with_its_app(tmp_path: Path) -> None:
             async with service(tmp_path, live.url, masters, repositories=[here], trust=trust) as cosmos:
                 one = await asyncio.to_thread(Framework(port, name="worker").subscribe)
                 other = await asyncio.to_thread(Framework(port, name="bystander").subscribe)
-                assert (await cosmos.ask("/package/install", {"packageName": "fw"})).status == 200
+                for app in ({}, {"appId": "/fw-b"}):
+                    assert (await cosmos.ask("/package/install", {"packageName": "fw"} | app)).status == 200
+                # Another app of that framework stays, and with it the framework.
+                one_of_two = {"packageName": "fw", "appId": "/fw-b"}
+                assert (await cosmos.ask("/package/uninstall", one_of_two)).status == 200
+                assert await _frameworks(cosmos, port) == {"bystander": 1, "worker": 1}
                 assert (await cosmos.ask("/package/uninstall", {"packageName": "fw"})).status == 200
                 left = await _frameworks(cosmos, port)
                 assert left == {"bystander": 1}
@@ -350,24 +355,64 @@ def test_resources_that_packages_name_and_no_others(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-LEAVING = '{"id": "/leaver", "cmd": "x", "ports": [0], "labels": {"TORTIE_PACKAGE_UNINSTALL": "/v1/uninstall"}}'
+LEAVING = {"TORTIE_PACKAGE_UNINSTALL": "/v1/uninstall", "DCOS_PACKAGE_FRAMEWORK_NAME": "leaver"}
+
+
+def _leaving(tmp_path: Path, story: Callable[[Service, Live, Shelf], Awaitable[None]]) -> None:
+    """The package `leaver`, whose apps have the shelf for their process."""
+    template = json.dumps({"id": "/leaver", "cmd": "x", "ports": [0], "labels": LEAVING})
+
+    async def whole() -> None:
+        async with shelf({"/repo": index(package("leaver", template=template, config=None))}) as web:
+            web.pages["/master/frameworks"] = b'{"frameworks": []}'
+            here = web.url.removeprefix("http://")
+            port = int(here.rpartition(":")[2])
+            master = SchedulerMaster([Agent(name, "127.0.0.1", ports=(port, port)) for name in ("A1", "A2")])
+            await master.start()
+            listed, trust = [Repository("Test", f"{web.url}/repo")], Trust(unsigned=[web.url])
+            try:
+                async with (
+                    marathon(tmp_path, master) as live,
+                    service(tmp_path, live.url, [here], repositories=listed, trust=trust) as cosmos,
+                ):
+                    await story(cosmos, live, web)
+            finally:
+                await master.stop()
+
+    asyncio.run(whole())
 
 
 def test_an_app_takes_out_what_it_has_brought_before_it_goes(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with shelf({"/repo": index(package("leaver", template=LEAVING, config=None))}) as web:
-            number = int(web.url.rpartition(":")[2])
-            master = SchedulerMaster([Agent("A1", "127.0.0.1", ports=(number, number))])
-            await master.start()
-            here, trust = Repository("Test", f"{web.url}/repo"), Trust(unsigned=[web.url])
-            async with (
-                marathon(tmp_path, master) as live,
-                service(tmp_path, live.url, repositories=[here], trust=trust) as cosmos,
-            ):
-                await _leave(cosmos, live, web)
-            await master.stop()
+    _leaving(tmp_path, _leave)
 
-    asyncio.run(story())
+
+def test_apps_of_one_framework_are_asked_together(tmp_path: Path) -> None:
+    """One of them leads, the other only says so: what is to be done does not depend on who is asked first."""
+    path, leaver, second = "/package/uninstall", {"packageName": "leaver"}, {"appId": "/leaver-b"}
+
+    async def story(cosmos: Service, live: Live, web: Shelf) -> None:
+        for more in ({}, second):
+            assert (await cosmos.ask("/package/install", leaver | more)).status == 200
+        await live.settled()
+        assert (await cosmos.ask(path, leaver | second)).status == 200
+        assert web.posted == [], "the framework goes on with the app that stays"
+        assert await ids(live) == ["/leaver"]
+        assert (await cosmos.ask("/package/install", leaver | second)).status == 200
+        await live.settled()
+        everything = leaver | {"all": True}
+        web.replies = [(409, "another leads"), (202, "1 of 3 agents"), (409, "another leads"), (409, "an endpoint")]
+        assert (await cosmos.refused(path, everything))[1:] == (
+            "UninstallUnderWay",
+            "Package [leaver] is being taken out: 1 of 3 agents",
+        )
+        assert (await cosmos.refused(path, everything))[2] == "Package [leaver] stays: another leads; an endpoint"
+        assert await ids(live) == ["/leaver", "/leaver-b"]
+        web.replies = [(409, "another leads"), (200, "")]
+        gone = await cosmos.ask(path, everything)
+        assert [one["appId"] for one in gone.body["results"]] == ["/leaver", "/leaver-b"]
+        assert await ids(live) == []
+
+    _leaving(tmp_path, story)
 
 
 async def _leave(cosmos: Service, live: Live, web: Shelf) -> None:
@@ -387,7 +432,7 @@ async def _leave(cosmos: Service, live: Live, web: Shelf) -> None:
     assert "its app cannot be asked" in refusals[2][2]
     assert await ids(live) == ["/leaver"]
     assert (await cosmos.ask(path, leaver | {"force": True})).status == 200
-    assert web.asked[-1][0] == "/v1/uninstall"
+    assert {where for where, headers in web.asked if "Content-Length" in headers} == {"/v1/uninstall"}
     assert [json.loads(body) for body in web.posted] == [{"force": False}] * 3 + [{"force": True}]
     assert await ids(live) == [], "gone when it is told so: the same can be installed again at once"
 

@@ -119,6 +119,32 @@ def test_a_full_disk_is_said_with_its_place_and_the_host_is_as_it_was(
     all_of(host, want(name), payload)
 
 
+@pytest.mark.parametrize(("socket", "said"), [("none", "no node is here, and none was asked for"), ("node", READY)])
+def test_without_a_node_of_its_own_nobody_s_node_is_touched(host: Box, socket: str, said: str) -> None:
+    before, (name, payload) = host.tree(), artefact("one")
+    wanted = want(name, agent=AGENT)
+    del wanted["files"]["node"]
+    wanted["node"] = {"unit": "", "socket": f"/run/tortie/{socket}.sock"}
+    assert list(delta(host, wanted)) == ["artefact", "configuration", "cni", "agent"]
+    for step in STEPS:
+        assert do(host, step, wanted, payload=payload) == {"notes": []}, step
+    assert do(host, GATE, wanted) == {"notes": [said]}
+    assert host.restarts() == [AGENT]
+    assert delta(host, wanted) == {}
+    assert none_of(host, wanted) == []
+    assert {**host.tree(), "active": before["active"]} == before
+    assert not host.beside("uninstalled").exists()
+
+
+def test_without_a_node_of_its_own_somebody_s_node_has_to_be_ready_again(host: Box) -> None:
+    name, payload = artefact("one")
+    wanted = want(name) | {"patience": 0.5, "node": {"unit": "", "socket": "/run/tortie/node.sock"}}
+    del wanted["files"]["node"]
+    assert do(host, "artefact", wanted, payload=payload) == {"notes": []}
+    host.say({"a": "down"})
+    assert do(host, GATE, wanted) == {"error": "1 endpoints that were up are not (a is one), 0.5 s long"}
+
+
 def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:
     home = host.root / "opt/tortie"
     home.parent.mkdir(exist_ok=True)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_hosts import HostsMaster, roller
+from tests.support.agent_hosts import GIVEN, HostsMaster, roller
 from tests.support.rollout_host import AGENT, NODE, Box, artefact, box, want
 from tests.support.scheduler_master import Task
 
 from tortie.base.errors import Unavailable
-from tortie.packages.calico.tasks import GIVEN
 from tortie.packages.rollout import drive
 from tortie.packages.rollout.reach import BEGIN, StepFailed, given, hand, understood
 

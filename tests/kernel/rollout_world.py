@@ -30,7 +30,8 @@ from tests.support.waiting import PATIENCE, wait_until
 
 from tortie.base import cgroups
 from tortie.cli import node_config
-from tortie.packages.calico.memory import STATE as KEPT
+from tortie.framework.memory import STATE
+from tortie.packages.calico.memory import KEYS
 from tortie.packages.calico.run import Settings, run
 from tortie.packages.calico.tasks import Needs
 from tortie.packages.calico.values import Wanted
@@ -308,10 +309,10 @@ class World:
         store = self.lab.client.datastore
 
         def forgotten() -> bool:
-            found = store.get(KEPT)
+            found = store.get(KEYS.prefix + STATE)
             return found is not None and not msgspec.json.decode(found.value).get("hands")
 
-        wait_until(forgotten, message=lambda: f"hands are kept: {store.get(KEPT)}")
+        wait_until(forgotten, message=lambda: f"hands are kept: {store.get(KEYS.prefix + STATE)}")
         assert self.together() == ""
 
 

@@ -5,6 +5,7 @@ Prints how often it was ended; leaves with what was different in the end otherwi
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -18,7 +19,7 @@ from tortie.node.uninstall import Parts, uninstall
 
 STATE, BIRD, SPOOL = Path("/var/lib/tortie/node"), Path("/var/lib/tortie/bird"), Path("/var/lib/tortie/cni/spool")
 SOCKETS = [Path("/run/tortie/node.sock"), Path("/run/docker/plugins/calico.sock")]
-PLUGINS = [Path("/opt/cni/bin/calico"), Path("/opt/cni/bin/tortie")]
+PLUGINS = [Path("/opt/cni/bin") / name for name in ("calico", "calico-ipam", "tortie")]
 RADIO = "net/ipv6/conf/uplink/accept_ra"
 LINKS = """
 link add vxlan.calico type vxlan id 4096 dstport 4789 dev uplink
@@ -29,7 +30,7 @@ route add 169.254.1.1/32 dev uplink scope link proto 80
 """
 SETTINGS = ("ipv4/ip_forward", "ipv[46]/conf/*/forwarding", "ipv[46]/conf/*/accept_*")
 FOLDERS = ("/opt/cni", "/var/lib/tortie", "/run")
-CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "subprocess.Popen", "socket.__new__"}
+CHANGES = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "subprocess.Popen", "socket.__new__"}
 
 
 def run(*words: str, given: str = "") -> str:
@@ -44,7 +45,8 @@ def seen() -> set[str]:
     found = {f"{path}: {path.read_text()}" for each in SETTINGS for path in Path("/proc/sys/net").glob(each)}
     for folder in FOLDERS:
         for path in Path(folder).rglob("*"):
-            found.add(f"{path} {path.stat().st_mode:o} {path.read_bytes() if path.is_file() else b''!r}")
+            held = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+            found.add(f"{path} {path.lstat().st_mode:o} {held!r}")
     links = [line.partition(" state ")[0] for line in run("ip", "-o", "link").splitlines()]
     six = [line for line in run("ip", "-6", "route").splitlines() if "fe80" not in line]
     return {*found, *links, *six, *run("ip", "route").splitlines(), run("nft", "list", "ruleset")}
@@ -58,6 +60,7 @@ def make() -> None:
     assert before.write({FORWARD: "1", FORWARD6: "1"}) == {}
     files.keep(PLUGINS)
     for path in PLUGINS:
+        path.unlink(missing_ok=True)
         path.write_text("ours")
         files.placed(path)
     for path in SOCKETS:

@@ -230,7 +230,7 @@ def test_without_the_mesh_and_without_bgp_the_routes_go(lab: Lab) -> None:
     wait_until(lambda: daemon(two) is None, SECONDS)
     wait_until(lambda: "via 10.9.0.1 dev eth0 proto 80" in route(two.netns, "10.65.0.0/26"), SECONDS)
     # What BGP had brought has gone with it: it would stay for ever.
-    assert "proto bird" not in inside(two.netns, "ip", "route")
+    wait_until(lambda: "proto bird" not in inside(two.netns, "ip", "route"), SECONDS)
     two.kill(signal.SIGTERM)
     two.start("--networking-backend", "bird")
     two.ready()

@@ -124,8 +124,8 @@ def test_a_store_that_comes_back_with_other_content_is_followed_at_once_and_whol
             until(lambda: passes(a.netns, c.address), LONG)
             until(lambda: not passes(a.netns, b.address), LONG)
         assert refused.received == 0
-        assert set(host.status()["endpoints"]) == {a.key, c.key}
-        assert not host.status()["store"]["reason"]
+        until(lambda: set(host.status()["endpoints"]) == {a.key, c.key}, LONG, host.story)
+        until(lambda: not host.status()["store"]["reason"], LONG, host.story)
 
 
 def reach(host: Host, port: int) -> subprocess.Popen[bytes]:

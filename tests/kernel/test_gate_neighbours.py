@@ -22,11 +22,33 @@ pytestmark = pytest.mark.root
 TAG = f"gate{os.getpid() % 100000}"
 HERE, ROUTER, THERE, INSIDE = (f"{TAG}-{name}" for name in ("a", "r", "b", "c"))
 WORKLOAD, OWN = "192.168.9.2", "192.168.7.1"
-KNOWN: dict[str, Any] = {"own": [OWN], "peers": {"b": {"addresses": ["10.2.0.2"], "workloads": [WORKLOAD]}}}
+WORKLOAD6, OWN6 = "fd65::9:2", "fd65::7:1"
+BLOCKS: list[tuple[int, str, str]] = [(1, "192.168.7.0/24", "fd65::7:0/112"), (2, "192.168.9.0/24", "fd65::9:0/112")]
+KNOWN: dict[str, Any] = {
+    "host": ["10.1.0.2", "fd01::2"],
+    "own": [OWN, OWN6],
+    "peers": {"b": {"addresses": ["10.2.0.2", "fd02::2"], "workloads": [WORKLOAD, WORKLOAD6]}},
+}
+BOTH = {"b/4", "b/6"}
+FOUR, SIX = "10.1.0.1", "fd01::1"
+"""The router, as seen from here."""
+LAST = "no answer; the last host on the way that spoke was"
 
 
 def ip(netns: str, line: str) -> None:
     subprocess.run(["ip", "-n", netns, *line.split()], check=True)
+
+
+def ways(n: int, block: str, block6: str) -> None:
+    """The router's, to a host's blocks."""
+    ip(ROUTER, f"route add {block} via 10.{n}.0.2")
+    ip(ROUTER, f"route add {block6} via fd0{n}::2")
+
+
+def nodes(name: str) -> None:
+    """A host that passes packets on."""
+    for setting in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        subprocess.run(["ip", "netns", "exec", name, "sysctl", "-qw", f"{setting}=1"], check=True)
 
 
 @pytest.fixture
@@ -36,22 +58,24 @@ def hosts() -> Iterator[None]:
         for name in (HERE, ROUTER, THERE, INSIDE):
             subprocess.run(["ip", "netns", "add", name], check=True)
             ip(name, "link set lo up")
-        for near, far, net in ((HERE, ROUTER, "10.1.0"), (THERE, ROUTER, "10.2.0")):
+        for near, far, n in ((HERE, ROUTER, 1), (THERE, ROUTER, 2)):
             ip(near, f"link add wire type veth peer name to-{near[-1]} netns {far}")
-            ip(near, f"address add {net}.2/24 dev wire")
-            ip(far, f"address add {net}.1/24 dev to-{near[-1]}")
-            ip(near, "link set wire up")
-            ip(far, f"link set to-{near[-1]} up")
-            ip(near, f"route add default via {net}.1")
+            for netns, device, last in ((near, "wire", 2), (far, f"to-{near[-1]}", 1)):
+                ip(netns, f"address add 10.{n}.0.{last}/24 dev {device}")
+                ip(netns, f"address add fd0{n}::{last}/64 dev {device} nodad")
+                ip(netns, f"link set {device} up")
+            ip(near, f"route add default via 10.{n}.0.1")
+            ip(near, f"route add default via fd0{n}::1")
         ip(THERE, f"link add cali type veth peer name eth0 netns {INSIDE}")
         ip(THERE, "link set cali up")
         ip(INSIDE, "link set eth0 up")
-        ip(THERE, f"route add {WORKLOAD} dev cali")
-        ip(ROUTER, "route add 192.168.9.0/24 via 10.2.0.2")
-        ip(ROUTER, "route add 192.168.7.0/24 via 10.1.0.2")
-        closed = "table ip t { chain c { type filter hook forward priority 0; policy drop; }; }"
+        for target in (WORKLOAD, WORKLOAD6):
+            ip(THERE, f"route add {target} dev cali")
+        for blocks in BLOCKS:
+            ways(*blocks)
+        closed = "table inet t { chain c { type filter hook forward priority 0; policy drop; }; }"
         for name in (ROUTER, THERE):
-            subprocess.run(["ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+            nodes(name)
         subprocess.run(["ip", "netns", "exec", THERE, "nft", closed], check=True)
         yield
     finally:
@@ -59,31 +83,61 @@ def hosts() -> Iterator[None]:
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
 
 
-def silent(own: bool = True, **known: Any) -> dict[str, str]:
+def silent(**changed: Any) -> dict[str, str]:
     with within(HERE):
-        return neighbours.silent({**KNOWN, **({} if own else {"own": []}), **known}, ["b"], 0.5)
+        return neighbours.silent({**KNOWN, **changed}, ["b"], 0.2)
 
 
-def reached(own: bool = True) -> None:
+def reached(**changed: Any) -> None:
     """A kernel says no more than a few of such words in a second: who has heard none asks again."""
-    wait_until(lambda: silent(own) == {}, message="an answer of the far host")
+    heard = set[str]()
+
+    def all_heard() -> bool:
+        heard.update(BOTH - silent(**changed).keys())
+        return heard == BOTH
+
+    wait_until(all_heard, message=lambda: f"answers of the far host; heard of {heard}")
+
+
+def lost(four: str, six: str, **changed: Any) -> None:
+    """Nobody answers. Who was on the way is known once one has spoken."""
+    said: dict[str, str] = {}
+
+    def told() -> bool:
+        found = silent(**changed)
+        assert found.keys() == BOTH
+        said.update({name: why for name, why in found.items() if (four if name == "b/4" else six) in why})
+        return said.keys() == BOTH
+
+    wait_until(told, message=lambda: f"{four!r} and {six!r} in {said}")
 
 
 @pytest.mark.usefixtures("hosts")
 def test_a_host_is_reached_through_a_router_whatever_its_policy_is_and_a_missing_route_is_seen() -> None:
     reached()
-    reached(own=False)
-    assert silent(peers={"b": {"addresses": ["10.2.0.9"], "workloads": [WORKLOAD]}}) == {"b": "no answer"}
-    ip(ROUTER, "route del 192.168.7.0/24")
-    assert silent() == {"b": "no answer"}, "no way back to our containers"
-    reached(own=False)
-    ip(ROUTER, "route add 192.168.7.0/24 via 10.1.0.2")
+    reached(own=[])
+    strange = {"addresses": ["10.2.0.9", "fd02::9"], "workloads": [WORKLOAD, WORKLOAD6]}
+    lost(LAST, LAST, peers={"b": strange})
+    # The router is a host without containers, and asked for the way back.
+    beside = {"own": OWN, "device": "wire", "mac": "", "gateway": FOUR}
+    empty = {"b": {"addresses": [FOUR, SIX], "workloads": [], "beside": beside}}
+    wait_until(lambda: silent(peers=empty) == {}, message="the router's own answer")
+    for block in BLOCKS[0][1:]:
+        ip(ROUTER, f"route del {block}")
+    assert silent().keys() == BOTH, "no way back to our containers"
+    assert silent(peers=empty).keys() == {"b/4"}
+    reached(own=[])
+    ways(*BLOCKS[0])
     reached()
-    ip(THERE, f"route del {WORKLOAD}")
-    ip(THERE, "route add blackhole 192.168.9.0/24")
-    assert silent() == {"b": "no answer"}, "the far host does not know its container"
-    ip(HERE, "route del default")
-    assert silent() == {"b": "Network is unreachable"}
+    beside["gateway"] = "10.1.0.17"
+    assert silent(peers=empty) == {"b/4": "b does not lead back to containers here (nobody has 10.1.0.17 on wire)"}
+    for workload, block in ((WORKLOAD, BLOCKS[1][1]), (WORKLOAD6, BLOCKS[1][2])):
+        ip(THERE, f"route del {workload} dev cali")
+        ip(THERE, f"route add blackhole {block}")
+    lost(f"{LAST} {FOUR})", f"{LAST} {SIX})")
+    for router in (FOUR, SIX):
+        ip(HERE, f"route del default via {router}")
+    lost("Network is unreachable", "Network is unreachable")
 
 
 def test_the_gate_wants_those_that_answered_before_and_those_that_were_rolled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,29 +171,3 @@ def test_the_gate_wants_those_that_answered_before_and_those_that_were_rolled(mo
         assert passes().startswith(unheard)
         shows("255.255.255.255", "another")
         assert passes() == ""
-
-
-def test_only_peers_that_are_asked_for_and_have_a_container_are_asked() -> None:
-    peers = {
-        "b": {"addresses": ["10.2.0.2"], "workloads": [WORKLOAD]},
-        "empty": {"addresses": ["10.2.0.3"], "workloads": []},
-    }
-    known = {"own": [], "peers": peers}
-    assert list(neighbours.asked_for(known, ["10.2.0.2", "empty", "nobody"])) == ["b"]
-    assert list(neighbours.asked_for(known, ["b"])) == ["b"]
-    assert neighbours.silent(known, ["empty"]) == {}
-
-
-def test_other_packets_are_no_answers() -> None:
-    packet = neighbours.probe("192.168.7.1", WORKLOAD, 34000, 1)
-    outer = neighbours._HEADER.pack(0x45, 0, 56, 0, 0, 64, 1, 0, bytes([10, 2, 0, 2]), bytes(4))
-
-    def said(kind: int, code: int, inner: bytes) -> neighbours.Answer | None:
-        return neighbours.understood(outer + bytes([kind, code]) + bytes(6) + inner)
-
-    assert said(11, 0, packet) == neighbours.Answer("10.2.0.2", WORKLOAD, 34000, exceeded=True)
-    assert said(3, 3, packet) == neighbours.Answer("10.2.0.2", WORKLOAD, 34000, exceeded=False)
-    assert said(3, 1, packet) is None
-    assert said(0, 0, packet) is None
-    for length in range(len(outer) + 8 + len(packet) - 6):
-        assert neighbours.understood((outer + b"\x0b" + bytes(7) + packet)[:length]) is None

@@ -65,6 +65,7 @@ def delete(host: RealHost, name: str) -> None:
 
 def test_refused_then_everything_is_as_before(host: RealHost) -> None:
     host.must("mkdir -p /opt/cni/bin && echo theirs > /opt/cni/bin/calico && chmod 755 /opt/cni/bin/calico")
+    host.must("ln -s ../of/theirs/calico-ipam /opt/cni/bin/calico-ipam")
     before = host.there()
     host.install()
     host.must("ln -s /opt/tortie/venv/bin/tortie /usr/local/bin/tortie-of-test")
@@ -107,6 +108,7 @@ def test_refused_then_everything_is_as_before(host: RealHost) -> None:
     daemon.wait(PATIENCE)
     host.must("rm -r /opt/tortie /usr/local/bin/tortie-of-test /root/config.json")
     assert host.must("cat /opt/cni/bin/calico") == "theirs\n"
+    assert host.must("readlink /opt/cni/bin/calico-ipam") == "../of/theirs/calico-ipam\n"
     assert host.must("ls /var/lib/tortie") == "store\n"
     host.must("rm -r /var/lib/tortie")
     wait_until(lambda: not difference(before, host.there()), message=lambda: difference(before, host.there()))
@@ -158,6 +160,7 @@ def test_endpoints_are_known_by_their_routes_whatever_their_interfaces_are_calle
 
 def test_ended_at_each_change_it_goes_on(host: RealHost) -> None:
     host.must("mkdir -p /opt/cni/bin && echo theirs > /opt/cni/bin/calico && chmod 700 /opt/cni/bin/calico")
+    host.must("ln -s ../of/theirs/calico-ipam /opt/cni/bin/calico-ipam")
     host.must("sysctl -qw net.ipv6.conf.uplink.accept_ra=1")
     ended = host.start(f"env --chdir={ROOT} {sys.executable} -m tests.kernel.run_leave")
     assert ended.wait(800) == 0, host.log()

@@ -290,8 +290,8 @@ def test_routes_of_ours_come_back_and_others_are_left_alone(lab: Lab) -> None:
     inside(one.netns, "ip", "link", "set", a.interface, "down")
     inside(one.netns, "ip", "link", "set", a.interface, "up")
     until(lambda: passes(a.netns, b.address))
+    until(lambda: "blackhole 10.65.0.0/26 proto 80" in inside(one.netns, "ip", "route"), message=one.story)
     assert "10.77.0.0/16 via 10.9.0.2" in inside(one.netns, "ip", "route")
-    assert "blackhole 10.65.0.0/26 proto 80" in inside(one.netns, "ip", "route")
 
 
 def test_a_borrowed_address_is_reached_where_it_is(lab: Lab) -> None:
@@ -337,7 +337,7 @@ def test_what_cannot_be_enforced_or_does_not_exist_closes_and_says_why(lab: Lab)
     until(lambda: passes(a.netns, b.address))
     lab.client.delete(PROFILE, "n")
     until(lambda: not passes(a.netns, b.address))
-    assert "does not exist" in " ".join(host.endpoint(a)["notes"])
+    until(lambda: "does not exist" in " ".join(host.endpoint(a)["notes"]), message=host.story)
 
 
 def test_an_endpoint_that_goes_leaves_nothing(lab: Lab) -> None:

@@ -120,7 +120,7 @@ def test_what_the_kernel_refuses_closes_those_who_asked_for_it_and_nobody_else(l
     assert status["table"]["refusals"] > 0
     assert status["table"]["rebuilds"] == 0
     assert "jump nowhere" in host.log.read_text()
-    assert 'tortie_node_endpoints{state="closed"} 2.0' in (host.ask("/metrics") or "")
+    until(lambda: 'tortie_node_endpoints{state="closed"} 2.0' in (host.ask("/metrics") or ""), message=host.story)
     # The rest goes on, and takes changes.
     assert answered(a.netns, b.address)
     lab.profile("good", allow_tcp(80))
@@ -172,6 +172,7 @@ def test_an_uninstallation_leaves_what_was_there_before(lab: Lab) -> None:
     lab.profile("n", own_tag("n"))
     lab.block("10.65.0.0/26", "h1")
     a = host.container("a", "10.65.0.1", "n")
+    until(lambda: "blackhole 10.65.0.0/26" in inside(netns, "ip", "route"), message=host.story)
     run = host.uninstall()
 
     def refused(word: str) -> bool:

@@ -140,7 +140,7 @@ def test_a_host_without_an_ipv6_address_says_so_and_speaks_ipv4(lab: Lab) -> Non
     bgp = NodeBgp(ipv4_address=node.spec.bgp.ipv4_address, ipv6_address="fd09::2/64")
     lab.client.apply(Resource(kind=NODE, metadata=node.metadata, spec=NodeSpec(bgp=bgp)))
     reaches(a, b)
-    assert "IPv6" not in problems(one) + problems(two)
+    until(lambda: "IPv6" not in problems(one) + problems(two), message=lambda: problems(one) + problems(two))
 
 
 def test_two_nodes_with_one_address_are_named(lab: Lab) -> None:
@@ -276,7 +276,7 @@ def test_the_room_follows_settings_and_interfaces_while_it_runs(lab: Lab) -> Non
     assert (mtu(one, "vxlan.calico"), mtu(one, "vxlan-v6.calico")) == ("1450", "1430")
     settings(lab, vxlan_mtu=1400, vxlan_mtuv6=1350)
     until(lambda: (mtu(one, "vxlan.calico"), mtu(one, "vxlan-v6.calico")) == ("1400", "1350"), message=one.story)
-    assert one.status()["routes"]["mtu"] == 1350
+    until(lambda: one.status()["routes"]["mtu"] == 1350, message=one.story)
     settings(lab, vxlan_mtu=9000, vxlan_mtuv6=1000)
     told(one, "vxlanMTU 9000 is more than fits with 50 bytes around it: it is 1450")
     told(one, "vxlanMTUV6 1000 is less than IPv6's least 1280: it is 1430")

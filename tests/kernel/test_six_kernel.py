@@ -64,8 +64,7 @@ def test_a_host_endpoint_follows_its_address_and_its_status_says_where_it_is(lab
         found: dict[str, Any] = next(iter(host.status()["hostEndpoints"].values()))
         return found.get("state", ""), found.get("interfaces", [])
 
-    until(lambda: host.status().get("hostEndpoints"), SECONDS)
-    assert state() == ("down", [])
+    until(lambda: host.status().get("hostEndpoints") and state() == ("down", []), SECONDS, host.story)
     assert reaches(other)
     inside(host.netns, "ip", "addr", "add", "10.9.0.77/24", "dev", "eth0")
     until(lambda: state() == ("up", ["eth0"]), SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.support.hand_relay import relayed
 from tests.support.ports import free_port
 from tests.support.rollout_host import AGENT, Box, artefact
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
@@ -26,15 +28,17 @@ from tests.support.waiting import PATIENCE, until
 from tortie.node.first import First
 from tortie.packages.calico.run import Settings, run
 from tortie.packages.calico.stations import ABSENT_SECONDS
-from tortie.packages.calico.tasks import GIVEN, Needs
+from tortie.packages.calico.tasks import Needs
 from tortie.packages.calico.values import Wanted
 from tortie.packages.rollout.artefact import Artefact
 from tortie.packages.rollout.hand.artefact import tag
 from tortie.packages.rollout.inventory import Cni, Product
 from tortie.packages.rollout.reach import hand
+from tortie.packages.stations import ADDRESS
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = [("10.0.0.1", 31000), ("10.0.0.2", 31001), ("10.0.0.3", 31002)]
+GIVEN = "given"
 WHOLE = 6 * PATIENCE
 """For a rollout: each of its steps begins when the one before it has ended."""
 APART = '#!/bin/sh\necho "$@" >> "$(dirname "$0")/apart"\nshift 3\nexec "$@"\n'
@@ -93,7 +97,7 @@ class HostsMaster(SchedulerMaster):
     async def _run(self, task: Task) -> None:
         try:
             code = await asyncio.to_thread(self._hand, task)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             code, task_said = 1, str(error)
         else:
             task_said = ""
@@ -105,21 +109,21 @@ class HostsMaster(SchedulerMaster):
         self.before(host, task)
         sandbox = self.work / task.info["task_id"]["value"]
         sandbox.mkdir(parents=True)
-        (uri,) = task.info["command"]["uris"]
-        with urllib.request.urlopen(uri["value"], timeout=PATIENCE) as reply:
+        address = address_of(task)
+        with urllib.request.urlopen(address, timeout=PATIENCE) as reply:
             (sandbox / GIVEN).write_bytes(led(reply.read(), self.boxes[host], "systemd-run"))
         self.fetched(host, task)
-        with open(sandbox / "log", "ab") as log:
+        with open(sandbox / "log", "ab") as log, relayed(sandbox / GIVEN, address) as own:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", task.info["command"]["value"]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "MESOS_SANDBOX": str(sandbox)},
+                env={**os.environ, ADDRESS: own},
                 start_new_session=True,
             )
-        self._processes[sandbox.name] = process
-        return process.wait()
+            self._processes[sandbox.name] = process
+            return process.wait()
 
     async def _kill(self, call: dict[str, Any]) -> None:
         process = self._processes.get(call["kill"]["task_id"]["value"])
@@ -133,6 +137,15 @@ class HostsMaster(SchedulerMaster):
         await super().stop()
 
 
+def address_of(task: Task) -> str:
+    """Where it finds its request. Nobody sees it who looks at command lines."""
+    (variable,) = task.info["command"]["environment"]["variables"]
+    assert variable["name"] == ADDRESS
+    address: str = variable["value"]
+    assert address.rpartition("/")[2] not in task.info["command"]["value"]
+    return address
+
+
 def led(given: bytes, box: Box, apart: str = "") -> bytes:
     """The request, for the box instead of this machine."""
     size = len(hand())
@@ -143,6 +156,11 @@ def led(given: bytes, box: Box, apart: str = "") -> bytes:
     if apart:
         request["apart"] = str(box.systemctl.with_name(apart))
     return given[:size] + json.dumps(request).encode() + b"\n" + payload
+
+
+def quiet(shown: Any) -> bool:
+    """Whether there is nothing that the roller waits for, or looks for."""
+    return not shown["trouble"] and not shown["looking"]
 
 
 class Live:

@@ -17,6 +17,7 @@ import uvloop
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
 from tortie.door.cluster import Places
+from tortie.door.links import Link
 from tortie.door.run import Options, run
 from tortie.door.services import Server
 from tortie.door.site import About
@@ -146,6 +147,7 @@ async def door(
     tls: Path | None = None,
     answer_seconds: float = 3600.0,
     marathon_user: tuple[str, str] | None = None,
+    links: tuple[Link, ...] = (),
     **places: int,
 ) -> AsyncIterator[int]:
     """The port of a door that runs until the block ends."""
@@ -158,7 +160,7 @@ async def door(
             marathon_user=marathon_user,
             **{name: at(one) for name, one in places.items()},
         ),
-        about=About(address="127.0.0.1", hostname="here", cluster_id="c-1", version="1.9.2"),
+        about=About(address="127.0.0.1", hostname="here", cluster_id="c-1", version="1.9.2", links=links),
         state=state,
         users=users,
         token=token,

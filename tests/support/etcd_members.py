@@ -38,6 +38,7 @@ class MembersMaster(SchedulerMaster):
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._ports: dict[str, list[int]] = {}
+        self._ending = False
 
     def _offer(self, offer_id: str, agent: Agent, cpus: float, mem: float) -> dict[str, Any]:
         offer = super()._offer(offer_id, agent, cpus, mem)
@@ -66,7 +67,10 @@ class MembersMaster(SchedulerMaster):
     async def _run(self, task: Task, name: str, sandbox: Path) -> None:
         process = await asyncio.to_thread(_start, task.info["command"], sandbox)
         self.processes[name] = process
-        self.update(task, "TASK_RUNNING")
+        if self._ending or not task.live:  # it was ended before it had begun
+            process.kill()
+        else:
+            self.update(task, "TASK_RUNNING")
         code = await asyncio.to_thread(process.wait)
         if task.live:
             self.update(task, "TASK_FAILED", message=f"exit {code}")
@@ -86,6 +90,7 @@ class MembersMaster(SchedulerMaster):
         self.processes[self.member(name).info["task_id"]["value"]].send_signal(how)
 
     async def stop(self) -> None:
+        self._ending = True
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.kill()

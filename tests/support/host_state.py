@@ -12,7 +12,8 @@ State = Mapping[str, str]
 """Texts of lines, by what they are about."""
 
 PLACES = ("/etc", "/opt", "/usr/local", "/var/lib", "/root")
-LOGS = ("/var/log",)
+PASSED_OVER = ("/var/log", "/root/.cache", "/root/.config")
+"""Logs, and what a desk's programs keep: a host of a lab sees this machine's, where a browser may run meanwhile."""
 # The kernel makes one of each for every namespace when their modules come.
 OF_MODULES = "tunl0|ip6tnl0|sit0|gre0|gretap0|erspan0|ip6gre0|ip_vti0|ip6_vti0|dummy0"
 # What the kernel itself counts, draws or refuses to tell.
@@ -26,7 +27,7 @@ def look(ask: Callable[[str], str], above: Mapping[str, str] | None = None) -> S
     """`ask` runs a line of shell on the host and gives what it says. `above`: where the host's changes to folders of
     this machine lie, by where they lie; without it, the host's own files are looked at."""
     where = " ".join([*(above or PLACES), "/run"])
-    pruned = " -o ".join(f"-path {folder}" for folder in LOGS)
+    pruned = " -o ".join(f"-path {folder}" for folder in PASSED_OVER)
     found = f"find {where} -xdev \\( {pruned} \\) -prune -o"
     asked = {
         "files": f"{found} -type f -print0 2>/dev/null | xargs -0r sha256sum -- | sort -k2",

@@ -94,11 +94,9 @@ class Asker:
                     sock.send(json.dumps(self.sent).encode())
                     self.sent += 1
                 self._hear(sock)
-            last = self.sent - 1
             ends = time.monotonic() + PATIENCE
-            while last not in self.answered and time.monotonic() < ends:
+            while len(self.answered) < self.sent and time.monotonic() < ends:
                 time.sleep(EVERY)
-                sock.send(json.dumps(last).encode())  # when this one is answered, the others have had their time
                 self._hear(sock)
 
     def _hear(self, sock: socket.socket) -> None:
@@ -140,7 +138,7 @@ class Asker:
         """What was lost; nothing when all was answered."""
         self._ending.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(2 * PATIENCE)  # which waits as long for what is lost
         lost = sorted(set(range(self.sent)) - self.answered)
         said = [*self.broken, *([f"datagrams {lost} of {self.sent}"] if lost else [])]
         return f"{self.name}: {'; '.join(said)}" if said else ""

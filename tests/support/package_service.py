@@ -72,10 +72,11 @@ def index(*entries: dict[str, Any], **more: Any) -> bytes:
 
 @dataclass
 class Shelf:
-    """A web server: `pages` by path are what it gives; `cut` paths end early; others are 404."""
+    """A web server: gives `pages` by path; `cut` ones end early, `sent_on` ones lead elsewhere; all others are 404."""
 
     pages: dict[str, bytes] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
+    sent_on: dict[str, str] = field(default_factory=dict)
     status: int = 200
     url: str = ""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -89,6 +90,8 @@ class Shelf:
             self.posted.append(await request.read())
             status, message = self.replies.pop(0)
             return web.json_response({"message": message}, status=status)
+        if request.path in self.sent_on:
+            return web.Response(status=302, headers={"Location": self.sent_on[request.path]})
         data = self.pages.get(request.path)
         if data is None or self.status != 200:
             return web.Response(status=404 if data is None else self.status)

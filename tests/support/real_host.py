@@ -108,7 +108,9 @@ class RealHost:
 
     def end(self, daemon: subprocess.Popen[bytes]) -> None:
         """As systemd stops it. The pid is the host's: what began it waits outside and hands no signal on."""
-        self.must(f"kill $(cat {self.work}/pid-{self._daemons.index(daemon)})")
+        noted = self.work / f"pid-{self._daemons.index(daemon)}"
+        wait_until(lambda: noted.exists() and noted.read_text().endswith("\n"), message="its number, written down")
+        self.must(f"kill {noted.read_text()}")
         daemon.wait(PATIENCE)
 
     def log(self) -> str:

@@ -225,8 +225,7 @@ def udp():
         seen, last = set(), time.monotonic()
         while True:
             going = not enough.wait(every)
-            # So many without an answer at most: a slow container's buffer holds them. One that is sent at the end tells
-            # what became of those before.
+            # So many without an answer at most: a slow container's buffer holds them.
             if not going or counts["sent"] - len(seen) < 50:
                 sock.send(b"%d" % counts["sent"])
                 counts["sent"] += 1
@@ -235,10 +234,10 @@ def udp():
                 except BlockingIOError: break
             counts["received"] = len(seen)
             if not going:
-                wanted = counts["sent"] - 1
                 sock.settimeout(patience)
-                while wanted not in seen: seen.add(int(sock.recv(99)))
-                counts["received"] = len(seen)
+                while len(seen) < counts["sent"]:
+                    seen.add(int(sock.recv(99)))
+                    counts["received"] = len(seen)
                 return
 
 def run(what):
@@ -288,14 +287,20 @@ class Prober:
 
     def __enter__(self) -> Prober:
         listens = self.out.with_name("listens")
-        self._start(*self._answering, ANSWERER, str(listens))
-        wait_until(
-            listens.exists, message=lambda: f"an answering container: {self._pair.hosts[self._answering[0]].log()}"
-        )
-        self._start(*self._asking, PROBER, self._pair.addresses[self._answering[1]], str(self.out), str(PATIENCE))
+        there = self._pair.hosts[self._answering[0]]
+        try:
+            self._start(*self._answering, ANSWERER, str(listens))
+            wait_until(listens.exists, message=lambda: f"an answering container: {there.log()}")
+            self._start(*self._asking, PROBER, self._pair.addresses[self._answering[1]], str(self.out), str(PATIENCE))
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for host, program in self._running:
             if program.poll() is None:
                 host.end(program)
@@ -327,7 +332,7 @@ class Prober:
     def end(self) -> dict[str, Any]:
         """What became of all of them."""
         self.out.with_name(self.out.name + ".enough").touch()
-        self._running[-1][1].wait(PATIENCE)
+        self._running[-1][1].wait(2 * PATIENCE)  # which waits as long for what is lost
         return self.counts()
 
 

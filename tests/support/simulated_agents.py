@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.agent_hosts import HostsMaster
+from tests.support.agent_hosts import HostsMaster, address_of
 from tests.support.scheduler_master import Agent, SchedulerMaster, Task
 from tortie.packages.rollout.machine import STEPS
 from tortie.packages.rollout.reach import hand
@@ -40,14 +40,14 @@ class SimulatedMaster(HostsMaster):
     async def _run(self, task: Task) -> None:
         if self._http is None:
             self._http = aiohttp.ClientSession()
-        (uri,) = task.info["command"]["uris"]
-        async with self._http.get(uri["value"]) as reply:
+        address = address_of(task)
+        async with self._http.get(address) as reply:
             given = await reply.read() if reply.status == 200 else b""
         if not given:
             self.update(task, "TASK_FAILED", message="nobody waits for it")
             return
         said = self.answer(task.agent.hostname, json.loads(given[len(hand()) :].partition(b"\n")[0]))
-        async with self._http.post(uri["value"], json={"code": 0, "out": json.dumps(said), "err": ""}):
+        async with self._http.post(address, json={"code": 0, "out": json.dumps(said), "err": ""}):
             pass
         if task.live:
             self.update(task, "TASK_FINISHED")

@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,12 +20,13 @@ from pathlib import Path
 from msgspec.structs import replace as replaced
 
 from tests.support.agent_hosts import ROOT, environment, led
+from tests.support.hand_relay import program
 from tests.support.rollout_host import Box
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tortie.packages import run as service
 from tortie.packages.rollout.reach import hand
 from tortie.packages.station import Settings, run
-from tortie.packages.station_hand import Hand, marked
+from tortie.packages.station_hand import Gone, Hand, marked
 from tortie.packages.stations import Request, Station
 from tortie.store.open import open_store
 
@@ -37,10 +40,21 @@ class LedHand(Hand):
         super().__init__(folder)
         self._box, self._fetched = box, fetched
 
-    def fetch(self, url: str) -> bytes:
-        found = super().fetch(url)
+    def work(self, request: Request) -> int:
+        try:
+            with urllib.request.urlopen(request.given, timeout=PATIENCE) as reply:
+                found = reply.read()
+        except OSError as error:
+            raise Gone(str(error)) from error
         self._fetched(step(found))
-        return led(found, self._box)
+        with tempfile.TemporaryDirectory(dir=self._box.systemctl.parent) as directory:
+            given = Path(directory, "given")
+            given.write_bytes(led(found, self._box))
+            argv = program(given, request.given, self._words(request))
+            return super().work(replaced(request, argv=tuple(argv)))
+
+    def _words(self, request: Request) -> tuple[str, ...]:
+        return request.argv
 
 
 def step(given: bytes) -> str:
@@ -132,11 +146,11 @@ class _Outliving(LedHand):
         super().__init__(box, folder, fetched)
         self._killed = killed
 
-    def work(self, request: Request) -> int:
-        if request.id.partition(".")[0] not in self._killed:
-            alone = f'while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.02; done; exec "$@"'
-            request = replaced(request, argv=("/bin/sh", "-c", alone, "sh", *request.argv))
-        return super().work(request)
+    def _words(self, request: Request) -> tuple[str, ...]:
+        if request.id.partition(".")[0] in self._killed:
+            return request.argv
+        alone = f'while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.02; done; exec "$@"'
+        return ("/bin/sh", "-c", alone, "sh", *request.argv)
 
 
 def _service(store: str, port: int, station: Settings) -> service.Settings:

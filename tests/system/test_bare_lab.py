@@ -65,7 +65,10 @@ def asked(lab: Lab) -> dict[str, Ran]:
     """What asks for the network's store, on a host and from outside."""
     agent = lab.host("agent-1")
     outside = tortie("matrix", "--name", NAME)
+    laptop = lab.host("laptop")
     return {
+        "calicoctl on laptop": laptop.run(["calicoctl", "get", "nodes"]),
+        "matrix on laptop": laptop.run(["tortie", "matrix"]),
         "calicoctl": agent.run(["calicoctl", "get", "nodes"]),
         "why": agent.run(["tortie", "why", "one", "two", "icmp"]),
         "matrix": agent.run(["tortie", "matrix"]),

@@ -41,9 +41,9 @@ def test_members_of_a_network_reach_each_other_on_every_host_and_others_do_not(h
     one.must_reach("blue1", blue2)
     for host, names in ((one, ["blue1"]), (two, ["blue2", "red2"])):
         host.docker("rm", "-f", *names)
-    assert not client.list(WORKLOAD_ENDPOINT).items
-    assert not client.datastore.list(PREFIX).items
-    assert "cali" not in one.ip("link") + two.ip("link")
+    wait_until(lambda: not client.list(WORKLOAD_ENDPOINT).items, message="no endpoint is left")
+    wait_until(lambda: not client.datastore.list(PREFIX).items, message="no record is left")
+    wait_until(lambda: "cali" not in one.ip("link") + two.ip("link"), message="no interface is left")
 
 
 def test_a_pinned_address_moves_to_another_host_at_once(hosts: Hosts) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.browser import CHROMIUM, FLAGS, needs_browser
 from tests.support.etcd_server import ETCD
 from tests.support.stars_lab import story, tortie, wait_for
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.walk_pages import untyped
 
 from tortie.lab.api import Lab, Ran
@@ -87,9 +87,8 @@ def test_a_browser_sees_the_app_door_marathon_mesos_and_the_balancer(lab: Lab) -
 
 def test_a_new_database_is_found_by_its_name(lab: Lab) -> None:
     """Views begin anew at 1 with a Redis at another address; until then the page says that there is none."""
-    wait_for("the page with its views", lambda: PAGE.fullmatch(page(lab)) is not None)
-    counted = PAGE.fullmatch(page(lab))
-    assert counted
+    counted = wait_until(lambda: PAGE.fullmatch(page(lab)), message="the page with its views")
+    assert counted is not None
     (host,) = (host for host in lab.hosts.values() if host.role == "agent" and redis(lab, host.name))
     assert host.run(["docker", "kill", *redis(lab, host.name)]).returncode == 0
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from tortie.cli import first_network
-from tortie.cli.etcd_framework import masters, option, page_port
-from tortie.store.open import cluster_store_url
+from tortie.cli.framework_options import cluster, option, page_port, place, process
+from tortie.dataplane.routes import Backend
 
 _LIMIT = click.FloatRange(0.01)
 
 
 @click.command("install-framework")
-@option("--master", "MESOS_MASTER", default="master.mesos:5050", help="HOST:PORT; several with commas.")
-@click.option("--store", default=cluster_store_url, show_default="this host's cluster's")
+@cluster
 @click.option(
     "--port", default="$PORT0", show_default=True, help="Of the pages; $PORT0 is the one that Marathon gives."
-)
-@option(
-    "--hostname", "HOST", default=socket.gethostname, show_default="its name", help="How agents reach this process."
 )
 @option("--status-dns", "CALICO_STATUS_DNS", default=None, help="The name in the page's link. [default: --hostname]")
 @option(
@@ -33,10 +28,11 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--etcd-srv", "ETCD_SRV", default="etcd.mesos", help="Its first label names the etcd package's framework.")
 @option("--etcd-endpoints", "ETCD_ENDPOINTS", default="http://localhost:2379", help="Several with commas.")
+@option("--docker", "CALICO_ALLOW_DOCKER_UPDATE", type=bool, default=True, help="Nodes serve Docker's plug-ins.")
 @option("--install-cni", "CALICO_ENABLE_INSTALL_CNI", type=bool, default=True, help="Plug-ins, and an agent restart.")
 @option("--cni-plugins-dir", "MESOS_CNI_PLUGINS_DIR", default="/opt/mesosphere/active/cni/")
 @option("--cni-config-dir", "MESOS_CNI_CONFIG_DIR", default="/opt/mesosphere/etc/dcos/network/cni/")
-@option("--run-node", "CALICO_ENABLE_RUN_NODE", type=bool, default=True)
+@option("--run-node", "CALICO_ENABLE_RUN_NODE", type=bool, default=True, help="Without it nodes are somebody else's.")
 @option(
     "--max-concurrent-restarts",
     "CALICO_MAX_CONCURRENT_RESTARTS",
@@ -58,10 +54,23 @@ _LIMIT = click.FloatRange(0.01)
 )
 @option("--image", "CALICO_IMAGE", default="tortie/tortie:0.1.0", help="With docker: any that has a shell and chroot.")
 @first_network.options
+@option(
+    "--networking-backend",
+    "CALICO_NETWORKING_BACKEND",
+    type=click.Choice(get_args(Backend)),
+    default="direct",
+    help="Who brings the routes of pools without tunnels to the hosts.",
+)
+@option(
+    "--probe",
+    "CALICO_PROBE",
+    type=bool,
+    default=True,
+    help="Whether a gate asks the kernels of other hosts; false where the network filters ICMP.",
+)
 @option("--settle", "CALICO_SETTLE", type=click.FloatRange(0), default=5.0, help="Seconds that a node must be ready.")
 @option("--patience", "CALICO_PATIENCE", type=click.FloatRange(1), default=120.0, help="Seconds until a gate fails.")
-@click.option("--lease", type=click.FloatRange(1), default=15.0, hidden=True, help="Seconds until another may lead.")
-@click.option("--debug", is_flag=True)
+@process
 def install_framework(**given: Any) -> None:
     """Run the calico package's framework, in the foreground: it rolls this product out, agent by agent."""
     from tortie.base.log import setup
@@ -79,8 +88,6 @@ def _settings(given: dict[str, Any]) -> Any:
     from tortie.packages.calico.tasks import Needs
     from tortie.packages.rollout.artefact import build
 
-    if not given["run_node"]:
-        raise click.BadParameter("without its node there is nothing to roll out", param_hint="--run-node")
     python, port = given["python"], page_port(given["port"], "--port")
     needs = Needs(
         cpus=given["cpu_limit"],
@@ -89,17 +96,13 @@ def _settings(given: dict[str, Any]) -> Any:
         image=given["image"],
         python=python,
     )
+    page = f"http://{given['status_dns']}:{port}/" if given["status_dns"] else None
     return Settings(
-        masters=masters(given["master"]),
-        store=given["store"],
-        hostname=given["hostname"],
-        port=port,
+        **place(given, port, page),
         wanted=_wanted(given),
         build=lambda: build(python),
         product=lambda artefact, inventory: product(artefact, inventory, python),
         needs=needs,
-        webui_url=f"http://{given['status_dns']}:{port}/" if given["status_dns"] else None,
-        ttl=given["lease"],
     )
 
 
@@ -123,8 +126,20 @@ def _wanted(given: dict[str, Any]) -> Any:
         endpoints=endpoints,
         cni=for_mesos(plugins, network) if given["install_cni"] else None,
         units=(given["agent_unit"], given["public_agent_unit"]),
+        node=_node(given),
         first=first_network.first(given),
         settle=given["settle"],
         patience=given["patience"],
         at_once=given["max_concurrent_restarts"],
+        probe=given["probe"],
+        run_node=given["run_node"],
     )
+
+
+def _node(given: dict[str, Any]) -> dict[str, str]:
+    """The node's own settings, where they are not its defaults."""
+    from tortie.cli.node_options import variable
+
+    backend = given["networking_backend"]
+    found = {} if backend == "direct" else {"CALICO_NETWORKING_BACKEND": backend}
+    return found if given["docker"] else {**found, variable("docker"): "false"}

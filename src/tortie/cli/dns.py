@@ -57,8 +57,8 @@ def run(*, config_file: Path | None, role: str, debug: bool, **resolver: Any) ->
 
 def _run_resolver(listen: tuple[str, ...], **options: Any) -> None:
     from tortie.cli.stopping import run_until_stopped
-    from tortie.dns.resolver import run_resolver
     from tortie.dns.resolver_options import settings
+    from tortie.dns.resolver_run import run_resolver
 
     if not listen:
         raise click.UsageError("--listen ADDRESS is needed")

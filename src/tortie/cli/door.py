@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tortie.base.errors import Invalid
 from tortie.cli.grouping import Group
 
 if TYPE_CHECKING:
+    from tortie.door.links import Link
     from tortie.door.services import Server
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -38,6 +40,12 @@ def door() -> None:
 @click.option("--net", metavar="URL", help="The resolver's HTTP interface, for /net/.")
 @click.option("--balancer", metavar="URL", help="The balancer's pages, for /balancer/.")
 @click.option("--link", multiple=True, metavar="NAME=URL", help="On the front page; `:PORT/...` is on the door's host.")
+@click.option(
+    "--ask",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Where the door asks whether the page of the link NAME answers; until it does, that is no link.",
+)
 @click.option("--public-ip", metavar="ADDRESS", help="For /metadata; default: the first address to listen on.")
 @click.option("--cluster-id", help="For /metadata; default: made once.")
 @click.option("--users", type=FILE, help="Log-in is asked for; lines of `tortie door password USER`.")
@@ -81,7 +89,7 @@ def run(debug: bool, listen: Sequence[str], **given: Any) -> None:
         hostname=socket.gethostname(),
         cluster_id=given["cluster_id"] or cluster_id(given["state"]),
         version=given["dcos_version"],
-        links=[_link(text) for text in given["link"]],
+        links=_links(given["link"], given["ask"]),
         authority=_text(given["authority"]),
     )
     options = Options(
@@ -132,6 +140,27 @@ def _link(text: str) -> tuple[str, str]:
     if not name or not equals or not re.fullmatch(r"(https?://|:\d|/)\S*", address):
         raise Invalid(f"--link {text}: NAME=URL is expected; the URL begins with http, `/` or `:PORT`")
     return name, address
+
+
+def _links(given: Sequence[str], asked: Sequence[str]) -> list[Link]:
+    from urllib.parse import urlsplit
+
+    from tortie.base.meant import meant
+    from tortie.door.links import Link
+    from tortie.door.services import server_of
+
+    found = {name: Link(name, address) for name, address in map(_link, given)}
+    for text in asked:
+        name, _, url = text.partition("=")
+        if name not in found:
+            raise Invalid(f"--ask {text}: NAME=URL is expected, with the name of a --link{meant(name, found)}")
+        server = _read("--ask", lambda url=url: server_of(url))  # type: ignore[misc]
+        parts = urlsplit(url)
+        path = parts.path or "/"
+        found[name] = Link(
+            name, found[name].address, replace(server, base=""), f"{path}?{parts.query}" if parts.query else path
+        )
+    return list(found.values())
 
 
 def _text(path: Path | None) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -77,11 +74,12 @@ _MS = click.IntRange(min=0)
 def run(**given: Any) -> None:
     """Serve Marathon's API and run its apps, in the foreground."""
     from tortie.base.log import setup
+    from tortie.cli.stopping import run_until_stopped
     from tortie.marathon.program import run as program
 
     settings = _settings(given)
     setup("marathon", debug=given["debug"])
-    asyncio.run(_until_told(program(settings)))
+    run_until_stopped(program(settings))
 
 
 def _settings(given: dict[str, Any]) -> Any:
@@ -162,13 +160,3 @@ def _doors(given: dict[str, Any]) -> dict[str, Any]:
         "realm": realm,
         "origins": [part.strip() for part in given["origins"].split(",") if part.strip()],
     }
-
-
-async def _until_told(program: Any) -> None:
-    """Runs until SIGTERM or SIGINT, which end it cleanly."""
-    task = asyncio.ensure_future(program)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

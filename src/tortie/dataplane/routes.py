@@ -185,6 +185,28 @@ class Ways:
             return True
         return self.backend != "none" and pool is not None and bool(pool.encapsulation)
 
+    def own(self, version: Version) -> str:
+        """This host's address of a family, without its mask; empty when it has none."""
+        return self._addresses.get(version, "").partition("/")[0]
+
+    def beside(self, network: Network, name: str) -> Route | None:
+        """How a node would be reached for a network of its own of the same pool, whoever brings that route; None where
+        that does not lead to the node in one hop."""
+        if not self.expected(str(network.network_address)):
+            return None
+        try:
+            route = self._way(network, name) or self._straight(network, name)
+        except Unavailable:
+            return None
+        return route if route is not None and route.device != TUNNELS["ipip"].device else None
+
+    def _straight(self, network: Network, name: str) -> Route | None:
+        """To a node on this host's subnet."""
+        version: Version = 6 if isinstance(network, IPv6Network) else 4
+        peer, uplink = self._peers.get(name, Peer()), self._uplinks[version]
+        near = ipaddress.ip_address(peer.at(version)) in ipaddress.ip_interface(uplink.address).network
+        return Route("unicast", uplink.device, peer.at(version)) if near and uplink.device else None
+
     def peer(self, name: str) -> Peer | None:
         """A node as it was last learned."""
         return self._peers.get(name)

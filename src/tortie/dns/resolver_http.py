@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -17,9 +17,7 @@ from starlette.routing import Route
 from tortie.dns.forward import Forwarder
 from tortie.dns.http import version
 from tortie.dns.listing import Listing
-
-if TYPE_CHECKING:
-    from tortie.dns.resolver import Resolver
+from tortie.dns.resolver import Resolver
 
 Ask = Callable[[bytes], Awaitable[bytes | None]]
 

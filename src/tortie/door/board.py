@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -55,6 +55,7 @@ class Seen:
     apps: Sequence[App] | None
     deployments: int = 0
     rollout: Rollout | None = None
+    links: Sequence[Probe] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class Line:
 
 
 def board(seen: Seen) -> dict[str, Any]:
-    """The front page's contents: parts, agents, frameworks, services, and one word for all. None: nobody told."""
-    parts = [Line(p.title, p.state, p.failure or p.address, p.link) for p in seen.probes]
+    """The front page's contents: parts, agents, frameworks, services, links, and one word for all but the links, which
+    may lead to what nobody has begun yet. None: nobody told."""
+    parts = [_part(probe) for probe in seen.probes]
     agents = (
         [_agent(slave) for slave in sorted(seen.summary.slaves, key=lambda slave: natural(slave.hostname))]
         if seen.summary
@@ -86,8 +88,14 @@ def board(seen: Seen) -> dict[str, Any]:
         "cluster": seen.summary.cluster if seen.summary else "",
         "deployments": seen.deployments,
         "rollout": asdict(under_way) if under_way else None,
+        "links": [asdict(replace(_part(probe), state="wait" if probe.failure else "good")) for probe in seen.links],
         **{name: None if lines is None else [asdict(line) for line in lines] for name, lines in rows.items()},
     }
+
+
+def _part(probe: Probe) -> Line:
+    """Only what answers is worth a link."""
+    return Line(probe.title, probe.state, probe.failure or probe.address, "" if probe.failure else probe.link)
 
 
 def _rollout(found: Rollout | None) -> Line | None:
@@ -117,7 +125,9 @@ def _service(app: App) -> Line:
     labels = app.labels or {}
     name = labels.get("DCOS_SERVICE_NAME", "")
     whole = name and labels.get("DCOS_SERVICE_SCHEME") and labels.get("DCOS_SERVICE_PORT_INDEX")
-    link = f"service/{quote('/'.join(reversed(normal(name).split('.'))))}/" if whole and app.tasks_running else ""
+    # Where somebody looks whether tasks serve, one that runs need not do so yet.
+    serving = app.tasks_healthy if app.health_checks else app.tasks_running
+    link = f"service/{quote('/'.join(reversed(normal(name).split('.'))))}/" if whole and serving else ""
     running = f"{app.tasks_running} of {app.instances} running"
     if app.deployments:
         return Line(app.id, "wait", f"{running}, deploying", link)
@@ -127,6 +137,8 @@ def _service(app: App) -> Line:
         return Line(app.id, "bad", f"{running}, {app.tasks_unhealthy} unhealthy", link)
     if app.tasks_running < app.instances:
         return Line(app.id, "wait", running, link)
+    if serving < app.tasks_running:
+        return Line(app.id, "wait", f"{running}, {serving} known to be healthy", link)
     return Line(app.id, "good", running, link)
 
 

@@ -18,7 +18,7 @@ LOGIN = """
 """
 HOME = """
 <section class="hero"><p id="sum" role="status">Looking at the cluster</p>
-<p class="links"><!--links--><!--user--></p></section>
+<div class="links"><ul id="links" aria-label="Pages"></ul><!--user--></div></section>
 <p id="rollout" class="card under-way" role="status" hidden><span class="mark"></span>
 <a href="service/calico/">Rollout of the network</a> <span class="text"></span></p>
 <div id="board" class="board" aria-busy="true">

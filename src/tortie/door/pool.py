@@ -104,25 +104,34 @@ def _find_the_dead(sock: socket.socket) -> None:
 
 
 async def fetch(
-    pool: Pool, server: Server, path: str, *, seconds: float = 5.0, most: int = 64 << 20, lines: str = ""
+    pool: Pool,
+    server: Server,
+    path: str,
+    *,
+    method: str = "GET",
+    seconds: float = 5.0,
+    most: int = 64 << 20,
+    lines: str = "",
 ) -> tuple[Head, bytes]:
-    """A GET of the door's own; `lines` are more header lines. Raises NoAnswer."""
+    """A GET or HEAD of the door's own; `lines` are more header lines. Raises NoAnswer."""
     request = (
-        f"GET {server.base}{path} HTTP/1.1\r\nHost: {server.authority}\r\nUser-Agent: tortie-door\r\n"
+        f"{method} {server.base}{path} HTTP/1.1\r\nHost: {server.authority}\r\nUser-Agent: tortie-door\r\n"
         f"Accept: application/json\r\n{lines}\r\n"
     )
     try:
         async with asyncio.timeout(seconds):
-            return await _fetched(pool, server, request, seconds, most)
+            return await _fetched(pool, server, method, request, seconds, most)
     except TimeoutError:
         raise NoAnswer(f"{server.authority} did not answer in {seconds:g} s", status=504) from None
 
 
-async def _fetched(pool: Pool, server: Server, request: str, seconds: float, most: int) -> tuple[Head, bytes]:
+async def _fetched(
+    pool: Pool, server: Server, method: str, request: str, seconds: float, most: int
+) -> tuple[Head, bytes]:
     for fresh in (False, True):
         connection = await pool.connection(server, fresh=fresh)
         try:
-            connection.begin("GET")
+            connection.begin(method)
             await connection.writing.write(request.encode("latin-1"))
             head = await connection.head(seconds)
             parts = bytearray()

@@ -90,7 +90,7 @@ async def run(options: Options) -> None:
     listeners = [tcp_listener(host, port) for host, port in options.listen]
     pool = Pool()
     cluster = Cluster(pool, options.places)
-    site = Site(options.about, Watch(cluster), guard)
+    site = Site(options.about, Watch(cluster, options.about.links), guard)
     connections = Connections(Front(cluster, site, guard, seconds=options.answer_seconds))
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(connections.protocol, sock=sock, ssl=tls) for sock in listeners]

@@ -18,6 +18,7 @@ from tortie.door import board
 from tortie.door.asgi import MOST
 from tortie.door.guard import Guard
 from tortie.door.headers import COOKIES
+from tortie.door.links import Link
 from tortie.door.markup import HOME, LOGIN, NO_LOGIN
 from tortie.door.outgoing import NoAnswer
 from tortie.door.refusal import Refusal
@@ -31,13 +32,11 @@ PUBLIC = ("/login", "/acs/api/v1/auth/", "/dcos-metadata/dcos-version.json", "/d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """`links` are (title, address); an address `:PORT/...` is on the host by which the page was reached."""
-
     address: str
     hostname: str
     cluster_id: str
     version: str
-    links: Sequence[tuple[str, str]] = ()
+    links: Sequence[Link] = ()
     authority: str = ""
     """PEM of the authority that signs the cluster's certificates; empty where there is none."""
 
@@ -58,12 +57,8 @@ class Site:
 
     async def home(self, request: Request) -> Response:
         user = request.scope["state"].get("user", "")
-        links = "".join(
-            f'<a class="button" data-address="{escape(address)}" href="{escape(address)}">{escape(title)}</a>'
-            for title, address in self.about.links
-        )
         out = f'<button type="button" id="logout">Log out {escape(user)}</button>' if user else ""
-        body = HOME.replace("<!--links-->", links).replace("<!--user-->", out)
+        body = HOME.replace("<!--user-->", out)
         return page(
             "Cluster",
             body,

@@ -12,6 +12,7 @@ from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
 from tortie.door.board import Probe, Rollout, Seen, board
 from tortie.door.cluster import SOON, Cluster, Kept
+from tortie.door.links import Link, Links
 from tortie.door.outgoing import NoAnswer
 from tortie.door.pool import fetch
 from tortie.door.services import Server, Summary
@@ -26,8 +27,9 @@ SECONDS = 3.0
 
 
 class Watch:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, links: Sequence[Link] = ()) -> None:
         self._cluster = cluster
+        self._links = Links(cluster.pool, links)
         self._seen = Kept(self._look)
 
     async def seen(self) -> Seen:
@@ -50,14 +52,18 @@ class Watch:
             await asyncio.sleep(EVERY)
 
     async def _look(self) -> Seen:
-        summary, (apps, deployments), probes = await asyncio.gather(
-            self._summary(), self._apps(), asyncio.gather(*(self._probe(*known) for known in self._known()))
+        summary, (apps, deployments), probes, links = await asyncio.gather(
+            self._summary(),
+            self._apps(),
+            asyncio.gather(*(self._probe(*known) for known in self._known())),
+            self._links.probes(),
         )
         master = await self._master(summary)
         marathon = self._marathon(apps)
         rollout = None if isinstance(summary, NoAnswer) else await self._rollout(summary)
         door = Probe("dcos-adminrouter.service", "Entry door", "this page")
-        return Seen([*master, *marathon, *probes, door], _or_none(summary), _or_none(apps), deployments, rollout)
+        parts = [*master, *marathon, *probes, door]
+        return Seen(parts, _or_none(summary), _or_none(apps), deployments, rollout, links)
 
     def _known(self) -> list[tuple[str, str, str, Server, str]]:
         places = self._cluster.places

@@ -14,7 +14,7 @@ import tortie
 from tortie.base.errors import TortieError, Unavailable
 from tortie.lab import api, artifacts, network, pages, ssh, state
 from tortie.lab.api import Lab
-from tortie.lab.daemons import ARCHIVES, IMAGES, SERVICES, store_of
+from tortie.lab.daemons import ARCHIVES, IMAGES, SERVICES, store_of, with_ports
 from tortie.lab.documents import DOCUMENTS
 from tortie.lab.plan import PATH, SWITCH, Host, Plan, as_json, in_order
 
@@ -47,6 +47,7 @@ def create(plan: Plan, asked: Mapping[str, Any], progress: Progress) -> Lab:
     where = state.places(plan.name)
     where.run.mkdir(parents=True)
     opened = pages.listen(plan.pages)
+    plan = with_ports(plan, {page.page.name: page.port for page in opened})
     noted = {
         "name": plan.name,
         "options": as_json(plan.options),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, DOCUMENTS, Document
 from tortie.lab.etcd import etcd_url, on_etcd
-from tortie.lab.first import package_defaults
+from tortie.lab.first import BACKENDS, package_defaults
 from tortie.lab.plan import (
     LAPTOP,
     MASTER,
@@ -46,8 +48,8 @@ PUBLIC_PORTS, PUBLIC_ROLE = "ports:[1-21,23-5050,5052-32000]", "slave_public"
 """What the cluster keeps for apps that ask for its public agents."""
 NETWORK_DAEMONS = frozenset({"node-boot", "node", "plugins"})
 """What a bare lab has not: the packages bring it."""
-BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
-"""Who brings the routes of pools without encapsulation, by `--routing`."""
+TITLES = {"haproxy": "HAProxy"}
+"""Of pages whose name in capitals is not what people write."""
 
 
 def dockerd(lab: str, host: str) -> Daemon:
@@ -139,12 +141,15 @@ def packages(options: Options) -> Daemon:
     return Daemon("packages", argv, ("marathon",), Ready("listens", PACKAGES))
 
 
-def door(document: Document) -> Daemon:
-    """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself."""
+def door(document: Document, ports: Mapping[str, int] | None = None) -> Daemon:
+    """The entry door. Its front page leads to those of the lab's pages that the door does not serve itself, once they
+    answer. `ports`: by page's name, where another one leads there than usual."""
     served = ("door", "marathon", "mesos", *(["haproxy"] if document.service_ports else []))
-    links = [
-        f"--link={page.name.capitalize()}=:{page.port}{page.path}" for page in document.pages if page.name not in served
+    shown = [
+        (TITLES.get(page.name, page.name.capitalize()), page) for page in document.pages if page.name not in served
     ]
+    links = [f"--link={title}=:{(ports or {}).get(page.name, page.port)}{page.path}" for title, page in shown]
+    asked = [f"--ask={title}=http://{page.target}{page.path}" for title, page in shown]
     argv = (
         *(TORTIE, "door", "run", "--listen", f"{MASTER}:{document.door_port}", "--public-ip", MASTER),
         *("--master", f"{MASTER}:5050", "--marathon", f"http://{MASTER}:8080", "--mesos-dns", f"http://{MASTER}:8123"),
@@ -152,8 +157,19 @@ def door(document: Document) -> Daemon:
         *(("--balancer", f"http://{MASTER}:9090") if document.service_ports else ()),
         *(("--packages", f"http://{PACKAGES}") if document.packages else ()),
         *links,
+        *asked,
     )
     return Daemon("door", argv, ("marathon",), Ready("listens", f"{MASTER}:{document.door_port}"))
+
+
+def with_ports(plan: Plan, ports: Mapping[str, int]) -> Plan:
+    """With the ports that `up` found free for the pages."""
+    argv = door(DOCUMENTS[plan.options.document], ports).argv
+
+    def of(host: Host) -> Host:
+        return replace(host, daemons=tuple(replace(d, argv=argv) if d.name == "door" else d for d in host.daemons))
+
+    return replace(plan, hosts=tuple(map(of, plan.hosts)))
 
 
 def balancer(service_ports: str) -> Daemon:

@@ -21,11 +21,17 @@ def first(options: Options) -> First:
     )
 
 
+BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
+"""Who brings the routes of pools without encapsulation, by `--routing`."""
+
+
 def package_defaults(options: Options) -> dict[str, Any]:
     """The same as options of the package calico, for labs whose network comes by it."""
     wanted = first(options)
     return {
         "calico": {
+            "Run Calico-Node": {"networking-backend": BACKENDS[options.routing]},
+            "Framework Settings": {"use-docker": options.runtime == "docker"},
             "Network": {
                 "pool-cidr": wanted.cidr,
                 "block-size": wanted.block_size,
@@ -36,7 +42,7 @@ def package_defaults(options: Options) -> dict[str, Any]:
                 "host-services": wanted.host_services == "Enabled",
                 "flow-logs": wanted.flow_logs == "Enabled",
                 "ip-cooldown": wanted.cooldown,
-            }
+            },
         }
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tortie.base.errors import NotFound, Unavailable
+from tortie.framework import calls
 from tortie.marathon import events
 from tortie.marathon.clock import after
 from tortie.marathon.deploy import rolling
@@ -29,7 +30,6 @@ from tortie.marathon.model.tree import Tree, assign_ports, tree_problems
 from tortie.marathon.offers.task import kill_policy
 from tortie.marathon.reports import Reports
 from tortie.marathon.world import World
-from tortie.wire import mesos
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +270,7 @@ class Brain(Reports):
 
     def _send_kill(self, instance: Instance, app: App | None, now: float) -> None:
         policy = kill_policy(app) if app else None
-        agent = mesos.ID(value=instance.agent)
-        kill = mesos.Kill(task_id=mesos.ID(value=instance.id), agent_id=agent, kill_policy=policy)
-        self.world.out.calls.append(mesos.Call(type="KILL", kill=kill))
+        self.world.out.calls.append(calls.kill(instance.id, instance.agent, policy))
         self._kill_sent[instance.id] = now
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -318,5 +316,4 @@ class Brain(Reports):
 
     def ask_about(self, instances: Iterable[Instance]) -> None:
         """Explicit reconciliation of these; of everything the master knows when there are none."""
-        tasks = [mesos.ReconcileTask(task_id=mesos.ID(value=i.id), agent_id=mesos.ID(value=i.agent)) for i in instances]
-        self.world.out.calls.append(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=tasks)))
+        self.world.out.calls.append(calls.reconcile((one.id, one.agent) for one in instances))

@@ -11,11 +11,11 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from tortie.base.errors import TortieError, Unavailable
+from tortie.framework.leader import Leadership
+from tortie.framework.subscription import Subscription
 from tortie.marathon.brain import Brain
 from tortie.marathon.events import event as make
-from tortie.marathon.framework import Framework
 from tortie.marathon.launcher import Launcher
-from tortie.marathon.leader import Leadership
 from tortie.marathon.stream import Broadcast
 from tortie.marathon.world import Effects
 from tortie.wire import mesos
@@ -36,7 +36,7 @@ class Engine:
         self.leadership = leadership
         self.clock = clock
         self.broadcast = Broadcast()
-        self.framework: Framework | None = None
+        self.framework: Subscription | None = None
         self.started = clock()
         self.health = brain.results
         self._turn = asyncio.Lock()

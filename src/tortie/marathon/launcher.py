@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tortie.framework import calls
 from tortie.marathon.brain import Brain
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.model import ids
@@ -132,14 +133,9 @@ class Launcher:
         return task_info(app, task_id, left.offer, found, self.brain.options.env_prefix)
 
     def _answer(self, offer: mesos.Offer, tasks: list[mesos.TaskInfo]) -> None:
-        calls = self.brain.world.out.calls
-        if tasks:
-            launch = mesos.Operation(type="LAUNCH", launch=mesos.Launch(task_infos=tasks))
-            accept = mesos.Accept(offer_ids=[offer.id], operations=[launch], filters=mesos.Filters(refuse_seconds=0.0))
-            calls.append(mesos.Call(type="ACCEPT", accept=accept))
-        else:
-            filters = mesos.Filters(refuse_seconds=self.brain.options.decline_seconds)
-            calls.append(mesos.Call(type="DECLINE", decline=mesos.Decline(offer_ids=[offer.id], filters=filters)))
+        declined = self.brain.options.decline_seconds
+        answer = calls.launch(offer, tasks, 0.0) if tasks else calls.decline([offer], declined)
+        self.brain.world.out.calls.append(answer)
 
     def tick(self, now: float) -> None:
         """Interest in offers as the demand wants it, and the regular reconciliation."""
@@ -155,13 +151,13 @@ class Launcher:
             if known := list(brain.world.instances.values()):
                 brain.ask_about(known)
             brain.ask_about([])
-        calls = brain.world.out.calls
+        out = brain.world.out.calls
         if not brain.demand:
             brain.woken = False
             if not self._suppressed:
                 self._suppressed = True
-                calls.append(mesos.Call(type="SUPPRESS"))
+                out.append(calls.interest(False))
         elif brain.woken and (self._suppressed or now - self._revived_at >= brain.options.min_revive_seconds):
             brain.woken = self._suppressed = False
             self._revived_at = now
-            calls.append(mesos.Call(type="REVIVE"))
+            out.append(calls.interest(True))

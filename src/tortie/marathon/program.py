@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tortie.base.errors import TortieError
+from tortie.framework.leader import Leadership
+from tortie.framework.life import first_end
+from tortie.framework.subscription import FrameworkRemoved, Subscription, framework_info
 from tortie.marathon.api.apps import Apps
 from tortie.marathon.api.groups import Groups
 from tortie.marathon.api.plans import WholePlans
@@ -23,15 +26,13 @@ from tortie.marathon.api.tasks import Tasks
 from tortie.marathon.brain import Brain, Options
 from tortie.marathon.callbacks import Callbacks
 from tortie.marathon.engine import Engine
-from tortie.marathon.framework import Framework, FrameworkRemoved, framework_info
 from tortie.marathon.guard import Guard
 from tortie.marathon.health import Checker
 from tortie.marathon.launcher import Launcher
-from tortie.marathon.leader import Leadership
 from tortie.marathon.pages import pages
 from tortie.marathon.readiness import Readiness
 from tortie.marathon.standby import Door
-from tortie.marathon.world import World
+from tortie.marathon.world import KEYS, World
 from tortie.store.open import open_store
 from tortie.web.serve import Tls, serve, tcp_listener
 from tortie.wire import mesos
@@ -94,7 +95,7 @@ def build(
             principal=settings.principal,
         )
 
-    engine.framework = Framework(settings.masters, info, engine.on_events, engine.on_disconnect)
+    engine.framework = Subscription(settings.masters, info, engine.on_events, engine.on_disconnect)
     about = About(_config(settings), settings.http_port, settings.https_port, settings.endpoints)
     subscriptions = Subscriptions(engine, settings.endpoints)
     engine.broadcast.expand = WholePlans(brain)
@@ -130,12 +131,12 @@ async def run(settings: Settings) -> None:
     """Until cancelled. Raises when leadership, store or framework id are lost: a supervisor starts us again."""
     listeners = _listeners(settings)
     store = await asyncio.to_thread(open_store, settings.store)
-    leadership = Leadership(store, f"{settings.hostname}:{settings.port}")
+    leadership = Leadership(store, f"{settings.hostname}:{settings.port}", KEYS)
     door = Door(leadership, settings.scheme)
     guard = Guard(door, credentials=settings.credentials, realm=settings.realm, origins=settings.origins)
     try:
         serving = [serve(guard, [listener], tls) for listener, tls in listeners]
-        await _first_failure(_lead(settings, leadership, door), *serving)
+        await first_end(_lead(settings, leadership, door), *serving)
     finally:
         await door.close()
         if leadership.held:
@@ -168,22 +169,9 @@ async def _lead(settings: Settings, leadership: Leadership, door: Door) -> None:
     assert engine.framework is not None
     try:
         checks = (Checker(engine).run(), Readiness(engine).run())
-        await _first_failure(leadership.keep(), engine.run(), engine.framework.run(), callbacks.run(), *checks)
+        await first_end(leadership.keep(), engine.run(), engine.framework.run(), callbacks.run(), *checks)
     except FrameworkRemoved:
         await engine.do(lambda _now: engine.brain.world.forget_framework())
         raise
     finally:
         door.shut()
-
-
-async def _first_failure(*parts: Any) -> None:
-    """Runs the parts together until one ends; its failure is raised as it is."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tortie.framework import calls
 from tortie.marathon import events
 from tortie.marathon.checkups import Checkups
 from tortie.marathon.deploy.instance import FAILURES, KILLING, RUNNING, UNREACHABLE, Instance, absorb, ended, meaning
@@ -31,9 +32,7 @@ class Reports(Checkups):
             self._ended(instance, status, state, now)
         else:
             self._alive(instance, status, now)
-        if status.uuid is not None and status.agent_id is not None:
-            acknowledge = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
-            self.world.out.calls.append(mesos.Call(type="ACKNOWLEDGE", acknowledge=acknowledge))
+        self.world.out.calls += calls.acknowledge(status)
 
     def _stranger(self, status: mesos.TaskStatus, state: str, now: float) -> None:
         """A task we do not know: it is killed if it runs."""
@@ -47,8 +46,7 @@ class Reports(Checkups):
                     events.event(kind, now, instanceId=task_id, runSpecId=spec, condition=condition)
                 )
         elif state != UNREACHABLE:
-            kill = mesos.Kill(task_id=status.task_id, agent_id=status.agent_id)
-            self.world.out.calls.append(mesos.Call(type="KILL", kill=kill))
+            self.world.out.calls.append(calls.kill(task_id, status.agent_id.value if status.agent_id else None))
 
     def _own_words(self, app_id: str | None, status: mesos.TaskStatus) -> None:
         """A task's own last update says why it ended; an answer to a reconciliation that overtook it could not."""

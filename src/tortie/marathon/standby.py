@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from tortie.base.errors import Unavailable
-from tortie.marathon.leader import Leadership
+from tortie.framework.leader import Leadership
 
 TRIES = 10
 PAUSE = 0.25

@@ -10,6 +10,7 @@ import msgspec
 
 from tortie.base.decoding import ready
 from tortie.base.errors import Invalid
+from tortie.framework.leader import Keys
 from tortie.marathon.deploy.instance import Instance
 from tortie.marathon.deploy.plan import Plan
 from tortie.marathon.model.app import App, Value, same_config
@@ -20,6 +21,7 @@ from tortie.wire import mesos
 PREFIX = "/tortie/v1/marathon/"
 LEADER = "/tortie/v1/marathon-leader"
 TERM = "/tortie/v1/marathon-term"
+KEYS = Keys(PREFIX, LEADER, TERM)
 KEPT_VERSIONS = 50
 T = TypeVar("T")
 

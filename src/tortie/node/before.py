@@ -112,7 +112,7 @@ class Files:
         """What is there, before others are put in their place: once for each. Unavailable."""
         try:
             record = self.record()
-            new = {str(path): File(self._copy(path)) for path in paths if str(path) not in record.files}
+            new = {str(path): self._kept_of(path) for path in paths if str(path) not in record.files}
             folders = (*dict.fromkeys((*record.folders, *missing_folders(paths))),)
             if new or folders != record.folders:
                 self.store(replace(record, files={**record.files, **new}, folders=folders))
@@ -128,14 +128,17 @@ class Files:
         except OSError as error:
             raise Unavailable(f"{error.filename}: {error.strerror}") from error
 
-    def _copy(self, path: Path) -> str:
+    def _kept_of(self, path: Path) -> File:
+        """A link is kept as what it is: where it leads may be changed by others meanwhile, and lead nowhere."""
+        if path.is_symlink():
+            return File(link=os.readlink(path))
         try:
             data, mode = path.read_bytes(), path.stat().st_mode & 0o7777
         except FileNotFoundError:
-            return ""
+            return File()
         target = self._kept / hashlib.sha256(str(path).encode()).hexdigest()[:16]
         put(target, data, mode)
-        return str(target)
+        return File(str(target))
 
 
 def _setting(name: str, before: str, ours: str, interfaces: Sequence[str]) -> Setting:
@@ -173,11 +176,37 @@ def missing_folders(files: Iterable[Path]) -> list[str]:
 
 
 def digest(path: Path) -> str | None:
-    """Of a file's content; None when there is none."""
+    """Of a file's content, or of where a link leads; None when there is neither."""
+    if path.is_symlink():
+        return _leading(os.readlink(path))
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
+
+
+def digest_before(file: File) -> str | None:
+    """Of what was there before a file was put in place."""
+    if file.link:
+        return _leading(file.link)
+    return digest(Path(file.kept)) if file.kept else None
+
+
+def _leading(where: str) -> str:
+    return f"link to {where}"
+
+
+def restore(file: File, path: Path) -> None:
+    """What was there before the file was put in place is there again; OSError."""
+    if not file.link:
+        kept = Path(file.kept)
+        put(path, kept.read_bytes(), kept.stat().st_mode & 0o7777)
+        return
+    beside = _beside(path)
+    beside.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.symlink_to(file.link)
+    beside.replace(path)
 
 
 def read(path: Path) -> Record:

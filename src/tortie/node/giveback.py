@@ -29,11 +29,13 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file that was put in place. `kept`: where what was there before lies, empty when there was nothing; `ours`: the
-    digest of what was put there, empty while it is not known to be there."""
+    """A file that was put in place. `kept`: where what was there before lies; `link`: where it led when it was a link;
+    both are empty when there was nothing. `ours`: the digest of what was put there, empty while it is not known to be
+    there."""
 
     kept: str = ""
     ours: str = ""
+    link: str = ""
 
 
 class Record(msgspec.Struct, frozen=True):

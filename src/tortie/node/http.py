@@ -59,20 +59,8 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "conversations": {"ended": agent.counts.conversations_ended, "reason": health.conversations_reason},
         "sysctls": {"failures": health.sysctl_problems},
-        "foreign": {
-            "drops": [
-                {"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops
-            ],
-            "reason": agent.foreign.reason,
-        },
-        "flows": {
-            "reason": agent.flows.reason,
-            "held": len(agent.flows.records.book),
-            "conversations": agent.flows.records.conversations,
-            "lost": agent.flows.lost,
-            "overruns": agent.flows.overruns,
-            "overflown": agent.flows.records.book.overflown,
-        },
+        "foreign": _foreign(agent),
+        "flows": _flows(agent),
         "unreadable": {printable(key): why for key, why in brain.unreadable.items()},
         "settings": {
             "problems": list(brain.table.settings.problems),
@@ -80,6 +68,23 @@ def status(agent: Agent) -> dict[str, Any]:
         },
         "endpoints": {key: _endpoint(agent, key) for key in sorted(brain.revisions)},
         "hostEndpoints": {key: _host_endpoint(agent, key) for key in sorted(brain.table.host_endpoints())},
+    }
+
+
+def _foreign(agent: Agent) -> dict[str, Any]:
+    drops = [{"said": str(drop), "software": drop.software, "mend": drop.mend} for drop in agent.foreign.drops]
+    return {"drops": drops, "reason": agent.foreign.reason}
+
+
+def _flows(agent: Agent) -> dict[str, Any]:
+    flows, records = agent.flows, agent.flows.records
+    return {
+        "reason": flows.reason,
+        "held": len(records.book),
+        "conversations": records.conversations,
+        "lost": flows.lost,
+        "overruns": flows.overruns,
+        "overflown": records.book.overflown,
     }
 
 
@@ -109,6 +114,14 @@ def _endpoint(agent: Agent, key: str) -> dict[str, Any]:
         "reasons": missing,
         "notes": table.notes(key),
     }
+
+
+def _lacking(agent: Agent) -> str:
+    """What this host is yet to have before it can be reached, or nothing."""
+    if not agent.brain.ways.ends_missing():
+        return ""
+    why = agent.health.tunnel_reason
+    return f"the ends of its tunnels are not as pools ask{f': {why}' if why else ''}"
 
 
 class _Collector:
@@ -143,7 +156,7 @@ def application(agent: Agent) -> Starlette:
         return JSONResponse(status(agent))
 
     async def peers(_request: Request) -> Response:
-        return JSONResponse(agent.brain.neighbours.told(agent.brain.ways))
+        return JSONResponse({**agent.brain.neighbours.told(agent.brain.ways), "lacking": _lacking(agent)})
 
     async def figures(_request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -25,9 +25,9 @@ from tortie.dataplane.routes import GATEWAY
 from tortie.dataplane.tunnels import KINDS
 from tortie.dataplane.want import TABLE, Route, host_of
 from tortie.node import foreign
-from tortie.node.before import Before, Files, configured, digest, put
+from tortie.node.before import Before, Files, configured, digest, digest_before, restore
 from tortie.node.bird import Bird
-from tortie.node.giveback import Setting, asked_for, back, dotted, fate
+from tortie.node.giveback import File, Setting, asked_for, back, dotted, fate
 
 Verb = Literal["removed", "gave back", "left"]
 OWN = ("/run/tortie", "/var/lib/tortie", "/var/lib/tortie/cni")
@@ -230,19 +230,19 @@ def _answers(path: Path) -> bool:
 def _plugins(files: Files) -> Iterator[Change]:
     for name, file in files.record().files.items():
         path = Path(name)
-        match fate(file, digest(path), digest(Path(file.kept)) if file.kept else None):
+        match fate(file, digest(path), digest_before(file)):
             case "leave":
                 yield Change("left", f"{name} as it is: it is not what was put there", partial(_passed, files, name))
             case "remove":
                 yield Change("removed", name, partial(path.unlink, missing_ok=True))
             case "restore":
-                yield Change("gave back", name, partial(_restore, files, path, Path(file.kept)))
+                yield Change("gave back", name, partial(_restore, files, path, file))
             case "gone":
                 pass
 
 
-def _restore(files: Files, path: Path, kept: Path) -> None:
-    put(path, kept.read_bytes(), kept.stat().st_mode & 0o7777)
+def _restore(files: Files, path: Path, file: File) -> None:
+    restore(file, path)
     _passed(files, str(path))
 
 

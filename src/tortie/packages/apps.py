@@ -6,9 +6,10 @@ import base64
 import binascii
 import gzip
 import json
+import posixpath
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -67,7 +68,7 @@ def app_of(
         app = json_value(text, last_wins=True)
     except Invalid as error:
         raise failures.template_unusable(package.name, package.version, str(error)) from error
-    labels = app.get("labels") or {} if isinstance(app, dict) else None
+    labels = _given_labels(app)
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         what = "labels must be strings" if isinstance(app, dict) else "the template does not make an object"
         raise failures.template_unusable(package.name, package.version, what)
@@ -77,12 +78,21 @@ def app_of(
     return dict(app)
 
 
+def _given_labels(app: Any) -> Any:
+    """Of the template; None where it makes no object."""
+    if not isinstance(app, dict):
+        return None
+    found = app.get("labels")
+    return {} if found is None else found
+
+
 def canonical(app_id: str) -> str:
-    """An app's id with its leading slash. Raises CosmosError for one that no app can have."""
+    """An app's id from the root, as Marathon reads it. Raises CosmosError for one that no app can have."""
     parts = app_id.strip("/").split("/")
-    if not all(part in (".", "..") or _dotted(part) for part in parts):
+    found = posixpath.normpath("/" + "/".join(parts))
+    if found == "/" or not all(part in (".", "..") or _dotted(part) for part in parts):
         raise failures.bad_json("decode", f"{app_id!r} is not the id of an app", ".appId")
-    return "/" + "/".join(parts)
+    return found
 
 
 def _dotted(part: str) -> bool:
@@ -98,7 +108,7 @@ def labels_of(found: Found, given: Mapping[str, Any]) -> dict[str, str]:
         NAME: package.name,
         VERSION: package.version,
         SOURCE: found.source.uri,
-        OPTIONS: _packed(_json(given)),
+        OPTIONS: _packed(json.dumps(given, separators=(",", ":"), ensure_ascii=False).encode()),
         DEFINITION: _packed(_json(envelope(package))),
         METADATA: _packed(_json(metadata)),
         PACKAGING: str(package.fields["packagingVersion"]),
@@ -132,6 +142,11 @@ class Installed:
         return self.labels.get(VERSION, "")
 
     @property
+    def framework(self) -> str:
+        """The name of its framework; empty where it is none."""
+        return self.labels.get(FRAMEWORK, "")
+
+    @property
     def needs(self) -> list[str]:
         return [name.strip() for name in self.labels.get(NEEDS, "").split(",") if name.strip()]
 
@@ -154,6 +169,17 @@ class Installed:
 def installed(app: str, labels: Mapping[str, str] | None) -> Installed | None:
     """None for an app that is no package."""
     return Installed(app, labels) if labels and NAME in labels else None
+
+
+def to_be_asked(doomed: Sequence[Installed], others: Sequence[Installed]) -> list[list[Installed]]:
+    """Who is asked before it goes, the apps of one framework together: one of them leads it. Where another app of the
+    same package and framework stays, that goes on with it, and nothing is taken out."""
+    going_on = {(one.name, one.framework) for one in others if one.framework}
+    groups: dict[tuple[str, str], list[Installed]] = {}
+    for one in doomed:
+        if (one.name, one.framework) not in going_on:
+            groups.setdefault((one.name, one.framework) if one.framework else (one.app, ""), []).append(one)
+    return list(groups.values())
 
 
 def _packed(data: bytes) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.packages import failures, requests
-from tortie.packages.apps import FRAMEWORK, NOTHING, SOURCE, Installed, app_of, canonical, installed, resolve
-from tortie.packages.definition import Package, read_entry
+from tortie.packages.apps import NOTHING, SOURCE, Installed, app_of, canonical, installed, resolve, to_be_asked
+from tortie.packages.definition import BESIDE, Package, read_entry
 from tortie.packages.failures import CosmosError
 from tortie.packages.frameworks import Frameworks
 from tortie.packages.options import merge
@@ -101,32 +101,32 @@ class Cosmos:
     async def uninstall(self, asked: requests.Uninstall, version: int) -> Body:
         everything = await self._installed()
         doomed = _doomed(asked, everything)
+        others = [one for one in everything if one not in doomed]
         if not asked.force:
-            gone = {one.app for one in doomed}
-            others = [one for one in everything if one.app not in gone]
             last = not any(one.name == asked.package_name for one in others)
             users = sorted(one.app for one in others if asked.package_name in one.needs)
             if last and users:
                 raise failures.needed_by(asked.package_name, users)
+        for apps in to_be_asked(doomed, others):
+            await self.parting.ask(apps, force=asked.force)
         for one in doomed:
-            await self.parting.ask(one, force=asked.force)
-        return {"results": [await self._remove(one) for one in doomed]}
+            await self._delete(one.app)
+        for one in doomed:
+            await self._tear_down(one, others)
+        for one in doomed:
+            await self._gone(one.app)
+        return {"results": [_farewell(one) for one in doomed]}
 
-    async def _remove(self, one: Installed) -> Body:
-        """First the app, so that nothing starts the framework again; then the framework with its tasks."""
+    async def _delete(self, app: str) -> None:
+        """Before its framework is torn down, so that nothing starts that again."""
         try:
-            await self.marathon.delete_app(one.app, force=True)
+            await self.marathon.delete_app(app, force=True)
         except NotFound:
             pass  # another was quicker; its framework may be left all the same
         except (Rejected, Conflict) as error:
             raise failures.marathon_refused(getattr(error, "status", 409), str(error)) from error
         except Unavailable as error:
             raise failures.marathon_away(str(error)) from error
-        await self._tear_down(one)
-        await self._gone(one.app)
-        notes = one.definition().get("postUninstallNotes")
-        answer = {"packageName": one.name, "appId": one.app, "packageVersion": one.version}
-        return {**answer, **({"postUninstallNotes": notes} if notes else {})}
 
     async def _gone(self, app: str) -> None:
         """Until Marathon has ended the app, so that the same can be installed again at once. One whose task takes
@@ -139,14 +139,15 @@ class Cosmos:
         except (NotFound, Rejected, Unavailable, TimeoutError):
             return
 
-    async def _tear_down(self, one: Installed) -> None:
-        name = one.labels.get(FRAMEWORK)
-        if not name:
+    async def _tear_down(self, one: Installed, others: list[Installed]) -> None:
+        if not one.framework:
             return
         try:
-            ids = await self.frameworks.named(name)
+            ids = await self.frameworks.named(one.framework)
             if len(ids) > 1:
-                raise failures.several_frameworks(one.name, one.version, name, ids)
+                raise failures.several_frameworks(one.name, one.version, one.framework, ids)
+            if any(other.framework == one.framework for other in others):
+                return  # the one that there is may be theirs
             for framework in ids:
                 await self.frameworks.tear_down(framework)
         except Unavailable as error:
@@ -254,6 +255,12 @@ def _doomed(asked: requests.Uninstall, everything: list[Installed]) -> list[Inst
     return named
 
 
+def _farewell(one: Installed) -> Body:
+    notes = one.definition().get("postUninstallNotes")
+    answer = {"packageName": one.name, "appId": one.app, "packageVersion": one.version}
+    return {**answer, **({"postUninstallNotes": notes} if notes else {})}
+
+
 def _as_installed(one: Installed) -> Found | None:
     """The package as its app's labels have it: no repository need have it any more. None when they do not."""
     try:
@@ -312,11 +319,11 @@ def _first_form(package: Package) -> Body:
 
 
 def _installed_result(one: Installed) -> Body:
+    """What package.json says, and the pictures; options and template are in a description."""
     definition = one.definition()
-    resource = definition.pop("resource", None)
-    information: Body = {"packageDefinition": definition}
-    if resource is not None:
-        information["resourceDefinition"] = resource
+    information: Body = {"packageDefinition": {key: definition[key] for key in definition if key not in BESIDE}}
+    if definition.get("resource") is not None:
+        information["resourceDefinition"] = definition["resource"]
     return {"appId": one.app, "packageInformation": information}
 
 

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 _VERSION = re.compile(r"[-a-zA-Z0-9.]+")
 _TAG = re.compile(r"[^\s]+")
 _RELEASE = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
-_ASSETS = ("command", "config", "marathon", "resource")
+BESIDE = ("command", "config", "marathon", "resource")
 """What stands beside the fields of package.json in a served entry."""
 
 
@@ -81,7 +81,7 @@ def read_entry(value: Any) -> Package:
     """The package of one entry of a repository's index. Raises Invalid with every problem and the entry's name."""
     if not isinstance(value, Mapping):
         raise Invalid("an entry is no object")
-    fields = {name: content for name, content in value.items() if name not in (*_ASSETS, "releaseVersion")}
+    fields = {name: content for name, content in value.items() if name not in (*BESIDE, "releaseVersion")}
     label = f"package {_short(value.get('name'))} {_short(value.get('version'))}"
     found = [*_problems(fields)]
     release = value.get("releaseVersion")

@@ -16,7 +16,7 @@ from tortie.base.errors import Invalid
 
 DEEPEST = 50
 """Sections inside sections."""
-LONGEST = 4 * 1024 * 1024
+LONGEST = 1024 * 1024
 """Characters of a rendered text, and of steps on the way: lists inside lists multiply."""
 AS_JSON = "asJson"
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\r?\n|\Z)")

@@ -8,6 +8,8 @@ from typing import Any
 
 RESOURCE = "resource"
 """Where a template finds the package's resource.json."""
+NO_EFFECT = "Has no effect"
+"""So the description of an option begins that is only there because the original had it."""
 
 
 def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,18 +33,23 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def unknown(schema: Mapping[str, Any], given: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """A line for each option that the schema does not name: it has no effect, but nothing else would say so."""
+def idle(schema: Mapping[str, Any], given: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """A line for each option that has no effect, since the schema does not name it or says so: nothing else would."""
     known = dict(_properties(schema))
-    if not known or schema.get("additionalProperties") or schema.get("patternProperties"):
+    if not known:
         return
+    closed = not (schema.get("additionalProperties") or schema.get("patternProperties"))
     for name, value in given.items():
+        about = known.get(name, {})
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"; did you mean {path}{near[0]}?" if near else ""
-            yield f"option {path}{name} is not one of this package and has no effect{meant}"
+            if closed:
+                yield f"option {path}{name} is not one of this package and has no effect{meant}"
+        elif str(about.get("description")).startswith(NO_EFFECT):
+            yield f"option {path}{name} has no effect{str(about['description']).removeprefix(NO_EFFECT)}"
         elif isinstance(value, Mapping):
-            yield from unknown(known[name], value, f"{path}{name}.")
+            yield from idle(about, value, f"{path}{name}.")
 
 
 def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

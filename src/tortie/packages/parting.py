@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aiohttp
 import msgspec
 
@@ -21,22 +23,28 @@ class Parting:
         self._http = http
         self._marathon = marathon
 
-    async def ask(self, one: Installed, *, force: bool) -> None:
-        """Returns once the app may go. Raises CosmosError: under way, or refused; with `force` an app that does not
-        answer may go."""
+    async def ask(self, apps: Sequence[Installed], *, force: bool) -> None:
+        """Returns once the apps of one framework may go: all of them are asked, since one leads and the others only
+        say that. Raises CosmosError: under way, or refused; with `force` apps that do not answer may go."""
+        said = [found for one in apps if (found := await self._said(one, force=force)) is not None]
+        if not said:
+            return
+        name = apps[0].name
+        for status, message in said:
+            if status == 202:
+                raise failures.uninstall_under_way(name, message)
+        if not any(status in (200, 204) for status, _ in said):
+            raise failures.uninstall_refused(name, "; ".join(dict.fromkeys(message for _, message in said)))
+
+    async def _said(self, one: Installed, *, force: bool) -> tuple[int, str] | None:
+        """None where nothing needs to be asked, or with `force` nobody can be."""
         path = one.labels.get(PARTING)
         if not path:
-            return
+            return None
         try:
-            status, message = await self._post(one, path, force=force)
+            return await self._post(one, path, force=force)
         except Unavailable as error:
-            if force:
-                return
-            raise failures.uninstall_refused(one.name, f"its app cannot be asked: {error}") from error
-        if status == 202:
-            raise failures.uninstall_under_way(one.name, message)
-        if status not in (200, 204):
-            raise failures.uninstall_refused(one.name, message)
+            return None if force else (503, f"its app cannot be asked: {error}")
 
     async def _post(self, one: Installed, path: str, *, force: bool) -> tuple[int, str]:
         url = await self._url(one.app, path)

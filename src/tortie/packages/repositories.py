@@ -16,6 +16,7 @@ import msgspec
 from tortie.base.decoding import ready
 from tortie.base.errors import Unavailable
 from tortie.packages import failures
+from tortie.packages.failures import CosmosError
 from tortie.packages.sources import BUILT_IN, Fetched, Trust, fetch
 from tortie.packages.universe import Repository, Universe
 from tortie.store.port import Compare, CompareFailed, Datastore, Put
@@ -59,22 +60,42 @@ class Repositories:
         self._fresh = fresh
         self._clock = clock
         self._cached: tuple[float, tuple[Repository, ...], Universe] | None = None
+        self._failed: tuple[float, tuple[Repository, ...], CosmosError] | None = None
         self._reading = asyncio.Lock()
 
     async def listed(self) -> list[Repository]:
         return (await anyio.to_thread.run_sync(self._read))[0]
 
     async def universe(self) -> Universe:
-        """What all repositories hold. Raises CosmosError when one of them cannot be read."""
+        """What all repositories hold. Raises CosmosError when one of them cannot be read: to everybody who waited for
+        the same reading, since a silent one takes long to be given up."""
+        asked = time.monotonic()
         async with self._reading:
-            repositories = await self.listed()
-            cached = self._cached
-            if cached is not None and cached[1] == tuple(repositories) and time.monotonic() < cached[0]:
+            repositories = tuple(await self.listed())
+            cached, failed = self._cached, self._failed
+            if cached is not None and cached[1] == repositories and time.monotonic() < cached[0]:
                 return cached[2]
-            found = [(repository, (await self._fetch(repository)).packages) for repository in repositories]
+            if failed is not None and failed[1] == repositories and asked < failed[0]:
+                raise failed[2]
+            try:
+                found = [(repository, (await self._fetch(repository)).packages) for repository in repositories]
+            except CosmosError as error:
+                self._failed = time.monotonic(), repositories, error
+                raise
             universe = Universe(found)
-            self._cached = time.monotonic() + self._fresh, tuple(repositories), universe
+            self._cached, self._failed = (time.monotonic() + self._fresh, repositories, universe), None
             return universe
+
+    async def names(self) -> tuple[set[str], list[str]]:
+        """Of the packages of all repositories that the cluster has or began with, and of our own; for each repository
+        that cannot be read, why."""
+        names, unread = set[str](), []
+        for repository in dict.fromkeys([*DEFAULT, *self._default, *await self.listed()]):
+            try:
+                names |= {package.name for package in (await self._fetch(repository)).packages}
+            except failures.CosmosError as error:
+                unread.append(str(error))
+        return names, unread
 
     async def add(self, repository: Repository, index: int | None = None) -> list[Repository]:
         """The list with the repository at that place, by default the last. It is read once before."""

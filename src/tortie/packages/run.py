@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import anyio
 
+from tortie.base.errors import Invalid
+from tortie.base.meant import meant
 from tortie.packages import signing, station
 from tortie.packages.cosmos import Cosmos
 from tortie.packages.frameworks import Frameworks
@@ -20,7 +22,7 @@ from tortie.packages.front import application
 from tortie.packages.parting import Parting
 from tortie.packages.repositories import DEFAULT, Repositories
 from tortie.packages.served import ServedRepository
-from tortie.packages.sources import Trust
+from tortie.packages.sources import Trust, built_in
 from tortie.packages.universe import Repository
 from tortie.store.open import open_store
 from tortie.store.port import Datastore
@@ -79,6 +81,7 @@ async def _serve(
     async with aiohttp.ClientSession() as http, marathon, anyio.create_task_group() as group:
         trust = Trust(settings.trusted, settings.unsigned)
         repositories = Repositories(store, http, trust=trust, default=settings.repositories)
+        await check_defaults(repositories, settings.defaults)
         cosmos = Cosmos(
             repositories, marathon, Frameworks(http, settings.masters), Parting(http, marathon), settings.defaults
         )
@@ -87,6 +90,19 @@ async def _serve(
             group.start_soon(serve, app, [other])
         if settings.station is not None:
             group.start_soon(station.run, store, settings.station)
+
+
+async def check_defaults(repositories: Repositories, defaults: Mapping[str, Any]) -> None:
+    """Invalid names packages that there are not: their options would have no effect. While a repository cannot be read
+    nobody knows that; the log says it then."""
+    if defaults.keys() <= {package.name for package in built_in()}:
+        return
+    names, unread = await repositories.names()
+    wrong = [f"--defaults: there is no package {name}{meant(name, names)}" for name in defaults if name not in names]
+    if wrong and not unread:
+        raise Invalid(*wrong)
+    for text in wrong:
+        log.warning("%s (as far as can be told: %s)", text, "; ".join(unread))
 
 
 def _own_key(folder: Path) -> Path:

@@ -300,9 +300,13 @@ _KEYWORDS: Mapping[str, _Check] = {
 }
 
 
+_AT_END = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+"""What is escaped, a class, or ECMA's end: that of Python also stands before a last line's end."""
+
+
 def _matcher(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
+        return re.compile(_AT_END.sub(lambda found: r"\Z" if found[0] == "$" else found[0], pattern), re.ASCII)
     except (re.error, RecursionError, OverflowError) as error:
         raise Invalid(f"the schema's pattern {pattern[:200]!r} cannot be read: {error}") from error
 

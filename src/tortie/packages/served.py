@@ -10,6 +10,8 @@ from pathlib import Path
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -42,7 +44,8 @@ class ServedRepository:
             return self._made[1], self._made[2]
 
     def application(self) -> Starlette:
-        return Starlette(routes=[Route("/repository", self.index), Route("/repository.sig", self.signature)])
+        routes = [Route("/repository", self.index), Route("/repository.sig", self.signature)]
+        return Starlette(routes=routes, middleware=[Middleware(GZipMiddleware)])
 
     async def index(self, request: Request) -> Response:
         data, _ = await self.current()

@@ -32,9 +32,10 @@ BUILT_IN = "builtin:tortie"
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_UNPACKED = 256 * 1024 * 1024
 _MOST_FILES = 50_000
+_MOST_REDIRECTS = 5
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=20)
 _ASKING = {
-    "Accept": ", ".join([*(REPOSITORY.format(version) for version in (4, 3)), "application/zip", "application/json"]),
+    "Accept": ", ".join([*map(REPOSITORY.format, (5, 4, 3)), "application/zip", "application/json"]),
     "Accept-Encoding": "gzip",
     "User-Agent": f"cosmos/0.6.3 dcos/{RELEASE}",
 }
@@ -179,7 +180,7 @@ class _Remote:
 
     async def _get(self, uri: str) -> bytes:
         try:
-            async with self.http.get(uri, headers=_ASKING, timeout=_TIMEOUT, max_redirects=5) as reply:
+            async with self.http.get(uri, headers=_ASKING, timeout=_TIMEOUT, max_redirects=_MOST_REDIRECTS) as reply:
                 if reply.status != 200:
                     raise failures.repository_answer(self.name, self.uri, reply.status, adding=self.adding)
                 if urlsplit(uri).scheme == "https" and reply.url.scheme != "https":
@@ -190,6 +191,9 @@ class _Remote:
                     if len(data) > _MOST_BYTES:
                         raise Invalid(f"{uri} gives more than {_MOST_BYTES} bytes")
                 return bytes(data)
+        except aiohttp.TooManyRedirects as error:
+            cause = f"more than {_MOST_REDIRECTS} redirects, the last of them from {error.history[-1].url}"
+            raise failures.uri_unreachable(self.name, self.uri, cause) from error
         except aiohttp.InvalidURL as error:
             raise failures.uri_syntax(self.name, self.uri) from error
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

@@ -67,7 +67,7 @@ class _Work:
             code = self._hand.work(self._request)
             log.info("request=%s ended with %d", self._request.id, code)
         except Gone as error:
-            log.info("request=%s: nobody waits for it (%s)", self._request.id, error)
+            log.info("request=%s: %s", self._request.id, error)
         except TortieError as error:
             log.error("request=%s: %s", self._request.id, error)
         finally:

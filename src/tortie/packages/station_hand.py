@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import http.client
 import logging
 import os
 import signal
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from tortie.base.errors import Conflict, Unavailable
-from tortie.packages.stations import Request
+from tortie.packages.stations import ADDRESS, Request
 
 MARK = "TORTIE_STATION_HAND"
 """In the environment of a hand and of all that it starts: the folder of its station."""
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-FETCH_SECONDS = 30.0
 ENDING_SECONDS = 30.0
-MOST_GIVEN = 1 << 30
 PAUSE = 0.05
 log = logging.getLogger("station")
 
 
 class Gone(Exception):
-    """Nobody waits for this request any more."""
+    """This request was withdrawn before it began."""
 
 
 class Lock:
@@ -70,9 +65,8 @@ class Hand:
         self._ending = threading.Event()
 
     def work(self, request: Request) -> int:
-        """The exit code of what the request names, once it has ended. Gone when nobody waits for it; Unavailable when
-        it cannot be begun."""
-        given = self.fetch(request.given)
+        """The exit code of what the request names, once it has ended. Gone when it was withdrawn before it began;
+        Unavailable when it cannot be begun."""
         lock = Lock(self._folder / "hand.lock")
         lock.take(ENDING_SECONDS)
         try:
@@ -80,9 +74,9 @@ class Hand:
                 raise Gone("it was withdrawn")
             process = subprocess.Popen(
                 request.argv,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={"PATH": os.environ.get("PATH") or PATHS, "HOME": "/root", MARK: str(self._folder)},
+                env=self._environment(request.given),
                 cwd="/",
                 start_new_session=True,
                 pass_fds=(lock.descriptor,),
@@ -93,28 +87,16 @@ class Hand:
             lock.leave()
         if self._ending.is_set():  # it was ended before it had begun
             clear(self._folder)
-        process.communicate(given)
-        return process.returncode
+        return process.wait()
+
+    def _environment(self, address: str) -> dict[str, str]:
+        path = os.environ.get("PATH") or PATHS
+        return {"PATH": path, "HOME": "/root", MARK: str(self._folder), ADDRESS: address}
 
     def end(self) -> None:
         """Returns once nothing of it is at work; `work` returns, too."""
         self._ending.set()
         clear(self._folder)
-
-    def fetch(self, url: str) -> bytes:
-        """Patient with a framework that is just starting; one that has forgotten the request is believed at once."""
-        web = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        ends = time.monotonic() + FETCH_SECONDS
-        while True:
-            try:
-                with web.open(url, timeout=10) as reply:
-                    found: bytes = reply.read(MOST_GIVEN)
-                    return found
-            except urllib.error.HTTPError as error:
-                raise Gone(f"HTTP {error.code}") from error
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                if time.monotonic() > ends or self._ending.wait(1.0):
-                    raise Gone(str(error)) from error
 
 
 def clear(folder: Path) -> None:

@@ -14,6 +14,8 @@ from tortie.base.errors import Invalid
 T = TypeVar("T")
 STATIONS = "/tortie/v1/packages/stations/"
 REQUESTS = "/tortie/v1/packages/station-requests/"
+ADDRESS = "TORTIE_HAND"
+"""The variable that holds a request's secret address for the program that works on it."""
 
 
 class Station(msgspec.Struct, frozen=True):
@@ -31,8 +33,9 @@ class Station(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a station is to do: fetch what lies at `given`, and let `argv` read it. Another request in its place ends
-    the one before; none in its place does, too."""
+    """What a station is to do: run `argv`, which finds the secret address `given` in its environment, fetches there
+    what it works on, and brings its answer there. Another request in its place ends the one before; none in its place
+    does, too."""
 
     id: str
     given: str

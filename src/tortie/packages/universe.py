@@ -55,7 +55,10 @@ def read_tree(files: Mapping[str, bytes]) -> list[Package]:
     for path in sorted(files):
         if matched := _FILE.fullmatch(path):
             letter, name, release, file = matched.groups()
-            releases.setdefault((name, release), {})[file] = files[path]
+            found = releases.setdefault((name, release), {})
+            if file in found:
+                problems.append(f"{path}: {name}/{release}/{file} is there twice")
+            found[file] = files[path]
             if letter != name[0].upper():
                 problems.append(f"{path}: {name} belongs into the folder {name[0].upper()}")
     if problems:

@@ -13,6 +13,8 @@ CONFIGURED = "/etc/tortie/store"
 """One line: the address of this host's store."""
 CLUSTER = "/etc/tortie/cluster-store"
 """The same of the cluster's store, where the host's is the network's: written where the two are kept apart."""
+NETWORK = "/tortie/v1/network-store"
+"""Key of the cluster's store: the address of the network's, once every host has it. For who has no node."""
 
 
 def store_url(
@@ -22,23 +24,34 @@ def store_url(
 ) -> str:
     """The network's store of this host: what TORTIE_STORE names, else the host's configuration, else the embedded one.
 
-    NoNetworkStore where only the cluster's is configured: the embedded one is not the network's there.
+    Where only the cluster's is configured the embedded one is not the network's: it is asked as `network_of` says.
     """
     if named := environ.get("TORTIE_STORE"):
         return named
     if (line := _line(configured)) is not None:
         return line
     if os.path.exists(cluster):
-        raise no_network_store(configured)
+        return network_of(cluster, configured)
     return DEFAULT
 
 
-def no_network_store(configured: str | os.PathLike[str] = CONFIGURED) -> NoNetworkStore:
-    """In words for a person."""
-    return NoNetworkStore(
-        f"this host knows no store of the network: there is no {configured}\n"
-        "the calico package writes it on each host that it rolls; anywhere else TORTIE_STORE names it"
-    )
+def network_of(cluster: str | os.PathLike[str], configured: str | os.PathLike[str] = CONFIGURED) -> str:
+    """What the cluster's store says of the network's. NoNetworkStore, in words for a person, where it says nothing."""
+    missing = f"this host knows no store of the network: there is no {configured}"
+    try:
+        store = open_store(_line(cluster) or DEFAULT, create=False)
+        try:
+            found = store.get(NETWORK)
+        finally:
+            store.close()
+    except Unavailable as error:
+        raise NoNetworkStore(f"{missing}, and the cluster's does not answer\n{error}") from error
+    if found is None:
+        raise NoNetworkStore(
+            f"{missing}, and the cluster's names none\n"
+            "the calico package does, once every host has the network; until then TORTIE_STORE can name one"
+        )
+    return found.value.decode()
 
 
 def _line(path: str | os.PathLike[str]) -> str | None:

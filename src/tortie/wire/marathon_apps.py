@@ -124,6 +124,7 @@ class App(Base):
     deployments: list[Reference] | None = None
     last_task_failure: TaskFailure | None = None
     tasks_running: int = 0
+    tasks_healthy: int = 0
     tasks_unhealthy: int = 0
     version_info: VersionInfo | None = None
 

@@ -82,6 +82,25 @@ def test_an_app_with_the_labels_of_a_service_has_a_link() -> None:
     assert shown({"tasksRunning": 0}, **labels)[0]["link"] == ""
 
 
+def test_a_service_whose_health_is_looked_at_has_a_link_once_it_is_healthy() -> None:
+    labels = {"DCOS_SERVICE_NAME": "a", "DCOS_SERVICE_SCHEME": "http", "DCOS_SERVICE_PORT_INDEX": "0"}
+    starting = {"tasksRunning": 1, "healthChecks": [{}]}
+    line = shown(starting, **labels)[0]
+    assert (line["state"], line["text"], line["link"]) == ("wait", "1 of 1 running, 0 known to be healthy", "")
+    line = shown({**starting, "tasksHealthy": 1}, **labels)[0]
+    assert (line["state"], line["text"], line["link"]) == ("good", "1 of 1 running", "service/a/")
+
+
+def test_a_page_that_does_not_answer_is_no_link_and_no_fault() -> None:
+    absent = Probe("", "Shop", "10.0.0.9:80", ":8123/", "Connection refused")
+    found = board(Seen([MASTER], summary(), [], links=[Probe("", "Wiki", "", "/wiki"), absent]))
+    assert [(line["name"], line["state"], line["link"]) for line in found["links"]] == [
+        ("Wiki", "good", "/wiki"),
+        ("Shop", "wait", ""),
+    ]
+    assert found["state"] == "good"
+
+
 def test_health_is_that_of_the_units_and_hosts() -> None:
     failing = Probe("dcos-marathon.service", "Marathon", "", failure="away")
     whole = node([MASTER, failing], hostname="m", address="10.0.0.1", version="1.9.2")

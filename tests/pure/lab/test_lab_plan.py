@@ -12,7 +12,7 @@ import pytest
 
 from tortie.base.errors import Invalid
 from tortie.lab import files
-from tortie.lab.daemons import plan_of
+from tortie.lab.daemons import plan_of, with_ports
 from tortie.lab.documents import STARS, check_options, from_first_line
 from tortie.lab.first import vxlan_mode
 from tortie.lab.network import router_peers
@@ -121,7 +121,15 @@ def test_the_door_is_at_80_but_where_the_balancer_is() -> None:
     assert "--link=Stars=:23078/" in stars
     assert "--balancer" in stars
     assert "172.24.197.101:80" in hello
-    assert "--link=Haproxy=:9090/haproxy?stats" in hello
+    assert "--link=HAProxy=:9090/haproxy?stats" in hello
+    assert "--ask=HAProxy=http://172.24.197.201:9090/haproxy?stats" in hello
+
+
+def test_the_door_leads_to_the_ports_that_were_free() -> None:
+    moved = with_ports(plan_of("t", Options(document="hello")), {"hello": 10120, "haproxy": 9091, "door": 8082})
+    argv = next(d for d in moved.host("master").daemons if d.name == "door").argv
+    assert {"--link=Hello=:10120/", "--link=HAProxy=:9091/haproxy?stats"} <= set(argv)
+    assert "--ask=HAProxy=http://172.24.197.201:9090/haproxy?stats" in argv
 
 
 def test_the_package_service_is_there_and_behind_the_door_where_a_document_installs_packages() -> None:
@@ -170,7 +178,7 @@ def test_defaults_are_stars_with_two_agents() -> None:
         ("environment", {}, "no document 'environment'.*environments"),
         ("nonsense", {}, "nonsense'; there are stars, hello, net-modules, environments"),
         ("stars", {"bare": True}, "--bare with stars: it installs no packages"),
-        ("hello", {"bare": True, "routing": "vxlan"}, "--bare with --routing vxlan"),
+        ("hello", {"bare": True, "routing": "bgp", "subnets": 2}, "--bare with --routing bgp --subnets 2: sessions"),
         ("hello", {"bare": True, "runtime": "ucr"}, "--bare with --runtime ucr"),
         ("stars", {"subnets": 2}, "--subnets 2 with --routing direct"),
         ("stars", {"subnets": 0}, "--subnets 0"),
@@ -194,7 +202,9 @@ def test_what_there_is_not_is_refused_by_its_name(document: str, change: dict[st
         ("hello", {}, ""),
         ("environments", {"store": "etcd", "agents": 5}, ""),
         ("hello", {"bare": True}, ""),
-        ("hello", {"routing": "bgp", "subnets": 2}, "--routing bgp: the calico package's network routes directly"),
+        ("hello", {"routing": "bgp"}, ""),
+        ("environments", {"routing": "vxlan", "subnets": 2}, ""),
+        ("hello", {"routing": "bgp", "subnets": 2}, "--routing bgp --subnets 2: sessions with the router"),
         ("environments", {"runtime": "ucr"}, "--runtime ucr: "),
         ("hello", {"agents": 2}, "--agents 2: the etcd package has 3 members"),
     ],

@@ -67,7 +67,7 @@ class Watcher:
     """Stands in for the terminal and for the lab of a walk that types nothing."""
 
     hosts: dict[str, Any] = {}
-    state: dict[str, Any] = {"options": {"runtime": "docker"}}
+    state: dict[str, Any] = {"options": {"runtime": "docker", "routing": "direct"}}
 
     def step(self, key: str, title: str) -> None:
         self.last = key

@@ -21,7 +21,8 @@ def host(name: str, mark: str, *steps: dict[str, Any], reason: str = "") -> dict
 def status(
     state: str, *hosts: dict[str, Any], stopped: str = "", trouble: str = "", begun: float = 1
 ) -> dict[str, Any]:
-    return {"state": state, "stopped": stopped, "trouble": trouble, "begun": begun, "hosts": list(hosts)}
+    said = {"stopped": stopped, "trouble": trouble, "looking": not trouble}
+    return {"state": state, **said, "begun": begun, "hosts": list(hosts)}
 
 
 def test_each_host_is_told_once_when_it_begins_and_when_it_is_done() -> None:
@@ -30,6 +31,8 @@ def test_each_host_is_told_once_when_it_begins_and_when_it_is_done() -> None:
     assert seen.now == "not begun yet"
     assert seen.look(status("none", trouble="no agent")) == []
     assert seen.now == "0 of 0 hosts, no agent"
+    assert seen.look(status("none")) == []
+    assert seen.now == "0 of 0 hosts, looking at what each host lacks"
     first = status("rolling", host("10.0.0.2", "rolling", step("node", 5), step("gate")), host("10.0.0.3", "waiting"))
     assert seen.look(first) == ["agent-1: begun"]
     assert seen.look(first) == []

@@ -10,7 +10,18 @@ import pytest
 from tortie.base.errors import Invalid
 from tortie.packages.calico.board import board, difference, legacy, orders, summary
 from tortie.packages.calico.tasks import Needs, command_line, room, task_of
-from tortie.packages.calico.values import Agent, Kept, Wanted, backwards, digest, ours, rests, store_of, tasks
+from tortie.packages.calico.values import (
+    Agent,
+    Kept,
+    Wanted,
+    backwards,
+    digest,
+    ours,
+    rests,
+    store_of,
+    switched_off,
+    tasks,
+)
 from tortie.packages.rollout.inventory import NODE_CONF, Cni, Plan, Product, plan
 from tortie.packages.rollout.machine import GATE, Act, begun, decide, ended, ordered, over, state
 from tortie.store.open import CLUSTER
@@ -93,21 +104,21 @@ def test_an_offer_that_is_too_small_says_what_it_lacks() -> None:
 
 def test_a_hand_gets_to_the_host_s_root_with_docker_and_is_there_without() -> None:
     inside = Needs(image="i", python="/usr/bin/python3")
-    task = task_of("n", "t", "A", [], inside, ("http://f/1", "http://f/2"), 7)
+    task = task_of("n", "t", "A", [], inside, "http://f/secret", 7)
     assert task.container is not None
     assert task.container.docker is not None
     docker = task.container.docker
     assert (docker.privileged, docker.network) == (None, "HOST")
     assert ("cap-add", "NET_ADMIN") in {(parameter.key, parameter.value) for parameter in docker.parameters or ()}
     assert [(volume.container_path, volume.host_path) for volume in task.container.volumes] == [("/host", "/")]
-    assert command_line(inside, "http://f/2", 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
+    assert command_line(inside, 7).startswith("exec chroot /host /usr/bin/python3 -I -B -c ")
     plain = Needs(container="mesos", python="/usr/bin/python3")
-    among = task_of("n", "t", "A", [], plain, ("u", "v"), 7).container
+    among = task_of("n", "t", "A", [], plain, "u", 7).container
     assert among is not None
     assert among.linux_info is not None
     assert (among.type, among.mesos, among.linux_info["share_pid_namespace"]) == ("MESOS", None, True)
     assert {"NET_ADMIN", "SYS_ADMIN"} <= set(among.linux_info["effective_capabilities"]["capabilities"])
-    assert command_line(plain, "http://f/2", 7).startswith("exec /usr/bin/python3 -I -B -c ")
+    assert command_line(plain, 7).startswith("exec /usr/bin/python3 -I -B -c ")
 
 
 def test_backwards_undoes_what_was_done_on_the_agents_that_are_there() -> None:
@@ -152,6 +163,10 @@ def test_the_board_says_why_it_stopped_and_what_can_be_asked_for() -> None:
     nothing = board(None, None, "starting")
     assert (nothing["state"], nothing["trouble"], nothing["hosts"]) == ("none", "starting", [])
     assert nothing.keys() == shown.keys()
+    assert not nothing["looking"]
+    looking = board(None, None, "", looking=True)
+    assert (looking["looking"], looking["trouble"]) == (True, ""), "who looks waits for nobody"
+    assert summary(looking) == {"state": "none", "text": "looking at what each host lacks"}
 
 
 def steps_of(rollout: Any) -> Any:
@@ -231,7 +246,7 @@ def test_the_orders_that_the_board_offers_are_taken() -> None:
 
 def test_the_original_s_page_is_told_by_its_class_names() -> None:
     shown = board(walked(Act("p1", "node"), "no"), planned(), "")
-    told = legacy(shown["hosts"])
+    told = legacy(shown)
     assert set(told) == {"a1", "a2", "p1"}
     assert list(told["a1"]) == ["TaskRunCalicoNode"]
     assert told["a1"]["TaskRunCalicoNode"] | {"created": "", "updated": ""} == {
@@ -248,6 +263,23 @@ def test_the_original_s_page_is_told_by_its_class_names() -> None:
         "TaskInstallCalicoCNI": 2,
         "TaskRunCalicoNode": 1,
     }
+
+
+def test_what_the_options_switch_off_is_in_no_plan_and_shown_as_skipped() -> None:
+    wanted = Wanted(cni=Cni(), run_node=False)
+    made = tasks(wanted, STORE, AGENTS, PRODUCT)
+    for task in made:
+        assert (task.want["node"]["unit"], "node" in task.want["files"]) == ("", False)
+        assert NODE_CONF not in task.want["files"]["configuration"]
+        assert task.want["files"]["cni"] == planned().tasks[0].want["files"]["cni"]
+    assert switched_off(planned()) == []
+    without = plan(made, {agent.hostname: {} for agent in AGENTS}, "0123")
+    shown = board(without.rollout(1.0), without, "")
+    assert shown["skipped"] == [{"name": "node", "title": "Node"}]
+    assert set(legacy(shown)["a1"]) == {"TaskRunEtcdProxy", "TaskInstallDockerClusterStore", "TaskInstallCalicoCNI"}
+    bare = plan(tasks(Wanted(), STORE, AGENTS, PRODUCT), {agent.hostname: {} for agent in AGENTS}, "0123")
+    assert switched_off(bare) == ["cni", "agent"]
+    assert "TaskInstallCalicoCNI" not in legacy(board(bare.rollout(1.0), bare, ""))["a1"]
 
 
 def test_a_login_in_the_store_s_address_is_not_shown() -> None:

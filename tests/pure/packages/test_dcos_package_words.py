@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+import zipfile
 from typing import Any
 
 import pytest
 
+from tortie.cli.dcos import package_commands
+from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.package_client import media_type, said
 from tortie.cli.dcos.package_tables import cut, installed, list_table, newest_first, search_table
+from tortie.cli.dcos.session import Session
 
 WORDS: list[tuple[str, str, dict[str, Any], str]] = [
     ("PackageNotFound", "Package [x] not found", {}, "Package [x] not found"),
@@ -38,7 +44,7 @@ def test_failures(kind: str, message: str, data: dict[str, Any], text: str) -> N
 
 def test_options_that_a_schema_forbids() -> None:
     errors = [
-        {"unwanted": ["x"], "instance": {"pointer": ""}},
+        {"unwanted": ["x", "y"], "instance": {"pointer": ""}},
         {
             "found": "string",
             "expected": ["integer", "number"],
@@ -50,7 +56,7 @@ def test_options_that_a_schema_forbids() -> None:
     ]
     assert said("JsonSchemaMismatch", "m", {"errors": errors}).splitlines()[:-2] == [
         "Error: Options JSON failed validation",
-        "Unexpected properties: x",
+        "Unexpected properties: ['x', 'y']",
         "Found: string",
         "Expected: integer,number",
         "Path: Framework Settings.cpu-limit",
@@ -58,6 +64,47 @@ def test_options_that_a_schema_forbids() -> None:
         "Path: a/b",
         "else",
     ]
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name that is there twice
+        for name, data in members:
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_the_programs_of_a_zip(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = zipped(("../../etc/dcos-foo", b"1"), ("bin/dcos-bar", b"2"), ("README", b"3"), ("dcos-d/", b""))
+    assert package_commands.unpacked(good, "foo") == {"dcos-foo": b"1", "dcos-bar": b"2"}
+    monkeypatch.setattr(package_commands, "MOST_BYTES", 100)
+    for data, words in (
+        (zipped(("a/dcos-x", b""), ("b/dcos-x", b"")), "dcos-x is there twice"),
+        (zipped(("dcos-a", bytes(60)), ("dcos-b", bytes(60))), "more than 100 bytes"),
+        (zipped(("README", b"")), "there is no program dcos-... in the zip"),
+        (good[:-30], "cannot be unpacked"),
+        (b"", "cannot be unpacked"),
+    ):
+        with pytest.raises(DcosError) as caught:
+            package_commands.unpacked(data, "foo")
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ({"name": "../../../tmp"}, "is not the name of a package"),
+        ({"name": ""}, "is not the name of a package"),
+        ({"command": {"pip": ["foo"]}}, "only programs are; --app installs the app alone"),
+        ({"resource": {"cli": {"binaries": {}}}}, "has no command for"),
+        ({"resource": {"cli": 7}}, "has no command for"),
+    ],
+)
+def test_packages_whose_command_cannot_be_fetched(package: dict[str, Any], words: str) -> None:
+    with pytest.raises(DcosError) as caught:
+        package_commands.fetch(Session({}), {"name": "foo", **package})
+    assert words in str(caught.value)
 
 
 def test_media_types() -> None:

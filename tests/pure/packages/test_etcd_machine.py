@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.packages.etcd import machine, tasks
+from tortie.packages.etcd.reports import Reports
 from tortie.packages.etcd.values import (
     Forget,
     Grow,
@@ -318,3 +319,26 @@ def test_the_task_is_found_by_the_names_of_the_original_and_of_etcd() -> None:
     assert seeded is not None
     assert seeded.uris[0].value == "http://x/seed"
     assert (seeded.value or "").startswith("ETCDCTL_API=3 etcdctl snapshot restore ")
+
+
+def test_the_first_member_that_ends_is_replaced_at_once_the_next_later_until_all_is_well() -> None:
+    told, now = Reports(), 1000.0
+
+    def member(number: int) -> Member:
+        name = f"etcd-{number}"
+        return Member(name=name, task=f"t-{name}", agent="A", host="H", peer=1, client=2, http=3, since=now)
+
+    def ends(one: Member, state: mesos.TaskState = "TASK_FAILED", message: str = "exit 1") -> float:
+        status = mesos.TaskStatus(task_id=mesos.ID(value=one.task), state=state, message=message)
+        assert told.told(status, one, now)
+        assert not told.told(status, one, now)
+        return told.pause_ends - now
+
+    assert (ends(member(1)), told.failure) == (0.0, "etcd-1 on H has ended: exit 1")
+    assert (ends(member(2)), told.failed) == (1.0, 2)
+    assert [ends(member(number)) for number in (3, 4)] == [3.0, 7.0]
+    killed = ends(member(5), "TASK_KILLED")
+    assert (killed, told.failed) == (7.0, 4)
+    told.whole()
+    assert (told.failure, ends(member(6))) == ("", 0.0)
+    assert [ends(member(number)) for number in range(7, 20)][-1] == 60.0

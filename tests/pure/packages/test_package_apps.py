@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tortie.packages import apps
-from tortie.packages.apps import Installed, app_of, canonical
+from tortie.packages.apps import Installed, app_of, canonical, to_be_asked
 from tortie.packages.failures import CosmosError
 from tortie.packages.media import BY_PATH, OPERATIONS, negotiate
 from tortie.packages.sources import BUILT_IN, built_in
@@ -73,6 +73,28 @@ def test_a_switched_off_option_is_the_word_false() -> None:
     assert calico["env"]["CALICO_ENABLE_INSTALL_CNI"] == "false"
     assert calico["env"]["CALICO_ENABLE_RUN_ETCD_PROXY"] == "false"
     assert "TORTIE_PACKAGE_NEEDS" not in calico["labels"]
+
+
+def test_the_roller_of_agents_without_docker_runs_where_its_tasks_do() -> None:
+    plain = app_of(found("calico"), {})
+    assert (plain["container"]["type"], plain["container"]["docker"]["network"]) == ("DOCKER", "HOST")
+    assert "CALICO_CONTAINER" not in plain["env"]
+    without = app_of(found("calico"), {"Framework Settings": {"use-docker": False}})
+    assert without["env"]["CALICO_CONTAINER"] == "mesos"
+    assert without["container"] == plain["container"] | {
+        "type": "MESOS",
+        "docker": {"image": plain["container"]["docker"]["image"], "forcePullImage": False},
+    }
+    with pytest.raises(CosmosError) as caught:
+        app_of(found("calico"), {"Framework Settings": {"use-docker": "mesos"}})
+    assert "/Framework Settings/use-docker" in json.dumps(caught.value.data)
+
+
+def test_the_page_s_port_is_the_one_that_marathon_has_given_the_app_for_good() -> None:
+    calico = app_of(found("calico"), {})
+    assert (calico["ports"], calico["requirePorts"], calico["instances"]) == ([0], True, 1)
+    assert calico["upgradeStrategy"] == {"minimumHealthCapacity": 0, "maximumOverCapacity": 0}, "a port is held once"
+    assert [check["portIndex"] for check in calico["healthChecks"]] == [0]
 
 
 def balancer(**options: Any) -> dict[str, Any]:
@@ -140,6 +162,24 @@ def test_labels_of_both_generations() -> None:
     assert base64.b64decode(app_of(found("etcd"), {})["labels"]["DCOS_PACKAGE_OPTIONS"]) == b"{}"
 
 
+def test_what_a_person_took_away_is_remembered() -> None:
+    """null replaces a default: an update merges into the same options."""
+    options = {"Framework Settings": {"override-installer-url": None, "list": [None]}}
+    labels = apps.labels_of(found("calico"), options)
+    assert json.loads(base64.b64decode(labels["DCOS_PACKAGE_OPTIONS"])) == options
+    assert Installed("/x", labels).options() == options
+
+
+def test_who_is_asked_before_apps_go() -> None:
+    def one(app: str, name: str = "etcd", framework: str = "etcd") -> Installed:
+        return Installed(app, {apps.NAME: name, **({apps.FRAMEWORK: framework} if framework else {})})
+
+    first, second, other, plain = one("/a"), one("/b"), one("/c", framework="own"), one("/d", framework="")
+    assert to_be_asked([first, second, other, plain], []) == [[first, second], [other], [plain]]
+    assert to_be_asked([first, plain], [second, one("/e", framework="")]) == [[plain]]
+    assert to_be_asked([first], [one("/x", "another")]) == [[first]]
+
+
 def test_a_template_cannot_say_that_it_is_another_package() -> None:
     package = found("hello").package
     lying = type(package)(package.fields, 0, template='{"id": "x", "labels": {"DCOS_PACKAGE_NAME": "etcd", "A": "b"}}')
@@ -148,7 +188,19 @@ def test_a_template_cannot_say_that_it_is_another_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["[]", "7", "{", "", '{"labels": 3}', '{"labels": {"a": 1}}', "{{#a}}", '{"a": 1e999}']
+    "template",
+    [
+        "[]",
+        "7",
+        "{",
+        "",
+        '{"labels": 3}',
+        '{"labels": false}',
+        '{"labels": []}',
+        '{"labels": {"a": 1}}',
+        "{{#a}}",
+        '{"a": 1e999}',
+    ],
 )
 def test_templates_that_make_no_app(template: str) -> None:
     package = found("hello").package
@@ -170,7 +222,8 @@ def test_labels_that_somebody_else_wrote(text: str) -> None:
 
 def test_ids_of_apps() -> None:
     assert [canonical(one) for one in ("a", "/a", "/a/b-c/", "a.b")] == ["/a", "/a", "/a/b-c", "/a.b"]
-    for wrong in ("", "/", "A", "a b", "-a", "a//b", "ä", "a_b"):
+    assert [canonical(one) for one in ("../x", "/a/../b", "./a", "a/./b")] == ["/x", "/b", "/a", "/a/b"]
+    for wrong in ("", "/", ".", "..", "a/..", "A", "a b", "-a", "a//b", "ä", "a_b"):
         with pytest.raises(CosmosError):
             canonical(wrong)
 

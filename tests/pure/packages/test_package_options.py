@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.base.errors import Invalid
-from tortie.packages.options import defaults, merge, unknown
+from tortie.packages.options import defaults, idle, merge
 from tortie.packages.schema import problems
 
 SCHEMA: dict[str, Any] = {
@@ -58,13 +58,18 @@ def test_objects_are_merged_and_all_else_is_replaced(below: Any, above: Any, mer
     assert merge(below, above) == merged
 
 
+def test_an_option_that_is_there_for_the_original_s_sake_is_named() -> None:
+    schema = {"properties": {"a b": {"properties": {"zk": {"description": "Has no effect: there is none."}, "x": {}}}}}
+    assert list(idle(schema, {"a b": {"zk": "z", "x": 1}})) == ["option a b.zk has no effect: there is none."]
+
+
 def test_a_misspelt_option_is_named_with_the_nearest() -> None:
-    found = list(unknown(SCHEMA, {"etcd": {"cpu": 1, "cpus": 1}, "ectd": {}}))
+    found = list(idle(SCHEMA, {"etcd": {"cpu": 1, "cpus": 1}, "ectd": {}}))
     assert found == [
         "option etcd.cpu is not one of this package and has no effect; did you mean etcd.cpus?",
         "option ectd is not one of this package and has no effect; did you mean etcd?",
     ]
-    assert not list(unknown({"properties": {"a": {}}, "additionalProperties": True}, {"b": 1}))
+    assert not list(idle({"properties": {"a": {}}, "additionalProperties": True}, {"b": 1}))
 
 
 # The schema, the value, the keyword, the pointer into the value, the message, and the fields that clients read.
@@ -169,6 +174,19 @@ def test_problems_in_the_words_that_clients_read(
 )
 def test_what_each_keyword_refuses(schema: Any, value: Any) -> None:
     assert problems(schema, value)
+
+
+def test_patterns_are_those_of_ecma() -> None:
+    for pattern, good, bad in (
+        ("^a$", "a", "a\n"),
+        ("^[$]$", "$", "a"),
+        (r"^\$a$", "$a", "a"),
+        (r"^[\]$]$", "$", "]$"),
+        (r"^\d$", "7", "\u0667"),
+        ("a$|b", "bc", "ac"),
+    ):
+        assert not problems({"pattern": pattern}, good), pattern
+        assert problems({"pattern": pattern}, bad), pattern
 
 
 def test_every_problem_is_named() -> None:

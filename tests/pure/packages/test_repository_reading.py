@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.base.errors import Invalid
+from tortie.packages import sources
 from tortie.packages.definition import read_entry
 from tortie.packages.seal import check_seal, sealed
 from tortie.packages.sources import unzipped
@@ -136,6 +137,10 @@ def test_a_tree_of_files() -> None:
         read_tree({name: data for name, data in tree().items() if not name.endswith("package.json")})
     with pytest.raises(Invalid, match="is not about bar"):
         read_tree({name.replace("/F/foo", "/B/bar"): data for name, data in tree().items()})
+    with pytest.raises(Invalid, match=r"foo/3/package\.json is there twice"):
+        read_tree(tree() | {name.replace("universe-x", "another"): data for name, data in tree().items()})
+    with pytest.raises(Invalid, match=r"belongs into the folder"):
+        read_tree({name.replace("/F/foo", "/F/.."): data for name, data in tree().items()})
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -158,9 +163,11 @@ def test_a_zip_and_what_is_left_of_it() -> None:
         unzipped(bytes(broken))
 
 
-def test_a_zip_that_grows_without_measure_is_refused_unread() -> None:
+def test_a_zip_that_grows_without_measure_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_MOST_UNPACKED", 250_000)
+    assert len(unzipped(packed({f"{n}": bytes(60_000) for n in range(4)}))) == 4
     with pytest.raises(Invalid, match="holds more than"):
-        unzipped(packed({f"{n}": bytes(60_000_000) for n in range(5)}))
+        unzipped(packed({f"{n}": bytes(60_000) for n in range(5)}))
 
 
 def test_the_newest_is_the_highest_release_of_the_first_repository() -> None:

@@ -51,8 +51,11 @@ _API_INLINE = r"""[{,]\s*["']?apiVersion["']?\s*:\s*["']?(v1|projectcalico\.org/
 
 
 class Choice(NamedTuple):
+    """`typed`: what was typed says it, or a file that was named; who typed it knows."""
+
     grammar: str
     why: str
+    typed: bool = True
 
 
 def fixed(program: str, asked: str | None) -> Choice | None:
@@ -121,4 +124,4 @@ def by_configuration(text: str | None) -> Choice | None:
     match = re.search(r"""\bkind["']?\s*:\s*["']?(calicoApiConfig|CalicoAPIConfig)\b""", text or "")
     if match is None:
         return None
-    return Choice("1.3" if match[1] == "calicoApiConfig" else "3", f"a configuration of kind {match[1]}")
+    return Choice("1.3" if match[1] == "calicoApiConfig" else "3", f"a configuration of kind {match[1]}", typed=False)

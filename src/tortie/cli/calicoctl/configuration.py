@@ -1,8 +1,8 @@
 """Which store the 1.3 and 3 grammars work on: the host's own, a configuration file, the environment.
 
 In this order: TORTIE_STORE; the host's own configuration; the configuration file when it names endpoints; the
-embedded store when this host has it and it is not the cluster's alone; the variables of the environment; else the
-embedded store's place, which then is said to be absent.
+embedded store when this host has it and it is not the cluster's alone; the variables of the environment; what the
+cluster's store says; else the embedded store's place, which then is said to be absent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tortie.base.errors import Invalid
-from tortie.store.open import CLUSTER, CONFIGURED, DEFAULT, no_network_store, store_url
+from tortie.store.open import CLUSTER, CONFIGURED, DEFAULT, network_of, store_url
 
 PATH = "/etc/calico/calicoctl.cfg"
 TLS = (
@@ -84,7 +84,7 @@ def configuration(text: str | None, path: str | None, environ: Mapping[str, str]
     _check_type(values, endpoints)
     apart = os.path.exists(CLUSTER)
     if apart and not endpoints:
-        raise no_network_store()
+        return Configuration(network_of(CLUSTER))
     embedded = os.path.isdir(DEFAULT.removeprefix("sqlite://")) and not apart
     if not endpoints or (embedded and not spec):
         return Configuration(DEFAULT, _note(endpoints, DEFAULT))

@@ -23,14 +23,16 @@ def run(program: str, arguments: Sequence[str], environ: Mapping[str, str], gram
     """The exit code; what there is to say has been printed."""
     sources = Sources()
     try:
+        tell = False
         choice = Choice(grammar, "") if grammar else choose.fixed(program, environ.get("CALICOCTL_GRAMMAR"))
         if choice is None:
             choice = _choose(arguments, sources)
-            if choice.why and sys.stderr.isatty():
-                print(f"calicoctl: grammar {choice.grammar}, from {choice.why}", file=sys.stderr)
+            tell = bool(choice.why) and sys.stderr.isatty()
     except Invalid as error:
         print(f"calicoctl: {error}", file=sys.stderr)
         return 1
+    if tell and not choice.typed and _new_here(choice.grammar, environ):
+        tell = _tell(choice)
     try:
         code = _grammar(choice.grammar)(arguments, environ, sources)
         sys.stdout.flush()
@@ -45,7 +47,33 @@ def run(program: str, arguments: Sequence[str], environ: Mapping[str, str], gram
         # Who read our output has gone; keep the interpreter from telling again while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code and tell:  # perhaps another was meant
+        _tell(choice)
     return code
+
+
+def _tell(choice: Choice) -> bool:
+    """A person, which grammar it is and why. False: it need not be told again."""
+    print(f"calicoctl: grammar {choice.grammar}, from {choice.why}", file=sys.stderr)
+    return False
+
+
+def _new_here(grammar: str, environ: Mapping[str, str]) -> bool:
+    """Whether nobody has been told on this terminal since it was opened; noted for the next time. True where nothing
+    can be noted."""
+    try:
+        terminal = os.fstat(sys.stderr.fileno())
+        folder = environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else f"/run/user/{os.geteuid()}")
+        path, text = f"{folder}/calicoctl-grammar-{terminal.st_rdev:x}", f"{terminal.st_ctime_ns} {grammar}"
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                if file.read() == text:
+                    return False
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, UnicodeDecodeError):
+        pass
+    return True
 
 
 def _choose(arguments: Sequence[str], sources: Sources) -> Choice:

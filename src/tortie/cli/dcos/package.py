@@ -17,7 +17,7 @@ COMMAND = Command(
         Verb(
             "install",
             "<package-name> [--cli | --app] [--app-id=<app-id>] [--package-version=<package-version>] "
-            "[--options=<file>] [--yes]",
+            "[--options=<file>] [--yes] [--global]",
             "package_install:install",
             "Install a package.",
         ),
@@ -58,6 +58,7 @@ COMMAND = Command(
         "--cli": "Only the command that the package brings.",
         "--config": "The options that the package knows, as a schema.",
         "--force": "Also when other packages need it, or while another deployment of the app is under way.",
+        "--global": "The command that the package brings is there for all clusters.",
         "--index=<index>": "The place in the list. Packages of the first repository that has them are taken.",
         "--json": "Print JSON-formatted data.",
         "--options=<file>": "The path to a JSON file with the package's options.",

@@ -117,7 +117,7 @@ def _mismatch(errors: Any) -> str:
     for one in errors if isinstance(errors, list) else []:
         if not isinstance(one, dict):
             continue
-        known = [text.format(_plain(one[name])) for name, text in _FIELDS if name in one]
+        known = [text.format(_plain(name, one[name])) for name, text in _FIELDS if name in one]
         lines += known or [str(one.get("message", ""))]
         instance = one.get("instance")
         pointer = str(instance.get("pointer", "")) if isinstance(instance, dict) else ""
@@ -130,5 +130,7 @@ def _mismatch(errors: Any) -> str:
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> str:
+def _plain(name: str, value: Any) -> str:
+    if name == "unwanted":
+        return str(value)  # the original printed the list as it was
     return ",".join(str(one) for one in value) if isinstance(value, list) else str(value)

@@ -33,9 +33,6 @@ def install(session: Session, line: Line) -> int:
         raise DcosError("--app-id is of the app: --cli installs none")
     options = package_options.read(line.value("--options"))
     package = definition(session, name, line.value("--package-version"))
-    program = package_commands.binary(package) if wants_cli else None
-    if line.has("--cli") and program is None:
-        raise DcosError(f"Package [{name}] brings no command")
     version = str(package.get("version"))
     app = wants_app and package.get("marathon") is not None
     if wants_app and package.get("preInstallNotes"):
@@ -43,6 +40,9 @@ def install(session: Session, line: Line) -> int:
         if not line.has("--yes") and not _agreed():
             say("Exiting installation.")
             return 1
+    programs = package_commands.fetch(session, package) if wants_cli else None  # the app waits for what may fail
+    if line.has("--cli") and programs is None:
+        raise DcosError(f"Package [{name}] brings no command")
     if app:
         package_options.warn(package.get("config"), options)
         asked = {"packageName": name, "packageVersion": version, "options": options}
@@ -55,9 +55,9 @@ def install(session: Session, line: Line) -> int:
         )
         sys.stdout.flush()
         call(session, "package/install", asked, (2, 1))
-    if program is not None:
+    if programs is not None:
         say(f"Installing CLI subcommand for package [{name}] version [{version}]")
-        _announce(package_commands.install(session, package, program))
+        _announce(package_commands.put(session.environ, programs, everywhere=line.has("--global")))
     if package.get("postInstallNotes"):
         say(str(package["postInstallNotes"]))
     return 0

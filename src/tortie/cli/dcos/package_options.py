@@ -28,9 +28,9 @@ def read(path: str | None) -> dict[str, Any]:
 
 
 def warn(config: Any, options: Mapping[str, Any]) -> None:
-    """A line for each option that the package does not know: the schema does not forbid it."""
+    """A line for each option without an effect: the schema does not forbid it."""
     if options and isinstance(config, Mapping):
-        from tortie.packages.options import unknown
+        from tortie.packages.options import idle
 
-        for line in unknown(config, options):
+        for line in idle(config, options):
             tell(f"Warning: {line}")

@@ -49,8 +49,10 @@ class Http(NamedTuple):
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
+        most: int | None = None,
     ) -> Reply:
-        """The answer, whatever its status; redirects are followed. `json` becomes the body."""
+        """The answer, whatever its status; redirects are followed. `json` becomes the body. More than `most` bytes are
+        refused."""
         sent = {**(headers or {})}
         if json is not None:
             body = encoding.dumps(json).encode()
@@ -58,7 +60,7 @@ class Http(NamedTuple):
         for _ in range(MOST_REDIRECTS):
             connection, answer = self.opened(method, url, body, sent, seconds or self.seconds)
             try:
-                content = _complete(url, answer)
+                content = _complete(url, answer, most)
             finally:
                 connection.close()
             there = answer.getheader("Location")
@@ -157,9 +159,16 @@ def _parts(url: str) -> Any:
     raise DcosError(f"HTTP Exception: Invalid URL [{url}]")
 
 
-def _complete(url: str, answer: http.client.HTTPResponse) -> bytes:
+def _complete(url: str, answer: http.client.HTTPResponse, most: int | None = None) -> bytes:
     try:
-        return answer.read()
+        if most is None:
+            return answer.read()
+        data = answer.read(most + 1)
+        if len(data) > most:
+            raise DcosError(f"[{url}] is larger than {most} bytes")
+        if answer.length:
+            raise sys.modules["http.client"].IncompleteRead(data, answer.length)
+        return data
     except (OSError, sys.modules["http.client"].HTTPException) as error:
         raise _failure(url, error) from error
 
@@ -173,5 +182,5 @@ def _failure(url: str, error: Exception) -> DcosError:
             f"<value>`\n<value>: true, false, or the path of a file with the authority's certificate\n{error}"
         )
     if isinstance(error, OSError):
-        return Unreachable(f"URL [{url}] is unreachable.")
+        return Unreachable(f"URL [{url}] is unreachable: {error.strerror or error or type(error).__name__}")
     return DcosError(f"HTTP Exception: {error or type(error).__name__} [{url}]")

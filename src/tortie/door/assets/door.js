@@ -40,6 +40,7 @@ function draw(board) {
     keyed(place, lines, (line) => `${line.name} ${line.link}`, make, update);
     if (!lines.length) place.append(el("li", { class: "none" }, (board[part] ? NONE : UNKNOWN)[part]));
   }
+  keyed(document.getElementById("links"), board.links, (line) => line.name, () => el("li"), leads);
   put(document.getElementById("deployments"), board.deployments ? `${board.deployments} deploying` : "");
   rollout(board.rollout);
   put(document.getElementById("sum"), sum(board));
@@ -69,10 +70,17 @@ function sum(board) {
   return "All is well";
 }
 
-// `:PORT/...` is another port of the host by which this page was reached.
-for (const link of document.querySelectorAll("[data-address]")) {
-  const address = link.dataset.address;
-  if (address.startsWith(":")) link.href = `http://${location.hostname}${address}`;
+// A page that does not answer yet is named, but is no link.
+function leads(node, line) {
+  const link = node.querySelector("a");
+  if (line.link) {
+    // `:PORT/...` is another port of the host by which this page was reached.
+    const href = line.link.startsWith(":") ? `http://${location.hostname}${line.link}` : line.link;
+    if (link?.getAttribute("href") !== href) node.replaceChildren(el("a", { class: "button", href }, line.name));
+  } else if (link || !node.firstChild) {
+    node.replaceChildren(el("span", { class: "button absent" }, line.name, el("span", { class: "soft small" }, " no answer yet")));
+  }
+  if (!line.link) node.firstChild.title = line.text;
 }
 
 document.getElementById("logout")?.addEventListener("click", async () => {

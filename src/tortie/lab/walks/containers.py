@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from tortie.lab.walks.matrix import Party
+from tortie.lab.walks.parties import Found
 from tortie.lab.walks.ports import Host
-
-if TYPE_CHECKING:
-    from tortie.lab.walks.walk import Walk
+from tortie.lab.walks.walk import Walk
 
 PEER_PREFIX = "walk-peer-"
 TASK_PREFIX = "mesos-"
 PEER_IMAGE = "calico/star:v0.5.0"
-
-Found = list[tuple[Party, Path]]
-"""Parties, each with the file of its network namespace."""
-
-
-class Containers(Protocol):
-    """The document's tasks, and second containers of the walk's own beside them."""
-
-    def running(self) -> Found: ...
-
-    def add_peers(self) -> None:
-        """Those that are there already stay. Raises StepFailed."""
-
-    def remove_peers(self) -> None:
-        """None there is fine."""
 
 
 class DockerContainers:
@@ -72,18 +54,6 @@ class DockerContainers:
     def remove_peers(self) -> None:
         names = " ".join(PEER_PREFIX + network for network in self._walk.probing.networks)
         self._walk.on_agents(dict.fromkeys(self._walk.agents, f"docker rm -f {names} 2>/dev/null"))
-
-
-def told_apart(found: Sequence[tuple[Party, Path]]) -> Found:
-    """Several tasks of one network are numbered, in the order of their hosts."""
-    names = [party.name for party, _ in found]
-    taken: dict[str, int] = {}
-    told = []
-    for party, netns in found:
-        taken[party.name] = taken.get(party.name, 0) + 1
-        several = names.count(party.name) > 1
-        told.append((replace(party, name=f"{party.name}-{taken[party.name]}") if several else party, netns))
-    return told
 
 
 def _add_peers(networks: Sequence[str]) -> str:

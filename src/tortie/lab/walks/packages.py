@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tortie.dataplane.tunnels import VXLAN
 from tortie.lab.documents import MEMBERS
 from tortie.lab.plan import MASTER
 from tortie.lab.walks.marathon import as_json, listed_apps
@@ -19,7 +20,7 @@ from tortie.lab.walks.tasks import MESOS
 from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 ETCD_ROW = ["/etcd", "128", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
-CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
+_CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
 TASK = "etcd-server"
 RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort", "_etcd-client._tcp": "clientPort"}
 """By SRV record: what the framework's own list calls the port that it leads to."""
@@ -50,10 +51,12 @@ def install_etcd(walk: Walk) -> None:
         return
     install(walk, "etcd", "0.0.3")
     told: dict[str, Any] = {}
+    at: list[str] = []
 
     def healthy() -> bool:
         told.update(_service(walk, "etcd/json"))
-        return bool(told.get("healthy")) and len(_members(walk)) == MEMBERS and ETCD_ROW in listed_apps(walk)
+        at[:] = sorted(_members(walk))
+        return bool(told.get("healthy")) and len(at) == MEMBERS and ETCD_ROW in listed_apps(walk)
 
     def what() -> str:
         return f"etcd to be healthy: {told.get('why') or 'its app starts'}"
@@ -61,7 +64,6 @@ def install_etcd(walk: Walk) -> None:
     if not walk.wait(what, healthy, LONG, EVERY):
         raise StepFailed(f"step {walk.step_key}: after {LONG:g} s etcd is not healthy: {told}")
     walk.must("laptop", "dcos marathon app list")
-    at = sorted(_members(walk))
     walk.check("healthy with three running tasks, on three agents", len(set(at)) == len(at) == MEMBERS, str(at))
 
 
@@ -91,8 +93,9 @@ def look_etcd(walk: Walk) -> None:
             found: list[Any] = []
             there = walk.wait(f"{name} on {agent}", partial(_leads, walk, agent, name, port, found), PATIENCE)
             walk.check(f"on {agent} {name} leads to the three members", there, str(found))
-    ran = walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"])
-    walk.check("no network yet: calicoctl says so, exit 5", ran.returncode == 5, ran.stdout + ran.stderr)
+    for host in ("agent-1", "laptop"):
+        ran = walk.lab.hosts[host].run(["calicoctl", "get", "nodes"])
+        walk.check(f"no network yet: calicoctl on {host} says so, exit 5", ran.returncode == 5, ran.stdout + ran.stderr)
 
 
 def _leads(walk: Walk, host: str, name: str, port: str, found: list[Any]) -> bool:
@@ -189,15 +192,17 @@ def _look_page(walk: Walk) -> None:
 
 
 def _look_nodes(walk: Walk) -> None:
+    """Also from the laptop, which has none: the cluster's store says where the network's is."""
     wanted, printed = sorted(_hosts_with_a_node(walk)), list[str]()
 
-    def listed() -> bool:
-        printed[:] = sorted(walk.lab.hosts["agent-1"].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
+    def listed(host: str) -> bool:
+        printed[:] = sorted(walk.lab.hosts[host].run(["calicoctl", "get", "nodes"]).stdout.split()[1:])
         return printed == wanted
 
-    there = walk.wait("calicoctl to list the nodes", listed, PATIENCE)
-    walk.must("agent-1", "calicoctl get nodes")
-    walk.check(f"calicoctl knows the nodes {', '.join(wanted)}", there, " ".join(printed))
+    for host in ("agent-1", "laptop"):
+        there = walk.wait(f"calicoctl on {host} to list the nodes", partial(listed, host), PATIENCE)
+        walk.must(host, "calicoctl get nodes")
+        walk.check(f"calicoctl on {host} knows the nodes {', '.join(wanted)}", there, " ".join(printed))
 
 
 def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> None:
@@ -208,7 +213,9 @@ def look_routes(walk: Walk, addresses: Sequence[str], host: str = "master") -> N
 
 
 def _has_route(walk: Walk, host: str, address: str) -> bool:
-    """By the address of the agent that has it: nobody else's."""
+    """By the address of the agent that has it, or by the tunnel to it: nobody else's."""
     said = walk.lab.hosts[host].run(["ip", "-4", "route", "get", address]).stdout
+    if walk.routing == "vxlan" and f" dev {VXLAN} " in said:
+        return True
     found = re.search(r" via ([\d.]+)", said)
     return found is not None and any(found[1] == other.address for other in walk.hosts if other.name != host)

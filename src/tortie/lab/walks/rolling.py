@@ -96,5 +96,6 @@ def _now(status: Mapping[str, Any], names: Mapping[str, str]) -> str:
         for step in host["steps"]
         if step["progress"] in ("running", "undoing")
     ]
-    what = status["stopped"] or "; ".join(at) or status["trouble"] or status["state"]
+    looking = "looking at what each host lacks" if status["looking"] else ""
+    what = status["stopped"] or "; ".join(at) or status["trouble"] or looking or status["state"]
     return f"{done} of {len(status['hosts'])} hosts, {what}"

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tortie.base.errors import Invalid
-from tortie.lab.walks.containers import Containers
+from tortie.lab.walks.containers import DockerContainers
 from tortie.lab.walks.matrix import Probing, Stage
+from tortie.lab.walks.parties import Containers
 from tortie.lab.walks.ports import Lab
 from tortie.lab.walks.tasks import on_networks
 from tortie.lab.walks.walk import Progress, Report, StepFailed, Walk
@@ -112,6 +113,8 @@ class Story:
             walk.containers = self.containers(walk)
         elif walk.runtime == "ucr":
             walk.containers = on_networks(walk)
+        else:
+            walk.containers = DockerContainers(walk)
         return walk
 
     def _between(self, after: str | None, until: str | None) -> tuple[Step, ...]:

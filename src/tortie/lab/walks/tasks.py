@@ -10,9 +10,10 @@ from typing import Any
 
 from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS
 from tortie.lab.plan import MASTER
-from tortie.lab.walks.containers import PEER_PREFIX, Found
+from tortie.lab.walks.containers import PEER_PREFIX
 from tortie.lab.walks.marathon import MARATHON, as_json
 from tortie.lab.walks.matrix import Party
+from tortie.lab.walks.parties import Found
 from tortie.lab.walks.walk import StepFailed, Walk
 
 MESOS = f"http://{MASTER}:5050"

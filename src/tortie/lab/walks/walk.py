@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tortie.base.errors import TortieError
 from tortie.lab.plan import RESOLVER
-from tortie.lab.walks.containers import Containers, DockerContainers, Found, told_apart
 from tortie.lab.walks.matrix import Cell, Party, Probe, Probing, Seen, Stage, cells
+from tortie.lab.walks.parties import Containers, Found, told_apart
 from tortie.lab.walks.ports import Lab, Ran
 from tortie.lab.walks.prober import Target, probe_all
 
@@ -70,9 +70,11 @@ class Walk:
         """Those that take part: a router only carries what others send."""
         self.agents = [host.name for host in lab.hosts.values() if host.role == "agent"]
         self.runtime = str(lab.state["options"]["runtime"])
+        self.routing = str(lab.state["options"]["routing"])
         self.bare = bool(lab.state["options"].get("bare"))
         """Whether the document's packages bring the network."""
-        self.containers: Containers = DockerContainers(self)
+        self.containers: Containers
+        """Set by whoever knows what runs them."""
 
     def begin(self, key: str, title: str) -> None:
         self.step_key = key

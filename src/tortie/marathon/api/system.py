@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from tortie.base.errors import NotFound
+from tortie.framework.leader import Leadership, LeadershipLost
 from tortie.marathon.api.replies import NO_STORE, answer, deployed, flag, message
 from tortie.marathon.api.views import embeds, plan_view, queue_view
 from tortie.marathon.engine import Engine
 from tortie.marathon.events import event
-from tortie.marathon.leader import Leadership, LeadershipLost
 
 HEARTBEAT = 10.0
 ABDICATION = 0.5

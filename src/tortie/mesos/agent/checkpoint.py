@@ -124,9 +124,9 @@ class WorkDir:
 
 
 def write(path: Path, data: bytes) -> None:
-    """All or nothing: beside, to the disk, then renamed over."""
+    """All or nothing: beside, to the disk, then renamed over. Not for others to read: tasks' environments are in it."""
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tortie.packages.calico.values import store_in
+from tortie.packages.calico.values import store_in, switched_off
 from tortie.packages.rollout.inventory import Plan
 from tortie.packages.rollout.machine import OUT, Host, Rollout, Step, decide, over, state
 
@@ -44,8 +44,11 @@ _NOTHING: dict[str, Any] = {
     "artefact": "",
     "store": "",
     "note": "",
+    "skipped": [],
+    "looking": False,
     "hosts": [],
 }
+LOOKING = "looking at what each host lacks"
 NO_STATION = "no master announces itself, so none gets a node; run its package service with --station"
 
 
@@ -55,13 +58,15 @@ def board(
     trouble: str,
     *,
     note: str = "",
+    looking: bool = False,
     leaving: bool = False,
     removed: bool = False,
 ) -> dict[str, Any]:
-    """`trouble`: what the roller waits for besides; `note`: what a person may miss."""
+    """`trouble`: what the roller waits for besides; `note`: what a person may miss; `looking`: whether it is finding
+    out what hosts lack."""
     if last is None or made is None:
         word = "removed" if removed else "none"
-        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "leaving": leaving}
+        return {**_NOTHING, "state": word, "trouble": trouble, "note": note, "looking": looking, "leaving": leaving}
     stations = {task.name for task in made.tasks if task.station}
     return {
         "state": state(last),
@@ -80,6 +85,8 @@ def board(
         "artefact": made.artefact,
         "store": _plain(store_in(made)) if made.tasks else "",
         "note": note,
+        "skipped": [{"name": step, "title": TITLES[step]} for step in switched_off(made)],
+        "looking": looking,
         "hosts": [_host(host, made.deltas.get(host.name, {}), host.name in stations) for host in last.hosts],
     }
 
@@ -127,7 +134,7 @@ def summary(shown: Mapping[str, Any]) -> dict[str, str]:
     """A board in one line, for those who show more than this: the state, and words without it."""
     counts, now = shown["counts"], shown["now"]
     if not counts["all"]:
-        return {"state": shown["state"], "text": shown["trouble"]}
+        return {"state": shown["state"], "text": shown["trouble"] or (LOOKING if shown["looking"] else "")}
     back = shown["goal"] == "undo"
     words = [f"{counts['done']} of {counts['all']} {counts['of']} {'as before' if back else 'done'}"]
     words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]
@@ -193,16 +200,18 @@ def _plain(store: str) -> str:
     return store.partition("?")[0].rpartition("@")[2] if "@" in store else store.partition("?")[0]
 
 
-def legacy(hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so is a
-    host that is no agent."""
+def legacy(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """A board by agent, by the original's class names; a class of which nothing has begun is left out, as ever, and so
+    is one that is switched off, and a host that is no agent."""
+    off = {step["name"] for step in shown["skipped"]}
+    classes = {name: steps for name, steps in CLASSES.items() if not off.issuperset(steps)}
     told = {}
-    for host in hosts:
+    for host in shown["hosts"]:
         if host["kind"] != "agent":
             continue
         steps = [msgspec.convert(step, Step) for step in host["steps"]]
         found = {
-            name: _task(name, [step for step in steps if step.name in names], host) for name, names in CLASSES.items()
+            name: _task(name, [step for step in steps if step.name in names], host) for name, names in classes.items()
         }
         told[host["name"]] = {name: task for name, task in found.items() if task}
     return told

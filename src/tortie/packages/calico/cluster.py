@@ -44,7 +44,8 @@ class Cluster:
             raise Unavailable(f"there is no framework {self._wanted.etcd}: install the package etcd")
         said = (await self._get(f"{page.rstrip('/')}/healthz")).decode(errors="replace")
         if "is healthy" not in said:
-            raise Unavailable(f"waiting for {self._wanted.etcd}: {' '.join(said.split())[:300]}")
+            why = " ".join(said.rpartition("cluster not healthy.")[2].split())[:300]
+            raise Unavailable(f"{self._wanted.etcd} is not healthy yet{f': {why}' if why else ''}")
         answer = await self._get(f"{page.rstrip('/')}/members")
         try:
             members = msgspec.json.decode(answer, type=ready(list[_Member]))

@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from tortie.base.errors import Unavailable
-from tortie.marathon.framework import Framework
+from tortie.framework import calls
+from tortie.framework.link import Link
 from tortie.packages.calico import tasks
 from tortie.packages.calico.desk import Asked, Desk, Said
 from tortie.packages.calico.memory import Memory
@@ -42,10 +41,10 @@ class _Task:
 class Hands:
     """Offers are taken only while a request waits for one."""
 
-    def __init__(self, memory: Memory, needs: tasks.Needs, desk: Desk, offer_seconds: float = OFFER_SECONDS) -> None:
-        self.memory, self.needs, self.desk = memory, needs, desk
-        self.framework: Framework | None = None
-        self.subscribed = False
+    def __init__(
+        self, memory: Memory, link: Link, needs: tasks.Needs, desk: Desk, offer_seconds: float = OFFER_SECONDS
+    ) -> None:
+        self.memory, self.link, self.needs, self.desk = memory, link, needs, desk
         self._away, self._away_since = 0.0, time.monotonic()
         self._offer_seconds = offer_seconds
         self._tasks: dict[str, _Task] = {}
@@ -71,20 +70,17 @@ class Hands:
 
     async def _launch(self, host: str, task: str, where: str, step: str) -> None:
         offer, taken = await self._offer(host)
-        info = tasks.task_of(
-            f"calico-{step}", task, offer.agent_id.value, taken, self.needs, (where, where), len(hand())
-        )
+        info = tasks.task_of(f"calico-{step}", task, offer.agent_id.value, taken, self.needs, where, len(hand()))
         self._tasks[task] = _Task()
         await self.memory.change(lambda kept: kept.with_hand(task, host))
         log.info("host=%s task=%s", host, task)
-        launch = mesos.Operation(type="LAUNCH", launch=mesos.Launch(task_infos=[info]))
-        self._send(mesos.Call(type="ACCEPT", accept=mesos.Accept(offer_ids=[offer.id], operations=[launch])))
+        self.link.send(calls.launch(offer, [info], REFUSE_SECONDS))
 
     async def _offer(self, host: str) -> tuple[mesos.Offer, list[mesos.Resource]]:
         waiting: asyncio.Future[tuple[mesos.Offer, list[mesos.Resource]]] = asyncio.get_running_loop().create_future()
         self._waiting[host] = waiting
         self._refused.pop(host, None)
-        self._send(mesos.Call(type="REVIVE"))
+        self.link.send(calls.interest(True))
         ends = self._clock() + self._offer_seconds
         try:
             while not (await asyncio.wait([waiting], timeout=min(LOOK_SECONDS, self._offer_seconds)))[0]:
@@ -95,7 +91,7 @@ class Hands:
         finally:
             del self._waiting[host]
             if not self._waiting:
-                self._send(mesos.Call(type="SUPPRESS"))
+                self.link.send(calls.interest(False))
 
     async def _wait(self, host: str, task: str, asked: Asked) -> Said:
         ends = self._clock() + SECONDS
@@ -126,7 +122,7 @@ class Hands:
                 raise Unavailable(f"{host}: an earlier task, {left[0]}, may be at work still: nobody says it has ended")
             for task in left:
                 if patience is None:
-                    self._send(mesos.Call(type="KILL", kill=mesos.Kill(task_id=mesos.ID(value=task))))
+                    self.link.send(calls.kill(task))
             await self._hear(left[0])
 
     async def _hear(self, task: str) -> None:
@@ -136,46 +132,38 @@ class Hands:
 
     # -- what the master says ------------------------------------------------------------------------------------------
 
-    async def on_events(self, events: Sequence[mesos.Event]) -> None:
-        for event in events:
-            if event.subscribed is not None:
-                await self._on_subscribed(event.subscribed.framework_id.value)
-            elif event.offers is not None:
-                self._on_offers(event.offers.offers)
-            elif event.update is not None:
-                self._on_update(event.update.status)
-        await self.desk.tell()
-
-    async def _on_subscribed(self, framework_id: str) -> None:
-        await self.memory.change(lambda kept: msgspec.structs.replace(kept, framework_id=framework_id))
-        log.info("subscribed framework=%s", framework_id)
-        if not self.subscribed:
-            self.subscribed = True
+    async def on_subscribed(self, framework_id: str) -> None:
+        await self.memory.subscribed(framework_id)
+        if not self.link.subscribed:
             self._away += time.monotonic() - self._away_since
         self._reconcile(list(self.memory.kept.hands))
-        self._send(mesos.Call(type="REVIVE" if self._waiting else "SUPPRESS"))
+        self.link.send(calls.interest(bool(self._waiting)))
 
     async def on_disconnect(self) -> None:
-        if self.subscribed:
-            self.subscribed, self._away_since = False, time.monotonic()
+        self._away_since = time.monotonic()
+
+    async def on_heard(self) -> None:
+        await self.desk.tell()
 
     @property
     def trouble(self) -> str:
         """What all that is under way waits for; nothing when the master is there."""
-        away = not self.subscribed and time.monotonic() - self._away_since > AWAY_SECONDS
+        away = not self.link.subscribed and time.monotonic() - self._away_since > AWAY_SECONDS
         return "the master is away: what is under way waits for it" if away else ""
 
     def _clock(self) -> float:
         """Seconds during which the master could say something: while it is away, nobody's patience ends."""
         now = time.monotonic()
-        return now - self._away - (0.0 if self.subscribed else now - self._away_since)
+        return now - self._away - (0.0 if self.link.subscribed else now - self._away_since)
 
-    def _on_offers(self, offers: Sequence[mesos.Offer]) -> None:
+    def on_offers(self, offers: Sequence[mesos.Offer]) -> None:
         """A request revives the offers of all agents for the one it waits for: the others go back in one call."""
-        left = [offer.id for offer in offers if not self._takes(offer)]
+        left = [offer for offer in offers if not self._takes(offer)]
         if left:
-            decline = mesos.Decline(offer_ids=left, filters=mesos.Filters(refuse_seconds=REFUSE_SECONDS))
-            self._send(mesos.Call(type="DECLINE", decline=decline))
+            self.link.send(calls.decline(left, REFUSE_SECONDS))
+
+    def on_rescind(self, offer: str) -> None:
+        """None is kept: what was launched with it ends as an error, and is asked for again."""
 
     def _takes(self, offer: mesos.Offer) -> bool:
         waiting = self._waiting.get(offer.hostname)
@@ -188,26 +176,16 @@ class Hands:
         waiting.set_result((offer, found))
         return True
 
-    def _on_update(self, status: mesos.TaskStatus) -> None:
+    def on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value
         known = self._tasks.setdefault(task, _Task())
         if known.state not in ENDED and known.state != status.state:
             log.info("task=%s %s %s", task, status.state, status.message or "")
             self._tasks[task] = _Task(status.state, status.message or "", self._clock())
-        if status.uuid is not None and status.agent_id is not None:
-            said = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
-            self._send(mesos.Call(type="ACKNOWLEDGE", acknowledge=said))
+        self.link.send(*calls.acknowledge(status))
         if task not in self.memory.kept.hands:
             self._tasks.pop(task, None)
 
     def _reconcile(self, names: Sequence[str]) -> None:
         if names:
-            asked = [mesos.ReconcileTask(task_id=mesos.ID(value=name)) for name in names]
-            self._send(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=asked)))
-
-    def tear_down(self) -> None:
-        self._send(mesos.Call(type="TEARDOWN"))
-
-    def _send(self, call: mesos.Call) -> None:
-        if self.framework is not None:
-            self.framework.send([call])
+            self.link.send(calls.reconcile((name, None) for name in names))

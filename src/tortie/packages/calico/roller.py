@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.framework.memory import StoreLost
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.node.bootstrap import write_defaults
 from tortie.node.residents import listed, resident
 from tortie.packages.calico.board import NO_STATION
 from tortie.packages.calico.cluster import Cluster
 from tortie.packages.calico.hands import Hands
-from tortie.packages.calico.memory import Memory, StoreLost
+from tortie.packages.calico.memory import Memory
 from tortie.packages.calico.stations import Stations
 from tortie.packages.calico.values import (
     Wanted,
@@ -68,7 +69,7 @@ class HostReach(Reach):
 
 class Roller:
     """`run` is a thread of its own; `trouble`: what it waits for, besides what the rollout itself says;
-    `note`: what somebody may miss."""
+    `note`: what somebody may miss; `looking`: whether it is finding out what hosts lack."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class Roller:
         self.store, self.memory, self.hands, self.stations = store, memory, hands, stations
         self.cluster, self.wanted = cluster, wanted
         self.artefact, self._product, self._who = artefact, product, who
-        self.trouble, self.note = "starting", ""
+        self.trouble, self.note, self.looking = "", "", True
         self.removed = False
         self._looked: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
@@ -146,6 +147,8 @@ class Roller:
             if self.trouble != str(error):
                 log.warning("%s", error)
             self.trouble = str(error)
+        finally:
+            self.looking = False
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +161,7 @@ class Roller:
     def _round(self) -> str:
         """What there is to say when nothing is to be done."""
         last = self.last()
+        self.looking = False
         if last is not None:
             made = book.current_plan(self.store)
             if not over(last):
@@ -188,8 +192,9 @@ class Roller:
         self._looked = {task.name: self._looked[task.name] for task in made if task.name in self._looked}
         if not (others := unseen(made, self._looked)):
             return "" if made else "the cluster has no agent"
-        self.trouble = "looking at what each host lacks"
+        self.trouble, self.looking = "", True
         found = {**{task.name: {} for task in made}, **probe(others, self._reaches(others))}
+        self.looking = False
         lacking = plan(made, found, self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
@@ -200,15 +205,15 @@ class Roller:
                 driver.begin(lacking, lacking.rollout(time.time()))
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
                     book.order(self.store, "undo", UNINSTALL, force=self.memory.kept.leaving == "forced")
-                self.trouble = ""
                 if state(self._drive(driver, lacking)) != "done":
                     return ""
+        self.wait(self.memory.tell_network(store_in(lacking)))
         self._looked = {task.name: digest([task]) for task in made}
         return ""
 
     def _write_first(self, made: Plan) -> None:
         """What the network's store lacks, before a node writes there what a node would."""
-        if self.wanted.first is None:
+        if self.wanted.first is None or not self.wanted.run_node:
             return
         store = open_store(store_in(made), create=False)
         try:
@@ -221,7 +226,7 @@ class Roller:
         store = self.wait(self.cluster.store())
         product = self._product(self.artefact, inventory(self.wanted, store))
         agents, stations = self.wait(self.cluster.agents()), self.wait(self.stations.there())
-        self.note = "" if stations else NO_STATION
+        self.note = "" if stations or not self.wanted.run_node else NO_STATION
         return tasks(self.wanted, store, agents, product, stations)
 
     def _driver(self) -> book.Driver:
@@ -240,7 +245,7 @@ class Roller:
         """Undoes what was begun here, the latest plan first."""
         made = self.memory.latest
         if made is None:
-            self.hands.tear_down()
+            self.hands.link.tear_down()
             self.wait(self.memory.forget())
             self.store.commit([Drop(book.PLAN), Drop(book.STATE)])
             self.removed = True

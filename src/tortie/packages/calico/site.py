@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, get_args
 
-import msgspec
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tortie.base.errors import Conflict, Invalid, TortieError, Unavailable
+from tortie.base.errors import Conflict, Invalid, Unavailable
+from tortie.framework import pages
+from tortie.framework.life import Seat
 from tortie.packages.calico.board import board, legacy, summary
 from tortie.packages.calico.live import Live, Look
 from tortie.packages.calico.markup import BODY
 from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout.machine import Order
-from tortie.web.own_site import OwnSite
 from tortie.web.page import page, static_routes
 
 FRESH = {"Cache-Control": "no-store"}
 MOST_ANSWER = 4 << 20
 ORDERS = (*get_args(Order), "begin")
-STANDBY = "another process of this framework leads, at {}: this one takes over when that ends"
 
 
 class Site:
-    """`roller` gives None while another process of the same framework leads, `leader` says which one, if
-    it is another."""
-
-    def __init__(self, roller: Callable[[], Roller | None], leader: Callable[[], str | None]) -> None:
-        self._roller, self._leader = roller, leader
+    def __init__(self, seat: Seat[Roller]) -> None:
+        self._seat = seat
         self._look: tuple[Roller | None, Look | None] = (None, None)
         self._live = Live(self._board)
 
@@ -48,11 +42,10 @@ class Site:
             Route("/v1/hands/{token}", self.given, methods=["GET"]),
             Route("/v1/hands/{token}", self.answered, methods=["POST"]),
             Route("/v1/{word}", self.order, methods=["POST"]),
-            Route("/uninstall", self.uninstall, methods=["POST"]),
-            *static_routes(),
+            pages.uninstall(self._seat, lambda roller, force: asyncio.to_thread(roller.leave, force=force)),
             *static_routes("/assets", package="tortie.packages.calico", folder="assets"),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(OwnSite)])
+        return pages.application(routes)
 
     async def page(self, _request: Request) -> Response:
         modules, styles = ["assets/rollout.js"], ["assets/rollout.css"]
@@ -62,7 +55,7 @@ class Site:
         return JSONResponse({"health": "OK"})
 
     async def legacy(self, _request: Request) -> Response:
-        return JSONResponse(legacy((await self._board())["hosts"]), headers=FRESH)
+        return JSONResponse(legacy(await self._board()), headers=FRESH)
 
     async def status(self, _request: Request) -> Response:
         return JSONResponse(await self._board(), headers=FRESH)
@@ -74,9 +67,9 @@ class Site:
         return StreamingResponse(self._live.stream(), media_type="text/event-stream", headers=FRESH)
 
     async def _board(self) -> dict[str, Any]:
-        roller = self._roller()
+        roller = self._seat.holder
         if roller is None:
-            return board(None, None, await self._standby())
+            return board(None, None, await self._seat.standby())
         try:
             last, made = await asyncio.to_thread(self._looking(roller).seen)
         except Unavailable as error:
@@ -84,14 +77,7 @@ class Site:
         leaving, removed = bool(roller.memory.kept.leaving), roller.removed
         note = "" if leaving or removed else roller.note
         trouble = roller.trouble or roller.hands.trouble
-        return board(last, made, trouble, note=note, leaving=leaving, removed=removed)
-
-    async def _standby(self) -> str:
-        try:
-            leader = await asyncio.to_thread(self._leader)
-        except TortieError as error:
-            return f"the store: {error}"
-        return STANDBY.format(leader) if leader else "starting"
+        return board(last, made, trouble, note=note, looking=roller.looking, leaving=leaving, removed=removed)
 
     def _looking(self, roller: Roller) -> Look:
         if self._look[0] is not roller or self._look[1] is None:
@@ -99,11 +85,11 @@ class Site:
         return self._look[1]  # type: ignore[return-value]
 
     async def order(self, request: Request) -> Response:
-        word, roller = request.path_params["word"], self._roller()
+        word, roller = request.path_params["word"], self._seat.holder
         if word not in ORDERS:
             return PlainTextResponse(f"no order {word!r}; there are {', '.join(ORDERS)}\n", 404)
         if roller is None:
-            return JSONResponse({"message": await self._standby()}, 503)
+            return JSONResponse({"message": await self._seat.standby()}, 503)
         try:
             await asyncio.to_thread(roller.order, word, _who(request))
         except Conflict as error:
@@ -114,14 +100,14 @@ class Site:
 
     async def given(self, request: Request) -> Response:
         """The token is a secret between this process and one task: what it leads to may hold a password."""
-        roller = self._roller()
+        roller = self._seat.holder
         found = roller.hands.desk.given(request.path_params["token"]) if roller else None
         if found is None:
             return PlainTextResponse("404: nobody waits for this any more\n", 404)
         return Response(found, media_type="application/octet-stream", headers=FRESH)
 
     async def answered(self, request: Request) -> Response:
-        roller, body = self._roller(), bytearray()
+        roller, body = self._seat.holder, bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > MOST_ANSWER:
@@ -132,23 +118,6 @@ class Site:
             return PlainTextResponse(f"400: {error}\n", 400)
         # An answer that came too late is none that the task should bring again.
         return Response(status_code=204) if taken else PlainTextResponse("nobody waits for this any more\n", 202)
-
-    async def uninstall(self, request: Request) -> Response:
-        """What Cosmos asks before it takes the app away."""
-        roller = self._roller()
-        if roller is None:
-            return JSONResponse({"message": await self._standby()}, 409)
-        try:
-            asked = msgspec.json.decode(await request.body() or b"{}", type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return JSONResponse({"message": f"the body is no JSON object: {error}"}, 400)
-        if not isinstance(force := asked.get("force", False), bool):
-            return JSONResponse({"message": "force is true or false"}, 400)
-        try:
-            left = await asyncio.to_thread(roller.leave, force=force)
-        except (Conflict, Unavailable) as error:
-            return JSONResponse({"message": str(error)}, 409)
-        return Response(status_code=204) if left is None else JSONResponse({"message": left}, 202)
 
 
 def _who(request: Request) -> str:

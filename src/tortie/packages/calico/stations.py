@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from tortie.base.errors import Invalid, TortieError, Unavailable
-from tortie.marathon.leader import Leadership
+from tortie.base.errors import Invalid, Unavailable
+from tortie.framework.leader import Leadership
+from tortie.framework.memory import commit
 from tortie.packages.calico import tasks
 from tortie.packages.calico.desk import Asked, Desk, Said
-from tortie.packages.calico.memory import StoreLost
 from tortie.packages.rollout.reach import SECONDS, given, hand, understood
 from tortie.packages.stations import STATIONS, Request, Station, read_station, request_key, station_key
 from tortie.store.port import Compare, CompareFailed, Datastore, Drop, Put
@@ -52,7 +52,7 @@ class Stations:
         """The hand's answer. StepFailed with its reason; Unavailable when the station is away or has given up."""
         async with self._turns.setdefault(host, asyncio.Lock()):
             with self._desk.asking(given(request, payload)) as asked:
-                argv = tasks.runner(self._needs, asked.url, len(hand()))
+                argv = tasks.runner(self._needs, len(hand()))
                 made = Request(f"{request['do']}-{request['step'] or 'all'}.{uuid.uuid4()}", asked.url, tuple(argv))
                 await self._write(host, made)
                 log.info("host=%s request=%s", host, made.id)
@@ -66,10 +66,7 @@ class Stations:
 
     async def _write(self, host: str, made: Request) -> None:
         """In place of what stands there: a station ends that before it begins this."""
-        try:
-            await self._leadership.commit([Put(request_key(host), msgspec.json.encode(made))])
-        except TortieError as error:
-            raise StoreLost(str(error)) from error
+        await commit(self._leadership, [Put(request_key(host), msgspec.json.encode(made))])
 
     async def _wait(self, host: str, made: Request, asked: Asked) -> Said:
         now = time.monotonic()

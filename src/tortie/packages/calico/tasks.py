@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 from tortie.base.errors import Invalid
-from tortie.mesos import resources
+from tortie.mesos import resources as amounts
 from tortie.packages.rollout.reach import BEGIN
+from tortie.packages.stations import ADDRESS
 from tortie.wire import mesos
 
-GIVEN = "given"
 HOST_ROOT = "/host"
 PUBLIC = "slave_public"
 
@@ -30,26 +32,6 @@ GRANTED = (
 """What a hand may besides what every container may: see the host's processes, and take a node's rules and routes out of
 the kernel. Not `privileged`: that asks for every capability there is, which an engine that has not all refuses."""
 
-# Runs the hand, and takes what it said to the framework: an answer must outlive neither of them, a step can be asked
-# for again. A proxy that the environment names is not for the framework.
-_RUNNER = """\
-import json, subprocess, sys, time, urllib.request
-url, begin, size = sys.argv[1:]
-hand = [sys.executable, "-I", "-B", "-c", begin, size]
-done = subprocess.run(hand, input=sys.stdin.buffer.read(), capture_output=True)
-words = [stream.decode(errors="replace") for stream in (done.stdout, done.stderr)]
-said = json.dumps({"code": done.returncode, "out": words[0], "err": words[1]}).encode()
-web = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-for left in reversed(range(30)):
-    try:
-        web.open(urllib.request.Request(url, data=said, method="POST"), timeout=10).close()
-        break
-    except OSError as error:
-        print(url, error, file=sys.stderr, flush=True)
-        if not left: sys.exit(1)
-        time.sleep(1)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -66,34 +48,34 @@ class Needs:
 def room(offer: mesos.Offer, needs: Needs) -> list[mesos.Resource] | str:
     """What of an offer a hand takes, reserved or not; or why it is too small."""
     try:
-        free = resources.from_wire(offer.resources)
+        free = amounts.from_wire(offer.resources)
     except Invalid as error:
         return str(error)
-    taken = resources.Resources()
+    taken = amounts.Resources()
     for name, wanted in (("cpus", needs.cpus), ("mem", needs.mem)):
         fits = [(key, value) for key, value in free if key.name == name and isinstance(value, int)]
         found = next((key for key, value in fits if value >= round(wanted * 1000)), None)
         if found is None:
             most = max((value for _, value in fits if isinstance(value, int)), default=0) / 1000
             return f"{name}: {most:g} of {wanted:g}"
-        taken = taken + resources.Resources({found: round(wanted * 1000)})
-    return resources.to_wire(taken, offer.allocation_info.role if offer.allocation_info else None)
+        taken = taken + amounts.Resources({found: round(wanted * 1000)})
+    return amounts.to_wire(taken, offer.allocation_info.role if offer.allocation_info else None)
 
 
 def task_of(
-    name: str, task_id: str, agent: str, taken: list[mesos.Resource], needs: Needs, urls: tuple[str, str], size: int
+    name: str, task_id: str, agent: str, taken: list[mesos.Resource], needs: Needs, address: str, size: int
 ) -> mesos.TaskInfo:
-    """`urls`: where the request is fetched, where the answer goes; `size`: of the hand at the request's beginning."""
-    given, answer = urls
+    """`address`: where the request is fetched and where the answer goes, a secret; `size`: of the hand at the request's
+    beginning."""
     return mesos.TaskInfo(
         name=name,
         task_id=mesos.ID(value=task_id),
         agent_id=mesos.ID(value=agent),
         resources=taken,
         command=mesos.CommandInfo(
-            value=command_line(needs, answer, size),
+            value=command_line(needs, size),
             user="root",
-            uris=[mesos.URI(value=given, output_file=GIVEN, extract=False)],
+            environment=mesos.Environment(variables=[mesos.Variable(name=ADDRESS, value=address)]),
         ),
         container=_container(needs),
     )
@@ -110,13 +92,19 @@ def _container(needs: Needs) -> mesos.ContainerInfo:
     return mesos.ContainerInfo(type="DOCKER", docker=docker, volumes=[root])
 
 
-def runner(needs: Needs, answer: str, size: int) -> list[str]:
-    """The program that reads a request, runs its hand, and takes what that said to `answer`."""
-    return [needs.python, "-I", "-B", "-c", _RUNNER, answer, BEGIN, str(size)]
+@cache
+def _runner() -> str:
+    return resources.files("tortie.packages.calico").joinpath("runner.py").read_text()
 
 
-def command_line(needs: Needs, answer: str, size: int) -> str:
-    """The shell's line. The request comes from the sandbox, which lies outside of the root that the hand works in."""
-    words = runner(needs, answer, size)
+def runner(needs: Needs, size: int) -> list[str]:
+    """The program that fetches a request, runs its hand, and brings what that said. Everybody on the host can read
+    it: the address of both is in the environment, as `ADDRESS`."""
+    return [needs.python, "-I", "-B", "-c", _runner(), ADDRESS, BEGIN, str(size)]
+
+
+def command_line(needs: Needs, size: int) -> str:
+    """The shell's line."""
+    words = runner(needs, size)
     inside = ["chroot", HOST_ROOT, *words] if needs.container == "docker" else words
-    return f'exec {shlex.join(inside)} < "$MESOS_SANDBOX/{GIVEN}"'
+    return f"exec {shlex.join(inside)}"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tortie.base.errors import Invalid
 from tortie.base.natural import natural
 from tortie.node.first import First
-from tortie.packages.rollout.inventory import STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
+from tortie.packages.rollout.inventory import NODE_CONF, STORE, Cni, HostEntry, Inventory, Plan, Product, Task, want
 from tortie.packages.rollout.machine import Rollout, over
 from tortie.packages.stations import Station
 from tortie.store.open import CLUSTER
@@ -60,7 +60,9 @@ class Wanted:
     """The package's options. `etcd`: the framework whose members are the network's store; empty: `endpoints` are.
     `units`: the agent's unit, on private agents and on public ones. `cluster`: the address of the cluster's store,
     which frameworks on agents go on reading when the host's becomes the network's. `first`: what a store without a
-    network gets before the first node comes. `at_once`: how many agents may be out together."""
+    network gets before the first node comes. `at_once`: how many agents may be out together. `probe`: whether gates
+    ask the kernels of other hosts. `run_node`: without it hosts get all but the node and its settings; nodes that run
+    there are others' and go on."""
 
     cluster: str = ""
     etcd: str = "etcd"
@@ -72,6 +74,8 @@ class Wanted:
     settle: float = 5.0
     patience: float = 120.0
     at_once: int = 1
+    probe: bool = True
+    run_node: bool = True
 
 
 def store_of(urls: Sequence[str]) -> str:
@@ -92,7 +96,13 @@ def store_of(urls: Sequence[str]) -> str:
 
 def inventory(wanted: Wanted, store: str) -> Inventory:
     return Inventory(
-        store=store, hosts=(), node=dict(wanted.node), cni=wanted.cni, settle=wanted.settle, patience=wanted.patience
+        store=store,
+        hosts=(),
+        node=dict(wanted.node),
+        cni=wanted.cni,
+        settle=wanted.settle,
+        patience=wanted.patience,
+        probe=wanted.probe,
     )
 
 
@@ -114,9 +124,28 @@ def tasks(
 
 def _goes(wanted: Wanted, found: Inventory, host: HostEntry, product: Product) -> dict[str, Any]:
     goes = want(found, replace(host, node={"NODENAME": ""}), product)
+    if not wanted.run_node:
+        goes = _without_node(goes)
     if wanted.cluster:
         goes["files"]["configuration"][CLUSTER] = {"text": f"{wanted.cluster}\n", "mode": 0o644}
     return goes
+
+
+def _without_node(goes: dict[str, Any]) -> dict[str, Any]:
+    files = {step: held for step, held in goes["files"].items() if step != "node"}
+    files["configuration"] = {name: file for name, file in files["configuration"].items() if name != NODE_CONF}
+    return {**goes, "files": files, "node": {**goes["node"], "unit": ""}}
+
+
+def switched_off(plan: Plan) -> list[str]:
+    """The steps that no host of a plan has, since its options say so."""
+    wants = [task.want for task in plan.tasks if not task.station] or [task.want for task in plan.tasks]
+    has = {
+        "cni": [bool(want["files"].get("cni")) for want in wants],
+        "agent": [bool(want["agent"]) for want in wants],
+        "node": [bool(want["node"]["unit"]) for want in wants],
+    }
+    return [step for step, held in has.items() if held and not any(held)]
 
 
 def apart(stations: Sequence[Station], agents: Sequence[Agent]) -> list[Station]:

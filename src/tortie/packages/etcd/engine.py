@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from tortie.base.errors import Conflict, Unavailable
-from tortie.marathon.framework import FrameworkRemoved
-from tortie.marathon.leader import Leadership
+from tortie.framework.link import Link
+from tortie.framework.memory import Memory
 from tortie.packages.etcd import machine, tasks
 from tortie.packages.etcd.api import Etcd
 from tortie.packages.etcd.look import Look
 from tortie.packages.etcd.master import Master
-from tortie.packages.etcd.memory import Memory
+from tortie.packages.etcd.reports import Reports
 from tortie.packages.etcd.values import (
     Forget,
     Grow,
@@ -40,20 +40,19 @@ from tortie.packages.etcd.values import (
 from tortie.wire import mesos
 
 TICK = 1.0
-LONGEST_PAUSE = 60.0
 LIVE = frozenset({"TASK_STAGING", "TASK_STARTING", "TASK_RUNNING"})
 ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("etcd-framework")
 
 
 class Engine:
-    """Owns what is kept and what is known. `folder` is for what a new cluster begins with; `url` the address of the
-    pages, where members find that, too."""
+    """Owns what is known, and hears the master. `folder` is for what a new cluster begins with; `url` the address of
+    the pages, where members find that, too."""
 
     def __init__(
         self,
-        kept: Kept,
-        leadership: Leadership,
+        memory: Memory[Kept],
+        link: Link,
         etcd: Etcd,
         needs: tasks.Needs,
         wanted: Wanted,
@@ -62,17 +61,15 @@ class Engine:
         url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.memory, self.etcd, self.master = Memory(kept, leadership), etcd, Master(needs, clock)
+        self.memory, self.link, self.etcd, self.master = memory, link, etcd, Master(link, needs, clock)
         self.needs, self.wanted, self.folder, self.url, self.clock = needs, wanted, folder, url, clock
         self._look = Look(etcd, clock)
         self.seen = Seen(in_touch=False)
         self.step: Step = Wait("starting")
         self.trouble = ""
         self.removed = False
-        self.failed = self.livelocks = 0
-        self.states: dict[str, str] = {}
-        self.failure = ""
-        self._failures, self._pause_ends = 0, 0.0
+        self.livelocks = 0
+        self.reports = Reports()
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
 
@@ -84,7 +81,7 @@ class Engine:
 
     @property
     def whole(self) -> bool:
-        return self.master.subscribed and machine.is_whole(self.kept, self.seen, self.wanted)
+        return self.link.subscribed and machine.is_whole(self.kept, self.seen, self.wanted)
 
     @property
     def why(self) -> str:
@@ -97,10 +94,10 @@ class Engine:
         if isinstance(step, Seed | Grow) and not said:
             refused = "; ".join(f"{host}: {why}" for host, why in sorted(self.master.refused.items()))
             said = f"waiting for an offer with room for a member ({refused or 'none has come'})"
-            if (left := self._pause_ends - self.clock()) > 0:
+            if (left := self.reports.pause_ends - self.clock()) > 0:
                 said = f"the next member is started in {left:.0f} s"
         said = said or (step.why if isinstance(step, Wait | Kill) else "")
-        return "; ".join(part for part in (said, self.failure) if part)
+        return "; ".join(part for part in (said, self.reports.failure) if part)
 
     async def reseed(self, *, empty: bool) -> str:
         """Asked by a person. Raises Conflict when there is nothing to be mended by it."""
@@ -142,54 +139,32 @@ class Engine:
 
     # -- what the master says ------------------------------------------------------------------------------------------
 
-    async def on_events(self, events: Sequence[mesos.Event]) -> None:
-        for event in events:
-            if event.subscribed is not None:
-                await self._on_subscribed(event.subscribed.framework_id.value)
-            elif event.offers is not None:
-                self.master.on_offers(event.offers.offers)
-            elif event.rescind is not None:
-                self.master.on_rescind(event.rescind.offer_id.value)
-            elif event.update is not None:
-                self._on_update(event.update.status)
-        self._wake.set()
-
-    async def _on_subscribed(self, framework_id: str) -> None:
+    async def on_subscribed(self, framework_id: str) -> None:
         async with self._turn:
-            if self.kept.framework_id != framework_id:
-                await self.memory.keep(msgspec.structs.replace(self.kept, framework_id=framework_id))
-        log.info("subscribed framework=%s", framework_id)
+            await self.memory.subscribed(framework_id)
         self.master.on_subscribed()
 
     async def on_disconnect(self) -> None:
         self.master.on_disconnect()
         self._wake.set()
 
-    def _on_update(self, status: mesos.TaskStatus) -> None:
+    async def on_heard(self) -> None:
+        self._wake.set()
+
+    def on_offers(self, offers: Sequence[mesos.Offer]) -> None:
+        self.master.on_offers(offers)
+
+    def on_rescind(self, offer: str) -> None:
+        self.master.on_rescind(offer)
+
+    def on_update(self, status: mesos.TaskStatus) -> None:
         task = status.task_id.value
-        if self.states.get(task) not in mesos.TERMINAL:
-            if self.states.get(task) != status.state:
-                log.info("task=%s %s %s", task, status.state, status.message or "")
-            if status.state in mesos.TERMINAL and self._ours(task) and status.state != "TASK_KILLED":
-                self._on_failure(task, status)
-            self.states[task] = status.state
+        member = self.kept.of_task(task)
+        if self.reports.told(status, member, self.clock()):
+            log.info("task=%s %s %s", task, status.state, status.message or "")
         self.master.acknowledge(status)
-        if status.state in LIVE and not self._ours(task):
+        if status.state in LIVE and member is None:
             self.master.kill(task, status.agent_id.value if status.agent_id else None)
-
-    def _on_failure(self, task: str, status: mesos.TaskStatus) -> None:
-        """The first is replaced at once, the next later and later: an image that is nowhere keeps no agent busy."""
-        self.failed += 1
-        self._failures += 1
-        self._pause_ends = self.clock() + min(LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10) - 1)
-        member = next((one for one in self.kept.members if one.task == task), None)
-        name = f"{member.name} on {member.host}" if member else task
-        what = (status.message or "").strip() or status.state
-        self.failure = f"{name} has ended: {what}"
-
-    def _ours(self, task: str) -> bool:
-        kept = self.kept
-        return any(one.task == task for one in (*kept.members, *((kept.survivor,) if kept.survivor else ())))
 
     # -- the round -----------------------------------------------------------------------------------------------------
 
@@ -203,21 +178,10 @@ class Engine:
                 async with asyncio.timeout(TICK):
                     await self._wake.wait()
 
-    async def follow(self) -> None:
-        """The subscription. A framework that the master will not have again is forgotten with its members."""
-        assert self.master.framework is not None
-        try:
-            await self.master.framework.run()
-        except FrameworkRemoved:
-            if not self.removed:
-                await self.memory.forget()
-                raise
-            await asyncio.get_running_loop().create_future()
-
     async def round(self) -> None:
         """One look, one decision, one deed."""
         async with self._turn:
-            self.seen = await self._look.at(self.kept.members, self.states, lambda: self.master.subscribed)
+            self.seen = await self._look.at(self.kept.members, self.reports.states, lambda: self.link.subscribed)
             now = self.clock()
             step = machine.decide(self.kept, self.seen, self.wanted, now)
             if type(step) is not type(self.step) or (isinstance(step, Stop | Wait | Kill) and step != self.step):
@@ -226,11 +190,11 @@ class Engine:
                 self.livelocks += 1
             self.step = step
             if self.whole:
-                self.failure, self._failures = "", 0
-            if not self.master.subscribed:
+                self.reports.whole()
+            if not self.link.subscribed:
                 return
             self.master.reconcile(self.kept.members, now)
-            self.master.show_interest(isinstance(step, Seed | Grow) and now >= self._pause_ends)
+            self.master.show_interest(isinstance(step, Seed | Grow) and now >= self.reports.pause_ends)
             try:
                 await self._do(step, now)
                 self.trouble = ""
@@ -322,7 +286,7 @@ class Engine:
             self.master.hold(room[0])
             raise
         except Unavailable:
-            self.states[member.task] = "TASK_DROPPED"
+            self.reports.states[member.task] = "TASK_DROPPED"
             self.master.hold(room[0])
             self.master.decline()
             raise
@@ -352,7 +316,7 @@ class Engine:
 
     async def _end(self) -> None:
         """Nothing of us is left but this process, which waits to be ended."""
-        self.master.tear_down()
+        self.link.tear_down()
         self.removed = True
         await self.memory.forget()
         log.info("uninstalled")

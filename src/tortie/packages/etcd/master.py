@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from tortie.marathon.framework import Framework
+from tortie.framework import calls
+from tortie.framework.link import Link
 from tortie.packages.etcd import tasks
 from tortie.packages.etcd.values import Member
 from tortie.wire import mesos
@@ -17,11 +18,10 @@ log = logging.getLogger("etcd-framework")
 
 
 class Master:
-    """`subscribed`: whether it hears us now; `refused`: why an agent's offer holds no member."""
+    """`refused`: why an agent's offer holds no member."""
 
-    def __init__(self, needs: tasks.Needs, clock: Callable[[], float]) -> None:
-        self.framework: Framework | None = None
-        self.subscribed = False
+    def __init__(self, link: Link, needs: tasks.Needs, clock: Callable[[], float]) -> None:
+        self._link = link
         self.refused: dict[str, str] = {}
         self.launched = 0
         self._needs, self._clock = needs, clock
@@ -32,10 +32,9 @@ class Master:
 
     def on_subscribed(self) -> None:
         self._offers.clear()
-        self.subscribed, self._interested, self._reconciled = True, None, 0.0
+        self._interested, self._reconciled = None, 0.0
 
     def on_disconnect(self) -> None:
-        self.subscribed = False
         self._offers.clear()
 
     def on_offers(self, offers: Sequence[mesos.Offer]) -> None:
@@ -47,9 +46,7 @@ class Master:
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def acknowledge(self, status: mesos.TaskStatus) -> None:
-        if status.uuid is not None and status.agent_id is not None:
-            said = mesos.Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
-            self._send(mesos.Call(type="ACKNOWLEDGE", acknowledge=said))
+        self._link.send(*calls.acknowledge(status))
 
     def kill(self, task: str, agent: str | None) -> None:
         """Said again only after a while."""
@@ -58,36 +55,28 @@ class Master:
             return
         self._killed[task] = now
         log.info("task=%s is to end", task)
-        kill = mesos.Kill(task_id=mesos.ID(value=task), agent_id=mesos.ID(value=agent) if agent else None)
-        self._send(mesos.Call(type="KILL", kill=kill))
+        self._link.send(calls.kill(task, agent))
 
     def reconcile(self, members: Sequence[Member], now: float) -> None:
         """Now and then: these tasks, and whatever else there is."""
         if now - self._reconciled < RECONCILE_AGAIN:
             return
         self._reconciled = now
-        asked = [
-            mesos.ReconcileTask(task_id=mesos.ID(value=one.task), agent_id=mesos.ID(value=one.agent)) for one in members
-        ]
-        for one in [asked, []] if asked else [[]]:
-            self._send(mesos.Call(type="RECONCILE", reconcile=mesos.Reconcile(tasks=one)))
+        if members:
+            self._link.send(calls.reconcile((one.task, one.agent) for one in members))
+        self._link.send(calls.reconcile(()))
 
     def launch(self, offer: mesos.Offer, task: mesos.TaskInfo) -> None:
         self.launched += 1
         log.info("launching %s on %s", task.task_id.value, offer.hostname)
-        launch = mesos.Operation(type="LAUNCH", launch=mesos.Launch(task_infos=[task]))
-        accept = mesos.Accept(offer_ids=[offer.id], operations=[launch], filters=mesos.Filters(refuse_seconds=REFUSE))
-        self._send(mesos.Call(type="ACCEPT", accept=accept))
-
-    def tear_down(self) -> None:
-        self._send(mesos.Call(type="TEARDOWN"))
+        self._link.send(calls.launch(offer, [task], REFUSE))
 
     # -- offers --------------------------------------------------------------------------------------------------------
 
     def show_interest(self, wants: bool) -> None:
         if wants != self._interested:
             self._interested = wants
-            self._send(mesos.Call(type="REVIVE" if wants else "SUPPRESS"))
+            self._link.send(calls.interest(wants))
         if not wants:
             self.decline()
 
@@ -111,11 +100,5 @@ class Master:
 
     def decline(self) -> None:
         if self._offers:
-            filters = mesos.Filters(refuse_seconds=REFUSE)
-            for offer in self._offers.values():
-                self._send(mesos.Call(type="DECLINE", decline=mesos.Decline(offer_ids=[offer.id], filters=filters)))
+            self._link.send(calls.decline(self._offers.values(), REFUSE))
             self._offers.clear()
-
-    def _send(self, *calls: mesos.Call) -> None:
-        if self.framework is not None:
-            self.framework.send(calls)

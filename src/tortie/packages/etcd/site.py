@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tortie.base.errors import Conflict
+from tortie.framework import pages
+from tortie.framework.life import Seat
 from tortie.packages.etcd.engine import Engine
 from tortie.packages.etcd.values import Member
-from tortie.web.own_site import OwnSite
-from tortie.web.page import page, static_routes
+from tortie.web.page import page
 
 REFRESH = {"Refresh": "5"}
 
 
 class Site:
-    """`engine` gives None while another process of the same framework leads."""
-
-    def __init__(self, engine: Callable[[], Engine | None], folder: Path, framework: str) -> None:
-        self._engine = engine
+    def __init__(self, seat: Seat[Engine], folder: Path, framework: str) -> None:
+        self._seat = seat
         self.folder = folder
         self.framework = framework
 
@@ -40,22 +36,21 @@ class Site:
             Route("/stats", self.stats),
             Route("/json", self.status),
             Route("/reseed", self.reseed, methods=["POST"]),
-            Route("/uninstall", self.uninstall, methods=["POST"]),
+            pages.uninstall(self._seat, lambda engine, force: engine.leave(force=force)),
             Route("/seeds/{name}", self.seed),
-            *static_routes(),
         ]
-        return Starlette(routes=routes, middleware=[Middleware(OwnSite)])
+        return pages.application(routes)
 
     async def healthz(self, _request: Request) -> Response:
-        engine = self._engine()
+        engine = self._seat.holder
         if engine is not None and engine.whole:
             return PlainTextResponse("cluster is healthy\n")
-        return PlainTextResponse(f"500 internal server error: cluster not healthy.\n{why(engine)}\n", 500)
+        return PlainTextResponse(f"500 internal server error: cluster not healthy.\n{await self._why()}\n", 500)
 
     async def members(self, _request: Request) -> Response:
-        engine = self._engine()
+        engine = self._seat.holder
         if engine is None:
-            return _standby()
+            return await self._standby()
         found = [
             {
                 "name": one.name,
@@ -71,15 +66,15 @@ class Site:
         return JSONResponse(found)
 
     async def stats(self, _request: Request) -> Response:
-        engine = self._engine()
+        engine = self._seat.holder
         if engine is None:
-            return _standby()
-        running = sum(engine.states.get(one.task) == "TASK_RUNNING" for one in engine.kept.members)
+            return await self._standby()
+        running = sum(engine.reports.states.get(one.task) == "TASK_RUNNING" for one in engine.kept.members)
         return JSONResponse(
             {
                 "running_servers": running,
                 "launched_servers": engine.master.launched,
-                "failed_servers": engine.failed,
+                "failed_servers": engine.reports.failed,
                 "cluster_livelocks": engine.livelocks,
                 "cluster_reseeds": engine.kept.reseeds,
                 "healthy": int(engine.whole),
@@ -87,7 +82,7 @@ class Site:
         )
 
     async def status(self, _request: Request) -> Response:
-        engine = self._engine()
+        engine = self._seat.holder
         return JSONResponse(
             {
                 "framework": self.framework,
@@ -95,14 +90,14 @@ class Site:
                 "leading": engine is not None,
                 "healthy": engine is not None and engine.whole,
                 "wanted": engine.wanted.size if engine else None,
-                "why": why(engine),
+                "why": await self._why(),
                 "members": [_told(engine, one) for one in engine.kept.members] if engine else [],
             }
         )
 
     async def page(self, _request: Request) -> Response:
-        engine = self._engine()
-        state = "healthy" if engine is not None and engine.whole else why(engine)
+        engine = self._seat.holder
+        state = "healthy" if engine is not None and engine.whole else await self._why()
         columns = ("name", "host", "task", "etcd", "role", "client", "peer")
         rows = "".join(
             "<tr>" + "".join(f"<td>{escape(str(told[column]))}</td>" for column in columns) + "</tr>"
@@ -119,9 +114,9 @@ class Site:
         return answer
 
     async def reseed(self, request: Request) -> Response:
-        engine = self._engine()
+        engine = self._seat.holder
         if engine is None:
-            return _standby()
+            return await self._standby()
         empty = request.query_params.get("empty", "false")
         if empty not in ("true", "false"):
             return PlainTextResponse(f"empty={empty!r}: expected true or false\n", 400)
@@ -130,36 +125,18 @@ class Site:
         except Conflict as error:
             return PlainTextResponse(f"{error}\n", 409)
 
-    async def uninstall(self, request: Request) -> Response:
-        """What Cosmos asks before it takes the app away."""
-        engine = self._engine()
-        if engine is None:
-            return JSONResponse({"message": why(None)}, 409)
-        try:
-            asked = msgspec.json.decode(await request.body() or b"{}", type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return JSONResponse({"message": f"the body is no JSON object: {error}"}, 400)
-        if not isinstance(force := asked.get("force", False), bool):
-            return JSONResponse({"message": "force is true or false"}, 400)
-        try:
-            left = await engine.leave(force=force)
-        except Conflict as error:
-            return JSONResponse({"message": str(error)}, 409)
-        return Response(status_code=204) if left is None else JSONResponse({"message": left}, 202)
-
     async def seed(self, request: Request) -> Response:
-        engine, name = self._engine(), request.path_params["name"]
+        engine, name = self._seat.holder, request.path_params["name"]
         if engine is None or engine.kept.survivor is None or name != engine.seed_name:
             return PlainTextResponse("404: no such file\n", 404)
         return FileResponse(self.folder / name, media_type="application/octet-stream")
 
+    async def _why(self) -> str:
+        engine = self._seat.holder
+        return engine.why if engine is not None else await self._seat.standby()
 
-def why(engine: Engine | None) -> str:
-    return "another process of this framework leads" if engine is None else engine.why
-
-
-def _standby() -> Response:
-    return PlainTextResponse(why(None) + "\n", 503)
+    async def _standby(self) -> Response:
+        return PlainTextResponse(await self._seat.standby() + "\n", 503)
 
 
 def _told(engine: Engine, member: Member) -> dict[str, Any]:
@@ -171,7 +148,7 @@ def _told(engine: Engine, member: Member) -> dict[str, Any]:
         "host": member.host,
         "agent": member.agent,
         "taskId": member.task,
-        "task": engine.states.get(member.task, "unknown").removeprefix("TASK_").lower(),
+        "task": engine.reports.states.get(member.task, "unknown").removeprefix("TASK_").lower(),
         "etcd": answer if member.name in engine.seen.alive else "no answer",
         "role": "not a member" if peer is None else "learner" if peer.learner else "voter",
         "client": member.client_url,

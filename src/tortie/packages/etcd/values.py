@@ -54,6 +54,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     def member(self, name: str) -> Member | None:
         return next((one for one in self.members if one.name == name), None)
 
+    def of_task(self, task: str) -> Member | None:
+        """Whose task it is, the survivor's among them."""
+        known = (*self.members, *((self.survivor,) if self.survivor else ()))
+        return next((one for one in known if one.task == task), None)
+
     def without(self, name: str) -> Kept:
         return msgspec.structs.replace(self, members=tuple(one for one in self.members if one.name != name))
 

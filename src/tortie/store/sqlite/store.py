@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tortie.base.errors import Invalid, NotFound, Unavailable
@@ -218,7 +219,7 @@ class SqliteStore:
     def watch(self, prefix: str, after: int) -> Watch:
         from tortie.store.sqlite.watch import SqliteWatch
 
-        return SqliteWatch(self, prefix, after)
+        return SqliteWatch(self.directory, self.bell(), partial(self.changes, prefix), after)
 
     def changes(self, prefix: str, after: int) -> tuple[Sequence[Event], int]:
         """Every logged change under `prefix` after a revision, and the store's revision. Raises Compacted."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from tortie.base.errors import Unavailable
 from tortie.store.port import Event
+from tortie.store.sqlite.bell import Bell
 
-if TYPE_CHECKING:
-    from tortie.store.sqlite.store import SqliteStore
+Changes = Callable[[int], tuple[Sequence[Event], int]]
+"""What has changed after a revision, and the revision up to which that is all."""
 
 
 class SqliteWatch:
     """Reads the change log whenever a writer has rung the bell, and once a second in any case."""
 
-    def __init__(self, store: SqliteStore, prefix: str, after: int) -> None:
-        self._store = store
-        self._prefix = prefix
+    def __init__(self, directory: str, bell: Bell, changes: Changes, after: int) -> None:
+        self._directory = directory
+        self._bell = bell
+        self._changes = changes
         self._after = after
-        self._bell = store.bell()
         self._closed = False
 
     def next(self, timeout: float | None = None) -> Sequence[Event]:
@@ -29,8 +29,8 @@ class SqliteWatch:
             # The count before the read: a commit that comes after the read makes the wait return at once.
             seen = self._bell.count
             if self._bell.gone:
-                raise Unavailable(f"store {self._store.directory}: closed or removed")
-            events, revision = self._store.changes(self._prefix, self._after)
+                raise Unavailable(f"store {self._directory}: closed or removed")
+            events, revision = self._changes(self._after)
             self._after = max(self._after, revision)
             if events:
                 return events

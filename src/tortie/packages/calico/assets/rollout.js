@@ -85,6 +85,7 @@ function facts() {
     ["Begun", board.begun ? new Date(board.begun * 1000).toLocaleString() : ""],
     [board.ended ? "It took" : "Under way", board.begun ? span((board.ended ?? now()) - board.begun) : ""],
     ["Store", board.store],
+    ["Skipped", board.skipped.map((step) => step.title).join(", ")],
     ["Plan", board.plan],
     ["Product", board.artefact.slice(0, 12)],
   ].filter(([, text]) => text);
@@ -94,6 +95,7 @@ function facts() {
 function fact(node, [name, text, at]) {
   const place = node.lastElementChild;
   put(place, at ? `${text}, ${ago(now() - at)}` : text);
+  if (name === "Skipped") place.title = "switched off in the package's options";
   if (name === "Product") place.title = `in /opt/tortie/${board.artefact} on every agent`;
 }
 

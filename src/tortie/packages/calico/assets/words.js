@@ -32,10 +32,18 @@ function act({ step, title, undo }) {
   return undo ? `undoing ${title}` : title;
 }
 
+const LOOKS = {
+  done: "Each host passed its gate. Looking whether any of them lacks something by now.",
+  none: "Looking at what each host lacks.",
+  undone: "Looking at what each host lacks.",
+  aborted: "Looking at what each host lacks.",
+};
+
 // One sentence: what is being done, or why nothing is.
 export function sentence(board) {
   if (board.now.length) return board.now.map((one) => `${one.host}: ${act(one)}`).join("; ");
   const failed = failing(board);
+  if (board.looking && LOOKS[board.state]) return LOOKS[board.state];
   return {
     paused: "No host is at work; none begins before Resume.",
     stopped: failed ? `${failed} is ${board.hosts.find((host) => host.name === failed).mark === "stuck" ? "out of service" : "as it was before"}; no other host is touched.` : "Nothing goes on before an order.",

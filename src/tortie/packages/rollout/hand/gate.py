@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tortie.packages.rollout.hand import neighbours
+from tortie.packages.rollout.hand import neighbours, questions
 from tortie.packages.rollout.hand.files import Failed
 
 SECONDS = 5.0
@@ -32,6 +32,15 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def answers(path: Path) -> bool:
+    """Whether a node runs at `path`, ready or not."""
+    try:
+        _get(path, "/readiness")
+    except UNSAID:
+        return False
+    return True
+
+
 def endpoints_up(path: Path) -> list[str]:
     """The endpoints that are up now, as the node at `path` says; none when no node answers."""
     try:
@@ -42,23 +51,23 @@ def endpoints_up(path: Path) -> list[str]:
 
 
 def peers_reached(path: Path) -> list[str]:
-    """The other nodes whose hosts and this one reach each other now, as containers would; none when no node answers."""
+    """The other nodes whose hosts and this one reach each other now, as containers would, by the names of questions;
+    none when no node answers."""
     try:
         known = _peers(path)
     except UNSAID:
         return []
-    names = list(neighbours.asked_for(known, known["peers"]))
-    unheard = neighbours.silent(known, names) if names else {}
-    return sorted(set(names) - set(unheard))
+    asked = questions.asked_for(known, known["peers"])
+    return sorted(asked.keys() - neighbours.silent(known, asked).keys())
 
 
-def wait(path: Path, before: Sequence[str], peers: Sequence[str], settle: float, patience: float) -> str:
+def wait(path: Path, before: Sequence[str], peers: Sequence[str] | None, settle: float, patience: float) -> str:
     """What was found once the host has worked `settle` seconds without a break and then reaches `peers` and is reached
-    by them. Failed: what it waited for in vain."""
+    by them; None: nobody is asked. Failed: what it waited for in vain."""
     states = _wait_for_the_node(path, before, settle, patience)
     ends = time.monotonic() + REACH_SECONDS
     while True:
-        asked, problem = _reached(path, peers) if peers else (0, None)
+        asked, problem = (0, None) if peers is None else _reached(path, peers)
         if problem is None:
             return _found(before, states, asked)
         if time.monotonic() > ends:
@@ -73,11 +82,12 @@ def _reached(path: Path, peers: Sequence[str]) -> tuple[int, str | None]:
         known = _peers(path)
     except UNSAID as error:
         return 0, f"the node does not tell of other hosts ({_words(error)})"
+    if known["lacking"]:
+        return 0, f"the node is not to be reached yet: {known['lacking']}"
     if missing := neighbours.silent(known, peers):
-        (name, why), *more = sorted(missing.items())
-        others = f", nor by {len(more)} other hosts" if more else ""
-        return 0, f"containers here are not reached by those of {name}, or the other way round ({why}){others}"
-    return len(neighbours.asked_for(known, peers)), None
+        (_, wrong), *more = sorted(missing.items())
+        return 0, f"{wrong}, and {len(more)} more like this" if more else wrong
+    return len({question.host for question in questions.asked_for(known, peers).values()}), None
 
 
 def _wait_for_the_node(path: Path, before: Sequence[str], settle: float, patience: float) -> dict[str, str]:
@@ -135,7 +145,7 @@ def _peers(path: Path) -> dict[str, Any]:
     if status not in (http.client.OK, http.client.NOT_FOUND):
         raise ValueError(f"/peers: HTTP {status}")
     found: dict[str, Any] = json.loads(body) if status == http.client.OK else {}
-    return {"own": [], "peers": {}, **found}
+    return {"own": [], "peers": {}, "lacking": "", **found}
 
 
 def _words(error: Exception) -> str:

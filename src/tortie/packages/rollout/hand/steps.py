@@ -27,9 +27,10 @@ class Refused(Failed):
 
 
 class Hand:
-    """`want`: what the host shall be, as `hosts.want` writes it. `apart`: the program that restarts the agent's unit
-    for a hand that stands on it (`systemd-run`). `rolled`: names and addresses of hosts that have passed their gate.
-    `force`: a node is undone under its endpoints, too."""
+    """`want`: what the host shall be, as `inventory.want` writes it; where no unit of a node is named, a node is
+    somebody else's. `apart`: the program that restarts the agent's unit for a hand that stands on it (`systemd-run`).
+    `rolled`: names and addresses of hosts that have passed their gate. `force`: a node is undone under its endpoints,
+    too."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Hand:
             found[step] = files.differences(self.place, self._files(step))
         found["agent"] = self._unit_delta(self._agent(), "agent") if self._agent() else []
         found["node"] = files.differences(self.place, self._files("node"))
-        found["node"] += self._unit_delta(self._node(), "node")
+        found["node"] += self._unit_delta(self._node(), "node") if self._node() else []
         return {step: changes for step, changes in found.items() if changes}
 
     def apply(self, step: str, payload: bytes, compiled: dict[str, Any] | None = None) -> list[str]:
@@ -67,10 +68,8 @@ class Hand:
             if self._agent():
                 self._restart(self._agent(), "agent")
         elif step == "node":
-            files.apply(self.place, "node", self._files("node"))
-            self.units.order("daemon-reload")
-            self.units.order("enable", self._node())
-            self._restart(self._node(), "node")
+            if self._node():
+                self._bring_node()
         else:
             before = self.place.record("before") or {}
             return [self._gate(before, [*before.get("peers", ()), *self._rolled])]
@@ -101,20 +100,27 @@ class Hand:
         self.place.write_record(
             "before",
             {
-                "node": self.units.active(node),
+                "node": self.units.active(node) if node else gate.answers(self._socket),
                 "there": self._unit_file(),
-                "enabled": self.units.enabled(node),
+                "enabled": bool(node) and self.units.enabled(node),
                 "marks": {unit: self.place.mark(unit).get("content") for unit in (node, agent) if unit},
                 "endpoints": gate.endpoints_up(self._socket),
                 "peers": gate.peers_reached(self._socket) if self._probes else [],
             },
         )
 
+    def _bring_node(self) -> None:
+        files.apply(self.place, "node", self._files("node"))
+        self.units.order("daemon-reload")
+        self.units.order("enable", self._node())
+        self._restart(self._node(), "node")
+
     def _gate(self, before: dict[str, Any], peers: Sequence[str]) -> str:
+        if not self._node() and not before.get("node") and not gate.answers(self._socket):
+            return "no node is here, and none was asked for"
         settle = self.want.get("settle", SETTLE)
-        return gate.wait(
-            self._socket, before.get("endpoints", ()), peers if self._probes else (), settle, self.patience
-        )
+        asked = peers if self._probes else None
+        return gate.wait(self._socket, before.get("endpoints", ()), asked, settle, self.patience)
 
     @property
     def _probes(self) -> bool:
@@ -122,8 +128,10 @@ class Hand:
 
     def _undo_node(self, before: dict[str, Any]) -> list[str]:
         """A node that ran before goes on until `gate` restarts it, one that was there and did not run ends; one that
-        was not there gives the host back."""
+        was not there gives the host back; one of somebody else is not touched."""
         node, notes = self._node(), list[str]()
+        if not node:
+            return []
         if not before["node"] and self._unit_file():
             if before.get("there"):
                 self.units.order("stop", node)

@@ -17,7 +17,7 @@ PATH = "/api/v1/scheduler"
 MISSED_BEATS = 5
 ANSWER_SECONDS = 60.0
 REMOVED = ("Framework has been removed", "Completed framework attempted to re-register")
-log = logging.getLogger("marathon.framework")
+log = logging.getLogger("framework.subscription")
 
 
 class FrameworkRemoved(TortieError):
@@ -33,7 +33,7 @@ class Stream:
     framework: str
 
 
-class Framework:
+class Subscription:
     """Keeps a subscription to whichever of `masters` leads, and hands its events to `on_events`: in order, as many at
     once as have come.
 

@@ -1,4 +1,4 @@
-"""One scheduler at a time: a leased key of the store, and writes that hold only while it is ours."""
+"""One process of a framework at a time: a leased key of the store, and writes that hold only while it is ours."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from tortie.base.errors import NotFound, Unavailable
-from tortie.marathon.world import LEADER, PREFIX, TERM
 from tortie.store.port import Compare, CompareFailed, Datastore, Put, Write
 
 TTL = 15.0
 RETRIES = 3
-log = logging.getLogger("marathon.leader")
+log = logging.getLogger("framework.leader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +26,12 @@ class Keys:
     term: str
 
 
-MARATHON = Keys(PREFIX, LEADER, TERM)
-
-
 class LeadershipLost(Unavailable):
     """Another one leads, or the store went away for longer than the lease: this process must end."""
 
 
 class Leadership:
-    """Held from `win` until the process ends. `name` is this scheduler's host:port.
+    """Held from `win` until the process ends. `name` is this process's host:port.
 
     The leased key says who leads; the term key is written at every change of the leader, and every transaction
     compares it: whoever is not the latest leader cannot write.
@@ -43,7 +39,7 @@ class Leadership:
     A key left behind under our own name is taken over at once: we hold the port it names, so its owner is gone.
     """
 
-    def __init__(self, store: Datastore, name: str, ttl: float = TTL, keys: Keys = MARATHON) -> None:
+    def __init__(self, store: Datastore, name: str, keys: Keys, ttl: float = TTL) -> None:
         self.store = store
         self.name = name
         self.keys = keys

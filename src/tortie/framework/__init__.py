@@ -1,0 +1,1 @@
+"""What every Mesos framework of ours needs: who leads, what is kept, the master's stream, and the life around them."""
