@@ -25,7 +25,7 @@ from tests.support.package_service import CONFIG, Service, Shelf, index, package
 from tests.support.waiting import PATIENCE, until
 
 import tortie
-from tortie.cli.dcos import package_commands, package_install
+from tortie.cli.dcos import package_commands, package_install, package_wait
 from tortie.cli.dcos.main import run as command_line
 from tortie.cli.dcos.package_client import media_type
 from tortie.packages.repositories import DEFAULT
@@ -314,6 +314,53 @@ def test_an_uninstallation_that_takes_its_time_is_followed(tmp_path: Path, monke
         "Package [x] is being taken out: 1 of 2",
         "Uninstalled package [x] version [1]",
     ]
+
+
+def test_an_installation_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app first, then what its framework rolls out; what is missing is told once."""
+    healthy = {"instances": 1, "tasksRunning": 1, "labels": {"DCOS_PACKAGE_FRAMEWORK_NAME": "x"}}
+    apps = [Answer({"app": one}) for one in ({"instances": 1}, {"instances": 1}, healthy)]
+    apps.insert(1, Answer(b"", 502))
+    plans = [
+        Answer(b"404 Not Found: service not found.\n", 404),
+        Answer(b"", 502),
+        Answer({"state": "rolling", "counts": {"done": 1, "all": 2}}),
+        Answer({"state": "done", "trouble": "", "counts": {"done": 2, "all": 2}}),
+    ]
+
+    def cosmos(path: str, version: int, body: Any) -> Answer:
+        return Answer(body, 200, {"Content-Type": media_type(path, "response", version)})
+
+    package = {"name": "x", "version": "1", "marathon": {}, "postInstallNotes": "it starts"}
+    answers = {
+        "/package/describe": cosmos("package/describe", 3, {"package": package}),
+        "/package/render": cosmos("package/render", 1, {"marathonJson": {}}),
+        "/package/install": cosmos("package/install", 2, {"packageName": "x", "packageVersion": "1", "appId": "/x"}),
+        "/service/marathon/v2/apps/x": lambda _: apps.pop(0) if len(apps) > 1 else apps[0],
+        "/service/x/v1/status": lambda _: plans.pop(0) if len(plans) > 1 else plans[0],
+    }
+    monkeypatch.setattr(package_wait, "PAUSE", 0.01)
+    with serving(DcosCluster(answers=answers)) as cluster:
+        dcos = command(tmp_path, monkeypatch, cluster.url)
+        said = dcos("package install x --wait=10m")
+        assert (said.code, said.out.splitlines()[-1]) == (0, "it starts")
+        told = said.err.splitlines()
+        assert "HTTP 502" in told.pop(1)
+        assert told == [
+            "Waiting for [/x]: 0 of 1 tasks run",
+            "Waiting for [/x]: 0 of 1 tasks run",
+            "Waiting for [/x]: the framework x does not answer yet",
+            "Waiting for [/x]: 1 of 2 hosts done",
+            "[/x] is ready",
+        ]
+        plans[:] = [Answer(b"Not Found", 404)]
+        assert dcos("package install x --wait=10m").err == "[/x] is ready\n"
+        apps[:] = [Answer({"app": {"instances": 1}})]
+        late = dcos("package install x --wait=0s")
+        assert (late.code, late.err) == (1, "[/x] is not ready after 0 s: 0 of 1 tasks run. It goes on by itself.\n")
+        before = len(cluster.asked)
+        assert dcos("package install x --wait=soon").code == 1
+        assert len(cluster.asked) == before, "nothing is installed"
 
 
 def test_update(tmp_path: Path) -> None:

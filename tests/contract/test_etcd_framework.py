@@ -17,9 +17,12 @@ from tests.support.waiting import until
 from tortie.store.etcd.store import EtcdStore
 from tortie.store.port import Put
 
-pytestmark = pytest.mark.skipif(
-    ETCD is None or shutil.which("etcdctl") is None, reason="needs etcd and etcdctl (etcd-server, etcd-client)"
-)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        ETCD is None or shutil.which("etcdctl") is None, reason="needs etcd and etcdctl (etcd-server, etcd-client)"
+    ),
+]
 
 Story = Callable[[MembersMaster], Awaitable[None]]
 

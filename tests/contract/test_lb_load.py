@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
+import pytest
 from tests.support.balancing import Bench, Fleet, Load, bench, needs_haproxy
 from tests.support.fake_marathon import host_app
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
-pytestmark = needs_haproxy
+pytestmark = [needs_haproxy, pytest.mark.timeout(900)]
 
 SCALINGS, ROLLINGS, RELOADS = 100, 20, 4
 

@@ -103,22 +103,6 @@ def test_undone_the_host_is_as_it_was(host: Box) -> None:
     assert host.beside("uninstalled").read_text() == "node uninstall --unit \n"
 
 
-def test_a_full_disk_is_said_with_its_place_and_the_host_is_as_it_was(
-    host: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    before, (name, payload) = host.tree(), artefact("one")
-    with monkeypatch.context() as patched:
-        patched.setattr(unpacking, "_put", full)
-        said = do(host, "artefact", want(name), payload=payload)
-    assert said == {"error": f"{host.root}/opt/tortie: No space left on device"}
-    assert none_of(host, want(name)) == []
-    assert host.tree() == before
-    all_of(host, want(name), payload)
-
-
 @pytest.mark.parametrize(("socket", "said"), [("none", "no node is here, and none was asked for"), ("node", READY)])
 def test_without_a_node_of_its_own_nobody_s_node_is_touched(host: Box, socket: str, said: str) -> None:
     before, (name, payload) = host.tree(), artefact("one")
@@ -143,6 +127,22 @@ def test_without_a_node_of_its_own_somebody_s_node_has_to_be_ready_again(host: B
     assert do(host, "artefact", wanted, payload=payload) == {"notes": []}
     host.say({"a": "down"})
     assert do(host, GATE, wanted) == {"error": "1 endpoints that were up are not (a is one), 0.5 s long"}
+
+
+def test_a_full_disk_is_said_with_its_place_and_the_host_is_as_it_was(
+    host: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before, (name, payload) = host.tree(), artefact("one")
+    with monkeypatch.context() as patched:
+        patched.setattr(unpacking, "_put", full)
+        said = do(host, "artefact", want(name), payload=payload)
+    assert said == {"error": f"{host.root}/opt/tortie: No space left on device"}
+    assert none_of(host, want(name)) == []
+    assert host.tree() == before
+    all_of(host, want(name), payload)
 
 
 def test_a_place_that_cannot_be_written_is_said_and_the_host_is_as_it_was(host: Box) -> None:

@@ -35,10 +35,13 @@ from tortie.store.open import open_store
 from tortie.store.port import Put
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/local/sbin")
-pytestmark = pytest.mark.skipif(
-    SSHD is None or not shutil.which("ssh") or os.geteuid() != 0,
-    reason="needs OpenSSH's client and server, and root to start it",
-)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        SSHD is None or not shutil.which("ssh") or os.geteuid() != 0,
+        reason="needs OpenSSH's client and server, and root to start it",
+    ),
+]
 PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 

@@ -29,6 +29,7 @@ from tortie.node.bird_socket import ask
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("bird") is None, reason="no BIRD on this machine (package bird2)"),
 ]
 

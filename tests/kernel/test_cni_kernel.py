@@ -30,7 +30,7 @@ from tortie.plugins.cni.names import endpoint_resource
 from tortie.plugins.cni.plugin import Plugin
 from tortie.store.open import open_store
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 ONE, TWO = "653feb5461db" + "0" * 52, "7abcd57660aa" + "0" * 52
 

@@ -40,6 +40,7 @@ BATCH = 500
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         not LIMIT.exists() or int(LIMIT.read_text()) > MANY, reason=f"room for more than {MANY} conversations"
     ),

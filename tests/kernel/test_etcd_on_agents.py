@@ -24,6 +24,7 @@ from tortie.base import cgroups
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.timeout(900),
     needs_oci_runtime,
     pytest.mark.skipif(ETCD is None or shutil.which("etcdctl") is None, reason="needs etcd and etcdctl"),
 ]

@@ -23,9 +23,7 @@ from tests.support.etcd_server import ETCD, EtcdServer
 from tortie.model.kinds.profile import PROFILE
 from tortie.store.open import open_store
 
-pytestmark = pytest.mark.root
-
-LONG = 60.0
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_kills_during_the_first_application_leak_nothing(lab: Lab) -> None:
             host.kill(signal.SIGKILL)
         host.start()
         host.ready()
-        until(lambda: passes(host.containers[0].netns, addresses["b"]), LONG)
+        until(lambda: passes(host.containers[0].netns, addresses["b"]))
         go_on(refused)
     assert refused.received == 0
 
@@ -113,19 +111,19 @@ def test_a_store_that_comes_back_with_other_content_is_followed_at_once_and_whol
             lab.put_endpoint("h1", one.interface[4:], one.interface, one.address, ("m",))
         with stream(b.netns, c.address, answered=False) as refused:
             first.kill()
-            until(lambda: host.status()["store"]["reason"], LONG)
+            until(lambda: host.status()["store"]["reason"])
             inside(host.netns, "ip", "route", "flush", "proto", "80")
-            until(lambda: passes(a.netns, b.address), LONG)
+            until(lambda: passes(a.netns, b.address))
             assert table(host) == before
             second.stop()
             shutil.rmtree(first.directory / "data")
             shutil.copytree(second.directory / "data", first.directory / "data")
             first.start()
-            until(lambda: passes(a.netns, c.address), LONG)
-            until(lambda: not passes(a.netns, b.address), LONG)
+            until(lambda: passes(a.netns, c.address))
+            until(lambda: not passes(a.netns, b.address))
         assert refused.received == 0
-        until(lambda: set(host.status()["endpoints"]) == {a.key, c.key}, LONG, host.story)
-        until(lambda: not host.status()["store"]["reason"], LONG, host.story)
+        until(lambda: set(host.status()["endpoints"]) == {a.key, c.key}, message=host.story)
+        until(lambda: not host.status()["store"]["reason"], message=host.story)
 
 
 def reach(host: Host, port: int) -> subprocess.Popen[bytes]:
@@ -149,7 +147,7 @@ def test_a_start_beside_a_store_that_is_truly_empty_closes(lab: Lab, tmp_path: P
     empty = open_store(f"sqlite://{tmp_path}/empty")
     empty.close()
     host.start("--store", f"sqlite://{tmp_path}/empty")
-    until(lambda: not passes(a.netns, b.address), LONG)
+    until(lambda: not passes(a.netns, b.address))
     with listening(b.netns, 7) as received:
         send_udp(a.netns, a.address, b.address, 7, b"x")
         host.ready()

@@ -19,7 +19,7 @@ from tortie.base.errors import Unavailable
 from tortie.wire.marathon import MarathonClient
 from tortie.wire.marathon_apps import App
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

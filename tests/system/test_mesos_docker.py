@@ -15,7 +15,7 @@ from tests.support.mesos_client import Framework, get, request, task
 from tests.support.mesos_cluster import MesosCluster
 from tests.support.waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 Json = dict[str, Any]
 FAST = {"grace_period": {"nanoseconds": 10**8}}
 

@@ -62,7 +62,7 @@ def test_status_shows_the_sessions_in_every_grammar(lab: Lab) -> None:
     def settled() -> bool:
         return shown().count("Established") == (3 if bgp else 0)
 
-    wait_until(settled, 60, shown)
+    wait_until(settled, message=shown)
     text = shown()
     assert text.startswith("Calico process is running.\n\nIPv4 BGP status\n")
     assert text.rstrip().endswith("IPv6 BGP status\nNo IPv6 peers found.")

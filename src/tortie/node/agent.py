@@ -251,7 +251,8 @@ class Agent:
         if whole:
             self.health.store_in_sync = True
         self.counts.largest_batch = max(self.counts.largest_batch, len(events))
-        self._dirty = True
+        # Who was woken when the news came has looked too early.
+        self._wake()
 
     def _patience(self) -> float:
         """How long to wait for news before the next pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tortie.lab import files, net
 from tortie.lab.daemons import NETWORK_DAEMONS, plan_of, store_of
 from tortie.lab.documents import DOCUMENTS, check_options
+from tortie.lab.first import SETTLE
 from tortie.lab.plan import Host, Plan, as_json, in_order
 
 PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker", "bare": True}
@@ -44,6 +46,16 @@ def test_all_else_is_there() -> None:
     packages = next(daemon for daemon in plan.host("master").daemons if daemon.name == "packages")
     assert "--station" in packages.argv, "the master's node is the package's to bring"
     assert plan.host("laptop").routes == (("192.168.0.0/16", "172.24.197.102"),)
+
+
+@pytest.mark.parametrize(("runtime", "docker"), [("docker", True), ("ucr", False)])
+def test_the_roller_is_told_whether_agents_have_docker(runtime: str, docker: bool) -> None:
+    plan = bare("environments", runtime=runtime)
+    packages = next(daemon for daemon in plan.host("master").daemons if daemon.name == "packages")
+    defaults = json.loads(packages.argv[packages.argv.index("--defaults") + 1])
+    assert defaults["calico"]["Framework Settings"] == {"use-docker": docker, "settle": SETTLE}
+    agent = next(daemon for daemon in plan.host("agent-1").daemons if daemon.name == "agent")
+    assert agent.argv[agent.argv.index("--containerizers") + 1] == ("docker,mesos" if docker else "mesos")
 
 
 def test_the_cluster_s_programs_wait_for_their_etcd() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tortie.cli.dcos import package_commands
+from tortie.cli.dcos import package_commands, package_wait
 from tortie.cli.dcos.errors import DcosError
 from tortie.cli.dcos.package_client import media_type, said
 from tortie.cli.dcos.package_tables import cut, installed, list_table, newest_first, search_table
@@ -105,6 +105,55 @@ def test_packages_whose_command_cannot_be_fetched(package: dict[str, Any], words
     with pytest.raises(DcosError) as caught:
         package_commands.fetch(Session({}), {"name": "foo", **package})
     assert words in str(caught.value)
+
+
+def test_how_long_to_wait() -> None:
+    assert [package_wait.duration(text) for text in ("90", "90s", "10m", "1h", "0")] == [90, 90, 600, 3600, 0]
+    for wrong in ("", "m", "-1", "1.5h", "10 m", "1d", "9999999s"):
+        with pytest.raises(DcosError, match="a time such as 90s"):
+            package_wait.duration(wrong)
+
+
+@pytest.mark.parametrize(
+    ("app", "missing"),
+    [
+        ({"instances": 2, "tasksRunning": 1}, "1 of 2 tasks run"),
+        (
+            {"instances": 1, "lastTaskFailure": {"message": "no image"}},
+            "0 of 1 tasks run; the last one ended: no image",
+        ),
+        ({"instances": 1, "tasksRunning": 1, "healthChecks": [{}]}, "0 of 1 tasks are healthy"),
+        ({"instances": 1, "tasksRunning": 1, "deployments": [{"id": "x"}]}, "its deployment is under way"),
+        ({"instances": 1, "tasksRunning": 1, "tasksHealthy": 1, "healthChecks": [{}]}, ""),
+        ({"instances": 0}, ""),
+    ],
+)
+def test_what_an_app_still_lacks(app: dict[str, Any], missing: str) -> None:
+    assert package_wait.of_app(app) == missing
+
+
+@pytest.mark.parametrize(
+    ("status", "missing"),
+    [
+        ({"state": "none", "trouble": "starting"}, "starting"),
+        ({"state": "none"}, "its plan is being made"),
+        ({"state": "rolling", "counts": {"done": 2, "all": 5}}, "2 of 5 hosts done"),
+        (
+            {"state": "paused", "counts": {"done": 2, "all": 5}, "trouble": "no offer"},
+            "2 of 5 hosts done, paused, no offer",
+        ),
+        ({"state": "done", "trouble": "looking"}, "looking"),
+        ({"state": "done", "trouble": "", "counts": {"done": 5, "all": 5}}, ""),
+        ([], ""),
+    ],
+)
+def test_what_a_plan_still_lacks(status: Any, missing: str) -> None:
+    assert package_wait.of_plan(status) == missing
+
+
+def test_a_plan_that_has_stopped_is_not_waited_for() -> None:
+    with pytest.raises(DcosError, match="Its plan is stopped: agent-2: the node"):
+        package_wait.of_plan({"state": "stopped", "stopped": "agent-2: the node is not ready"})
 
 
 def test_media_types() -> None:

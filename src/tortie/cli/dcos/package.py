@@ -17,7 +17,7 @@ COMMAND = Command(
         Verb(
             "install",
             "<package-name> [--cli | --app] [--app-id=<app-id>] [--package-version=<package-version>] "
-            "[--options=<file>] [--yes] [--global]",
+            "[--options=<file>] [--yes] [--global] [--wait=<duration>]",
             "package_install:install",
             "Install a package.",
         ),
@@ -66,6 +66,7 @@ COMMAND = Command(
         "--package-versions": "All versions that there are, the newest first.",
         "--render": "With --app: the template filled with the options.",
         "--replace": "The options take the place of those of before, instead of being merged into them.",
+        "--wait=<duration>": "Wait until it runs, and what its framework rolls out is done: 90s, 10m or 1h.",
         "--yes": "Do not ask.",
     },
     {

@@ -31,6 +31,7 @@ def install(session: Session, line: Line) -> int:
     wants_app, wants_cli = not line.has("--cli"), not line.has("--app")
     if app_id is not None and not wants_app:
         raise DcosError("--app-id is of the app: --cli installs none")
+    patience = _patience(line)
     options = package_options.read(line.value("--options"))
     package = definition(session, name, line.value("--package-version"))
     version = str(package.get("version"))
@@ -54,13 +55,26 @@ def install(session: Session, line: Line) -> int:
             + (f" with app id [{app_id}]" if app_id else "")
         )
         sys.stdout.flush()
-        call(session, "package/install", asked, (2, 1))
+        app_id = call(session, "package/install", asked, (2, 1)).get("appId")
     if programs is not None:
         say(f"Installing CLI subcommand for package [{name}] version [{version}]")
         _announce(package_commands.put(session.environ, programs, everywhere=line.has("--global")))
     if package.get("postInstallNotes"):
         say(str(package["postInstallNotes"]))
+    if app and patience is not None:
+        from tortie.cli.dcos import package_wait
+
+        sys.stdout.flush()
+        package_wait.wait(session, str(app_id), patience)
     return 0
+
+
+def _patience(line: Line) -> float | None:
+    if not line.has("--wait"):
+        return None
+    from tortie.cli.dcos import package_wait
+
+    return package_wait.duration(str(line.value("--wait")))
 
 
 def _announce(commands: list[str]) -> None:

@@ -21,7 +21,7 @@ from tortie.lab.documents import CNI_CONFIGS, CNI_PLUGINS, CORRECTED, ENVIRONMEN
 from tortie.lab.plan import SUBNET
 from tortie.lab.walks.environments_stages import APPS, DEVELOPMENT, PROBING, PRODUCTION, S_A, S_B, S_C, S_E
 from tortie.lab.walks.marathon import listed_apps, tasks, wait_running
-from tortie.lab.walks.packages import CALICO_ROW, ETCD_ROW, install_calico, install_etcd, look_calico, look_etcd
+from tortie.lab.walks.packages import ETCD_ROW, calico_row, install_calico, install_etcd, look_calico, look_etcd
 from tortie.lab.walks.ports import Ran
 from tortie.lab.walks.story import Step, Story, nothing_typed
 from tortie.lab.walks.tasks import MesosTasks, Peer
@@ -95,7 +95,7 @@ def launch(walk: Walk) -> None:
 
 
 def look_listed(walk: Walk) -> None:
-    wanted = sorted([*ROWS, *([CALICO_ROW, ETCD_ROW] if walk.bare else [])])
+    wanted = sorted([*ROWS, *([calico_row(walk), ETCD_ROW] if walk.bare else [])])
     there = walk.wait(f"the list to show {len(wanted)} apps", lambda: listed_apps(walk) == wanted, PATIENCE)
     printed = walk.must("laptop", "dcos marathon app list")
     walk.check(f"the {len(wanted)} apps as the document prints them", there, printed)

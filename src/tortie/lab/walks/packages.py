@@ -20,7 +20,6 @@ from tortie.lab.walks.tasks import MESOS
 from tortie.lab.walks.walk import PATIENCE, StepFailed, Walk
 
 ETCD_ROW = ["/etcd", "128", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
-_CALICO_ROW = ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", "DOCKER", "None"]
 TASK = "etcd-server"
 RECORDS = {"_etcd-server._tcp": "rpcPort", "_etcd-server._client": "clientPort", "_etcd-client._tcp": "clientPort"}
 """By SRV record: what the framework's own list calls the port that it leads to."""
@@ -111,6 +110,12 @@ def _leads(walk: Walk, host: str, name: str, port: str, found: list[Any]) -> boo
 
 
 # -- Calico
+
+
+def calico_row(walk: Walk) -> list[str]:
+    """As the document lists it; without Docker its container is of the other kind."""
+    kind = "MESOS" if walk.runtime == "ucr" else "DOCKER"
+    return ["/calico-install-framework", "512", "0.2", "1/1", "1/1", "---", "False", kind, "None"]
 
 
 def install_calico(walk: Walk) -> None:
