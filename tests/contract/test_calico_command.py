@@ -76,12 +76,21 @@ def test_options_of_the_package_are_taken(group: str, options: dict[str, Any], w
     assert (settings.wanted.cni is None) == (group == "Install CNI")
 
 
+@pytest.mark.parametrize(("given", "wanted"), [({}, 5.0), ({"settle": 2}, 2.0), ({"settle": 0.5}, 0.5)])
+def test_how_long_a_node_has_to_be_ready_is_an_option(given: dict[str, Any], wanted: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORT0", "31000")
+        settings = calico_framework._settings(of_package({"Framework Settings": given}).params)
+    assert settings.wanted.settle == wanted
+
+
 @pytest.mark.parametrize(
     ("group", "options", "pointer"),
     [
         ("Framework Settings", {"master": "http://a:5050"}, "master"),
         ("Framework Settings", {"master": "a"}, "master"),
         ("Framework Settings", {"status-dns": "a b"}, "status-dns"),
+        ("Framework Settings", {"settle": -1}, "settle"),
         ("Etcd Settings", {"etcd-discovery-url": ".mesos"}, "etcd-discovery-url"),
         ("Etcd Settings", {"etcd-endpoints": "nonsense"}, "etcd-endpoints"),
         ("Etcd Settings", {"etcd-endpoints": "http://a:1,https://b:1"}, "etcd-endpoints"),

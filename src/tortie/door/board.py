@@ -40,10 +40,10 @@ class Rollout:
 
 ROLLOUT_LINK = "service/calico/"
 ROLLOUT_STATES: Mapping[str, State] = {
-    **dict.fromkeys(("rolling", "paused", "undoing", "aborting"), "wait"),
+    **dict.fromkeys(("waiting", "rolling", "paused", "undoing", "aborting"), "wait"),
     **dict.fromkeys(("stopped", "silent"), "bad"),
 }
-"""A rollout that is over is no news."""
+"""A rollout that is over is no news; one that has not begun is `waiting` for what its words name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,10 @@ def _part(probe: Probe) -> Line:
 
 def _rollout(found: Rollout | None) -> Line | None:
     """None while there is nothing to say."""
-    if found is None or found.state not in ROLLOUT_STATES:
+    if found is None:
         return None
-    return Line(found.state, ROLLOUT_STATES[found.state], found.text, ROLLOUT_LINK)
+    state = "waiting" if found.state == "none" and found.text else found.state
+    return Line(state, ROLLOUT_STATES[state], found.text, ROLLOUT_LINK) if state in ROLLOUT_STATES else None
 
 
 def _worst(states: Sequence[State]) -> State:

@@ -21,6 +21,8 @@ def first(options: Options) -> First:
     )
 
 
+SETTLE = 2
+"""Seconds. The hosts of a lab are one machine: a node that starts here starts there, and a person waits for each."""
 BACKENDS = {"direct": "direct", "vxlan": "direct", "bgp": "bird"}
 """Who brings the routes of pools without encapsulation, by `--routing`."""
 
@@ -31,7 +33,7 @@ def package_defaults(options: Options) -> dict[str, Any]:
     return {
         "calico": {
             "Run Calico-Node": {"networking-backend": BACKENDS[options.routing]},
-            "Framework Settings": {"use-docker": options.runtime == "docker"},
+            "Framework Settings": {"use-docker": options.runtime == "docker", "settle": SETTLE},
             "Network": {
                 "pool-cidr": wanted.cidr,
                 "block-size": wanted.block_size,

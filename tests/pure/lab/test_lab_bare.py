@@ -10,6 +10,7 @@ import pytest
 from tortie.lab import files, net
 from tortie.lab.daemons import NETWORK_DAEMONS, plan_of, store_of
 from tortie.lab.documents import DOCUMENTS, check_options
+from tortie.lab.first import SETTLE
 from tortie.lab.plan import Host, Plan, as_json, in_order
 
 PLAIN: dict[str, Any] = {"agents": None, "store": "sqlite", "routing": "direct", "runtime": "docker", "bare": True}
@@ -52,7 +53,7 @@ def test_the_roller_is_told_whether_agents_have_docker(runtime: str, docker: boo
     plan = bare("environments", runtime=runtime)
     packages = next(daemon for daemon in plan.host("master").daemons if daemon.name == "packages")
     defaults = json.loads(packages.argv[packages.argv.index("--defaults") + 1])
-    assert defaults["calico"]["Framework Settings"]["use-docker"] is docker
+    assert defaults["calico"]["Framework Settings"] == {"use-docker": docker, "settle": SETTLE}
     agent = next(daemon for daemon in plan.host("agent-1").daemons if daemon.name == "agent")
     assert agent.argv[agent.argv.index("--containerizers") + 1] == ("docker,mesos" if docker else "mesos")
 

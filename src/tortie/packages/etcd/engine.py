@@ -40,6 +40,8 @@ from tortie.packages.etcd.values import (
 from tortie.wire import mesos
 
 TICK = 1.0
+HURRIED_TICK = 0.25
+"""While members start and nothing refuses: each round is one that somebody waits for."""
 LIVE = frozenset({"TASK_STAGING", "TASK_STARTING", "TASK_RUNNING"})
 ENDPOINTS = "/calico/resources/v3/projectcalico.org/workloadendpoints/"
 log = logging.getLogger("etcd-framework")
@@ -175,7 +177,8 @@ class Engine:
             if not self.removed:
                 await self.round()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
+                calm = self.whole or self.trouble or isinstance(self.step, Stop)
+                async with asyncio.timeout(TICK if calm else HURRIED_TICK):
                     await self._wake.wait()
 
     async def round(self) -> None:
@@ -223,6 +226,7 @@ class Engine:
                 await self._grow(now)
             case Promote(member):
                 await self.etcd.promote(self._others(member), self._etcd_id(member))
+                self._wake.set()
             case Remove(member):
                 await self.etcd.remove(self._others(member), self._etcd_id(member))
                 self._wake.set()
