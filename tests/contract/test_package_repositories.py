@@ -309,6 +309,8 @@ def test_what_needs_no_signature() -> None:
     assert trust.needs_none("http://a.test/one")
     assert trust.needs_none("http://a.test/one/two")
     assert trust.needs_none("http://b.test/x")
+    for other in ("http://a.test/one/../two", "http://a.test/one/%2e%2E/two", "http://b.test/./x"):
+        assert not trust.needs_none(other)
     for other in ("http://a.test/oneself", "http://a.test", "http://b.test.evil.test/", "https://a.test/one"):
         assert not trust.needs_none(other)
 

@@ -53,6 +53,15 @@ def test_options_that_a_schema_forbids() -> None:
         {"missing": ["a", "b"], "instance": {"pointer": "/a~1b"}},
         {"message": "else", "instance": 7},
         "nonsense",
+        {
+            "message": "none of 2",
+            "instance": {"pointer": "/N"},
+            "reports": {
+                "/anyOf/0": [{"message": "not Never", "instance": {"pointer": "/N/vxlan"}}],
+                "/anyOf/1": [{"message": "not Never", "instance": {"pointer": "/N/ipip"}}],
+                "/anyOf/2": 7,
+            },
+        },
     ]
     assert said("JsonSchemaMismatch", "m", {"errors": errors}).splitlines()[:-2] == [
         "Error: Options JSON failed validation",
@@ -63,6 +72,10 @@ def test_options_that_a_schema_forbids() -> None:
         "Required parameter missing: a,b",
         "Path: a/b",
         "else",
+        "none of 2",
+        "Either N.vxlan: not Never",
+        "Either N.ipip: not Never",
+        "Path: N",
     ]
 
 

@@ -187,6 +187,16 @@ def test_what_each_keyword_refuses(schema: Any, value: Any) -> None:
     assert problems(schema, value)
 
 
+def test_several_schemas_of_which_none_is_followed_tell_what_each_wants() -> None:
+    schema = {"anyOf": [{"properties": {"a": {"enum": [1]}}}, {"properties": {"b": {"enum": [1]}}}]}
+    [found] = problems({"properties": {"x": schema}}, {"x": {"a": 2, "b": 2}})
+    told = {where: [one["instance"]["pointer"] for one in some] for where, some in found["reports"].items()}
+    assert told == {"/anyOf/0": ["/x/a"], "/anyOf/1": ["/x/b"]}
+    assert not problems(schema, {"a": 2, "b": 1})
+    [both] = problems({"oneOf": schema["anyOf"]}, {"a": 1, "b": 1})
+    assert both["matched"] == 2
+
+
 def test_patterns_are_those_of_ecma() -> None:
     for pattern, good, bad in (
         ("^a$", "a", "a\n"),
