@@ -51,6 +51,7 @@ def test_options_that_a_schema_forbids() -> None:
             "instance": {"pointer": "/Framework Settings/cpu-limit"},
         },
         {"missing": ["a", "b"], "instance": {"pointer": "/a~1b"}},
+        {"regex": "^a$", "string": "b", "instance": {"pointer": "/p"}},
         {"message": "else", "instance": 7},
         "nonsense",
         {
@@ -71,6 +72,9 @@ def test_options_that_a_schema_forbids() -> None:
         "Path: Framework Settings.cpu-limit",
         "Required parameter missing: a,b",
         "Path: a/b",
+        "Found: b",
+        "Expected pattern: ^a$",
+        "Path: p",
         "else",
         "none of 2",
         "Either N.vxlan: not Never",

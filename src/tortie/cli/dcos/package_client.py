@@ -107,6 +107,7 @@ _FIELDS = (
     ("maximum", "Allowed maximum: {}"),
     ("expected", "Expected: {}"),
     ("enum", "Expected: {}"),
+    ("string", "Found: {}"),
     ("regex", "Expected pattern: {}"),
     ("missing", "Required parameter missing: {}"),
 )
