@@ -9,7 +9,17 @@ from typing import Any
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
 from tortie.packages import failures, forms, requests
-from tortie.packages.apps import NOTHING, SOURCE, Installed, app_of, canonical, installed, resolve, to_be_asked
+from tortie.packages.apps import (
+    NOTHING,
+    SOURCE,
+    Installed,
+    app_of,
+    canonical,
+    installed,
+    resolve,
+    to_be_asked,
+    users_of,
+)
 from tortie.packages.definition import Package, read_entry
 from tortie.packages.failures import CosmosError
 from tortie.packages.forms import Body
@@ -115,11 +125,8 @@ class Cosmos:
         everything = await self._installed()
         doomed = _doomed(asked, everything)
         others = [one for one in everything if one not in doomed]
-        if not asked.force:
-            last = not any(one.name == asked.package_name for one in others)
-            users = sorted(one.app for one in others if asked.package_name in one.needs)
-            if last and users:
-                raise failures.needed_by(asked.package_name, users)
+        if not asked.force and (users := users_of(doomed, others)):
+            raise failures.needed_by(asked.package_name, users)
         for apps in to_be_asked(doomed, others):
             await self.parting.ask(apps, force=asked.force)
         for one in doomed:
