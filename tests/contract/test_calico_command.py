@@ -11,10 +11,14 @@ from click.testing import CliRunner
 from tortie.base.errors import Invalid
 from tortie.cli import calico_framework
 from tortie.cli.calico_framework import install_framework
+from tortie.lab.first import package_defaults
+from tortie.lab.plan import Options
 from tortie.packages.apps import app_of
+from tortie.packages.calico.values import inventory
 from tortie.packages.failures import CosmosError
+from tortie.packages.rollout.inventory import Inventory
 from tortie.packages.sources import BUILT_IN, built_in
-from tortie.packages.universe import Found, Repository
+from tortie.packages.universe import Found, Repository, Universe
 
 
 @pytest.mark.parametrize(
@@ -109,3 +113,28 @@ def test_what_is_no_address_of_an_etcd_is_refused_before_anything_is_begun() -> 
     done = CliRunner().invoke(install_framework, words)
     assert isinstance(done.exception, Invalid)
     assert "'nonsense' is no address of an etcd" in str(done.exception)
+
+
+def test_the_package_s_options_reach_the_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variables of the app that the package makes of them."""
+    found = Universe([(Repository("Tortie", BUILT_IN), built_in())]).find("calico")
+    assert found is not None
+
+    def wanted(given: dict[str, Any], **site: Any) -> Inventory:
+        with monkeypatch.context() as patch:
+            for name, text in app_of(found, given, site=site)["env"].items():
+                patch.setenv(name, text)
+            return inventory(
+                calico_framework._wanted(install_framework.make_context("x", ["--port", "9"]).params),
+                "etcd://10.0.0.1:2379",
+            )
+
+    usual = wanted({})
+    assert (usual.probe, usual.node) == (True, {})
+    assert not wanted({"Framework Settings": {"probe": False}}).probe
+    bgp = {"CALICO_NETWORKING_BACKEND": "bird"}
+    assert wanted({"Run Calico-Node": {"networking-backend": "bird"}}).node == bgp
+    assert wanted({}, **package_defaults(Options(routing="bgp"))["calico"]).node == bgp
+    assert wanted({}, **package_defaults(Options(routing="vxlan"))["calico"]).node == {}
+    with pytest.raises(CosmosError, match="failed validation"):
+        wanted({"Run Calico-Node": {"networking-backend": "ospf"}})

@@ -73,7 +73,7 @@ async def follow(live: Live, page: Page) -> None:
     refused = {"protocol": "TCP", "port": free_port(), "intervalSeconds": 1, "maxConsecutiveFailures": 0}
     await live.call("POST", "/v2/apps", sleeper("sick", healthChecks=[refused]))
     sick = page.locator("tr.app", has_text="sick")
-    await expect(sick.locator(".why")).to_contain_text("1 of 1 tasks not healthy: ConnectionRefusedError")
+    await expect(sick.locator(".why")).to_contain_text("1 of 1 task not healthy: ConnectionRefusedError")
     await ui.get_by_role("button").click()
     await expect(page.locator("tr.detail")).to_contain_text(task["id"])
     await page.keyboard.press("/")

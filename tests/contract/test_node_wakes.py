@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,6 +15,8 @@ from tortie.model.kinds.ip_pool import IP_POOL, IPPoolSpec
 from tortie.model.kinds.node import NODE, NodeBgp, NodeSpec
 from tortie.model.resource import Kind, Metadata, Resource, encode
 from tortie.node.agent import Agent
+from tortie.store.client import Client
+from tortie.store.open import open_store
 from tortie.store.port import Event
 
 
@@ -56,11 +60,11 @@ def event(kind: Kind[Any], name: str, spec: Any) -> Event:
     return Event(stored.key, encode(stored), 1)
 
 
-def test_what_is_learned_after_the_wake_is_come_to_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_learned_after_the_wake_is_come_to_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Found when a host had no end of its tunnel before something else happened: who was to give it one had looked
     before the pool was learned."""
 
-    async def story() -> None:
+    async def story(client: Client) -> None:
         agent = Agent("one", "172.24.197.102/24")
         asked: list[Any] = []
 
@@ -73,7 +77,7 @@ def test_what_is_learned_after_the_wake_is_come_to_as_well(monkeypatch: pytest.M
         pool = IPPoolSpec(cidr="192.168.0.0/16", vxlan_mode="Always")
         node = NodeSpec(bgp=NodeBgp(ipv4_address="172.24.197.102/24"))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(agent._keep_ends, None)
+            tasks.start_soon(agent._keep_ends, client)
             await anyio.wait_all_tasks_blocked()
             agent._intake.replace([event(NODE, "one", node), event(IP_POOL, "pool", pool)])
             agent._wake()
@@ -84,4 +88,5 @@ def test_what_is_learned_after_the_wake_is_come_to_as_well(monkeypatch: pytest.M
         agent._applier.close()
         assert asked[0] == {"vxlan"}
 
-    anyio.run(story)
+    with closing(open_store(f"sqlite://{tmp_path}/store")) as store:
+        anyio.run(story, Client(store))

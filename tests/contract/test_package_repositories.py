@@ -22,7 +22,7 @@ from tests.support.package_service import Service, Shelf, index, package, servic
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-from tortie.base.errors import Conflict, Invalid
+from tortie.base.errors import Conflict, Invalid, Unavailable
 from tortie.cli.main import main
 from tortie.packages import signing
 from tortie.packages.definition import read_entry
@@ -283,6 +283,29 @@ def test_two_who_change_the_list_at_once(tmp_path: Path, keys: Path) -> None:
     run(tmp_path, keys, story, unsigned=True)
 
 
+def test_a_store_that_goes_away(tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("etcd://10.0.0.1:2379: connection refused")
+
+    async def story(cosmos: Service, web: Shelf) -> None:
+        put(web, signed(keys))
+        with monkeypatch.context() as patch:
+            for broken in ("commit", "get"):  # in the middle, then from the beginning
+                patch.setattr(cosmos.repositories._store, broken, away)
+                assert await add(cosmos, web) == (
+                    503,
+                    "ServiceUnavailable",
+                    "Unable to complete request due to downstream service [store] unavailability: "
+                    "etcd://10.0.0.1:2379: connection refused",
+                )
+            assert (await cosmos.refused("/package/search"))[:2] == (503, "ServiceUnavailable")
+            assert (await cosmos.refused("/package/install", {"packageName": "hello"}))[0] == 503
+        assert await listed(cosmos) == ["Tortie"]
+        assert (await add(cosmos, web))[0] == 200
+
+    run(tmp_path, keys, story)
+
+
 def test_old_forms_a_zip_and_a_compressed_index(tmp_path: Path, keys: Path) -> None:
     about = {key: value for key, value in package().items() if key not in ("releaseVersion", "marathon", "config")}
     out = io.BytesIO()
@@ -337,6 +360,8 @@ def test_what_needs_no_signature() -> None:
     assert trust.needs_none("http://a.test/one")
     assert trust.needs_none("http://a.test/one/two")
     assert trust.needs_none("http://b.test/x")
+    for other in ("http://a.test/one/../two", "http://a.test/one/%2e%2E/two", "http://b.test/./x"):
+        assert not trust.needs_none(other)
     for other in ("http://a.test/oneself", "http://a.test", "http://b.test.evil.test/", "https://a.test/one"):
         assert not trust.needs_none(other)
 

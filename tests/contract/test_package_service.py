@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
 from tests.support.marathon_live import Live, marathon
 from tests.support.mesos_client import Framework
 from tests.support.mesos_cluster import Daemon
@@ -347,8 +349,12 @@ def test_resources_that_packages_name_and_no_others(tmp_path: Path) -> None:
                     async with cosmos.http.get(f"{cosmos.url}/package/resource", params={"url": url}) as reply:
                         assert reply.status == status
                         assert text in await reply.read()
-                del web.pages["/icon.png"]
                 gone = {"url": f"{web.url}/icon.png"}
+                web.cut = {"/icon.png"}
+                async with cosmos.http.get(f"{cosmos.url}/package/resource", params=gone) as reply:
+                    with pytest.raises(aiohttp.ClientPayloadError):
+                        await reply.read()
+                del web.pages["/icon.png"]
                 async with cosmos.http.get(f"{cosmos.url}/package/resource", params=gone) as reply:
                     assert reply.status == 503
 

@@ -39,12 +39,19 @@ class RealHost:
         command = [*network, "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         line = " && ".join([*lines, "exec sleep infinity"])
         self._first = subprocess.Popen([*command, "sh", "-c", line], stdin=subprocess.DEVNULL, start_new_session=True)
-        ready = self.work / "ready"
-        wait_until(lambda: ready.exists() or self._first.poll() is not None, message="its first process")  # type: ignore[union-attr]
-        assert ready.exists(), "its mounts could not be made"
-        children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children")
-        self._pid = int(children.read_text().split()[0])
+        try:
+            self._pid = self._begun(self._first)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def _begun(self, outside: subprocess.Popen[bytes]) -> int:
+        """Its first process, once its mounts are made."""
+        ready = self.work / "ready"
+        wait_until(lambda: ready.exists() or outside.poll() is not None, message="its first process")
+        assert ready.exists(), "its mounts could not be made"
+        return int(Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()[0])
 
     def _above(self, place: str) -> str:
         """Mounts a view of a folder whose changes are kept apart."""

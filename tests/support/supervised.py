@@ -35,7 +35,11 @@ class Running:
         self.process = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", PROGRAM, str(base)]
         )
-        wait((base / "control.sock").exists, message="its control socket")
+        try:
+            wait((base / "control.sock").exists, message="its control socket")
+        except BaseException:
+            self.end()
+            raise
 
     def order(self, operation: str, name: str | None = None) -> dict[str, object]:
         return control.order(self.base / "control.sock", operation, name)

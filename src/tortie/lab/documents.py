@@ -224,8 +224,9 @@ def check_options(
         problems.append(f"document {document} has exactly {known.agents} agents, and no public one")
     elif agents is not None and not 1 <= agents <= MAX_AGENTS:
         problems.append(f"--agents {agents}: expected 1 to {MAX_AGENTS}")
-    if bare and known:
-        problems += [f"--bare with {what}: {why}" for what, why in _not_bare(known, routing, subnets or 1)]
+    if bare and known and not known.packages:
+        able = " and ".join(name for name, other in DOCUMENTS.items() if other.packages)
+        problems.append(f"--bare with {document}: it installs no packages, so its network would never come; {able} do")
     least = min(known.public_agents, 1) if known else 0
     if public_agents is not None and not least <= public_agents <= MAX_PUBLIC:
         problems.append(f"--public-agents {public_agents}: expected {least} to {MAX_PUBLIC}")
@@ -249,24 +250,7 @@ def from_first_line(options: Options) -> tuple[Options, str]:
     document = DOCUMENTS[options.document]
     if options.bare or not document.packages:
         return options, ""
-    problems = _not_bare(document, options.routing, options.subnets)
     if options.agents < MEMBERS:
-        problems.append((f"--agents {options.agents}", f"the etcd package has {MEMBERS} members, each on its own"))
-    if problems:
-        said = "; ".join(f"{what}: {why}" for what, why in problems)
-        return options, f"its network is there already, the packages etcd and calico are not installed ({said})"
+        why = f"--agents {options.agents}: the etcd package has {MEMBERS} members, each on its own"
+        return options, f"its network is there already, the packages etcd and calico are not installed ({why})"
     return replace(options, bare=True), ""
-
-
-def _not_bare(document: Document, routing: str, subnets: int) -> list[tuple[str, str]]:
-    """What keeps a lab of these options from being without a network at first, and why."""
-    problems = []
-    if not document.packages:
-        able = " and ".join(name for name, other in DOCUMENTS.items() if other.packages)
-        problems.append((document.name, f"it installs no packages, so its network would never come; {able} do"))
-    if routing == "bgp" and subnets > 1:
-        why = (
-            "sessions with the router are in no option of the calico package, they would have to be in its store first"
-        )
-        problems.append((f"--routing bgp --subnets {subnets}", why))
-    return problems

@@ -23,7 +23,7 @@ BODY = """
 </section>
 <section class="card" aria-labelledby="apps-title">
 <header><h2 id="apps-title">Apps</h2></header>
-<div class="scroll"><table hidden>
+<div class="scroll"><table class="rows" hidden>
 <thead><tr><th scope="col">App</th><th scope="col">State</th><th scope="col">Instances</th>
 <th scope="col">Addresses</th><th scope="col">Hosts</th><th scope="col" class="number">CPUs</th>
 <th scope="col" class="number">Memory</th></tr></thead>

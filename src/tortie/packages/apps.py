@@ -29,7 +29,8 @@ IS_FRAMEWORK, COMMAND = "DCOS_PACKAGE_IS_FRAMEWORK", "DCOS_PACKAGE_COMMAND"
 FRAMEWORK = "DCOS_PACKAGE_FRAMEWORK_NAME"
 """Put by the template: the name under which the app registers with Mesos."""
 NEEDS = "TORTIE_PACKAGE_NEEDS"
-"""Put by the template: names of packages, with commas, that must stay as long as this app is there."""
+"""Put by the template: names of packages, with commas, that must stay as long as this app is there; a name alone, or
+`etcd:etcd.mesos` for that framework of the package, by its domain."""
 PARTING = "TORTIE_PACKAGE_UNINSTALL"
 """Put by the template: the path at the app's first port that takes out what the app has brought to the hosts."""
 ENVELOPE = "application/vnd.dcos.universe.package+json;charset=utf-8;version=v4"
@@ -147,8 +148,14 @@ class Installed:
         return self.labels.get(FRAMEWORK, "")
 
     @property
-    def needs(self) -> list[str]:
-        return [name.strip() for name in self.labels.get(NEEDS, "").split(",") if name.strip()]
+    def needs(self) -> list[tuple[str, str]]:
+        """Packages that must stay, each with the name of its framework, empty where any will do."""
+        words = [word.strip().partition(":") for word in self.labels.get(NEEDS, "").split(",")]
+        return [(name, domain.partition(".")[0]) for name, _, domain in words if name]
+
+    def serves(self, need: tuple[str, str]) -> bool:
+        name, framework = need
+        return self.name == name and framework in ("", self.framework)
 
     def options(self) -> dict[str, Any]:
         """What the person gave at installation."""
@@ -180,6 +187,18 @@ def to_be_asked(doomed: Sequence[Installed], others: Sequence[Installed]) -> lis
         if (one.name, one.framework) not in going_on:
             groups.setdefault((one.name, one.framework) if one.framework else (one.app, ""), []).append(one)
     return list(groups.values())
+
+
+def users_of(doomed: Sequence[Installed], others: Sequence[Installed]) -> list[str]:
+    """The apps that stay, but need what is gone once the others are."""
+    return sorted(
+        {
+            user.app
+            for user in others
+            for need in user.needs
+            if any(one.serves(need) for one in doomed) and not any(one.serves(need) for one in others)
+        }
+    )
 
 
 def _packed(data: bytes) -> str:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from tortie.base.errors import Conflict, Invalid, NotFound, Unavailable
-from tortie.packages import failures, requests
-from tortie.packages.apps import NOTHING, SOURCE, Installed, app_of, canonical, installed, resolve, to_be_asked
-from tortie.packages.definition import BESIDE, Package, read_entry
+from tortie.packages import failures, forms, requests
+from tortie.packages.apps import (
+    NOTHING,
+    SOURCE,
+    Installed,
+    app_of,
+    canonical,
+    installed,
+    resolve,
+    to_be_asked,
+    users_of,
+)
+from tortie.packages.definition import Package, read_entry
 from tortie.packages.failures import CosmosError
+from tortie.packages.forms import Body
 from tortie.packages.frameworks import Frameworks
-from tortie.packages.options import merge
+from tortie.packages.options import idle_defaults, merge
 from tortie.packages.parting import Parting
 from tortie.packages.repositories import Repositories
 from tortie.packages.universe import Found, Repository, Universe
 from tortie.wire.marathon import MarathonClient, Rejected
 
-Body = dict[str, Any]
+log = logging.getLogger("packages")
 GONE_SECONDS, LOOK_SECONDS = 30.0, 0.2
 """How long to wait for an app's end before its uninstallation is answered, and between looks."""
 
@@ -39,20 +51,31 @@ class Cosmos:
         self.frameworks = frameworks
         self.parting = parting
         self.site = site
+        self._site_read = False
+
+    async def _universe(self) -> Universe:
+        """Everything that there is; what of the cluster's defaults has no effect is logged once."""
+        universe = await self.repositories.universe()
+        if not self._site_read:
+            self._site_read = True
+            newest = [found for name in universe.names() if (found := universe.find(name)) is not None]
+            for line in idle_defaults({one.package.name: one.package.config for one in newest}, self.site):
+                log.warning("defaults: %s", line)
+        return universe
 
     async def search(self, asked: requests.Search, version: int) -> Body:
-        universe = await self.repositories.universe()
-        return {"packages": [_search_result(universe, one) for one in universe.search(asked.query)]}
+        universe = await self._universe()
+        return {"packages": [forms.search_result(universe, one) for one in universe.search(asked.query)]}
 
     async def describe(self, asked: requests.Describe, version: int) -> Body:
         found = await self._find(asked.package_name, asked.package_version)
         entry = found.package.entry()
         if version == 3:
             return {"package": entry}
-        return entry if version == 2 else _first_form(found.package)
+        return entry if version == 2 else forms.first_form(found.package)
 
     async def list_versions(self, asked: requests.ListVersions, version: int) -> Body:
-        universe = await self.repositories.universe()
+        universe = await self._universe()
         if not universe.has(asked.package_name):
             raise failures.package_not_found(asked.package_name)
         return {"results": universe.versions(asked.package_name)}
@@ -96,17 +119,14 @@ class Cosmos:
         found = [
             one for one in await self._installed() if asked.package_name in (None, one.name) and app in (None, one.app)
         ]
-        return {"packages": [_installed_result(one) for one in found]}
+        return {"packages": [forms.installed_result(one) for one in found]}
 
     async def uninstall(self, asked: requests.Uninstall, version: int) -> Body:
         everything = await self._installed()
         doomed = _doomed(asked, everything)
         others = [one for one in everything if one not in doomed]
-        if not asked.force:
-            last = not any(one.name == asked.package_name for one in others)
-            users = sorted(one.app for one in others if asked.package_name in one.needs)
-            if last and users:
-                raise failures.needed_by(asked.package_name, users)
+        if not asked.force and (users := users_of(doomed, others)):
+            raise failures.needed_by(asked.package_name, users)
         for apps in to_be_asked(doomed, others):
             await self.parting.ask(apps, force=asked.force)
         for one in doomed:
@@ -115,7 +135,7 @@ class Cosmos:
             await self._tear_down(one, others)
         for one in doomed:
             await self._gone(one.app)
-        return {"results": [_farewell(one) for one in doomed]}
+        return {"results": [forms.farewell(one) for one in doomed]}
 
     async def _delete(self, app: str) -> None:
         """Before its framework is torn down, so that nothing starts that again."""
@@ -154,18 +174,18 @@ class Cosmos:
             raise failures.incomplete_uninstall(one.name, str(error)) from error
 
     async def repository_add(self, asked: requests.RepositoryAdd, version: int) -> Body:
-        return _listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.place()))
+        return forms.listed(await self.repositories.add(Repository(asked.name, asked.uri), asked.place()))
 
     async def repository_delete(self, asked: requests.RepositoryDelete, version: int) -> Body:
-        return _listed(await self.repositories.delete(asked.name, asked.uri))
+        return forms.listed(await self.repositories.delete(asked.name, asked.uri))
 
     async def repository_list(self, asked: requests.Nothing, version: int) -> Body:
-        return _listed(await self.repositories.listed())
+        return forms.listed(await self.repositories.listed())
 
     async def service_describe(self, asked: requests.ServiceDescribe, version: int) -> Body:
         one = await self._app(asked.app_id)
         definition, options = one.definition(), one.options()
-        up, down = _ways(await self.repositories.universe(), one)
+        up, down = _ways(await self._universe(), one)
         answer: Body = {"package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": options}
         config = definition.get("config")
         if isinstance(config, Mapping):
@@ -192,7 +212,7 @@ class Cosmos:
 
     async def _way(self, one: Installed, wanted: str) -> Found | None:
         """Another version of an installed package, if it may be gone to. Raises CosmosError when it may not."""
-        universe = await self.repositories.universe()
+        universe = await self._universe()
         up, down = _ways(universe, one)
         if wanted not in (*up, *down):
             raise failures.bad_update(one.version, wanted, [*up, *down])
@@ -216,7 +236,7 @@ class Cosmos:
         return self.site.get(package, NOTHING)
 
     async def _find(self, name: str, version: str | None) -> Found:
-        universe = await self.repositories.universe()
+        universe = await self._universe()
         found = universe.find(name, version)
         if found is None and version is not None and universe.has(name):
             raise failures.version_not_found(name, version)
@@ -255,12 +275,6 @@ def _doomed(asked: requests.Uninstall, everything: list[Installed]) -> list[Inst
     return named
 
 
-def _farewell(one: Installed) -> Body:
-    notes = one.definition().get("postUninstallNotes")
-    answer = {"packageName": one.name, "appId": one.app, "packageVersion": one.version}
-    return {**answer, **({"postUninstallNotes": notes} if notes else {})}
-
-
 def _as_installed(one: Installed) -> Found | None:
     """The package as its app's labels have it: no repository need have it any more. None when they do not."""
     try:
@@ -294,38 +308,3 @@ def _ways(universe: Universe, one: Installed) -> tuple[list[str], list[str]]:
 
 def _may(versions: Any, version: str) -> bool:
     return isinstance(versions, list) and (version in versions or "*" in versions)
-
-
-def _search_result(universe: Universe, package: Package) -> Body:
-    answer: Body = {
-        "name": package.name,
-        "currentVersion": package.version,
-        "versions": universe.versions(package.name),
-        "description": package.description,
-        "framework": package.framework,
-        "tags": package.tags,
-        "selected": package.selected,
-    }
-    images = (package.resource or {}).get("images")
-    return {**answer, **({"images": images} if images else {})}
-
-
-def _first_form(package: Package) -> Body:
-    """What Cosmos 0.1 answered."""
-    about = {**package.fields, "framework": package.framework, "selected": package.selected}
-    answer: Body = {"package": about, "marathonMustache": package.template or ""}
-    files = {"command": package.command, "config": package.config, "resource": package.resource}
-    return {**answer, **{name: content for name, content in files.items() if content is not None}}
-
-
-def _installed_result(one: Installed) -> Body:
-    """What package.json says, and the pictures; options and template are in a description."""
-    definition = one.definition()
-    information: Body = {"packageDefinition": {key: definition[key] for key in definition if key not in BESIDE}}
-    if definition.get("resource") is not None:
-        information["resourceDefinition"] = definition["resource"]
-    return {"appId": one.app, "packageInformation": information}
-
-
-def _listed(repositories: list[Repository]) -> Body:
-    return {"repositories": [{"name": one.name, "uri": one.uri} for one in repositories]}

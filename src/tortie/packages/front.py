@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from tortie.base.errors import TortieError, Unavailable
 from tortie.packages import failures, media, requests
-from tortie.packages.cosmos import Body, Cosmos
+from tortie.packages.cosmos import Cosmos
 from tortie.packages.failures import CosmosError
+from tortie.packages.forms import Body
 
 log = logging.getLogger("packages")
 MOST_BODY = 4 * 1024 * 1024

@@ -10,6 +10,7 @@ RESOURCE = "resource"
 """Where a template finds the package's resource.json."""
 NO_EFFECT = "Has no effect"
 """So the description of an option begins that is only there because the original had it."""
+_NOTHING_KNOWN: Mapping[str, Any] = {"properties": {"": {}}}
 
 
 def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +32,18 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(there, Mapping)
         merged[name] = merge(there, value) if both and isinstance(there, Mapping) else value
     return merged
+
+
+def idle_defaults(schemas: Mapping[str, Mapping[str, Any] | None], site: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What of a cluster's defaults has no effect. `schemas`: of every package that there is."""
+    found = []
+    for name, given in sorted(site.items()):
+        if name not in schemas:
+            near = difflib.get_close_matches(name, schemas, n=1)
+            found.append(f"{name}: no such package" + (f"; did you mean {near[0]}?" if near else ""))
+        else:
+            found += [f"{name}: {line}" for line in idle(schemas[name] or _NOTHING_KNOWN, given)]
+    return found
 
 
 def idle(schema: Mapping[str, Any], given: Mapping[str, Any], path: str = "") -> Iterator[str]:

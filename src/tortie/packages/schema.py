@@ -252,24 +252,27 @@ def _all_of(wanted: Any, value: Any, place: Place, _: Mapping[str, Any]) -> Iter
         yield from _check(one, value, place.down(f"allOf/{number}"))
 
 
-def _matching(keyword: str, wanted: Any, value: Any, place: Place) -> int | None:
-    """How many of several schemas the value follows; None when there are none."""
-    if not isinstance(wanted, list) or not wanted:
-        return None
-    return sum(not any(_check(one, value, place.down(f"{keyword}/{n}"))) for n, one in enumerate(wanted))
+def _reports(keyword: str, wanted: Any, value: Any, place: Place) -> dict[str, list[Problem]]:
+    """What the value lacks of each of several schemas, by their places; nothing of those that it follows."""
+    alternatives = wanted if isinstance(wanted, list) else []
+    return {
+        f"/{keyword}/{n}": list(_check(one, value, place.down(f"{keyword}/{n}"))) for n, one in enumerate(alternatives)
+    }
 
 
 def _any_of(wanted: Any, value: Any, place: Place, _: Mapping[str, Any]) -> Iterator[Problem]:
-    if _matching("anyOf", wanted, value, place) == 0:
-        message = "instance failed to match at least one required schema among " + str(len(wanted))
-        yield place.problem("anyOf", message, nrSchemas=len(wanted))
+    reports = _reports("anyOf", wanted, value, place)
+    if reports and all(reports.values()):
+        message = "instance failed to match at least one required schema among " + str(len(reports))
+        yield place.problem("anyOf", message, nrSchemas=len(reports), reports=reports)
 
 
 def _one_of(wanted: Any, value: Any, place: Place, _: Mapping[str, Any]) -> Iterator[Problem]:
-    matched = _matching("oneOf", wanted, value, place)
-    if matched is not None and matched != 1:
-        message = f"instance failed to match exactly one schema (matched {matched} out of {len(wanted)})"
-        yield place.problem("oneOf", message, nrSchemas=len(wanted), matched=matched)
+    reports = _reports("oneOf", wanted, value, place)
+    matched = sum(not found for found in reports.values())
+    if reports and matched != 1:
+        message = f"instance failed to match exactly one schema (matched {matched} out of {len(reports)})"
+        yield place.problem("oneOf", message, nrSchemas=len(reports), matched=matched, reports=reports)
 
 
 def _not(wanted: Any, value: Any, place: Place, _: Mapping[str, Any]) -> Iterator[Problem]:

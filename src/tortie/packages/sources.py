@@ -49,6 +49,8 @@ class Trust:
     unsigned: Sequence[str] = field(default=())
 
     def needs_none(self, uri: str) -> bool:
+        if {".", ".."} & {*unquote(urlsplit(uri).path).split("/")}:
+            return False  # leads elsewhere than it looks
         return any(uri == one or uri.startswith(f"{one.rstrip('/')}/") for one in self.unsigned)
 
 

@@ -51,8 +51,18 @@ def test_options_that_a_schema_forbids() -> None:
             "instance": {"pointer": "/Framework Settings/cpu-limit"},
         },
         {"missing": ["a", "b"], "instance": {"pointer": "/a~1b"}},
+        {"regex": "^a$", "string": "b", "instance": {"pointer": "/p"}},
         {"message": "else", "instance": 7},
         "nonsense",
+        {
+            "message": "none of 2",
+            "instance": {"pointer": "/N"},
+            "reports": {
+                "/anyOf/0": [{"message": "not Never", "instance": {"pointer": "/N/vxlan"}}],
+                "/anyOf/1": [{"message": "not Never", "instance": {"pointer": "/N/ipip"}}],
+                "/anyOf/2": 7,
+            },
+        },
     ]
     assert said("JsonSchemaMismatch", "m", {"errors": errors}).splitlines()[:-2] == [
         "Error: Options JSON failed validation",
@@ -62,7 +72,14 @@ def test_options_that_a_schema_forbids() -> None:
         "Path: Framework Settings.cpu-limit",
         "Required parameter missing: a,b",
         "Path: a/b",
+        "Found: b",
+        "Expected pattern: ^a$",
+        "Path: p",
         "else",
+        "none of 2",
+        "Either N.vxlan: not Never",
+        "Either N.ipip: not Never",
+        "Path: N",
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tortie.packages import apps
-from tortie.packages.apps import Installed, app_of, canonical, to_be_asked
+from tortie.packages.apps import Installed, app_of, canonical, to_be_asked, users_of
 from tortie.packages.failures import CosmosError
 from tortie.packages.media import BY_PATH, OPERATIONS, negotiate
 from tortie.packages.sources import BUILT_IN, built_in
@@ -55,7 +55,7 @@ def test_etcd_and_calico_with_their_defaults() -> None:
     assert calico["env"]["TORTIE_ARGS"] == "packages install-framework"
     assert not {"cmd", "args"} & {*etcd, *calico}, "documents list them without a command"
     assert "CALICO_NODE_IMG" not in calico["env"]
-    assert calico["labels"]["TORTIE_PACKAGE_NEEDS"] == "etcd"
+    assert calico["labels"]["TORTIE_PACKAGE_NEEDS"] == "etcd:etcd.mesos"
     assert calico["labels"]["TORTIE_PACKAGE_UNINSTALL"] == "/uninstall"
     assert calico["env"]["CALICO_IMAGE"] == calico["container"]["docker"]["image"]
 
@@ -168,6 +168,20 @@ def test_what_a_person_took_away_is_remembered() -> None:
     labels = apps.labels_of(found("calico"), options)
     assert json.loads(base64.b64decode(labels["DCOS_PACKAGE_OPTIONS"])) == options
     assert Installed("/x", labels).options() == options
+
+
+def test_who_needs_what_goes() -> None:
+    def one(app: str, name: str = "etcd", framework: str = "", needs: str = "") -> Installed:
+        return Installed(app, {apps.NAME: name, apps.FRAMEWORK: framework, apps.NEEDS: needs})
+
+    first, second, standby = one("/a", framework="etcd"), one("/b", framework="other"), one("/c", framework="etcd")
+    calico, any_will_do = one("/calico", "calico", needs="etcd:etcd.mesos"), one("/x", "x", needs="y, etcd")
+    assert users_of([first], [second, calico]) == ["/calico"]
+    assert users_of([first], [standby, calico]) == []
+    assert users_of([second], [first, calico]) == []
+    assert users_of([first], [second, any_will_do]) == []
+    assert users_of([first, second, standby], [any_will_do, calico]) == ["/calico", "/x"]
+    assert users_of([first, calico], []) == []
 
 
 def test_who_is_asked_before_apps_go() -> None:

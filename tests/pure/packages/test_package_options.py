@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tortie.base.errors import Invalid
-from tortie.packages.options import defaults, idle, merge
+from tortie.packages.options import defaults, idle, idle_defaults, merge
 from tortie.packages.schema import problems
 
 SCHEMA: dict[str, Any] = {
@@ -61,6 +61,17 @@ def test_objects_are_merged_and_all_else_is_replaced(below: Any, above: Any, mer
 def test_an_option_that_is_there_for_the_original_s_sake_is_named() -> None:
     schema = {"properties": {"a b": {"properties": {"zk": {"description": "Has no effect: there is none."}, "x": {}}}}}
     assert list(idle(schema, {"a b": {"zk": "z", "x": 1}})) == ["option a b.zk has no effect: there is none."]
+
+
+def test_what_of_a_cluster_s_defaults_has_no_effect_is_named() -> None:
+    schemas = {"etcd": SCHEMA, "bare": None}
+    site: dict[str, dict[str, Any]] = {"ectd": {}, "etcd": {"etcd": {"cpu": 1}}, "bare": {"x": 1}}
+    assert idle_defaults(schemas, site) == [
+        "bare: option x is not one of this package and has no effect",
+        "ectd: no such package; did you mean etcd?",
+        "etcd: option etcd.cpu is not one of this package and has no effect; did you mean etcd.cpus?",
+    ]
+    assert not idle_defaults(schemas, {"etcd": {"etcd": {"cpus": 1}}})
 
 
 def test_a_misspelt_option_is_named_with_the_nearest() -> None:
@@ -174,6 +185,16 @@ def test_problems_in_the_words_that_clients_read(
 )
 def test_what_each_keyword_refuses(schema: Any, value: Any) -> None:
     assert problems(schema, value)
+
+
+def test_several_schemas_of_which_none_is_followed_tell_what_each_wants() -> None:
+    schema = {"anyOf": [{"properties": {"a": {"enum": [1]}}}, {"properties": {"b": {"enum": [1]}}}]}
+    [found] = problems({"properties": {"x": schema}}, {"x": {"a": 2, "b": 2}})
+    told = {where: [one["instance"]["pointer"] for one in some] for where, some in found["reports"].items()}
+    assert told == {"/anyOf/0": ["/x/a"], "/anyOf/1": ["/x/b"]}
+    assert not problems(schema, {"a": 2, "b": 1})
+    [both] = problems({"oneOf": schema["anyOf"]}, {"a": 1, "b": 1})
+    assert both["matched"] == 2
 
 
 def test_patterns_are_those_of_ecma() -> None:

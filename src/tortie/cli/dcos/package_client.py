@@ -107,6 +107,7 @@ _FIELDS = (
     ("maximum", "Allowed maximum: {}"),
     ("expected", "Expected: {}"),
     ("enum", "Expected: {}"),
+    ("string", "Found: {}"),
     ("regex", "Expected pattern: {}"),
     ("missing", "Required parameter missing: {}"),
 )
@@ -118,16 +119,27 @@ def _mismatch(errors: Any) -> str:
         if not isinstance(one, dict):
             continue
         known = [text.format(_plain(name, one[name])) for name, text in _FIELDS if name in one]
-        lines += known or [str(one.get("message", ""))]
-        instance = one.get("instance")
-        pointer = str(instance.get("pointer", "")) if isinstance(instance, dict) else ""
-        if path := ".".join(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]):
+        lines += known or [str(one.get("message", "")), *_alternatives(one.get("reports"))]
+        if path := _path(one):
             lines.append(f"Path: {path}")
     lines += [
         "",
         "Please create a JSON file with the appropriate options, and pass the /path/to/file as an --options argument.",
     ]
     return "\n".join(lines)
+
+
+def _alternatives(reports: Any) -> list[str]:
+    """What would do, where any of several would."""
+    lists = reports.values() if isinstance(reports, dict) else ()
+    found = [one for some in lists if isinstance(some, list) for one in some if isinstance(one, dict)]
+    return [f"Either {_path(one)}: {one.get('message', '')}" for one in found]
+
+
+def _path(error: Mapping[str, Any]) -> str:
+    instance = error.get("instance")
+    pointer = str(instance.get("pointer", "")) if isinstance(instance, dict) else ""
+    return ".".join(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def _plain(name: str, value: Any) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from tortie.lab.documents import CNI_CONFIGS
 from tortie.lab.files import cni
 from tortie.lab.walks.walk import PATIENCE, Walk
+from tortie.packages.rollout.inventory import for_mesos
+
+NETWORK = for_mesos().network
 
 
 def create_networks(walk: Walk, lines: Sequence[str]) -> None:
@@ -36,7 +39,8 @@ def list_networks(walk: Walk) -> None:
     """`docker network ls` on the last agent has them, with the driver calico."""
     if walk.runtime == "ucr":
         listed_files = walk.must(walk.agents[-1], f"ls {CNI_CONFIGS}").split()
-        wanted = sorted(f"{name}.cni" for name in walk.probing.networks)
+        brought = [NETWORK] if walk.bare else []  # by the package calico
+        wanted = sorted(f"{name}.cni" for name in [*walk.probing.networks, *brought])
         walk.check("a file for each network", listed_files == wanted, " ".join(listed_files))
         return
     other = walk.agents[-1]

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from tortie.dataplane.tunnels import VXLAN
+from tortie.lab.daemons import ROUTER
 from tortie.lab.documents import MEMBERS
-from tortie.lab.plan import MASTER
+from tortie.lab.plan import FABRIC_AS, MASTER, on_subnet, subnet_of
 from tortie.lab.walks.marathon import as_json, listed_apps
 from tortie.lab.walks.rolling import Rolling, not_alone, original
 from tortie.lab.walks.tasks import MESOS
@@ -134,6 +135,23 @@ def install_calico(walk: Walk) -> None:
     if not walk.wait(lambda: f"Calico to converge: {seen.now}", done, LONG, EVERY) or seen.stopped:
         raise StepFailed(f"step {walk.step_key}: {seen.stopped or f'after {LONG:g} s: {seen.now}'}")
     walk.check("one host out at a time", not (both := not_alone(seen.spans.values())), "; ".join(both))
+    if walk.routing == "bgp" and ROUTER in walk.lab.hosts:
+        _tell_of_routers(walk)
+
+
+def _tell_of_routers(walk: Walk) -> None:
+    """What an operator does whose hosts lie on several subnets: no package knows the routers between."""
+    nodes = [host for host in walk.hosts if host.role != "outside"]
+    for host in nodes:
+        router = on_subnet(subnet_of(host.address), 1)
+        walk.must(host.name, f"calicoctl node bgp peer add {router} as {FABRIC_AS}")
+
+    def told() -> bool:
+        said = walk.lab.hosts[ROUTER].run(["birdc", "-s", "/run/bird.ctl", "show", "protocols"]).stdout
+        return said.count("Established") == len(nodes)
+
+    there = walk.wait("sessions of the router", told, PATIENCE)
+    walk.check("the router has a session with every node", there)
 
 
 def _hosts_with_a_node(walk: Walk) -> list[str]:

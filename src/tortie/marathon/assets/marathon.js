@@ -107,12 +107,12 @@ function why(app) {
 function sickness(app) {
   const failed = app.tasks.map((task) => (task.healthCheckResults ?? []).find((one) => !one.alive)).filter(Boolean);
   const cause = failed.find((one) => one.lastFailureCause)?.lastFailureCause;
-  return failed.length ? `${failed.length} of ${app.tasks.length} tasks not healthy${cause ? `: ${cause}` : ""}` : "";
+  return failed.length ? `${failed.length} of ${many(app.tasks.length, "task")} not healthy${cause ? `: ${cause}` : ""}` : "";
 }
 
 function readiness(app) {
   const unready = (app.readinessCheckResults ?? []).filter((one) => !one.ready).length;
-  return unready ? `${unready} of ${app.tasks.length} tasks not ready yet` : "";
+  return unready ? `${unready} of ${many(app.tasks.length, "task")} not ready yet` : "";
 }
 
 function launches(app) {
@@ -121,7 +121,7 @@ function launches(app) {
   if (!entry.delay.overdue) return `tasks failed; next try in ${entry.delay.timeLeftSeconds} s`;
   const refused = entry.processedOffersSummary.rejectSummaryLastOffers.filter((one) => one.declined);
   if (!refused.length) return "waits for an offer of resources";
-  return refused.map((one) => `${one.declined} of ${one.processed} agents: ${REASONS[one.reason] ?? one.reason}`).join("; ");
+  return refused.map((one) => `${one.declined} of ${many(one.processed, "agent")}: ${REASONS[one.reason] ?? one.reason}`).join("; ");
 }
 
 function addresses(app, task) {
@@ -134,9 +134,14 @@ function addresses(app, task) {
   return task.ports.length ? task.ports.map((port) => `${task.host}:${port}`) : [task.host];
 }
 
-// The first few; the detail has them all.
+// In one line: ports of the same address behind it, and the first few only; the detail has them all.
 function few(list) {
-  return list.length > 4 ? [...list.slice(0, 3), `and ${list.length - 3} more`] : list;
+  if (!list.length) return "";
+  const shown = list.length > 4 ? list.slice(0, 3) : list;
+  const host = shown[0].match(/^[^:]+:(?=\d+$)/)?.[0];
+  const same = host && shown.every((place) => place.startsWith(host));
+  const line = same ? host + shown.map((place) => place.slice(host.length)).join(", ") : shown.join(" ");
+  return list.length > shown.length ? `${line} and ${list.length - shown.length} more` : line;
 }
 
 function parameter(app, key) {
@@ -172,8 +177,12 @@ function draw() {
   drawEmpty(shown.length);
   drawDeployments();
   const tasks = apps.reduce((sum, app) => sum + app.tasksRunning, 0);
-  put($("#sums"), `${shown.length} of ${apps.length} apps, ${tasks} tasks running`);
+  put($("#sums"), `${shown.length} of ${many(apps.length, "app")}, ${many(tasks, "task")} running`);
   $("#board").setAttribute("aria-busy", "false");
+}
+
+function many(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function compare(a, b) {
@@ -195,8 +204,10 @@ function make(item) {
   if (item.kind === "group") return el("tr", { class: "group" }, el("th", { colspan: 7, scope: "rowgroup" }, item.group));
   if (item.kind === "detail") return el("tr", { class: "detail" }, el("td", { colspan: 7 }));
   const toggle = el("button", { class: "plain", type: "button", onclick: () => flip(item.app.id) }, item.app.id.slice(item.app.id.lastIndexOf("/") + 1));
-  const cells = ["state", "counts", "lines mono addresses", "lines hosts"].map((name) => el("td", {}, el("div", { class: name })));
-  return el("tr", { class: "app" }, el("th", { scope: "row" }, toggle), cells, el("td", { class: "number cpus" }), el("td", { class: "number mem" }));
+  const inside = [["State", "state"], ["Instances", "counts"], ["Addresses", "lines mono addresses"], ["Hosts", "lines hosts"]];
+  const cells = inside.map(([label, name]) => el("td", { "data-label": label }, el("div", { class: name })));
+  const numbers = [["CPUs", "cpus"], ["Memory", "mem"]].map(([label, name]) => el("td", { class: `number ${name}`, "data-label": label }));
+  return el("tr", { class: "app" }, el("th", { scope: "row" }, toggle), cells, numbers);
 }
 
 function flip(id) {
@@ -220,7 +231,7 @@ function update(node, item) {
     el("span", {}, counted),
     el("progress", { max: Math.max(app.instances, app.tasksRunning, 1), value: app.tasksRunning, "aria-label": `${counted} running` }),
   ]);
-  const lines = app.tasks.map((task) => few(addresses(app, task)).join(" ") || "no address yet");
+  const lines = app.tasks.map((task) => few(addresses(app, task)) || "no address yet");
   changed(node.querySelector(".addresses"), lines.join("\n"), () => lines.map((line) => el("span", {}, line)));
   const hosts = app.tasks.map((task) => task.host);
   changed(node.querySelector(".hosts"), hosts.join("\n"), () => hosts.map((host) => el("span", {}, host)));

@@ -3,6 +3,7 @@
 import { badge, el, keyed, put } from "../static/parts.js";
 
 const EVERY = 2000;
+const SHOWN = 50;
 const KINDS = {
   TASK_RUNNING: "good",
   TASK_FINISHED: "good",
@@ -18,7 +19,11 @@ const mark = document.querySelector(".live");
 let since = null;
 
 const body = (name) => document.querySelector(`#${name} tbody`);
-const cells = (count) => () => el("tr", {}, ...Array.from({ length: count }, () => el("td")));
+// Where rows become blocks, cells say what they are.
+const cells = (name) => () => {
+  const heads = [...document.querySelectorAll(`#${name} thead th`)];
+  return el("tr", {}, heads.map((head, at) => el("td", { "data-label": at ? head.textContent : null })));
+};
 
 function show(row, values) {
   values.forEach((value, index) => {
@@ -46,23 +51,26 @@ function state(name) {
 function draw(found) {
   const hosts = new Map(found.slaves.map((agent) => [agent.id, agent.hostname]));
   const tasks = found.frameworks.flatMap((f) => [...f.tasks, ...f.unreachable_tasks].map((t) => ({ ...t, of: f.name })));
-  const done = found.frameworks.flatMap((f) => f.completed_tasks.map((t) => ({ ...t, of: f.name }))).slice(-50).reverse();
+  const ended = (task) => task.statuses.at(-1)?.timestamp ?? 0;
+  const all = found.frameworks.flatMap((f) => f.completed_tasks.map((t) => ({ ...t, of: f.name })));
+  const done = all.sort((a, b) => ended(b) - ended(a)).slice(0, SHOWN);
+  const agents = found.slaves.toSorted((a, b) => a.hostname.localeCompare(b.hostname, undefined, { numeric: true }));
   const count = (id) => tasks.filter((task) => task.slave_id === id).length;
-  keyed(body("agents"), found.slaves, (a) => a.id, cells(5), (row, a) => show(row, [
+  keyed(body("agents"), agents, (a) => a.id, cells("agents"), (row, a) => show(row, [
     a.hostname,
     badge(a.active ? "good" : "bad", a.active ? "connected" : "away"),
     count(a.id),
     part(a.used_resources.cpus, a.resources.cpus),
     part(a.used_resources.mem, a.resources.mem),
   ]));
-  keyed(body("frameworks"), found.frameworks, (f) => f.id, cells(4), (row, f) => show(row, [
+  keyed(body("frameworks"), found.frameworks, (f) => f.id, cells("frameworks"), (row, f) => show(row, [
     f.name,
     badge(f.connected ? "good" : "bad", f.connected ? "connected" : "away"),
     f.tasks.length,
     f.roles?.join(", ") ?? f.role,
   ]));
   for (const [name, list] of [["tasks", tasks], ["completed", done]]) {
-    keyed(body(name), list, (t) => `${t.framework_id} ${t.id}`, cells(5), (row, t) => show(row, [
+    keyed(body(name), list, (t) => `${t.framework_id} ${t.id}`, cells(name), (row, t) => show(row, [
       t.id,
       state(t.state),
       addresses(t),
@@ -75,6 +83,7 @@ function draw(found) {
     section.querySelector(".empty").hidden = !empty;
     section.querySelector("table").hidden = empty;
   }
+  put(document.querySelector("#completed .more"), all.length > SHOWN ? `the last ${SHOWN} of ${all.length}` : "");
   put(document.querySelector("#about"), `${found.pid}, ${found.id}`);
 }
 

@@ -13,8 +13,8 @@ def _table(name: str, title: str, columns: tuple[str, ...], empty: str) -> str:
     heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
     return (
         f'<section class="card" id="{name}" aria-labelledby="{name}-title">'
-        f'<header><h2 id="{name}-title">{title}</h2></header>'
-        f'<div class="scroll"><table hidden><thead><tr>{heads}</tr></thead><tbody></tbody></table></div>'
+        f'<header><h2 id="{name}-title">{title}</h2><span class="push soft small more"></span></header>'
+        f'<div class="scroll"><table class="rows" hidden><thead><tr>{heads}</tr></thead><tbody></tbody></table></div>'
         f'<p class="soft empty" hidden>{empty}</p></section>'
     )
 

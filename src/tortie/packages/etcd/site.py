@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -97,17 +98,17 @@ class Site:
 
     async def page(self, _request: Request) -> Response:
         engine = self._seat.holder
-        state = "healthy" if engine is not None and engine.whole else await self._why()
-        columns = ("name", "host", "task", "etcd", "role", "client", "peer")
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(str(told[column]))}</td>" for column in columns) + "</tr>"
-            for told in ([_told(engine, one) for one in engine.kept.members] if engine else [])
-        )
-        head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+        whole = engine is not None and engine.whole
+        rows = "".join(_row(_told(engine, one)) for one in engine.kept.members) if engine else ""
+        head = "".join(f'<th scope="col">{title}</th>' for title in COLUMNS.values())
+        table = f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        said = "" if whole else f"<p>{escape(await self._why())}</p>"
         body = (
-            f'<p role="status">{escape(state)}</p>'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            '<p><a href="json">JSON</a> · <a href="members">members</a> · <a href="stats">stats</a></p>'
+            '<section class="card"><header><h2>Members</h2><span role="status"><span class="badge" '
+            f'data-kind="{"good" if whole else "wait"}">{"healthy" if whole else "not healthy"}</span></span></header>'
+            f'{said}<div class="scroll">{table if rows else ""}</div></section>'
+            '<p class="foot">The same as <a href="json">JSON</a> · <a href="members">members</a> · '
+            '<a href="stats">stats</a></p>'
         )
         answer = page("etcd", body, subtitle=self.framework, live=False)
         answer.headers.update(REFRESH)
@@ -137,6 +138,24 @@ class Site:
 
     async def _standby(self) -> Response:
         return PlainTextResponse(await self._seat.standby() + "\n", 503)
+
+
+COLUMNS = {
+    "name": "Name",
+    "host": "Host",
+    "task": "Task",
+    "etcd": "Answer",
+    "role": "Role",
+    "client": "For clients",
+    "peer": "For members",
+}
+
+
+def _row(told: Mapping[str, Any]) -> str:
+    cells = "".join(
+        f'<td data-label="{title}">{escape(str(told[name]))}</td>' for name, title in COLUMNS.items() if name != "name"
+    )
+    return f'<tr><th scope="row">{escape(told["name"])}</th>{cells}</tr>'
 
 
 def _told(engine: Engine, member: Member) -> dict[str, Any]:

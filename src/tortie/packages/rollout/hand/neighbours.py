@@ -30,21 +30,20 @@ _HEADER, _NEIGHBOUR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=Bxxxi
 
 def silent(known: Mapping[str, Any], names: Iterable[str], seconds: float = SECONDS) -> dict[str, str]:
     """Of the questions to those that are called so the ones without an answer, and what is wrong."""
-    left, said = asked_for(known, names), dict[str, str]()
+    left, spoken, unsent = asked_for(known, names), dict[str, str](), dict[str, str]()
     if not left:
         return {}
-    asked = dict(left)
+    asked, resolved_by = dict(left), time.monotonic() + RESOLVED_SECONDS
     token = 33000 + (os.getpid() + int(time.monotonic() * 10)) % 20000
     with _ears({question.version for question in left.values()}) as ears:
         # A router on the way gives the packet up first: one hop more then.
         for hops in range(1, HOPS + 1):
-            unsent = {name: _send(question, token + hops, hops) for name, question in left.items()}
-            said.update({name: why for name, why in unsent.items() if why})
+            unsent = {name: _send(question, token + hops, hops, resolved_by) for name, question in left.items()}
             if not all(unsent.values()):
-                _listen(ears, left, said, token + hops, seconds)
+                _listen(ears, left, spoken, token + hops, seconds)
             if not left:
                 break
-    return {name: told(asked[name], said.get(name, "no answer")) for name in left}
+    return {name: told(asked[name], unsent[name] or spoken.get(name, "no answer")) for name in left}
 
 
 @contextmanager
@@ -62,11 +61,11 @@ def _ears(versions: Iterable[int]) -> Iterator[list[socket.socket]]:
         yield ears
 
 
-def _send(question: Question, token: int, hops: int) -> str:
+def _send(question: Question, token: int, hops: int, resolved_by: float) -> str:
     """Why no packet could be sent."""
     try:
         if question.device:
-            return _hand_over(question, token)
+            return _hand_over(question, token, resolved_by)
         return _send_on(question, token, hops)
     except OSError as error:
         return error.strerror or str(error)
@@ -85,9 +84,9 @@ def _send_on(question: Question, token: int, hops: int) -> str:
     return "" if sent else why
 
 
-def _hand_over(question: Question, token: int) -> str:
+def _hand_over(question: Question, token: int, resolved_by: float) -> str:
     """To the other host's interface, for it to send on."""
-    mac = question.mac or _resolved(question)
+    mac = question.mac or _resolved(question, resolved_by)
     if not mac:
         return f"nobody has {question.gateway} on {question.device}"
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as mouth:
@@ -97,9 +96,9 @@ def _hand_over(question: Question, token: int) -> str:
     return ""
 
 
-def _resolved(question: Question) -> str:
+def _resolved(question: Question, ends: float) -> str:
     """The address of the gateway's interface as the kernel knows it, which looks for it when somebody sends there."""
-    index, ends = socket.if_nametoindex(question.device), time.monotonic() + RESOLVED_SECONDS
+    index = socket.if_nametoindex(question.device)
     with socket.socket(FAMILIES[question.version], socket.SOCK_DGRAM) as mouth:
         mouth.sendto(b"", (question.gateway, PORT))
     while not (found := _interface_of(question.gateway, question.version, index)) and time.monotonic() < ends:
@@ -137,9 +136,9 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _listen(
-    ears: Sequence[socket.socket], left: dict[str, Question], said: dict[str, str], token: int, seconds: float
+    ears: Sequence[socket.socket], left: dict[str, Question], spoken: dict[str, str], token: int, seconds: float
 ) -> None:
-    """Takes those that are answered out of `left`; `said`: who else spoke."""
+    """Takes those that are answered out of `left`; `spoken`: of whom others said something."""
     ends = time.monotonic() + seconds
     while left and (patience := ends - time.monotonic()) > 0:
         for ear in select.select(ears, [], [], patience)[0]:
@@ -150,4 +149,4 @@ def _listen(
                 if question.answered(answer):
                     del left[name]
                 elif question.passed(answer):
-                    said[name] = f"no answer; the last host on the way that spoke was {answer.sender}"
+                    spoken[name] = f"no answer; the last host on the way that spoke was {answer.sender}"
