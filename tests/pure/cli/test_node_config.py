@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tortie.base.errors import Invalid
 from tortie.cli import node as commands
+from tortie.cli import node_running
 from tortie.cli.node_config import NAMES, load, read, unit
 
 
@@ -54,8 +55,9 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
 ) -> None:
     path = tmp_path / "node.conf"
     path.write_text("NODENAME=of-the-file\nIP=10.0.0.1/24\nTORTIE_DOCKER=no\nTORTIE_STORE=sqlite:///s\n")
-    ran: list[commands.Options] = []
+    ran: list[node_running.Options] = []
     monkeypatch.setattr(commands, "need_root", lambda: None)
+    monkeypatch.setattr(node_running, "need_root", lambda: None)
     monkeypatch.setattr("anyio.run", lambda _run, _log, options, _companions: ran.append(options))
     arguments = ["run", "--config", str(path), *words]
     told = CliRunner().invoke(commands.node, arguments, env=environment, catch_exceptions=False)
