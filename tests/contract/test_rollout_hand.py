@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -423,6 +424,30 @@ def test_a_host_that_cannot_be_asked_is_asked_again_after_a_pause(host: Box, mon
     monkeypatch.setattr(time, "sleep", paused.append)
     assert gate.wait(host.root / "run/tortie/node.sock", ["a"], ["b"], 0, 30) == READY
     assert paused == [gate.PAUSE] * 2
+
+
+def test_who_is_only_slow_before_a_step_is_missed_after_it(host: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a node, or another host's kernel, that was slow at that moment would not be asked for at the gate."""
+    sock = host.root / "run/tortie/node.sock"
+    peer = {"addresses": ["10.0.0.2"], "workloads": ["192.168.0.2"], "beside": None}
+    host.answers["/peers"] = (200, {"own": ["192.168.0.1"], "peers": {"b": peer}})
+    late, really = [TimeoutError("timed out")] * (gate.TRIES - 1), gate._get
+
+    def slowly(path: Path, target: str) -> tuple[int, bytes]:
+        if late:
+            raise late.pop()
+        return really(path, target)
+
+    monkeypatch.setattr(gate, "_get", slowly)
+    asked: list[list[str]] = []
+
+    def silent(_: object, names: Iterable[str]) -> dict[str, str]:
+        asked.append(sorted(names))
+        return {"b/4": "no answer"} if len(asked) == 1 else {}
+
+    monkeypatch.setattr(neighbours, "silent", silent)
+    assert gate.peers_reached(sock) == ["b/4"]
+    assert asked == [["b/4"], ["b/4"]]
 
 
 def test_refusals_say_why_and_change_nothing(host: Box) -> None:

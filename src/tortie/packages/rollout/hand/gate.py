@@ -6,19 +6,25 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tortie.packages.rollout.hand import neighbours, questions
 from tortie.packages.rollout.hand.files import Failed
 
 SECONDS = 5.0
 PAUSE = 0.25
+TRIES = 3
+"""Of what is asked before a step: whoever is only slow then would not be missed afterwards."""
 REACH_SECONDS = 30.0
 """From when the node is ready: by then its routes are in the kernel."""
 UNSAID = (OSError, http.client.HTTPException, ValueError, KeyError)
 """What becomes of a question that the node does not answer, or not in words that can be read."""
+
+
+T = TypeVar("T")
 
 
 class _Connection(http.client.HTTPConnection):
@@ -44,7 +50,7 @@ def answers(path: Path) -> bool:
 def endpoints_up(path: Path) -> list[str]:
     """The endpoints that are up now, as the node at `path` says; none when no node answers."""
     try:
-        found = _states(path)
+        found = _in_time(_states, path)
     except UNSAID:
         return []
     return sorted(name for name, state in found.items() if state == "up")
@@ -54,11 +60,12 @@ def peers_reached(path: Path) -> list[str]:
     """The other nodes whose hosts and this one reach each other now, as containers would, by the names of questions;
     none when no node answers."""
     try:
-        known = _peers(path)
+        known = _in_time(_peers, path)
     except UNSAID:
         return []
     asked = questions.asked_for(known, known["peers"])
-    return sorted(asked.keys() - neighbours.silent(known, asked).keys())
+    silent = neighbours.silent(known, neighbours.silent(known, asked))
+    return sorted(asked.keys() - silent.keys())
 
 
 def wait(path: Path, before: Sequence[str], peers: Sequence[str] | None, settle: float, patience: float) -> str:
@@ -74,6 +81,14 @@ def wait(path: Path, before: Sequence[str], peers: Sequence[str] | None, settle:
             raise Failed(f"{problem}, {REACH_SECONDS:g} s long")
         time.sleep(PAUSE)
         states = _wait_for_the_node(path, before, 0, patience)
+
+
+def _in_time(ask: Callable[[Path], T], path: Path) -> T:
+    """Raises what `ask` raises; a node that hangs at last TimeoutError."""
+    for _ in range(TRIES - 1):
+        with suppress(TimeoutError):
+            return ask(path)
+    return ask(path)
 
 
 def _reached(path: Path, peers: Sequence[str]) -> tuple[int, str | None]:
