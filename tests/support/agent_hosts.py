@@ -57,6 +57,7 @@ class HostsMaster(SchedulerMaster):
         self.together: list[str] = []
         self._running: set[asyncio.Future[None]] = set()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._killed = set[str]()
         for box in boxes.values():
             apart = box.systemctl.with_name("systemd-run")
             apart.write_text(APART)
@@ -123,10 +124,14 @@ class HostsMaster(SchedulerMaster):
                 start_new_session=True,
             )
             self._processes[sandbox.name] = process
+            if sandbox.name in self._killed:
+                os.killpg(process.pid, signal.SIGKILL)
             return process.wait()
 
     async def _kill(self, call: dict[str, Any]) -> None:
-        process = self._processes.get(call["kill"]["task_id"]["value"])
+        task_id = call["kill"]["task_id"]["value"]
+        self._killed.add(task_id)  # before looking: one that begins only now looks here
+        process = self._processes.get(task_id)
         if process is not None and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             await asyncio.to_thread(process.wait)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from tortie.base.meant import meant
 
 RESOURCE = "resource"
 """Where a template finds the package's resource.json."""
@@ -39,8 +40,7 @@ def idle_defaults(schemas: Mapping[str, Mapping[str, Any] | None], site: Mapping
     found = []
     for name, given in sorted(site.items()):
         if name not in schemas:
-            near = difflib.get_close_matches(name, schemas, n=1)
-            found.append(f"{name}: no such package" + (f"; did you mean {near[0]}?" if near else ""))
+            found.append(f"{name}: no such package{meant(name, schemas)}")
         else:
             found += [f"{name}: {line}" for line in idle(schemas[name] or _NOTHING_KNOWN, given)]
     return found
@@ -55,10 +55,9 @@ def idle(schema: Mapping[str, Any], given: Mapping[str, Any], path: str = "") ->
     for name, value in given.items():
         about = known.get(name, {})
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {path}{near[0]}?" if near else ""
             if closed:
-                yield f"option {path}{name} is not one of this package and has no effect{meant}"
+                near = meant(f"{path}{name}", [f"{path}{one}" for one in known])
+                yield f"option {path}{name} is not one of this package and has no effect{near}"
         elif str(about.get("description")).startswith(NO_EFFECT):
             yield f"option {path}{name} has no effect{str(about['description']).removeprefix(NO_EFFECT)}"
         elif isinstance(value, Mapping):

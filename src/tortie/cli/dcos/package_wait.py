@@ -89,10 +89,11 @@ def of_plan(status: Any) -> str:
     if state in ("stopped", "aborted", "undone"):
         raise DcosError(f"Its plan is {state}: {status.get('stopped') or 'somebody said so'}")
     trouble = str(status.get("trouble") or "")
-    if state == "done" and not trouble:
+    if state == "done" and not trouble and not status.get("looking"):
         return ""
     counts = status.get("counts")
     done, every = (counts.get("done"), counts.get("all")) if isinstance(counts, Mapping) else (None, None)
     words = [f"{done} of {every} hosts done"] if every else []
     words += [state] if state in ("paused", "undoing", "aborting") else []
+    words += ["looking at what each host lacks"] if status.get("looking") else []
     return ", ".join([*words, *([trouble] if trouble else [])]) or "its plan is being made"

@@ -216,6 +216,7 @@ function flip(id) {
   draw();
 }
 
+const TASK = ["Task", "State", "Address", "Host", "Since"];
 const KIND = { running: "good", deploying: "wait", waiting: "wait", delayed: "bad", suspended: "" };
 
 function update(node, item) {
@@ -260,13 +261,13 @@ function detail(cell, app) {
       ["Definition", el("a", { href: `../v2/apps${app.id}` }, app.version)],
     ];
     const list = el("dl", {}, facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-    const heads = ["Task", "State", "Address", "Host", "Since"].map((name) => el("th", { scope: "col" }, name));
+    const heads = TASK.map((name) => el("th", { scope: "col" }, name));
     const body = app.tasks.map((task) => el("tr", {},
       el("td", { class: "mono" }, task.id),
-      el("td", {}, badge(task.state === "TASK_RUNNING" ? "good" : "wait", task.state.replace("TASK_", "").toLowerCase())),
-      el("td", { class: "mono" }, addresses(app, task).join(" ")),
-      el("td", {}, task.host),
-      el("td", {}, when(Date.parse(task.startedAt ?? task.stagedAt) / 1000)),
+      el("td", { "data-label": TASK[1] }, badge(task.state === "TASK_RUNNING" ? "good" : "wait", task.state.replace("TASK_", "").toLowerCase())),
+      el("td", { class: "mono", "data-label": TASK[2] }, addresses(app, task).join(" ")),
+      el("td", { "data-label": TASK[3] }, task.host),
+      el("td", { "data-label": TASK[4] }, when(Date.parse(task.startedAt ?? task.stagedAt) / 1000)),
     ));
     const table = el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, body));
     return [list, app.tasks.length ? table : el("p", { class: "soft" }, "No tasks.")];

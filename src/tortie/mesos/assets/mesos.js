@@ -54,7 +54,7 @@ function draw(found) {
   const ended = (task) => task.statuses.at(-1)?.timestamp ?? 0;
   const all = found.frameworks.flatMap((f) => f.completed_tasks.map((t) => ({ ...t, of: f.name })));
   const done = all.sort((a, b) => ended(b) - ended(a)).slice(0, SHOWN);
-  const agents = found.slaves.toSorted((a, b) => a.hostname.localeCompare(b.hostname, undefined, { numeric: true }));
+  const agents = [...found.slaves].sort((a, b) => a.hostname.localeCompare(b.hostname, undefined, { numeric: true }));
   const count = (id) => tasks.filter((task) => task.slave_id === id).length;
   keyed(body("agents"), agents, (a) => a.id, cells("agents"), (row, a) => show(row, [
     a.hostname,

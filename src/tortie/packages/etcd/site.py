@@ -110,7 +110,7 @@ class Site:
             '<p class="foot">The same as <a href="json">JSON</a> · <a href="members">members</a> · '
             '<a href="stats">stats</a></p>'
         )
-        answer = page("etcd", body, subtitle=self.framework, live=False)
+        answer = page("etcd", body, subtitle="" if self.framework == "etcd" else self.framework, live=False)
         answer.headers.update(REFRESH)
         return answer
 
@@ -146,8 +146,8 @@ COLUMNS = {
     "task": "Task",
     "etcd": "Answer",
     "role": "Role",
-    "client": "For clients",
-    "peer": "For members",
+    "client": "Clients",
+    "peer": "Members",
 }
 
 
