@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -18,10 +19,12 @@ from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.scheduler_master import Task
 from tests.support.waiting import until
 
-from tortie.base.errors import NoNetworkStore
+from tortie.base.errors import Conflict, NoNetworkStore
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT, WorkloadEndpointSpec
 from tortie.model.resource import Metadata, Resource
+from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout.drive import PAUSE, TRIES
+from tortie.packages.rollout.inventory import STORE as NETWORK_STORE
 from tortie.store.client import Client
 from tortie.store.open import network_of, open_store
 
@@ -296,3 +299,11 @@ def test_uninstalling_under_endpoints_is_refused_with_their_names_and_forced_dow
 def files(tree: dict[str, Any]) -> dict[str, Any]:
     """Without what runs: an agent that was restarted runs on."""
     return {name: held for name, held in tree.items() if name != "active"}
+
+
+def test_uninstalling_is_refused_while_nobody_can_say_who_is_on_the_network() -> None:
+    store = {"files": {"configuration": {NETWORK_STORE: {"text": f"etcd://127.0.0.1:{free_port()}\n"}}}}
+    made = SimpleNamespace(tasks=[SimpleNamespace(want=store)])
+    lost = cast(Roller, SimpleNamespace(memory=SimpleNamespace(latest=made)))
+    with pytest.raises(Conflict, match=r"nobody can say whether containers are on the network: .*127\.0\.0\.1"):
+        Roller._refuse_to_leave(lost)

@@ -43,7 +43,7 @@ ROLLOUT_STATES: Mapping[str, State] = {
     **dict.fromkeys(("waiting", "rolling", "paused", "undoing", "aborting"), "wait"),
     **dict.fromkeys(("stopped", "silent"), "bad"),
 }
-"""A rollout that is over is no news; one that has not begun is `waiting` for what its words name."""
+"""A rollout that is over is no news; one that waits for something is, as its words name that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,9 @@ def _part(probe: Probe) -> Line:
 
 def _rollout(found: Rollout | None) -> Line | None:
     """None while there is nothing to say."""
-    if found is None:
+    if found is None or found.state not in ROLLOUT_STATES:
         return None
-    state = "waiting" if found.state == "none" and found.text else found.state
-    return Line(state, ROLLOUT_STATES[state], found.text, ROLLOUT_LINK) if state in ROLLOUT_STATES else None
+    return Line(found.state, ROLLOUT_STATES[found.state], found.text, ROLLOUT_LINK)
 
 
 def _worst(states: Sequence[State]) -> State:

@@ -38,9 +38,9 @@ def test_a_rollout_that_is_under_way_is_told_and_one_that_is_over_is_not() -> No
     assert (rolling["rollout"], rolling["state"]) == (line, "wait")
     stopped = board(Seen([MASTER], summary(), [], rollout=Rollout("stopped", "a3: gate: not ready")))
     assert (stopped["rollout"]["state"], stopped["state"]) == ("bad", "bad")
-    for over in (None, Rollout("done", "5 of 5 agents done"), Rollout("none", "")):
+    for over in (None, Rollout("done", "5 of 5 agents done"), Rollout("none", "looking")):
         assert board(Seen([MASTER], summary(), [], rollout=over))["rollout"] is None
-    waiting = board(Seen([MASTER], summary(), [], rollout=Rollout("none", "there is no framework etcd")))
+    waiting = board(Seen([MASTER], summary(), [], rollout=Rollout("waiting", "there is no framework etcd")))
     line = {"name": "waiting", "state": "wait", "text": "there is no framework etcd", "link": "service/calico/"}
     assert (waiting["rollout"], waiting["state"]) == (line, "wait")
 

@@ -221,7 +221,9 @@ def test_one_line_says_how_far_it_is() -> None:
     assert summary(board(stopped, planned(), "")) == {"state": "stopped", "text": text}
     undoing = ordered(rolled[-1], "undo")
     assert summary(board(undoing, planned(), ""))["text"] == "0 of 3 agents as before, p1: undoing Node"
-    assert summary(board(None, None, "starting")) == {"state": "none", "text": "starting"}
+    assert summary(board(None, None, "starting")) == {"state": "waiting", "text": "starting"}
+    lost = summary(board(rolled[-1], planned(), "there is no framework etcd"))
+    assert lost == {"state": "waiting", "text": "3 of 3 agents done, there is no framework etcd"}
 
 
 def test_what_happens_now_and_since_when() -> None:

@@ -131,15 +131,17 @@ def _last_end(last: Rollout) -> float | None:
 
 
 def summary(shown: Mapping[str, Any]) -> dict[str, str]:
-    """A board in one line, for those who show more than this: the state, and words without it."""
+    """A board in one line, for those who show more than this: the state, and words without it. `waiting`: nothing is
+    under way, since something is in its way."""
     counts, now = shown["counts"], shown["now"]
+    state = "waiting" if shown["trouble"] and shown["state"] in ("none", "done") else shown["state"]
     if not counts["all"]:
-        return {"state": shown["state"], "text": shown["trouble"] or (LOOKING if shown["looking"] else "")}
+        return {"state": state, "text": shown["trouble"] or (LOOKING if shown["looking"] else "")}
     back = shown["goal"] == "undo"
     words = [f"{counts['done']} of {counts['all']} {counts['of']} {'as before' if back else 'done'}"]
     words += [f"{one['host']}: {'undoing ' if one['undo'] else ''}{one['title']}" for one in now]
     words += [text for text in (shown["stopped"] or shown["trouble"],) if text]
-    return {"state": shown["state"], "text": ", ".join(words)}
+    return {"state": state, "text": ", ".join(words)}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from tortie.base.errors import Conflict, NotFound, TortieError
+from tortie.base.errors import Conflict, NotFound, TortieError, Unavailable
 from tortie.framework.memory import StoreLost
 from tortie.model.kinds.workload_endpoint import WORKLOAD_ENDPOINT
 from tortie.node.bootstrap import write_defaults
@@ -286,8 +286,11 @@ class Roller:
         made = self.memory.latest
         if made is None:
             return
-        with closing(open_store(store_in(made), create=False)) as store:
-            found = Client(store).list(WORKLOAD_ENDPOINT)
+        try:
+            with closing(open_store(store_in(made), create=False)) as store:
+                found = Client(store).list(WORKLOAD_ENDPOINT)
+        except Unavailable as error:
+            raise Conflict(f"nobody can say whether containers are on the network: {error}") from error
         names = [*(resident(item) for item in found.items), *found.unreadable]
         if names:
             raise Conflict(f"{listed(names, 'on this network')}; it would end under them: end these containers first")
