@@ -191,6 +191,7 @@ class Live:
             if self.program.done():
                 self.program.result()
             status, last[0] = await self.call("GET", "/v1/status")
+            assert status != 500, f"{message}: the page fails"
             return status == 200 and wanted(last[0])
 
         await until(there, WHOLE, message=lambda: f"{message}, it shows {last}")

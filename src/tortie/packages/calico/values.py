@@ -138,12 +138,12 @@ def _without_node(goes: dict[str, Any]) -> dict[str, Any]:
 
 
 def switched_off(plan: Plan) -> list[str]:
-    """The steps that no host of a plan has, since its options say so."""
+    """The steps that no host of a plan has, since its options say so. The plan may be another roller's."""
     wants = [task.want for task in plan.tasks if not task.station] or [task.want for task in plan.tasks]
     has = {
         "cni": [bool(want["files"].get("cni")) for want in wants],
-        "agent": [bool(want["agent"]) for want in wants],
-        "node": [bool(want["node"]["unit"]) for want in wants],
+        "agent": [bool(want.get("agent")) for want in wants],
+        "node": [bool(want.get("node", {}).get("unit")) for want in wants],
     }
     return [step for step, held in has.items() if held and not any(held)]
 
