@@ -103,3 +103,23 @@ def test_the_second_resolver_s_address_is_nobody_else_s(tmp_path: Path, document
         assert [cidr for resource in found.items for cidr in resource.spec.reserved_cidrs] == kept
     finally:
         datastore.close()
+
+
+SLOW_TO_NOTE = """
+import os, sys, time
+from pathlib import Path
+from tortie.lab import boot, state
+file = Path(sys.argv[1])
+def slow(path, pid):
+    time.sleep(0.5)
+    path.write_text(str(pid))
+state.note_pid = slow
+boot._become_process_1(file)
+os.write(boot.READY_FD, b"+" if file.exists() else b"-")
+"""
+
+
+def test_a_host_s_process_1_goes_on_once_it_is_noted(tmp_path: Path) -> None:
+    """It takes a new root, which becomes that of the one who notes it, too: a late note found no place there."""
+    ran = subprocess.run([sys.executable, "-c", SLOW_TO_NOTE, str(tmp_path / "pid")], timeout=PATIENCE, check=False)
+    assert ran.returncode == 0

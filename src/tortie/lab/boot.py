@@ -73,17 +73,26 @@ def boot(spec: Mapping[str, Any]) -> None:
 
 
 def _become_process_1(pid_file: Path) -> None:
-    """Fork; the parent notes the child, waits until it supervises or has failed, and ends with its verdict."""
+    """Fork; the parent notes the child, waits until it supervises or has failed, and ends with its verdict. The child
+    goes on once it is noted: its new root becomes the parent's, too, and there the file has no such place."""
     read, write = os.pipe()
+    noted_read, noted_write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
+        os.close(noted_write)
+        if os.read(noted_read, 1) != b"+":
+            os._exit(1)
+        os.close(noted_read)
         os.setsid()
         os.dup2(write, READY_FD)
         os.close(write)
         return
     os.close(write)
+    os.close(noted_read)
     state.note_pid(pid_file, child)
+    os.write(noted_write, b"+")
+    os.close(noted_write)
     ready = os.read(read, 1) == b"+"
     if not ready:
         os.waitpid(child, 0)
