@@ -15,8 +15,9 @@ from tests.support.rollout_host import AGENT, NODE, artefact, box
 from tests.support.waiting import until
 
 from tortie.base.errors import Conflict
+from tortie.packages.calico.roller import Roller
 from tortie.packages.rollout import book
-from tortie.packages.rollout.inventory import Task, plan
+from tortie.packages.rollout.inventory import Plan, Task, plan
 from tortie.packages.rollout.machine import ordered
 from tortie.packages.rollout.reach import Ssh
 from tortie.store.open import open_store
@@ -84,7 +85,18 @@ def test_the_next_version_in_the_middle_of_a_rollout_finishes_its_agent_says_so_
     told(tmp_path, story)
 
 
-def test_a_version_back_is_the_next_rollout_or_the_last_one_undone(tmp_path: Path) -> None:
+def test_a_version_back_is_the_next_rollout_or_the_last_one_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for an upgrade is not told of the rollout before it: the roller looks until the next has begun."""
+    looked, begin = list[bool](), Roller._write_first
+
+    def recorded(of: Roller, made: Plan) -> None:
+        looked.append(of.looking)
+        begin(of, made)
+
+    monkeypatch.setattr(Roller, "_write_first", recorded)
+
     def current(master: HostsMaster) -> set[str]:
         return {(host.root / "opt/tortie/current/lib/product.py").read_text() for host in master.boxes.values()}
 
@@ -107,6 +119,8 @@ def test_a_version_back_is_the_next_rollout_or_the_last_one_undone(tmp_path: Pat
         assert master.together == []
 
     told(tmp_path, story, ("a1", "a2"))
+    assert len(looked) > 1
+    assert all(looked)
 
 
 def test_two_agents_at_once_after_the_first_and_a_failure_of_one_stops_the_rest(tmp_path: Path) -> None:

@@ -161,14 +161,15 @@ class Roller:
     def _round(self) -> str:
         """What there is to say when nothing is to be done."""
         last = self.last()
-        self.looking = False
         if last is not None:
             made = book.current_plan(self.store)
             if not over(last):
+                self.looking = False
                 return self._go_on(last, made)
             if ours(made) and last.goal == "undo":
                 self.wait(self.memory.pop(made.digest))
         if self.memory.kept.leaving:
+            self.looking = False
             return self._leave()
         if rests(last, self.memory.kept):
             return f"the last rollout is {state(last) if last else ''}: nothing begins before somebody says so"
@@ -194,7 +195,6 @@ class Roller:
             return "" if made else "the cluster has no agent"
         self.trouble, self.looking = "", True
         found = {**{task.name: {} for task in made}, **probe(others, self._reaches(others))}
-        self.looking = False
         lacking = plan(made, found, self.artefact.name, self.wanted.at_once)
         if self.memory.kept.leaving:
             return ""
@@ -203,6 +203,7 @@ class Roller:
                 self._write_first(lacking)
                 self.wait(self.memory.push(lacking))
                 driver.begin(lacking, lacking.rollout(time.time()))
+                self.looking = False  # from here on the book says what is under way, no longer what is over
                 if self.memory.kept.leaving:  # asked for meanwhile, by somebody who has not seen this rollout
                     book.order(self.store, "undo", UNINSTALL, force=self.memory.kept.leaving == "forced")
                 if state(self._drive(driver, lacking)) != "done":
